@@ -1,0 +1,80 @@
+# `make setup` makes the environment, `make up` starts the exchange, `make check` is quick, `make test` is everything.
+PYTHON ?= python3
+BIN := .venv/bin
+NODE := tests/e2e/node
+UV_COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url -q
+VENUE := $(BIN)/venue
+FAST := tests/unit tests/property tests/contract tests/tidy
+BUF := $(BIN)/buf
+
+export UV_PYTHON_DOWNLOADS := never
+export PATH := $(CURDIR)/.venv/node:$(PATH)
+
+.PHONY: help setup lock gen gen-check baseline lint-proto format lint check test up down reset bench chaos-long
+
+help:
+	@echo "setup up down reset | check test lint format | gen gen-check lint-proto | bench chaos-long | lock baseline"
+
+setup: .venv/.stamp
+
+.venv/.stamp: requirements.lock pyproject.toml
+	@$(PYTHON) tools/environment.py setup
+
+.venv-gen/.stamp: tools/generator.lock
+	@$(PYTHON) tools/environment.py generator
+
+# Marked outside node_modules, so npm's own cleaning does not touch the mark.
+.venv/.stamp-node: $(NODE)/package-lock.json .venv/.stamp
+	@echo "setup: node packages"
+	@cd $(NODE) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+lock: .venv/.stamp
+	$(UV_COMPILE) pyproject.toml --group dev -o requirements.lock
+	$(UV_COMPILE) tools/generator.in --python-version 3.11 -o tools/generator.lock
+	@$(MAKE) --no-print-directory setup
+
+gen: .venv-gen/.stamp .venv/.stamp-node
+	@.venv-gen/bin/python tools/generate.py
+
+gen-check: .venv-gen/.stamp .venv/.stamp-node
+	@.venv-gen/bin/python tools/generate.py --check
+
+# At a release only: a baseline that follows every change is a check that cannot fail.
+baseline: gen
+	cp gen/venue.binpb proto/baseline.binpb
+
+lint-proto: .venv/.stamp
+	$(BUF) lint gen/venue.binpb
+	$(BUF) breaking gen/venue.binpb --against proto/baseline.binpb
+
+format: .venv/.stamp
+	$(BIN)/ruff check --fix-only -q .
+	$(BIN)/ruff format -q .
+
+lint: .venv/.stamp
+	$(BIN)/ruff check -q .
+	$(BIN)/ruff format --check -q .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint lint-proto gen-check
+	$(BIN)/pytest -q $(FAST)
+
+test: setup .venv/.stamp-node check
+	$(BIN)/pytest -q tests --ignore=tests/unit --ignore=tests/property --ignore=tests/contract --ignore=tests/tidy
+
+up: setup
+	@exec $(VENUE) up
+
+down: setup
+	@$(VENUE) down
+
+reset: setup
+	@$(VENUE) reset
+
+bench: setup
+	@$(VENUE) bench
+
+chaos-long: setup
+	$(BIN)/pytest -q tests/chaos --timeout=0 --long

@@ -1,0 +1,1 @@
+"""The exchange's processes: rules, engine, transport and a room per subsystem."""

@@ -1,0 +1,1 @@
+"""The shell around the rules: sequencing, journal, replicas, leadership."""

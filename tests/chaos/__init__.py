@@ -1,0 +1,1 @@
+"""Killed processes and lost connections, and nothing lost."""

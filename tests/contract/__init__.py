@@ -1,0 +1,1 @@
+"""The descriptors, and what they promise."""

@@ -1,0 +1,1 @@
+"""Does the rule hold for this case?"""
