@@ -56,7 +56,7 @@ lint: .venv/.stamp
 	$(BIN)/ruff check -q .
 	$(BIN)/ruff format --check -q .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 check: lint lint-proto gen-check
 	$(BIN)/pytest -q $(FAST)

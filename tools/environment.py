@@ -5,7 +5,9 @@ Python can parse far enough to be told that it is too old.
 """
 
 import fcntl
+import hashlib
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -47,7 +49,8 @@ def check_python() -> None:
     """Raises SystemExit where this Python cannot make the environment."""
     if sys.version_info < OLDEST:
         sys.exit(
-            f"venue needs Python {OLDEST[0]}.{OLDEST[1]} or newer, this is {sys.version.split()[0]}: make PYTHON=python3.12"
+            f"venue needs Python {OLDEST[0]}.{OLDEST[1]} or newer, this is {sys.version.split()[0]}: "
+            "make PYTHON=python3.12"
         )
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         sys.exit("this Python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv")
@@ -90,17 +93,30 @@ def link_node(folder: Path) -> None:
         link.symlink_to(os.path.relpath(source, target))
 
 
+def fingerprint() -> str:
+    """What the editable install depends on, so that a new linter rule does not reinstall under running processes."""
+    import tomllib  # not there in a Python that check_python refuses
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    parts = [project["build-system"], project["project"], project["tool"]["hatch"]]
+    lock = (ROOT / "requirements.lock").read_bytes()
+    return hashlib.sha256(json.dumps([sys.version, *parts]).encode() + lock).hexdigest()
+
+
 def setup() -> None:
     folder = ROOT / ".venv"
-    say("setup: virtual environment")
-    python = create(folder)
-    uv = folder / "bin" / "uv"
-    say("setup: locked dependencies")
-    run(uv, "pip", "sync", "-q", "--python", python, "--require-hashes", "requirements.lock")
-    say("setup: venue, editable")
-    run(uv, "pip", "install", "-q", "--python", python, "--no-deps", "--no-build-isolation", "-e", ".")
-    link_node(folder)
-    (folder / ".stamp").touch()
+    stamp = folder / ".stamp"
+    wanted = fingerprint()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        say("setup: virtual environment")
+        python = create(folder)
+        uv = folder / "bin" / "uv"
+        say("setup: locked dependencies")
+        run(uv, "pip", "sync", "-q", "--python", python, "--require-hashes", "requirements.lock")
+        say("setup: venue, editable")
+        run(uv, "pip", "install", "-q", "--python", python, "--no-deps", "--no-build-isolation", "-e", ".")
+        link_node(folder)
+    stamp.write_text(wanted)
 
 
 def generator() -> None:
@@ -121,15 +137,14 @@ def main() -> None:
     begun = time.monotonic()
     with (ROOT / ".venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        match sys.argv[1:]:
-            case ["setup"]:
-                if not up_to_date(ROOT / ".venv" / ".stamp", "requirements.lock", "pyproject.toml"):
-                    setup()
-            case ["generator"]:
-                if not up_to_date(ROOT / ".venv-gen" / ".stamp", "tools/generator.lock"):
-                    generator()
-            case _:
-                sys.exit("environment.py setup | generator")
+        if sys.argv[1:] == ["setup"]:
+            if not up_to_date(ROOT / ".venv" / ".stamp", "requirements.lock", "pyproject.toml"):
+                setup()
+        elif sys.argv[1:] == ["generator"]:
+            if not up_to_date(ROOT / ".venv-gen" / ".stamp", "tools/generator.lock"):
+                generator()
+        else:
+            sys.exit("environment.py setup | generator")
     say(f"setup: done in {time.monotonic() - begun:.0f} s")
 
 
