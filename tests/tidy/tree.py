@@ -7,30 +7,28 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("servers", "db", "tests", "tools")
-TEXT = tuple(
-    [
-        ".py",
-        ".pyi",
-        ".proto",
-        ".ts",
-        ".js",
-        ".css",
-        ".html",
-        ".svg",
-        ".sql",
-        ".sh",
-        ".yaml",
-        ".yml",
-        ".toml",
-        ".json",
-        ".md",
-        ".txt",
-        ".lock",
-        ".in",
-        ".ini",
-        ".cfg",
-        ".mako",
-    ]
+TEXT = (
+    ".py",
+    ".pyi",
+    ".proto",
+    ".ts",
+    ".js",
+    ".css",
+    ".html",
+    ".svg",
+    ".sql",
+    ".sh",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".json",
+    ".md",
+    ".txt",
+    ".lock",
+    ".in",
+    ".ini",
+    ".cfg",
+    ".mako",
 )
 NAMED = ("Makefile", "Dockerfile", ".npmrc", ".gitignore", ".gitattributes", "run")
 
