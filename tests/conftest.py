@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent
+pytest_plugins = ["tests.servers"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,0 +1,114 @@
+"""Fixtures that are real servers: one PostgreSQL and one Valkey a test run, a fresh state of them a test."""
+
+import importlib
+import importlib.util
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from servers.embedded import postgres as embedded_postgres
+from servers.embedded import valkey as embedded_valkey
+
+READY_S = 20.0
+MIGRATED = "migrated"
+# A test's server survives killed processes, which is what tests kill; it need not survive the machine.
+IN_A_HURRY = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "64MB",
+    "max_connections": "200",
+    "max_wal_size": "512MB",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Raises AssertionError with the end of the log where the server ends or stays silent."""
+    end = time.monotonic() + READY_S
+    while not ready():
+        assert process.poll() is None, log.read_text()[-2000:]
+        assert time.monotonic() < end, log.read_text()[-2000:]
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL server of this run (its database `postgres`)."""
+    folder = tmp_path_factory.mktemp("postgres")
+    password, port = secrets.token_urlsafe(16), free_port()
+    embedded_postgres.initialize(folder / "pg", password)
+    command = embedded_postgres.command(folder / "pg", port, folder / "postgres.pid", IN_A_HURRY)
+    log = folder / "postgres.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    address = embedded_postgres.url(password, port, "postgres")
+    try:
+        wait_until(lambda: embedded_postgres.accepts(address), process, log)
+        yield address
+    finally:
+        process.send_signal(2)
+        process.wait(READY_S)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: str) -> str:
+    """The name of a database in which every migration has run; nobody stays connected to it."""
+    embedded_postgres.create_database(postgres, MIGRATED)
+    if importlib.util.find_spec("db.migrate") is not None:
+        importlib.import_module("db.migrate").migrate(f"{postgres.rpartition('/')[0]}/{MIGRATED}")
+    return MIGRATED
+
+
+@pytest.fixture
+def empty_database_url(postgres: str) -> Iterator[str]:
+    """A new database without a table, dropped after the test."""
+    name = f"test_{secrets.token_hex(6)}"
+    embedded_postgres.create_database(postgres, name)
+    yield f"{postgres.rpartition('/')[0]}/{name}"
+    embedded_postgres.drop_database(postgres, name)
+
+
+@pytest.fixture
+def database_url(postgres: str, migrated_template: str) -> Iterator[str]:
+    """A new migrated database (`postgresql://...`), dropped after the test with whoever is still connected."""
+    name = f"test_{secrets.token_hex(6)}"
+    embedded_postgres.create_database(postgres, name, migrated_template)
+    yield f"{postgres.rpartition('/')[0]}/{name}"
+    embedded_postgres.drop_database(postgres, name)
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Valkey server of this run."""
+    folder = tmp_path_factory.mktemp("valkey")
+    password, port = secrets.token_urlsafe(16), free_port()
+    configuration = embedded_valkey.configure(folder, port, password, folder / "valkey.pid")
+    log = folder / "valkey.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(embedded_valkey.command(configuration), stdout=output, stderr=subprocess.STDOUT)
+    address = embedded_valkey.url(password, port)
+    try:
+        wait_until(lambda: embedded_valkey.answers(address), process, log)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(READY_S)
+
+
+@pytest.fixture
+def redis_url(valkey: str) -> str:
+    """The address of a Valkey without a key."""
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+    return valkey
