@@ -1,0 +1,141 @@
+"""Settings, read once from the environment (`VENUE_...`) by `main`, `cli` and the migrations, and handed on as values.
+
+A name is the field's, in capitals behind the prefix: `order_port` is `VENUE_ORDER_PORT`. Seconds end in `_s`, days in
+`_days`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from servers.embedded import postgres, valkey
+from servers.embedded.state import State
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Environment = Literal["LIVE", "DEMO"]
+
+PROCESSES = ("order", "replica", "marketdata", "api", "bot")
+
+
+class BadSettingsError(Exception):
+    """One line a wrong variable, each with the variable's name first."""
+
+
+class Settings(BaseSettings):
+    """Every setting with its default, which is the one of the embedded venue."""
+
+    model_config = SettingsConfigDict(env_prefix="VENUE_", frozen=True, extra="ignore", validate_default=True)
+
+    # Where state lies and which servers keep it. Without an address the embedded server is used.
+    state_dir: Path = Path(".venue")
+    database_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
+    envoy_bin: Path | None = None
+    web_root: Path = Path("gateway/web/dist")
+
+    # Ports, all on `host`.
+    host: str = "127.0.0.1"
+    gateway_port: Port = 8080
+    envoy_admin_port: Port = 9901
+    order_port: Port = 50051
+    api_port: Port = 50052
+    marketdata_port: Port = 50053
+    replica_port: Port = 50054
+    postgres_port: Port = 15432
+    redis_port: Port = 16379
+    order_metrics_port: Port = 9101
+    api_metrics_port: Port = 9102
+    marketdata_metrics_port: Port = 9103
+    replica_metrics_port: Port = 9104
+    bot_metrics_port: Port = 9105
+
+    # The engine.
+    partitions: dict[PositiveInt, Environment] = {1: "LIVE", 2: "DEMO"}
+    default_environment: Environment = "DEMO"
+    lease_s: PositiveFloat = 2.0
+    batch_max: PositiveInt = 400
+    queue_max: PositiveInt = 20_000
+    request_memory: PositiveInt = 200_000
+    projector_lag_max: PositiveInt = 100_000
+
+    # Streams and shutdown.
+    heartbeat_s: PositiveFloat = 15.0
+    grace_s: PositiveFloat = 5.0
+
+    # Identity.
+    jwt_issuer: str = "venue"
+    jwt_audience: str = "venue-api"
+    access_ttl_s: PositiveInt = 900
+    refresh_ttl_days: PositiveInt = 30
+    bcrypt_cost: Annotated[int, Field(ge=4, le=16)] = 12
+    auth_workers: PositiveInt = 2
+    login_requires_verified: bool = False
+    # Where links in mails point; the gateway's own address where it is not set.
+    public_url: str = ""
+    cors_origins: list[str] = ["http://localhost:5173", "http://127.0.0.1:5173"]
+
+    # Calls a second of one user, or of one address where there is no user; a bucket holds `rate_burst_s` of them.
+    # The embedded venue is used by tests and load generators from one address.
+    rate_public: PositiveFloat = 5_000.0
+    rate_login: PositiveFloat = 50.0
+    rate_read: PositiveFloat = 5_000.0
+    rate_order: PositiveFloat = 50_000.0
+    rate_cancel: PositiveFloat = 50_000.0
+    rate_stream: PositiveFloat = 500.0
+    rate_admin: PositiveFloat = 5_000.0
+    rate_burst_s: PositiveFloat = 2.0
+    in_flight_max: PositiveInt = 5_000
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    bot_enabled: bool = True
+
+    @classmethod
+    def load(cls) -> Self:
+        """Raises BadSettingsError naming every variable that is wrong."""
+        try:
+            return cls()
+        except ValidationError as error:
+            lines = [f"{variable(entry['loc'])}: {entry['msg']}" for entry in error.errors(include_input=False)]
+            raise BadSettingsError("\n".join(lines)) from None
+        except SettingsError as error:
+            name = next((field for field in cls.model_fields if f'"{field}"' in str(error)), "a setting")
+            raise BadSettingsError(f"{variable((name,))}: Input should be JSON") from None
+
+    @property
+    def state(self) -> State:
+        return State(self.state_dir)
+
+    @property
+    def database(self) -> str:
+        """The address of PostgreSQL: the given one, or the embedded server's (its password is made on first use)."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return postgres.url(self.state.secret("postgres"), self.postgres_port)
+
+    @property
+    def redis(self) -> str:
+        """The address of the Redis-protocol server: the given one, or the embedded server's."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        return valkey.url(self.state.secret("valkey"), self.redis_port)
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://{self.host}:{self.gateway_port}"
+
+    def port(self, process: str) -> int | None:
+        """The gRPC port of a process, None where it serves nothing."""
+        return None if process == "bot" else int(getattr(self, f"{process}_port"))
+
+    def metrics_port(self, process: str) -> int:
+        return int(getattr(self, f"{process}_metrics_port"))
+
+
+def variable(location: tuple[int | str, ...]) -> str:
+    """The environment variable of an error's location; what is inside a value follows it in brackets."""
+    name, *inside = location
+    return f"VENUE_{str(name).upper()}" + "".join(f"[{part}]" for part in inside)
