@@ -1,0 +1,28 @@
+"""The tables as typed rows. Engine-owned ones are written by the projector alone, set-based; services read them."""
+
+from db.models.accounts import AccountEventRow, AccountRow, BalanceRow, PostingRow, TransferRow
+from db.models.journal import JournalRow, MachineRow, PartitionRow, ProjectionRow, RequestRow
+from db.models.markets import AssetRow, FeesRow, MarketRow
+from db.models.orders import OrderRow
+from db.models.row import Row
+from db.models.trades import CandleRow, TradeRow
+
+__all__ = [
+    "AccountEventRow",
+    "AccountRow",
+    "AssetRow",
+    "BalanceRow",
+    "CandleRow",
+    "FeesRow",
+    "JournalRow",
+    "MachineRow",
+    "MarketRow",
+    "OrderRow",
+    "PartitionRow",
+    "PostingRow",
+    "ProjectionRow",
+    "RequestRow",
+    "Row",
+    "TradeRow",
+    "TransferRow",
+]

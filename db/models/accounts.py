@@ -1,0 +1,83 @@
+"""Accounts, balances, transfers, and the record of what happened to an account."""
+
+from sqlalchemy.orm import Mapped
+
+from db.models.row import Big, BigKey, CountKey, Octets, PartitionKey, Row, Small, TextKey, Time, TimeKey, Units
+
+
+class AccountRow(Row):
+    """A customer's account, or one of the venue's own."""
+
+    __tablename__ = "accounts"
+
+    partition: Mapped[PartitionKey]
+    account_id: Mapped[TextKey]
+    user_id: Mapped[str]
+    type: Mapped[Small]
+    name: Mapped[str]
+    tier: Mapped[str]
+    self_trade_group: Mapped[str]
+    status: Mapped[Small]
+    create_time: Mapped[Time]
+    last_event_sequence: Mapped[Big]
+
+
+class BalanceRow(Row):
+    """What an account has of an asset, in the asset's units. Below zero only for the venue's own accounts."""
+
+    __tablename__ = "balances"
+
+    partition: Mapped[PartitionKey]
+    account_id: Mapped[TextKey]
+    asset: Mapped[TextKey]
+    available: Mapped[Units]
+    held: Mapped[Units]
+
+
+class TransferRow(Row):
+    """Funds moved, or held for a move, in the asset's units."""
+
+    __tablename__ = "transfers"
+
+    partition: Mapped[PartitionKey]
+    transfer_id: Mapped[TextKey]
+    debit_account_id: Mapped[str]
+    credit_account_id: Mapped[str]
+    asset: Mapped[str]
+    amount: Mapped[Units]
+    posted: Mapped[Units]
+    kind: Mapped[Small]
+    state: Mapped[Small]
+    sequence: Mapped[Big]
+
+
+class PostingRow(Row):
+    """Both halves of a double entry: an amount went from debit to credit."""
+
+    __tablename__ = "postings"
+
+    partition: Mapped[PartitionKey]
+    sequence: Mapped[BigKey]
+    n: Mapped[CountKey]
+    time: Mapped[TimeKey]
+    debit_account_id: Mapped[str]
+    credit_account_id: Mapped[str]
+    asset: Mapped[str]
+    amount: Mapped[Units]
+    kind: Mapped[Small]
+    reference: Mapped[str]
+
+
+class AccountEventRow(Row):
+    """What one command changed for one account; the row before is that of `previous_sequence`."""
+
+    __tablename__ = "account_events"
+
+    partition: Mapped[PartitionKey]
+    sequence: Mapped[BigKey]
+    n: Mapped[CountKey]
+    account_id: Mapped[str]
+    previous_sequence: Mapped[Big]
+    type: Mapped[Small]
+    payload: Mapped[Octets]
+    time: Mapped[TimeKey]

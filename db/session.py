@@ -1,0 +1,94 @@
+"""Connections: one direct connection for a hot path, a pool for reads, an engine for the services' own tables.
+
+Connections of `connect` and `open_pool` speak the rules' numbers: amounts and times are ints (adaptation.py).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from db.adaptation import adapt
+
+Connection = AsyncConnection[TupleRow]
+Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
+
+ENGINE: Final = "venue_engine"
+PROJECTOR: Final = "venue_projector"
+SERVICES: Final = "venue_services"
+POOL_MAX: Final = 20
+IDLE_S: Final = 5.0
+# A leader must learn within its lease that the other end is gone; the kernel's own patience is a quarter of an hour.
+LIVENESS: Final[Mapping[str, str | int]] = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 2000,
+    "keepalives": 1,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+}
+
+
+def sqlalchemy_url(url: str) -> URL:
+    """The address with the driver that this project uses."""
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def conninfo(url: str, *, application_name: str, role: str | None = None) -> str:
+    """The address with liveness settings, and with the role that statements run as, None for the login's own."""
+    given = conninfo_to_dict(url.replace("postgresql+psycopg://", "postgresql://", 1))
+    options = f"{given.pop('options', None) or ''} -c TimeZone=UTC -c synchronous_commit=on"
+    if role is not None:
+        options += f" -c role={role}"
+    return make_conninfo("", **{**LIVENESS, **given, "application_name": application_name, "options": options.strip()})
+
+
+async def connect(url: str, *, application_name: str, role: str | None = None) -> Connection:
+    """A direct connection in autocommit: each statement is a durable transaction unless one is opened.
+
+    Raises psycopg.OperationalError.
+    """
+    connection = await AsyncConnection.connect(
+        conninfo(url, application_name=application_name, role=role), autocommit=True
+    )
+    await adapt(connection)
+    return connection
+
+
+async def open_pool(
+    url: str, *, application_name: str, role: str | None = None, size_min: int = 1, size_max: int = POOL_MAX
+) -> Pool:
+    """A pool of such connections. Broken ones are replaced on loan; reconnecting backs off with jitter.
+
+    Raises psycopg_pool.PoolTimeout when no connection comes up in 10 s.
+    """
+    pool: Pool = AsyncConnectionPool(
+        conninfo(url, application_name=application_name, role=role),
+        kwargs={"autocommit": True},
+        min_size=size_min,
+        max_size=size_max,
+        max_idle=IDLE_S,
+        timeout=5,
+        configure=adapt,
+        check=AsyncConnectionPool.check_connection,
+        name=application_name,
+        open=False,
+    )
+    await pool.open(wait=True, timeout=10)
+    return pool
+
+
+def engine(url: str, *, application_name: str, role: str | None = None, size_max: int = POOL_MAX) -> AsyncEngine:
+    """SQLAlchemy for the services' own tables."""
+    address = sqlalchemy_url(url)
+    arguments: dict[str, Any] = {**LIVENESS, "application_name": application_name, "options": "-c TimeZone=UTC"}
+    if role is not None:
+        arguments["options"] += f" -c role={role}"
+    return create_async_engine(
+        address, connect_args=arguments, pool_size=5, max_overflow=size_max - 5, pool_pre_ping=True, pool_recycle=1800
+    )
