@@ -1,0 +1,131 @@
+"""One market's book: price levels of resting orders, oldest first within a level.
+
+Invariant: a level exists exactly as long as an order rests in it, and its lots and count are those of its orders. The heap of
+prices is cleaned lazily: a price leaves it when it comes to the top without a level.
+"""
+
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from typing import Final
+
+from servers.domain.model import Order
+from servers.domain.terms import Side
+
+BUY: Final = int(Side.BUY)
+SELL: Final = int(Side.SELL)
+
+
+class Level:
+    """The orders at one price: a list linked through the orders themselves."""
+
+    __slots__ = ("count", "first", "last", "lots", "ticks")
+
+    def __init__(self, ticks: int) -> None:
+        self.ticks = ticks
+        self.lots = 0
+        self.count = 0
+        self.first: Order | None = None
+        self.last: Order | None = None
+
+
+class BookSide:
+    """The levels of one side. `sign` is 1 for asks (lowest first) and -1 for bids (highest first)."""
+
+    __slots__ = ("heap", "heaped", "levels", "sign")
+
+    def __init__(self, sign: int) -> None:
+        self.sign = sign
+        self.levels: dict[int, Level] = {}
+        self.heap: list[int] = []
+        self.heaped: set[int] = set()
+
+    def best(self) -> Level | None:
+        """The best level, or None if the side is empty."""
+        heap, levels, sign = self.heap, self.levels, self.sign
+        while heap:
+            level = levels.get(heap[0] * sign)
+            if level is not None:
+                return level
+            self.heaped.discard(heappop(heap))
+        return None
+
+    def add(self, order: Order) -> Level:
+        """Put an order at the end of the queue at its price."""
+        ticks = order.ticks
+        level = self.levels.get(ticks)
+        if level is None:
+            level = self.levels[ticks] = Level(ticks)
+            key = ticks * self.sign
+            if key not in self.heaped:
+                self.heaped.add(key)
+                heappush(self.heap, key)
+        last = level.last
+        if last is None:
+            level.first = order
+        else:
+            last.after = order
+            order.before = last
+        level.last = order
+        level.count += 1
+        level.lots += order.lots - order.filled_lots - order.removed_lots
+        return level
+
+    def reduce(self, order: Order, lots: int) -> Level:
+        """Take lots of a resting order off its level; the order's own fields are the caller's."""
+        level = self.levels[order.ticks]
+        level.lots -= lots
+        return level
+
+    def remove(self, order: Order, lots: int) -> Level:
+        """Take an order with `lots` remaining out of its level, and the level out if it was the last."""
+        level = self.levels[order.ticks]
+        before, after = order.before, order.after
+        if before is None:
+            level.first = after
+        else:
+            before.after = after
+        if after is None:
+            level.last = before
+        else:
+            after.before = before
+        order.before = order.after = None
+        level.count -= 1
+        level.lots -= lots
+        if not level.count:
+            del self.levels[order.ticks]
+        return level
+
+    def walk(self) -> Iterator[Level]:
+        """Levels, best first, as far as the caller goes; the book must not change meanwhile.
+
+        Reads the heap's tree from its top, so k levels cost k log k however deep the book is.
+        """
+        heap, levels, sign = self.heap, self.levels, self.sign
+        frontier = [(heap[0], 0)] if heap else []
+        while frontier:
+            key, at = heappop(frontier)
+            for child in (2 * at + 1, 2 * at + 2):
+                if child < len(heap):
+                    heappush(frontier, (heap[child], child))
+            level = levels.get(key * sign)
+            if level is not None:
+                yield level
+
+
+class Book:
+    """Both sides of a market."""
+
+    __slots__ = ("asks", "bids")
+
+    def __init__(self) -> None:
+        self.bids = BookSide(-1)
+        self.asks = BookSide(1)
+
+    def side(self, side: int) -> BookSide:
+        """The side that orders of `side` rest on."""
+        return self.bids if side == BUY else self.asks
+
+    def crossed(self) -> bool:
+        """True if the best bid is not below the best ask: it never is after a command."""
+        bid, ask = self.bids.best(), self.asks.best()
+        return bid is not None and ask is not None and bid.ticks >= ask.ticks

@@ -1,0 +1,161 @@
+"""What can be asked of the machine: stamped commands, built positionally by the codec and never changed.
+
+Each begins with its stamp: the journal sequence, the time in microseconds since 1970, the user on whose behalf (empty: the
+venue), the request id that idempotency counts under (empty: none) and the fingerprint of the body.
+Prices, quantities and amounts are in atto (1e-18).
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Command:
+    """The stamp that every command carries."""
+
+    sequence: int
+    time: int
+    user_id: str
+    request_id: str
+    fingerprint: bytes
+
+
+@dataclass(slots=True)
+class PlaceOrder(Command):
+    """Places an order; price 0 for a market order, exactly one of quantity and quote_amount is not 0."""
+
+    account_id: str
+    symbol: str
+    side: int
+    type: int
+    time_in_force: int
+    price: int
+    quantity: int
+    quote_amount: int
+    post_only: bool
+    reduce_only: bool
+    self_trade_prevention: int
+    client_order_id: str
+    expire_time: int
+
+
+@dataclass(slots=True)
+class CancelOrder(Command):
+    """Cancels an open order: by number, or (number 0) by account and label."""
+
+    number: int
+    account_id: str
+    client_order_id: str
+
+
+@dataclass(slots=True)
+class CancelAllOrders(Command):
+    """Cancels the open orders of an account; empty symbol and side 0: all."""
+
+    account_id: str
+    symbol: str
+    side: int
+
+
+@dataclass(slots=True)
+class OpenAccount(Command):
+    """Opens an account with paper funds (asset, atto) as given."""
+
+    account_id: str
+    type: int
+    name: str
+    tier: str
+    self_trade_group: str
+    opening: tuple[tuple[str, int], ...]
+
+
+@dataclass(slots=True)
+class MakeTransfer(Command):
+    """Moves funds; pending: only holds them. Its request_id is the transfer's id."""
+
+    debit_account_id: str
+    credit_account_id: str
+    asset: str
+    amount: int
+    kind: int
+    pending: bool
+
+
+@dataclass(slots=True)
+class ResolveTransfer(Command):
+    """Posts (amount 0: all) or voids a pending transfer."""
+
+    transfer_id: str
+    void: bool
+    amount: int
+
+
+@dataclass(slots=True)
+class DefineAsset(Command):
+    """Defines an asset."""
+
+    symbol: str
+    scale: int
+    display_scale: int
+
+
+@dataclass(slots=True)
+class DefineMarket(Command):
+    """Defines a market and the default tier's fee rates (units of 1e-8)."""
+
+    symbol: str
+    kind: int
+    state: int
+    base_asset: str
+    quote_asset: str
+    tick_size: int
+    lot_size: int
+    min_quantity: int
+    max_quantity: int
+    max_price: int
+    maker_rate: int
+    taker_rate: int
+
+
+@dataclass(slots=True)
+class SetMarketState(Command):
+    """Sets what a market takes."""
+
+    symbol: str
+    state: int
+
+
+@dataclass(slots=True)
+class SetFees(Command):
+    """Sets the fee rates of a tier in a market (units of 1e-8)."""
+
+    symbol: str
+    tier: str
+    maker_rate: int
+    taker_rate: int
+
+
+@dataclass(slots=True)
+class SetAccountStatus(Command):
+    """Freezes or thaws an account."""
+
+    account_id: str
+    status: int
+
+
+@dataclass(slots=True)
+class Advance(Command):
+    """Lets time pass to the stamp's time."""
+
+
+@dataclass(slots=True)
+class LeaderStarted(Command):
+    """Marks that a leader began."""
+
+    epoch: int
+
+
+@dataclass(slots=True)
+class ChangeRules(Command):
+    """Goes over to another version of the rules."""
+
+    rules_version: int

@@ -1,0 +1,121 @@
+"""What a partition is made of: assets, markets, fee rates, accounts."""
+
+from servers.domain import commands as c
+from servers.domain.book import Book
+from servers.domain.errors import AccountNotFound, DefinitionExists, DefinitionInvalid
+from servers.domain.events import AccountChanged, AssetDefined, FeesChanged, MarketChanged
+from servers.domain.identifiers import VENUE_PAPER
+from servers.domain.ledger import Ledger
+from servers.domain.model import Account, Asset, Fees, Market
+from servers.domain.money import ATTO, ATTO_SCALE, RATE, rescale
+from servers.domain.placing import Floor
+from servers.domain.terms import AccountStatus, EntryKind
+
+
+def define_asset(ledger: Ledger, command: c.DefineAsset) -> None:
+    """Raises DefinitionExists, DefinitionInvalid."""
+    if command.symbol in ledger.assets:
+        raise DefinitionExists(command.symbol)
+    if not 0 <= command.display_scale <= command.scale <= ATTO_SCALE:
+        raise DefinitionInvalid("scale", "must be 0 to 18, and display_scale at most scale")
+    asset = ledger.assets[command.symbol] = Asset(command.symbol, command.scale, command.display_scale)
+    ledger.record.events.append(AssetDefined(asset))
+    ledger.record.fold(command.scale, command.display_scale)
+
+
+def define_market(floor: Floor, command: c.DefineMarket) -> None:
+    """Raises DefinitionExists, DefinitionInvalid: above all, tick x lot must be a whole number of quote units."""
+    if command.symbol in floor.markets:
+        raise DefinitionExists(command.symbol)
+    base, quote = floor.ledger.asset(command.base_asset), floor.ledger.asset(command.quote_asset)
+    if command.tick_size <= 0 or command.lot_size <= 0:
+        raise DefinitionInvalid("tick_size", "and lot_size must be greater than zero")
+    lot_units = rescale(command.lot_size, base.scale)
+    if lot_units is None:
+        raise DefinitionInvalid("lot_size", "must be a whole number of base units")
+    tick_value, rest = divmod(command.tick_size * command.lot_size * 10**quote.scale, ATTO * ATTO)
+    if rest:
+        raise DefinitionInvalid("tick_size", "times lot_size must be a whole number of quote units")
+    _check_rates(command.maker_rate, command.taker_rate)
+    market = Market(
+        command.symbol,
+        command.kind,
+        command.state,
+        base.symbol,
+        quote.symbol,
+        command.tick_size,
+        command.lot_size,
+        max(command.min_quantity // command.lot_size, 1),
+        command.max_quantity // command.lot_size,
+        command.max_price // command.tick_size,
+        0,
+        0,
+        lot_units,
+        tick_value,
+        base.scale,
+        quote.scale,
+    )
+    if market.max_lots < market.min_lots or market.max_ticks < 1:
+        raise DefinitionInvalid("max_quantity", "and max_price must leave room for an order")
+    floor.markets[market.symbol] = market
+    floor.books[market.symbol] = Book()
+    floor.record.events.append(MarketChanged(market))
+    set_fees(floor, market, "default", command.maker_rate, command.taker_rate)
+
+
+def set_fees(floor: Floor, market: Market, tier: str, maker_rate: int, taker_rate: int) -> None:
+    """Rates hold for orders accepted from now on. Raises DefinitionInvalid."""
+    _check_rates(maker_rate, taker_rate)
+    fees = floor.fees[market.symbol, tier] = Fees(market.symbol, tier, maker_rate, taker_rate)
+    floor.record.events.append(FeesChanged(fees))
+    floor.record.fold(maker_rate, taker_rate)
+
+
+def _check_rates(maker_rate: int, taker_rate: int) -> None:
+    # A rebate is never more than the taker pays: the venue does not pay people to trade.
+    if not (abs(maker_rate) < RATE and 0 <= taker_rate < RATE and maker_rate + taker_rate >= 0):
+        raise DefinitionInvalid("taker_fee_rate", "must be 0 to 1, and cover the maker's rebate")
+
+
+def open_account(ledger: Ledger, command: c.OpenAccount) -> None:
+    """Opens an account and pays in its opening funds. Raises DefinitionExists, DefinitionInvalid."""
+    if command.account_id in ledger.accounts:
+        raise DefinitionExists(command.account_id)
+    if not command.user_id:
+        raise DefinitionInvalid("user_id", "an account belongs to a user")
+    opening = [(asset, amount_of(ledger, asset, atto)) for asset, atto in command.opening]
+    account = Account(
+        command.account_id,
+        command.user_id,
+        command.type,
+        command.name,
+        command.tier or "default",
+        command.self_trade_group or command.account_id,
+        int(AccountStatus.ACTIVE),
+        command.time,
+        0,
+    )
+    ledger.accounts[account.account_id] = account
+    ledger.record.events.append(AccountChanged(account))
+    ledger.record.fold(account.type, len(opening))
+    paper = ledger.accounts[VENUE_PAPER]
+    for asset, amount in opening:
+        ledger.pay(paper, account, asset, amount, int(EntryKind.PAPER), account.account_id)
+
+
+def amount_of(ledger: Ledger, asset: str, atto: int) -> int:
+    """An amount above zero in the asset's units. Raises DefinitionInvalid: unknown asset, zero, or finer than the asset."""
+    units = rescale(atto, ledger.asset(asset).scale)
+    if units is None or units <= 0:
+        raise DefinitionInvalid("amount", "must be greater than zero and a whole number of the asset's smallest unit")
+    return units
+
+
+def set_status(ledger: Ledger, command: c.SetAccountStatus) -> None:
+    """Raises AccountNotFound."""
+    account = ledger.accounts.get(command.account_id)
+    if account is None or not account.user_id:
+        raise AccountNotFound(command.account_id)
+    account.status = command.status
+    ledger.record.events.append(AccountChanged(account))
+    ledger.record.fold(command.status, 0)

@@ -1,0 +1,127 @@
+"""What a command caused, in the order it happened.
+
+Events that point to an order, balance, account, market or transfer point to the living thing: it has the state after the
+command until the next command is executed, and readers take what they need before that.
+"""
+
+from dataclasses import dataclass
+
+from servers.domain.model import Account, Asset, Balance, Fees, Market, Order, Request, Transfer
+
+
+@dataclass(slots=True, eq=False)
+class OrderChanged:
+    """An order was accepted, rejected, filled or ended; once a command and order."""
+
+    order: Order
+
+
+@dataclass(slots=True, eq=False)
+class Traded:
+    """A maker and a taker traded. Fees in quote units, negative for a rebate."""
+
+    number: int
+    market: Market
+    maker: Order
+    taker: Order
+    ticks: int
+    lots: int
+    notional: int
+    maker_fee: int
+    taker_fee: int
+
+
+@dataclass(slots=True, eq=False)
+class Posted:
+    """An amount (in the asset's units, above zero) went from debit to credit: both halves of a double entry."""
+
+    debit: Account
+    credit: Account
+    asset: str
+    amount: int
+    kind: int
+    reference: str
+
+
+@dataclass(slots=True, eq=False)
+class BalanceChanged:
+    """A balance was touched; once a command and balance."""
+
+    balance: Balance
+
+
+@dataclass(slots=True, eq=False)
+class AccountTouched:
+    """A customer's account has a new event; `previous` is the sequence of the one before."""
+
+    account: Account
+    previous: int
+
+
+@dataclass(slots=True, eq=False)
+class LevelChanged:
+    """What now rests at a price; lots 0: the level is gone. May come several times a command: the last holds."""
+
+    market: Market
+    side: int
+    ticks: int
+    lots: int
+    count: int
+
+
+@dataclass(slots=True, eq=False)
+class AccountChanged:
+    """An account was opened or its status set."""
+
+    account: Account
+
+
+@dataclass(slots=True, eq=False)
+class MarketChanged:
+    """A market was defined or its state set."""
+
+    market: Market
+
+
+@dataclass(slots=True, eq=False)
+class AssetDefined:
+    """An asset was defined."""
+
+    asset: Asset
+
+
+@dataclass(slots=True, eq=False)
+class FeesChanged:
+    """The fee rates of a tier in a market were set."""
+
+    fees: Fees
+
+
+@dataclass(slots=True, eq=False)
+class TransferChanged:
+    """A transfer was made or resolved."""
+
+    transfer: Transfer
+
+
+@dataclass(slots=True, eq=False)
+class RequestRemembered:
+    """A request_id was used for the first time."""
+
+    request: Request
+
+
+Event = (
+    OrderChanged
+    | Traded
+    | Posted
+    | BalanceChanged
+    | AccountTouched
+    | LevelChanged
+    | AccountChanged
+    | MarketChanged
+    | AssetDefined
+    | FeesChanged
+    | TransferChanged
+    | RequestRemembered
+)

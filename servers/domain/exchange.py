@@ -1,0 +1,227 @@
+"""The state machine of one partition: execute(command) -> events, pure and deterministic.
+
+No clock, no I/O, no randomness, no floats: time and ids are stamped on the command. A command first decides (it may raise a
+VenueError and then changed nothing), then applies (and may not fail). An InvariantBreach says that the machine itself is wrong.
+"""
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any, Final, cast
+
+from servers.domain import commands as c
+from servers.domain.definitions import define_asset, define_market, open_account, set_fees, set_status
+from servers.domain.errors import MarketHalted, MarketNotFound, OrderNotFound, RequestIdReused, TransferIdReused
+from servers.domain.events import Event, RequestRemembered
+from servers.domain.ledger import InvariantBreach, Ledger
+from servers.domain.model import Clockwork, Market, Order, Request
+from servers.domain.placing import Floor
+from servers.domain.record import Record
+from servers.domain.terms import CancelReason, Environment, MarketState, OrderStatus
+from servers.domain.transfers import Transfers
+
+RULES_VERSION: Final = 1
+REQUEST_MEMORY: Final = 200_000
+_CANCELLED: Final = int(OrderStatus.CANCELLED)
+_EXPIRED: Final = int(OrderStatus.EXPIRED)
+_HALTED: Final = int(MarketState.HALTED)
+_REQUESTED: Final = int(CancelReason.REQUESTED)
+_ADMINISTRATIVE: Final = int(CancelReason.ADMINISTRATIVE)
+_TRANSFER_SCOPE: Final = "transfer"
+
+
+class Exchange:
+    """A partition's machine; the only writer of what it holds."""
+
+    __slots__ = (
+        "_handlers",
+        "clock",
+        "deadlines",
+        "environment",
+        "floor",
+        "ledger",
+        "partition",
+        "record",
+        "request_memory",
+        "requests",
+        "transfers",
+    )
+
+    def __init__(self, partition: int, environment: Environment, request_memory: int = REQUEST_MEMORY) -> None:
+        self.partition = partition
+        self.environment = environment
+        self.request_memory = request_memory
+        self.clock = Clockwork()
+        self.record = Record(self.clock)
+        self.ledger = Ledger(self.record)
+        self.floor = Floor(partition, self.clock, self.record, self.ledger)
+        self.transfers = Transfers(self.ledger, self.record)
+        # Used request ids, oldest first.
+        self.requests: dict[tuple[str, str], Request] = {}
+        # (expire_time, number) of orders that expire; entries of orders that ended earlier are dropped when they come up.
+        self.deadlines: list[tuple[int, int]] = []
+        self._handlers: dict[type[c.Command], Callable[[Any], None]] = {
+            c.PlaceOrder: self._place_order,
+            c.CancelOrder: self._cancel_order,
+            c.CancelAllOrders: self._cancel_all_orders,
+            c.OpenAccount: self._open_account,
+            c.MakeTransfer: self._make_transfer,
+            c.ResolveTransfer: self._resolve_transfer,
+            c.DefineAsset: self._define_asset,
+            c.DefineMarket: self._define_market,
+            c.SetMarketState: self._set_market_state,
+            c.SetFees: self._set_fees,
+            c.SetAccountStatus: self._set_account_status,
+            c.Advance: self._advance,
+            c.LeaderStarted: self._leader_started,
+            c.ChangeRules: self._change_rules,
+        }
+
+    def execute(self, command: c.Command) -> list[Event]:
+        """Carry out a command stamped with the next sequence and a time not before the last.
+
+        Raises VenueError: refused, nothing changed, the sequence is not used. Raises InvariantBreach: stop.
+        """
+        clock, record = self.clock, self.record
+        if command.sequence != clock.sequence + 1 or command.time < clock.time:
+            raise InvariantBreach(f"stamp {command.sequence} at {command.time} after {clock.sequence} at {clock.time}")
+        record.begin(command.sequence, command.time)
+        self._handlers[type(command)](command)
+        clock.sequence = command.sequence
+        clock.time = command.time
+        record.fold(command.sequence, command.time)
+        return record.events
+
+    def find_request(self, scope: str, request_id: str, fingerprint: bytes) -> int:
+        """The sequence that answered this request before, or 0.
+
+        Raises RequestIdReused (or TransferIdReused): it was another body.
+        """
+        request = self.requests.get((scope, request_id))
+        if request is None:
+            return 0
+        if request.fingerprint != fingerprint:
+            raise TransferIdReused(request_id) if scope == _TRANSFER_SCOPE else RequestIdReused(request_id)
+        return request.sequence
+
+    def next_deadline(self) -> int | None:
+        """The time (microseconds since 1970) at which Advance has something to do, or None."""
+        deadlines = self.deadlines
+        while deadlines:
+            time, number = deadlines[0]
+            if number in self.floor.orders:
+                return time
+            heappop(deadlines)
+        return None
+
+    def market(self, symbol: str) -> Market:
+        """A market. Raises MarketNotFound."""
+        market = self.floor.markets.get(symbol)
+        if market is None:
+            raise MarketNotFound(symbol)
+        return market
+
+    def order(self, number: int, account_id: str, client_order_id: str, user_id: str) -> Order:
+        """An open order of the user: by number, or (number 0) by account and label. Raises OrderNotFound."""
+        if number:
+            order = self.floor.orders.get(number)
+        else:
+            order = self.ledger.account(account_id, user_id).labels.get(client_order_id)
+        if (
+            order is None
+            or (user_id and order.account.user_id != user_id)
+            or (account_id and order.account.account_id != account_id)
+        ):
+            raise OrderNotFound(f"{self.partition}-{number}" if number else client_order_id)
+        return order
+
+    def _remember(self, command: c.Command, scope: str) -> None:
+        if not command.request_id:
+            return
+        key = (scope, command.request_id)
+        if key in self.requests:
+            raise InvariantBreach(f"request {key} executed twice")
+        request = Request(scope, command.request_id, command.fingerprint, command.sequence, command.time)
+        self.requests[key] = request
+        if len(self.requests) > self.request_memory:
+            oldest = self.requests.pop(next(iter(self.requests)))
+            self.clock.forgotten_time = oldest.time
+        self.record.events.append(RequestRemembered(request))
+
+    def _place_order(self, command: c.PlaceOrder) -> None:
+        account = self.ledger.account(command.account_id, command.user_id)
+        market = self.market(command.symbol)
+        self._remember(command, command.account_id)
+        order = self.floor.place(command, account, market)
+        if order.expire_time and order.number in self.floor.orders:
+            heappush(self.deadlines, (order.expire_time, order.number))
+
+    def _cancel_order(self, command: c.CancelOrder) -> None:
+        order = self.order(command.number, command.account_id, command.client_order_id, command.user_id)
+        if order.market.state == _HALTED:
+            raise MarketHalted(order.market.symbol)
+        self._remember(command, order.account.account_id)
+        self.floor.end(order, _CANCELLED, _REQUESTED if command.user_id else _ADMINISTRATIVE)
+
+    def _cancel_all_orders(self, command: c.CancelAllOrders) -> None:
+        account = self.ledger.account(command.account_id, command.user_id)
+        if command.symbol:
+            self.market(command.symbol)
+        self._remember(command, command.account_id)
+        for order in list(account.orders.values()):
+            if (
+                (not command.symbol or order.market.symbol == command.symbol)
+                and (not command.side or order.side == command.side)
+                and order.market.state != _HALTED
+            ):
+                self.floor.end(order, _CANCELLED, _REQUESTED if command.user_id else _ADMINISTRATIVE)
+
+    def _open_account(self, command: c.OpenAccount) -> None:
+        scope = command.user_id
+        open_account(self.ledger, command)
+        self._remember(command, scope)
+
+    def _make_transfer(self, command: c.MakeTransfer) -> None:
+        self.transfers.make(command)
+        self._remember(command, _TRANSFER_SCOPE)
+
+    def _resolve_transfer(self, command: c.ResolveTransfer) -> None:
+        self.transfers.resolve(command)
+
+    def _define_asset(self, command: c.DefineAsset) -> None:
+        define_asset(self.ledger, command)
+
+    def _define_market(self, command: c.DefineMarket) -> None:
+        define_market(self.floor, command)
+
+    def _set_market_state(self, command: c.SetMarketState) -> None:
+        self.floor.set_state(self.market(command.symbol), command.state)
+
+    def _set_fees(self, command: c.SetFees) -> None:
+        set_fees(self.floor, self.market(command.symbol), command.tier, command.maker_rate, command.taker_rate)
+
+    def _set_account_status(self, command: c.SetAccountStatus) -> None:
+        set_status(self.ledger, command)
+
+    def _advance(self, command: c.Advance) -> None:
+        """End the orders whose time has come, in the order of their times, then of their numbers."""
+        deadlines = self.deadlines
+        while deadlines and deadlines[0][0] <= command.time:
+            _, number = heappop(deadlines)
+            order = self.floor.orders.get(number)
+            if order is not None:
+                self.floor.end(order, _EXPIRED, 0)
+
+    def _leader_started(self, command: c.LeaderStarted) -> None:
+        self.clock.epoch = command.epoch
+
+    def _change_rules(self, command: c.ChangeRules) -> None:
+        self.clock.rules_version = command.rules_version
+
+
+def scope_of(command: c.Command) -> str:
+    """What a command's request_id is unique within: the account, the user, or all transfers."""
+    if isinstance(command, c.MakeTransfer):
+        return _TRANSFER_SCOPE
+    if isinstance(command, c.OpenAccount):
+        return command.user_id
+    return cast("str", getattr(command, "account_id", ""))

@@ -1,0 +1,62 @@
+"""The text forms of ids that carry a place: orders, trades, positions. Opaque to clients, read by the servers' routing."""
+
+import re
+from typing import Final, NamedTuple
+
+from servers.domain.errors import PositionInvalid
+from servers.domain.terms import Environment
+
+VENUE_PAPER: Final = "venue:paper"
+VENUE_EXTERNAL: Final = "venue:external"
+VENUE_FEES: Final = "venue:fees"
+VENUE_ACCOUNTS: Final = (VENUE_PAPER, VENUE_EXTERNAL, VENUE_FEES)
+_ORDER: Final = re.compile(r"([1-9][0-9]{0,3})-([1-9][0-9]{0,17})", re.ASCII)
+_POSITION: Final = re.compile(r"([1-9][0-9]{0,3})\.([0-9]{1,18})\.([0-9]{1,18})", re.ASCII)
+
+
+class Position(NamedTuple):
+    """A place in a partition's journal. The epoch tells under which leader it was given."""
+
+    partition: int
+    epoch: int
+    sequence: int
+
+
+def order_id(partition: int, number: int) -> str:
+    """The wire's id of an order: its partition and the sequence of the command that placed it."""
+    return f"{partition}-{number}"
+
+
+def trade_id(partition: int, number: int) -> str:
+    """The wire's id of a trade: its partition and the partition's count of trades."""
+    return f"{partition}-t{number}"
+
+
+def find_order(text: str) -> tuple[int, int] | None:
+    """Partition and number of an order id, or None if it is not one."""
+    match = _ORDER.fullmatch(text)
+    return None if match is None else (int(match[1]), int(match[2]))
+
+
+def position_text(partition: int, epoch: int, sequence: int) -> str:
+    """A position as clients hold it."""
+    return f"{partition}.{epoch}.{sequence}"
+
+
+def positions(text: str, field: str = "min_position") -> list[Position]:
+    """The places of a position, none for empty text. Raises PositionInvalid."""
+    if not text:
+        return []
+    found = []
+    for part in text.split("~"):
+        match = _POSITION.fullmatch(part)
+        if match is None:
+            raise PositionInvalid(field)
+        found.append(Position(int(match[1]), int(match[2]), int(match[3])))
+    return found
+
+
+def account_environment(account_id: str) -> Environment:
+    """The environment an account id was given in; UNSPECIFIED if it is none of ours."""
+    prefix = account_id.partition("-")[0]
+    return {"live": Environment.LIVE, "demo": Environment.DEMO}.get(prefix, Environment.UNSPECIFIED)

@@ -1,0 +1,87 @@
+"""The whole truth about a machine, checked from scratch: for tests, recovery and the nightly job, not for every command."""
+
+from collections import defaultdict
+
+from servers.domain.book import BookSide
+from servers.domain.exchange import Exchange
+from servers.domain.fees import buy_need
+from servers.domain.model import Order
+from servers.domain.terms import Side
+
+
+def breaches(exchange: Exchange) -> list[str]:
+    """What is wrong, in words; empty if nothing is: funds conserved, none negative, holds equal needs, books sound."""
+    return [*_funds(exchange), *_holds(exchange), *_books(exchange)]
+
+
+def _funds(exchange: Exchange) -> list[str]:
+    found: list[str] = []
+    sums: dict[str, int] = defaultdict(int)
+    for account in exchange.ledger.accounts.values():
+        for balance in account.balances.values():
+            sums[balance.asset] += balance.available + balance.held
+            if balance.held < 0 or (balance.available < 0 and account.user_id):
+                found.append(
+                    f"{account.account_id} {balance.asset}: {balance.available} available, {balance.held} held"
+                )
+    return found + [f"{asset}: all balances sum to {total}" for asset, total in sorted(sums.items()) if total]
+
+
+def need(order: Order) -> int:
+    """What an open order has to hold."""
+    rest = order.lots - order.filled_lots - order.removed_lots
+    return buy_need(order, rest) if order.side == int(Side.BUY) else rest * order.market.lot_units
+
+
+def _holds(exchange: Exchange) -> list[str]:
+    found: list[str] = []
+    holds: dict[tuple[str, str], int] = defaultdict(int)
+    for order in exchange.floor.orders.values():
+        market = order.market
+        holds[order.account.account_id, market.quote_asset if order.side == int(Side.BUY) else market.base_asset] += (
+            order.held
+        )
+        if order.held != need(order):
+            found.append(f"order {order.number} holds {order.held} and needs {need(order)}")
+    for transfer in exchange.transfers.pending.values():
+        holds[transfer.debit_account_id, transfer.asset] += transfer.amount
+    for account in exchange.ledger.accounts.values():
+        for balance in account.balances.values():
+            expected = holds.pop((account.account_id, balance.asset), 0)
+            if balance.held != expected:
+                found.append(f"{account.account_id} {balance.asset}: {balance.held} held, {expected} needed")
+    return found + [f"{key}: {amount} needed, no balance" for key, amount in sorted(holds.items()) if amount]
+
+
+def _books(exchange: Exchange) -> list[str]:
+    found: list[str] = []
+    resting: set[int] = set()
+    for symbol, book in exchange.floor.books.items():
+        if book.crossed():
+            found.append(f"{symbol}: book is crossed")
+        for side in (book.bids, book.asks):
+            found += _side(symbol, side, resting)
+    if resting != set(exchange.floor.orders):
+        found.append("books and open orders differ")
+    listed = {number for account in exchange.ledger.accounts.values() for number in account.orders}
+    if listed != set(exchange.floor.orders):
+        found.append("accounts' lists and open orders differ")
+    return found
+
+
+def _side(symbol: str, side: BookSide, resting: set[int]) -> list[str]:
+    found: list[str] = []
+    for level in side.levels.values():
+        lots = count = last = 0
+        order = level.first
+        while order is not None:
+            lots += order.lots - order.filled_lots - order.removed_lots
+            count += 1
+            resting.add(order.number)
+            if order.ticks != level.ticks or order.priority <= last:
+                found.append(f"{symbol}: order {order.number} is out of its place")
+            last = order.priority
+            order = order.after
+        if (lots, count) != (level.lots, level.count) or not count:
+            found.append(f"{symbol} {level.ticks}: {level.lots} lots of {level.count} orders, really {lots} of {count}")
+    return found

@@ -1,0 +1,125 @@
+"""Price-time priority: what an incoming order would do to a book, decided before anything is changed.
+
+`plan` walks the opposite side and lists steps; carrying them out is placing.py's. Self-trade prevention is decided on the way,
+so that a fill-or-kill order counts only what it may really trade with.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from servers.domain.book import BookSide, Level
+from servers.domain.model import Order
+from servers.domain.money import RATE
+from servers.domain.terms import SelfTradePrevention, Side
+
+FILL: Final = 0
+CANCEL_MAKER: Final = 1
+DECREMENT: Final = 2
+
+_BUY: Final = int(Side.BUY)
+_CANCEL_OLDEST: Final = int(SelfTradePrevention.CANCEL_OLDEST)
+_CANCEL_BOTH: Final = int(SelfTradePrevention.CANCEL_BOTH)
+_DECREMENT: Final = int(SelfTradePrevention.DECREMENT_AND_CANCEL)
+_UNBOUNDED: Final = 1 << 200
+
+
+@dataclass(slots=True)
+class Plan:
+    """What an order would do: (step, maker, lots) in time order; lots it would trade; their notional in quote units.
+
+    `stopped` says that self-trade prevention cancels what is left; `spent` that a quote amount, not the book, ended the walk.
+    """
+
+    steps: list[tuple[int, Order, int]]
+    filled_lots: int
+    notional: int
+    stopped: bool
+    spent: bool
+
+
+def plan(order: Order, opposite: BookSide, lots: int, budget: int) -> Plan:
+    """Walk `opposite` for an order that wants `lots`, or (budget >= 0) what `budget` quote units buy or sell.
+
+    A buy's budget covers its taker fee: lots are the most for which notional + ceil(fee) <= budget.
+    """
+    best = opposite.best()
+    result = Plan([], 0, 0, False, False)
+    if best is None or _beyond(order, best.ticks):
+        return result
+    walk = _Walk(order, result, _UNBOUNDED if budget >= 0 else lots, budget)
+    for level in opposite.walk():
+        if _beyond(order, level.ticks) or not walk.take(level):
+            break
+    return result
+
+
+def _beyond(order: Order, ticks: int) -> bool:
+    limit = order.ticks
+    return limit != 0 and (ticks > limit if order.side == _BUY else ticks < limit)
+
+
+class _Walk:
+    """The state of a walk: what is still wanted, and what a budget still allows."""
+
+    __slots__ = ("budget", "group", "mode", "order", "result", "wanted")
+
+    def __init__(self, order: Order, result: Plan, wanted: int, budget: int) -> None:
+        self.order = order
+        self.result = result
+        self.wanted = wanted
+        self.budget = budget
+        self.group = order.account.self_trade_group
+        self.mode = order.self_trade_prevention
+
+    def take(self, level: Level) -> bool:
+        """Match the orders of a level; False when the walk is over."""
+        maker = level.first
+        result, order = self.result, self.order
+        price = level.ticks * order.market.tick_value
+        while maker is not None:
+            lots = maker.lots - maker.filled_lots - maker.removed_lots
+            if maker.account.self_trade_group == self.group:
+                if not self._prevent(maker, lots):
+                    return False
+            else:
+                wanted = self.wanted if self.budget < 0 else self._affordable(price)
+                if lots > wanted:
+                    lots = wanted
+                    result.spent = self.budget >= 0
+                    if not lots:
+                        return False
+                result.steps.append((FILL, maker, lots))
+                result.filled_lots += lots
+                result.notional += lots * price
+                self.wanted -= lots
+                if not self.wanted or result.spent:
+                    return False
+            maker = maker.after
+        return True
+
+    def _affordable(self, price: int) -> int:
+        """Whole lots at `price` quote units that the budget still covers.
+
+        notional + ceil(fee) <= budget is the same as (notional + lots*price) * 1e8 + rate * that <= budget * 1e8, in integers.
+        """
+        if self.order.side != _BUY:
+            return (self.budget - self.result.notional) // price
+        rate = max(self.order.taker_rate, 0)
+        free = self.budget * RATE - self.result.notional * (RATE + rate)
+        return max(free // (price * (RATE + rate)), 0)
+
+    def _prevent(self, maker: Order, lots: int) -> bool:
+        """Do to a maker of the order's own group what the order's mode says; False when the walk is over."""
+        result, mode = self.result, self.mode
+        if mode == _CANCEL_OLDEST:
+            result.steps.append((CANCEL_MAKER, maker, lots))
+            return True
+        if mode == _CANCEL_BOTH:
+            result.steps.append((CANCEL_MAKER, maker, lots))
+        elif mode == _DECREMENT:
+            lots = min(lots, self.wanted if self.budget < 0 else lots)
+            result.steps.append((DECREMENT, maker, lots))
+            self.wanted -= lots
+            return self.wanted > 0
+        result.stopped = True
+        return False

@@ -1,0 +1,179 @@
+"""What the machine holds in memory: assets, markets, accounts, balances, orders, transfers.
+
+Every field is declared stored (in the tables, under its own name or the one given), derived (made again from stored ones when
+the tables are loaded) or constant; the tables are the snapshot, so a field that is none of them would be lost by a restart.
+References are stored as the id of what they point to.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+STORED: Final = {"kept": "stored"}
+DERIVED: Final = {"kept": "derived"}
+CONSTANT: Final = {"kept": "constant"}
+BY_ACCOUNT: Final = {"kept": "stored", "as": "account_id"}
+BY_SYMBOL: Final = {"kept": "stored", "as": "symbol"}
+
+
+@dataclass(slots=True, eq=False)
+class Asset:
+    """Something that is owned; amounts count units of 10**-scale."""
+
+    symbol: str = field(metadata=STORED)
+    scale: int = field(metadata=STORED)
+    display_scale: int = field(metadata=STORED)
+
+
+@dataclass(slots=True, eq=False)
+class Market:
+    """Where base is exchanged for quote. Prices count ticks, quantities lots; tick and lot are in atto."""
+
+    symbol: str = field(metadata=STORED)
+    kind: int = field(metadata=STORED)
+    state: int = field(metadata=STORED)
+    base_asset: str = field(metadata=STORED)
+    quote_asset: str = field(metadata=STORED)
+    tick_size: int = field(metadata=STORED)
+    lot_size: int = field(metadata=STORED)
+    min_lots: int = field(metadata=STORED)
+    max_lots: int = field(metadata=STORED)
+    max_ticks: int = field(metadata=STORED)
+    last_ticks: int = field(metadata=STORED)
+    # The sequence of the last command that changed the book.
+    book_sequence: int = field(metadata=STORED)
+    # Base units in a lot; quote units that one lot costs for each tick of its price.
+    lot_units: int = field(metadata=DERIVED)
+    tick_value: int = field(metadata=DERIVED)
+    base_scale: int = field(metadata=DERIVED)
+    quote_scale: int = field(metadata=DERIVED)
+
+
+@dataclass(slots=True, eq=False)
+class Fees:
+    """The fee rates of a tier in a market, in units of 1e-8 of the notional; a maker's may be negative."""
+
+    symbol: str = field(metadata=STORED)
+    tier: str = field(metadata=STORED)
+    maker_rate: int = field(metadata=STORED)
+    taker_rate: int = field(metadata=STORED)
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """A customer's account, or one of the venue's own (no user)."""
+
+    account_id: str = field(metadata=STORED)
+    user_id: str = field(metadata=STORED)
+    type: int = field(metadata=STORED)
+    name: str = field(metadata=STORED)
+    tier: str = field(metadata=STORED)
+    self_trade_group: str = field(metadata=STORED)
+    status: int = field(metadata=STORED)
+    create_time: int = field(metadata=STORED)
+    # The sequence of the last command that changed an order or a balance of it.
+    last_event_sequence: int = field(metadata=STORED)
+    balances: "dict[str, Balance]" = field(metadata=DERIVED, default_factory=dict)
+    # Open orders by number, oldest first, and by label.
+    orders: "dict[int, Order]" = field(metadata=DERIVED, default_factory=dict)
+    labels: "dict[str, Order]" = field(metadata=DERIVED, default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Balance:
+    """What an account has of one asset, in the asset's units: free, and held for orders and pending transfers."""
+
+    account: Account = field(metadata=BY_ACCOUNT)
+    asset: str = field(metadata=STORED)
+    available: int = field(metadata=STORED)
+    held: int = field(metadata=STORED)
+    # The command that touched it last; spares a second event for the same command.
+    touched: int = field(metadata=CONSTANT, default=0)
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    """An order. `price`, `quantity` and `quote_amount` are as given, in atto; the rest counts ticks, lots, quote units.
+
+    lots == filled_lots + removed_lots + what remains (open) or was given up (final).
+    """
+
+    number: int = field(metadata=STORED)
+    account: Account = field(metadata=BY_ACCOUNT)
+    market: Market = field(metadata=BY_SYMBOL)
+    side: int = field(metadata=STORED)
+    type: int = field(metadata=STORED)
+    time_in_force: int = field(metadata=STORED)
+    price: int = field(metadata=STORED)
+    quantity: int = field(metadata=STORED)
+    quote_amount: int = field(metadata=STORED)
+    post_only: bool = field(metadata=STORED)
+    reduce_only: bool = field(metadata=STORED)
+    self_trade_prevention: int = field(metadata=STORED)
+    client_order_id: str = field(metadata=STORED)
+    request_id: str = field(metadata=STORED)
+    # Microseconds since 1970; 0: never.
+    expire_time: int = field(metadata=STORED)
+    create_time: int = field(metadata=STORED)
+    ticks: int = field(metadata=STORED, default=0)
+    lots: int = field(metadata=STORED, default=0)
+    filled_lots: int = field(metadata=STORED, default=0)
+    # Taken off by self-trade prevention without a trade.
+    removed_lots: int = field(metadata=STORED, default=0)
+    notional: int = field(metadata=STORED, default=0)
+    # The rates pinned when it was accepted; the fee of all fills, in quote units times 1e8; what of it was charged.
+    maker_rate: int = field(metadata=STORED, default=0)
+    taker_rate: int = field(metadata=STORED, default=0)
+    fee_accrued: int = field(metadata=STORED, default=0)
+    fee_charged: int = field(metadata=STORED, default=0)
+    # What of the account's balance it holds: quote units for a buy, base units for a sell.
+    held: int = field(metadata=STORED, default=0)
+    status: int = field(metadata=STORED, default=0)
+    reject_reason: int = field(metadata=STORED, default=0)
+    cancel_reason: int = field(metadata=STORED, default=0)
+    # The sequence at which it took its place in the queue of its level.
+    priority: int = field(metadata=STORED, default=0)
+    update_time: int = field(metadata=STORED, default=0)
+    update_sequence: int = field(metadata=STORED, default=0)
+    before: "Order | None" = field(metadata=DERIVED, default=None, repr=False)
+    after: "Order | None" = field(metadata=DERIVED, default=None, repr=False)
+
+
+@dataclass(slots=True, eq=False)
+class Transfer:
+    """Funds held for a move in two phases, or its outcome. Amounts in the asset's units."""
+
+    transfer_id: str = field(metadata=STORED)
+    debit_account_id: str = field(metadata=STORED)
+    credit_account_id: str = field(metadata=STORED)
+    asset: str = field(metadata=STORED)
+    amount: int = field(metadata=STORED)
+    posted: int = field(metadata=STORED)
+    kind: int = field(metadata=STORED)
+    state: int = field(metadata=STORED)
+    # The sequence of the command that made or resolved it.
+    sequence: int = field(metadata=STORED)
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A request_id that was used: by what body, and which command answered it. Time in microseconds since 1970."""
+
+    scope: str = field(metadata=STORED)
+    request_id: str = field(metadata=STORED)
+    fingerprint: bytes = field(metadata=STORED)
+    sequence: int = field(metadata=STORED)
+    time: int = field(metadata=STORED)
+
+
+@dataclass(slots=True, eq=False)
+class Clockwork:
+    """The machine's own scalars: one row a partition."""
+
+    sequence: int = field(metadata=STORED, default=0)
+    time: int = field(metadata=STORED, default=0)
+    epoch: int = field(metadata=STORED, default=0)
+    rules_version: int = field(metadata=STORED, default=1)
+    trade_number: int = field(metadata=STORED, default=0)
+    digest: int = field(metadata=STORED, default=0)
+    # The time of the newest request_id that was forgotten; 0: none was.
+    forgotten_time: int = field(metadata=STORED, default=0)

@@ -1,0 +1,296 @@
+"""Placing and ending orders: decide first, then carry out what may not fail any more.
+
+Invariant: between two commands every open order is in its book, in its account's list and holds exactly what its rest may
+cost (a buy: the rest at its limit and the worse fee on it; a sell: the rest of the base).
+"""
+
+from typing import Final
+
+from servers.domain.book import Book
+from servers.domain.commands import PlaceOrder
+from servers.domain.events import LevelChanged, MarketChanged, Traded
+from servers.domain.fees import buy_need, charge
+from servers.domain.ledger import InvariantBreach, Ledger
+from servers.domain.matching import CANCEL_MAKER, FILL, Plan, plan
+from servers.domain.model import Account, Clockwork, Fees, Market, Order
+from servers.domain.money import ATTO_SCALE
+from servers.domain.record import Record
+from servers.domain.risk import check, expire_time
+from servers.domain.terms import (
+    CancelReason,
+    EntryKind,
+    OrderStatus,
+    OrderType,
+    RejectReason,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
+
+_BUY: Final = int(Side.BUY)
+_MARKET: Final = int(OrderType.MARKET)
+_IOC: Final = int(TimeInForce.IOC)
+_FOK: Final = int(TimeInForce.FOK)
+_OPEN: Final = int(OrderStatus.OPEN)
+_PARTIALLY_FILLED: Final = int(OrderStatus.PARTIALLY_FILLED)
+_FILLED: Final = int(OrderStatus.FILLED)
+_CANCELLED: Final = int(OrderStatus.CANCELLED)
+_REJECTED: Final = int(OrderStatus.REJECTED)
+_UNFILLED: Final = int(CancelReason.UNFILLED)
+_SELF_TRADE: Final = int(CancelReason.SELF_TRADE)
+_TRADE: Final = int(EntryKind.TRADE)
+_FEE: Final = int(EntryKind.FEE)
+_CANCEL_NEWEST: Final = int(SelfTradePrevention.CANCEL_NEWEST)
+
+
+class Floor:
+    """The books of a partition and what happens on them."""
+
+    __slots__ = ("books", "clock", "fees", "ledger", "markets", "orders", "partition", "record")
+
+    def __init__(self, partition: int, clock: Clockwork, record: Record, ledger: Ledger) -> None:
+        self.partition = partition
+        self.clock = clock
+        self.record = record
+        self.ledger = ledger
+        self.markets: dict[str, Market] = {}
+        self.books: dict[str, Book] = {}
+        self.fees: dict[tuple[str, str], Fees] = {}
+        # Open orders by number.
+        self.orders: dict[int, Order] = {}
+
+    def place(self, command: PlaceOrder, account: Account, market: Market) -> Order:
+        """Accept or reject an order and match it."""
+        order = self._order(command, account, market)
+        reason = check(command, account, market, order.expire_time, command.time)
+        found = None
+        if not reason:
+            self._size(order)
+            fees = self.fees.get((market.symbol, account.tier)) or self.fees[market.symbol, "default"]
+            order.maker_rate, order.taker_rate = fees.maker_rate, fees.taker_rate
+            found = plan(order, self.books[market.symbol].side(3 - order.side), order.lots, self._budget(order))
+            reason = self._refusal(order, found)
+        if reason or found is None:
+            order.status = _REJECTED
+            order.reject_reason = reason
+            self.record.order(order)
+            self.record.fold(order.number, reason)
+            return order
+        self._accept(order, found)
+        return order
+
+    def _order(self, command: PlaceOrder, account: Account, market: Market) -> Order:
+        return Order(
+            command.sequence,
+            account,
+            market,
+            command.side,
+            command.type,
+            command.time_in_force,
+            command.price,
+            command.quantity,
+            command.quote_amount,
+            command.post_only,
+            command.reduce_only,
+            command.self_trade_prevention or _CANCEL_NEWEST,
+            command.client_order_id,
+            command.request_id,
+            expire_time(command),
+            command.time,
+        )
+
+    def _size(self, order: Order) -> None:
+        market = order.market
+        order.ticks = order.price // market.tick_size
+        order.lots = order.quantity // market.lot_size
+
+    def _budget(self, order: Order) -> int:
+        if not order.quote_amount:
+            return -1
+        return int(order.quote_amount // 10 ** (ATTO_SCALE - order.market.quote_scale))
+
+    def _refusal(self, order: Order, found: Plan) -> int:
+        """Reasons that the book and the funds give, in order of their numbers; 0: none. Fills in what the order holds."""
+        if order.post_only and self._would_trade(order):
+            return int(RejectReason.POST_ONLY_WOULD_TRADE)
+        if order.type == _MARKET:
+            if not found.filled_lots and not found.steps and not found.stopped:
+                return int(RejectReason.QUANTITY_TOO_SMALL if found.spent else RejectReason.NO_LIQUIDITY)
+            if order.quote_amount:
+                order.lots = found.filled_lots
+                if order.time_in_force == _FOK and not found.spent:
+                    return int(RejectReason.NOT_FILLABLE)
+        if order.time_in_force == _FOK and found.filled_lots != order.lots:
+            return int(RejectReason.NOT_FILLABLE)
+        order.held = self._need(order, found)
+        if order.held > self.ledger.available(order.account, self._pays(order)):
+            order.held = 0
+            return int(RejectReason.INSUFFICIENT_FUNDS)
+        return 0
+
+    def _would_trade(self, order: Order) -> bool:
+        best = self.books[order.market.symbol].side(3 - order.side).best()
+        if best is None:
+            return False
+        return best.ticks <= order.ticks if order.side == _BUY else best.ticks >= order.ticks
+
+    def _need(self, order: Order, found: Plan) -> int:
+        """What the order must hold at first: at its limit, or for a market order what its plan costs."""
+        if order.side != _BUY:
+            lots = found.filled_lots if order.type == _MARKET else order.lots
+            return lots * order.market.lot_units
+        if order.type != _MARKET:
+            return buy_need(order, order.lots)
+        return found.notional + max(-(-order.taker_rate * found.notional // 10**8), 0)
+
+    @staticmethod
+    def _pays(order: Order) -> str:
+        return order.market.quote_asset if order.side == _BUY else order.market.base_asset
+
+    def _accept(self, order: Order, found: Plan) -> None:
+        account, market = order.account, order.market
+        order.status = _OPEN
+        record = self.record
+        record.order(order)
+        record.fold(order.number, order.held)
+        if order.held:
+            self.ledger.hold(account, self._pays(order), order.held)
+        for kind, maker, lots in found.steps:
+            if kind == FILL:
+                self._trade(maker, order, lots)
+            elif kind == CANCEL_MAKER:
+                self.end(maker, _CANCELLED, _SELF_TRADE)
+            else:
+                self._decrement(maker, order, lots)
+        if order.quote_amount:
+            order.quantity = order.lots * market.lot_size
+        rest = order.lots - order.filled_lots - order.removed_lots
+        if not rest:
+            self._finish(order, _CANCELLED if order.removed_lots else _FILLED, _SELF_TRADE if order.removed_lots else 0)
+        elif found.stopped:
+            self._finish(order, _CANCELLED, _SELF_TRADE)
+        elif order.time_in_force == _IOC or order.type == _MARKET:
+            self._finish(order, _CANCELLED, _UNFILLED)
+        else:
+            self.rest(order)
+
+    def rest(self, order: Order) -> None:
+        """Put an order into its book, its account's list and the open orders, and hold no more than it needs."""
+        order.priority = order.number
+        self._rehold(order)
+        account = order.account
+        level = self.books[order.market.symbol].side(order.side).add(order)
+        self.orders[order.number] = account.orders[order.number] = order
+        if order.client_order_id:
+            account.labels[order.client_order_id] = order
+        self._level(order.market, order.side, level.ticks, level.lots, level.count)
+
+    def end(self, order: Order, status: int, reason: int) -> None:
+        """Take an open order out of its book and end it."""
+        self._leave(order)
+        self.record.order(order)
+        self._finish(order, status, reason)
+
+    def _leave(self, order: Order) -> None:
+        rest = order.lots - order.filled_lots - order.removed_lots
+        level = self.books[order.market.symbol].side(order.side).remove(order, rest)
+        del self.orders[order.number], order.account.orders[order.number]
+        if order.client_order_id:
+            del order.account.labels[order.client_order_id]
+        self._level(order.market, order.side, level.ticks, level.lots, level.count)
+
+    def _finish(self, order: Order, status: int, reason: int) -> None:
+        order.status = status
+        order.cancel_reason = reason if status == _CANCELLED else 0
+        self.record.fold(order.number, status)
+        if order.held:
+            self.ledger.hold(order.account, self._pays(order), -order.held)
+            order.held = 0
+
+    def _rehold(self, order: Order) -> None:
+        """Release what an order with a limit holds beyond what its rest may cost."""
+        rest = order.lots - order.filled_lots - order.removed_lots
+        need = buy_need(order, rest) if order.side == _BUY else rest * order.market.lot_units
+        if need > order.held:
+            raise InvariantBreach(f"order {order.number} holds {order.held} and needs {need}")
+        if need != order.held:
+            self.ledger.hold(order.account, self._pays(order), need - order.held)
+            order.held = need
+
+    def _decrement(self, maker: Order, taker: Order, lots: int) -> None:
+        """Both give up lots without a trade."""
+        level = self.books[maker.market.symbol].side(maker.side).reduce(maker, lots)
+        maker.removed_lots += lots
+        if not taker.quote_amount:
+            taker.removed_lots += lots
+        self.record.order(maker)
+        if maker.lots == maker.filled_lots + maker.removed_lots:
+            self.end(maker, _CANCELLED, _SELF_TRADE)
+        else:
+            self._rehold(maker)
+            self._level(maker.market, maker.side, level.ticks, level.lots, level.count)
+
+    def _trade(self, maker: Order, taker: Order, lots: int) -> None:
+        """Fill both orders at the maker's price and settle: base one way, quote the other, fees to the venue."""
+        market = maker.market
+        clock = self.clock
+        clock.trade_number += 1
+        ticks = maker.ticks
+        notional = lots * ticks * market.tick_value
+        side = self.books[market.symbol].side(maker.side)
+        level = side.reduce(maker, lots)
+        market.last_ticks = ticks
+        for order in (maker, taker):
+            order.filled_lots += lots
+            order.notional += notional
+        maker_fee = charge(maker, maker.maker_rate, notional)
+        taker_fee = charge(taker, taker.taker_rate, notional)
+        record = self.record
+        record.order(maker)
+        record.events.append(
+            Traded(clock.trade_number, market, maker, taker, ticks, lots, notional, maker_fee, taker_fee)
+        )
+        record.fold(maker.number, lots)
+        buyer, seller = (maker, taker) if maker.side == _BUY else (taker, maker)
+        self._settle(buyer, seller, lots * market.lot_units, notional, (maker_fee, taker_fee), maker is buyer)
+        taker.status = _PARTIALLY_FILLED
+        if maker.lots == maker.filled_lots + maker.removed_lots:
+            self._leave(maker)
+            self._finish(maker, _CANCELLED if maker.removed_lots else _FILLED, _SELF_TRADE)
+            return
+        maker.status = _PARTIALLY_FILLED
+        self._rehold(maker)
+        self._level(market, maker.side, level.ticks, level.lots, level.count)
+
+    def _settle(
+        self, buyer: Order, seller: Order, base: int, quote: int, fees: tuple[int, int], maker_buys: bool
+    ) -> None:
+        """Move a trade's funds out of what both hold; `fees` are the maker's and the taker's."""
+        ledger, market = self.ledger, buyer.market
+        reference = f"{self.partition}-t{self.clock.trade_number}"
+        buyer.held -= quote
+        seller.held -= base
+        ledger.pay_held(seller.account, buyer.account, market.base_asset, base, _TRADE, reference)
+        ledger.pay_held(buyer.account, seller.account, market.quote_asset, quote, _TRADE, reference)
+        buyer_fee, seller_fee = fees if maker_buys else (fees[1], fees[0])
+        if buyer_fee > 0:
+            buyer.held -= buyer_fee
+            ledger.pay_held(buyer.account, ledger.fees, market.quote_asset, buyer_fee, _FEE, reference)
+        elif buyer_fee < 0:
+            ledger.pay(ledger.fees, buyer.account, market.quote_asset, -buyer_fee, _FEE, reference)
+        if seller_fee > 0:
+            ledger.pay(seller.account, ledger.fees, market.quote_asset, seller_fee, _FEE, reference)
+        elif seller_fee < 0:
+            ledger.pay(ledger.fees, seller.account, market.quote_asset, -seller_fee, _FEE, reference)
+        if buyer.held < 0 or seller.held < 0:
+            raise InvariantBreach(f"trade {reference} cost more than was held")
+
+    def _level(self, market: Market, side: int, ticks: int, lots: int, count: int) -> None:
+        market.book_sequence = self.record.sequence
+        self.record.events.append(LevelChanged(market, side, ticks, lots, count))
+
+    def set_state(self, market: Market, state: int) -> None:
+        """Set what a market takes."""
+        market.state = state
+        self.record.events.append(MarketChanged(market))
+        self.record.fold(state, market.book_sequence)

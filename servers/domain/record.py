@@ -1,0 +1,56 @@
+"""What the command under way has caused so far: its events and the running digest.
+
+The digest is a checksum that a leader and a replica compare after every batch: two machines that did the same have the same.
+"""
+
+from typing import Final
+
+from servers.domain.events import AccountTouched, BalanceChanged, Event, OrderChanged
+from servers.domain.model import Account, Balance, Clockwork, Order
+
+# A Mersenne prime keeps the digest in 61 bits; the factor spreads the order of what is folded in.
+_PRIME: Final = (1 << 61) - 1
+_FACTOR: Final = 1_000_003
+
+
+class Record:
+    """The events of one command, and the marks that keep each thing to one event."""
+
+    __slots__ = ("clock", "events", "sequence", "time")
+
+    def __init__(self, clock: Clockwork) -> None:
+        self.clock = clock
+        self.events: list[Event] = []
+        self.sequence = 0
+        self.time = 0
+
+    def begin(self, sequence: int, time: int) -> None:
+        """Start a command; `events` is a new list, so the one handed out stays as it is."""
+        self.sequence = sequence
+        self.time = time
+        self.events = []
+
+    def fold(self, first: int, second: int) -> None:
+        """Mix two numbers into the digest."""
+        clock = self.clock
+        clock.digest = ((clock.digest * _FACTOR + first) * _FACTOR + second) % _PRIME
+
+    def balance(self, balance: Balance) -> None:
+        """Note that a balance is touched."""
+        if balance.touched != self.sequence:
+            balance.touched = self.sequence
+            self.events.append(BalanceChanged(balance))
+            self._account(balance.account)
+
+    def order(self, order: Order) -> None:
+        """Note that an order is touched, and stamp it."""
+        if order.update_sequence != self.sequence:
+            order.update_sequence = self.sequence
+            order.update_time = self.time
+            self.events.append(OrderChanged(order))
+            self._account(order.account)
+
+    def _account(self, account: Account) -> None:
+        if account.last_event_sequence != self.sequence and account.user_id:
+            self.events.append(AccountTouched(account, account.last_event_sequence))
+            account.last_event_sequence = self.sequence

@@ -1,0 +1,67 @@
+"""What stands between a placement and the book: checks in the order of RejectReason's numbers, the first failure wins."""
+
+from typing import Final
+
+from servers.domain.commands import PlaceOrder
+from servers.domain.model import Account, Market
+from servers.domain.terms import AccountStatus, MarketState, OrderType, RejectReason, TimeInForce
+
+# Open orders that an account of a tier may have; a tier not named here has the default's.
+MAX_OPEN_ORDERS: Final = {"default": 1_000, "market_maker": 20_000, "replay": 200_000}
+
+_ACTIVE: Final = int(AccountStatus.ACTIVE)
+_OPEN: Final = int(MarketState.OPEN)
+_CANCEL_ONLY: Final = int(MarketState.CANCEL_ONLY)
+_MARKET: Final = int(OrderType.MARKET)
+_NONE: Final = 0
+
+
+def check(command: PlaceOrder, account: Account, market: Market, expire_time: int, now: int) -> int:
+    """The first reason (RejectReason) to refuse a placement before the book and the funds are looked at; 0: none."""
+    if account.status != _ACTIVE:
+        return int(RejectReason.ACCOUNT_NOT_ACTIVE)
+    if market.state != _OPEN:
+        return int(RejectReason.MARKET_CANCEL_ONLY if market.state == _CANCEL_ONLY else RejectReason.MARKET_HALTED)
+    reason = _check_price(command, market) or _check_size(command, market)
+    if reason:
+        return reason
+    if expire_time and expire_time <= now:
+        return int(RejectReason.EXPIRE_TIME_PAST)
+    if command.client_order_id and command.client_order_id in account.labels:
+        return int(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
+    if len(account.orders) >= MAX_OPEN_ORDERS.get(account.tier, MAX_OPEN_ORDERS["default"]):
+        return int(RejectReason.TOO_MANY_OPEN_ORDERS)
+    return _NONE
+
+
+def _check_price(command: PlaceOrder, market: Market) -> int:
+    if command.type == _MARKET:
+        return _NONE
+    ticks, rest = divmod(command.price, market.tick_size)
+    if rest:
+        return int(RejectReason.PRICE_OFF_TICK)
+    if not 0 < ticks <= market.max_ticks:
+        return int(RejectReason.PRICE_OUT_OF_RANGE)
+    return _NONE
+
+
+def _check_size(command: PlaceOrder, market: Market) -> int:
+    if command.quote_amount:
+        # In quote units; what it buys is decided by the book. It must be a whole amount of the quote asset.
+        rest = command.quote_amount % 10 ** (18 - market.quote_scale)
+        return int(RejectReason.QUANTITY_OFF_LOT) if rest else _NONE
+    lots, rest = divmod(command.quantity, market.lot_size)
+    if rest:
+        return int(RejectReason.QUANTITY_OFF_LOT)
+    if lots < market.min_lots:
+        return int(RejectReason.QUANTITY_TOO_SMALL)
+    if lots > market.max_lots:
+        return int(RejectReason.QUANTITY_TOO_LARGE)
+    return _NONE
+
+
+def expire_time(command: PlaceOrder, day_us: int = 86_400_000_000) -> int:
+    """When the order expires, in microseconds since 1970: as given (GTD), at the next midnight UTC (DAY), or 0: never."""
+    if command.time_in_force == int(TimeInForce.DAY):
+        return (command.time // day_us + 1) * day_us
+    return command.expire_time

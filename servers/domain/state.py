@@ -1,0 +1,167 @@
+"""The machine as plain rows and back: what the tables hold, and the hash by which two machines are compared.
+
+A row maps the stored names of a class (see model.py) to plain values. `dump` writes each kind of row in a fixed order; `load`
+makes a machine that answers the next command as the dumped one would.
+"""
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from hashlib import sha256
+from heapq import heapify
+from typing import Any, Final, cast
+
+from servers.domain.book import Book
+from servers.domain.exchange import REQUEST_MEMORY, Exchange
+from servers.domain.identifiers import VENUE_ACCOUNTS
+from servers.domain.model import Account, Asset, Balance, Clockwork, Fees, Market, Order, Request, Transfer
+from servers.domain.money import ATTO, rescale
+from servers.domain.terms import Environment, TransferState
+
+Row = Mapping[str, Any]
+KINDS: Final[dict[str, type[Any]]] = {
+    "machine": Clockwork,
+    "assets": Asset,
+    "markets": Market,
+    "fees": Fees,
+    "accounts": Account,
+    "balances": Balance,
+    "orders": Order,
+    "transfers": Transfer,
+    "requests": Request,
+}
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """The rows of a partition as of machine.sequence: open orders only, requests oldest first."""
+
+    machine: Row
+    assets: list[Row] = field(default_factory=list)
+    markets: list[Row] = field(default_factory=list)
+    fees: list[Row] = field(default_factory=list)
+    accounts: list[Row] = field(default_factory=list)
+    balances: list[Row] = field(default_factory=list)
+    orders: list[Row] = field(default_factory=list)
+    transfers: list[Row] = field(default_factory=list)
+    requests: list[Row] = field(default_factory=list)
+
+
+@cache
+def stored(kind: Hashable) -> tuple[tuple[str, str], ...]:
+    """(field, stored name) of the stored fields of a class of the model."""
+    return tuple(
+        (f.name, f.metadata.get("as", f.name))
+        for f in fields(cast("type[Clockwork]", kind))
+        if f.metadata["kept"] == "stored"
+    )
+
+
+def row(thing: object) -> dict[str, Any]:
+    """The stored fields of a thing, references as the id of what they point to."""
+    result = {}
+    for name, column in stored(type(thing)):
+        value = getattr(thing, name)
+        result[column] = value if name == column else getattr(value, column)
+    return result
+
+
+def dump(exchange: Exchange) -> Snapshot:
+    """All rows of a machine between two commands."""
+    ledger, floor = exchange.ledger, exchange.floor
+    balances = [b for a in ledger.accounts.values() for b in a.balances.values()]
+    return Snapshot(
+        row(exchange.clock),
+        _rows(ledger.assets.values(), "symbol"),
+        _rows(floor.markets.values(), "symbol"),
+        _rows(floor.fees.values(), "symbol", "tier"),
+        _rows((a for a in ledger.accounts.values() if a.user_id), "account_id"),
+        _rows(balances, "account_id", "asset"),
+        _rows(floor.orders.values(), "number"),
+        _rows([*exchange.transfers.pending.values(), *exchange.transfers.resolved.values()], "sequence", "transfer_id"),
+        [row(request) for request in exchange.requests.values()],
+    )
+
+
+def _rows(things: Iterable[object], *keys: str) -> list[Row]:
+    return sorted((row(thing) for thing in things), key=lambda r: tuple(r[key] for key in keys))
+
+
+def load(
+    partition: int, environment: Environment, snapshot: Snapshot, request_memory: int = REQUEST_MEMORY
+) -> Exchange:
+    """A machine from its rows."""
+    exchange = Exchange(partition, environment, request_memory)
+    ledger, floor = exchange.ledger, exchange.floor
+    for name, _ in stored(Clockwork):
+        setattr(exchange.clock, name, snapshot.machine[name])
+    for r in snapshot.assets:
+        ledger.assets[r["symbol"]] = Asset(**r)
+    for r in snapshot.markets:
+        floor.markets[r["symbol"]] = _market(exchange, r)
+        floor.books[r["symbol"]] = Book()
+    for r in snapshot.fees:
+        floor.fees[r["symbol"], r["tier"]] = Fees(**r)
+    for r in snapshot.accounts:
+        ledger.accounts[r["account_id"]] = Account(**r)
+    for r in snapshot.balances:
+        account = ledger.accounts[r["account_id"]]
+        account.balances[r["asset"]] = Balance(account, r["asset"], r["available"], r["held"])
+    _load_orders(exchange, snapshot.orders)
+    for r in snapshot.transfers:
+        transfer = Transfer(**r)
+        pending = transfer.state == int(TransferState.PENDING)
+        (exchange.transfers.pending if pending else exchange.transfers.resolved)[transfer.transfer_id] = transfer
+    for r in snapshot.requests:
+        exchange.requests[r["scope"], r["request_id"]] = Request(**r)
+    return exchange
+
+
+def _market(exchange: Exchange, r: Row) -> Market:
+    base, quote = exchange.ledger.assets[r["base_asset"]], exchange.ledger.assets[r["quote_asset"]]
+    lot_units = rescale(r["lot_size"], base.scale)
+    if lot_units is None:
+        raise ValueError(f"lot size of {r['symbol']} does not fit {base.symbol}")
+    tick_value = r["tick_size"] * r["lot_size"] * 10**quote.scale // (ATTO * ATTO)
+    return Market(**r, lot_units=lot_units, tick_value=tick_value, base_scale=base.scale, quote_scale=quote.scale)
+
+
+def _load_orders(exchange: Exchange, rows: list[Row]) -> None:
+    """Open orders into books in the order of their places in the queue, into accounts in the order of their numbers."""
+    floor = exchange.floor
+    made = []
+    for r in rows:
+        plain = {name: r[column] for name, column in stored(Order)}
+        plain["account"] = exchange.ledger.accounts[r["account_id"]]
+        plain["market"] = floor.markets[r["symbol"]]
+        made.append(Order(**plain))
+    for order in sorted(made, key=lambda o: o.priority):
+        floor.books[order.market.symbol].side(order.side).add(order)
+    for order in sorted(made, key=lambda o: o.number):
+        floor.orders[order.number] = order.account.orders[order.number] = order
+        if order.client_order_id:
+            order.account.labels[order.client_order_id] = order
+        if order.expire_time:
+            exchange.deadlines.append((order.expire_time, order.number))
+    heapify(exchange.deadlines)
+
+
+def state_hash(exchange: Exchange) -> str:
+    """SHA-256 over all rows: equal exactly for machines that hold the same."""
+    snapshot = dump(exchange)
+    digest = sha256()
+    for kind in KINDS:
+        rows = getattr(snapshot, kind)
+        for r in [rows] if kind == "machine" else rows:
+            digest.update(repr((kind, [(name, _plain(r[name])) for name in sorted(r)])).encode())
+    return digest.hexdigest()
+
+
+def _plain(value: object) -> object:
+    # Tables give plain ints where the machine may hold enums or bools.
+    return int(value) if isinstance(value, int) else value
+
+
+def is_venue_account(account_id: str) -> bool:
+    """True for the venue's own accounts, which exist without a row."""
+    return account_id in VENUE_ACCOUNTS
