@@ -122,17 +122,14 @@ class Exchange:
 
     def order(self, number: int, account_id: str, client_order_id: str, user_id: str) -> Order:
         """An open order of the user: by number, or (number 0) by account and label. Raises OrderNotFound."""
-        if number:
-            order = self.floor.orders.get(number)
-        else:
-            order = self.ledger.account(account_id, user_id).labels.get(client_order_id)
-        if (
-            order is None
-            or (user_id and order.account.user_id != user_id)
-            or (account_id and order.account.account_id != account_id)
-        ):
+        order = self.floor.orders.get(number) if number else self._labelled(account_id, client_order_id, user_id)
+        mine = order is not None and (not user_id or order.account.user_id == user_id)
+        if order is None or not mine or (account_id and order.account.account_id != account_id):
             raise OrderNotFound(f"{self.partition}-{number}" if number else client_order_id)
         return order
+
+    def _labelled(self, account_id: str, client_order_id: str, user_id: str) -> Order | None:
+        return self.ledger.account(account_id, user_id).labels.get(client_order_id)
 
     def _remember(self, command: c.Command, scope: str) -> None:
         if not command.request_id:

@@ -60,7 +60,7 @@ def stored(kind: Hashable) -> tuple[tuple[str, str], ...]:
 def row(thing: object) -> dict[str, Any]:
     """The stored fields of a thing, references as the id of what they point to."""
     result = {}
-    for name, column in stored(type(thing)):
+    for name, column in stored(cast("Hashable", type(thing))):
         value = getattr(thing, name)
         result[column] = value if name == column else getattr(value, column)
     return result

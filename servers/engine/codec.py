@@ -1,0 +1,177 @@
+"""Bytes into commands: the stamped message of the journal becomes what the machine executes, the same way everywhere."""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, Final
+
+from google.protobuf.message import Message
+
+from servers.domain import commands as c
+from servers.domain.errors import DefinitionInvalid, OrderNotFound
+from servers.domain.identifiers import find_order
+from servers.domain.money import RATE_SCALE, NotDecimal, parse
+from venue.engine.v1 import engine_pb2 as pb
+from venue.order.v1 import order_service_pb2 as order_pb
+
+_NO_BODY: Final = b""
+
+
+def fingerprint(body: Message) -> bytes:
+    """What tells one body from another under the same request_id: 16 bytes."""
+    return blake2b(body.SerializeToString(deterministic=True), digest_size=16).digest()
+
+
+def decode(command: pb.Command) -> c.Command:
+    """The command for the machine. Raises VenueError for ids and decimals that no contract rule had to check before."""
+    kind = command.WhichOneof("body")
+    if kind is None:
+        raise DefinitionInvalid("body", "is required")
+    body = getattr(command, kind)
+    return _DECODERS[kind](command, body)
+
+
+def _stamp(command: pb.Command, request_id: str, body: Message) -> tuple[int, int, str, str, bytes]:
+    request_id = command.request_id or request_id
+    return (
+        command.sequence,
+        command.time_us,
+        command.user_id,
+        request_id,
+        fingerprint(body) if request_id else _NO_BODY,
+    )
+
+
+def _decimal(text: str, field: str, scale: int = 18) -> int:
+    try:
+        return parse(text, scale)
+    except NotDecimal:
+        raise DefinitionInvalid(field, "is not a decimal of this scale") from None
+
+
+def _place(command: pb.Command, body: order_pb.PlaceOrderRequest) -> c.PlaceOrder:
+    return c.PlaceOrder(
+        *_stamp(command, body.request_id, body),
+        body.account_id,
+        body.symbol,
+        body.side,
+        body.type,
+        body.time_in_force,
+        parse(body.price) if body.price else 0,
+        parse(body.quantity) if body.quantity else 0,
+        parse(body.quote_amount) if body.quote_amount else 0,
+        body.post_only,
+        body.reduce_only,
+        body.self_trade_prevention,
+        body.client_order_id,
+        body.expire_time.ToMicroseconds() if body.HasField("expire_time") else 0,
+    )
+
+
+def _cancel(command: pb.Command, body: order_pb.CancelOrderRequest) -> c.CancelOrder:
+    number = 0
+    if body.order_id:
+        found = find_order(body.order_id)
+        if found is None:
+            raise OrderNotFound(body.order_id)
+        number = found[1]
+    return c.CancelOrder(*_stamp(command, body.request_id, body), number, body.account_id, body.client_order_id)
+
+
+def _cancel_all(command: pb.Command, body: order_pb.CancelAllOrdersRequest) -> c.CancelAllOrders:
+    return c.CancelAllOrders(*_stamp(command, body.request_id, body), body.account_id, body.symbol, body.side)
+
+
+def _open_account(command: pb.Command, body: pb.OpenAccount) -> c.OpenAccount:
+    # The id is made by the server, anew for every call: it must not make a repeated request look like another one.
+    plain = pb.OpenAccount()
+    plain.CopyFrom(body)
+    plain.account_id = ""
+    opening = tuple((item.asset, _decimal(item.amount, "opening")) for item in body.opening)
+    stamp = _stamp(command, body.request_id, plain)
+    return c.OpenAccount(*stamp, body.account_id, body.type, body.name, body.tier, body.self_trade_group, opening)
+
+
+def _transfer(command: pb.Command, body: pb.Transfer) -> c.MakeTransfer:
+    if not body.transfer_id:
+        raise DefinitionInvalid("transfer_id", "is required")
+    return c.MakeTransfer(
+        *_stamp(command, body.transfer_id, body),
+        body.debit_account_id,
+        body.credit_account_id,
+        body.asset,
+        _decimal(body.amount, "amount"),
+        body.kind,
+        body.pending,
+    )
+
+
+def _resolve(command: pb.Command, body: pb.ResolveTransfer) -> c.ResolveTransfer:
+    amount = _decimal(body.amount, "amount") if body.amount else 0
+    return c.ResolveTransfer(*_stamp(command, "", body), body.transfer_id, body.void, amount)
+
+
+def _asset(command: pb.Command, body: pb.DefineAsset) -> c.DefineAsset:
+    return c.DefineAsset(*_stamp(command, "", body), body.symbol, body.scale, body.display_scale)
+
+
+def _market(command: pb.Command, body: pb.DefineMarket) -> c.DefineMarket:
+    m = body.market
+    return c.DefineMarket(
+        *_stamp(command, "", body),
+        m.symbol,
+        m.kind,
+        m.state,
+        m.base_asset,
+        m.quote_asset,
+        _decimal(m.tick_size, "tick_size"),
+        _decimal(m.lot_size, "lot_size"),
+        _decimal(m.min_quantity, "min_quantity"),
+        _decimal(m.max_quantity, "max_quantity"),
+        _decimal(m.max_price, "max_price"),
+        _decimal(m.maker_fee_rate, "maker_fee_rate", RATE_SCALE),
+        _decimal(m.taker_fee_rate, "taker_fee_rate", RATE_SCALE),
+    )
+
+
+def _market_state(command: pb.Command, body: pb.SetMarketState) -> c.SetMarketState:
+    return c.SetMarketState(*_stamp(command, "", body), body.symbol, body.state)
+
+
+def _fees(command: pb.Command, body: pb.SetFees) -> c.SetFees:
+    maker = _decimal(body.maker_fee_rate, "maker_fee_rate", RATE_SCALE)
+    taker = _decimal(body.taker_fee_rate, "taker_fee_rate", RATE_SCALE)
+    return c.SetFees(*_stamp(command, "", body), body.symbol, body.tier, maker, taker)
+
+
+def _account_status(command: pb.Command, body: pb.SetAccountStatus) -> c.SetAccountStatus:
+    return c.SetAccountStatus(*_stamp(command, "", body), body.account_id, body.status)
+
+
+def _advance(command: pb.Command, body: pb.Advance) -> c.Advance:
+    return c.Advance(*_stamp(command, "", body))
+
+
+def _leader_started(command: pb.Command, body: pb.LeaderStarted) -> c.LeaderStarted:
+    return c.LeaderStarted(*_stamp(command, "", body), body.epoch)
+
+
+def _change_rules(command: pb.Command, body: pb.ChangeRules) -> c.ChangeRules:
+    return c.ChangeRules(*_stamp(command, "", body), body.rules_version)
+
+
+_DECODERS: Final[dict[str, Callable[[pb.Command, Any], c.Command]]] = {
+    "place_order": _place,
+    "cancel_order": _cancel,
+    "cancel_all_orders": _cancel_all,
+    "open_account": _open_account,
+    "transfer": _transfer,
+    "resolve_transfer": _resolve,
+    "define_asset": _asset,
+    "define_market": _market,
+    "set_market_state": _market_state,
+    "set_fees": _fees,
+    "set_account_status": _account_status,
+    "advance": _advance,
+    "leader_started": _leader_started,
+    "change_rules": _change_rules,
+}

@@ -1,0 +1,224 @@
+"""What the machine holds and causes, as messages of the contract. Readers of the machine use it between two commands."""
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from servers.domain.book import BookSide
+from servers.domain.checksum import book_checksum
+from servers.domain.events import (
+    AccountTouched,
+    BalanceChanged,
+    Event,
+    OrderChanged,
+    Traded,
+)
+from servers.domain.exchange import Exchange
+from servers.domain.model import Account, Balance, Market, Order
+from servers.domain.money import ATTO_SCALE, RATE_SCALE, format_units
+from servers.domain.terms import AccountType, Environment, OrderStatus, Side
+from venue.account.v1 import account_pb2
+from venue.engine.v1 import engine_pb2
+from venue.marketdata.v1 import marketdata_pb2
+from venue.order.v1 import order_pb2
+
+_FILLED = int(OrderStatus.FILLED)
+_BUY = int(Side.BUY)
+
+
+def timestamp(time_us: int) -> Timestamp:
+    """Microseconds since 1970 as a Timestamp."""
+    seconds, rest = divmod(time_us, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=rest * 1000)
+
+
+def quantity_text(market: Market, lots: int) -> str:
+    """Lots as decimal text."""
+    return format_units(lots * market.lot_size, ATTO_SCALE)
+
+
+def price_text(market: Market, ticks: int) -> str:
+    """Ticks as decimal text."""
+    return format_units(ticks * market.tick_size, ATTO_SCALE)
+
+
+def average_price(order: Order) -> str:
+    """Notional over filled quantity, rounded half up to the quote asset's scale; empty if nothing was filled."""
+    if not order.filled_lots:
+        return ""
+    market = order.market
+    base = order.filled_lots * market.lot_units
+    return format_units((order.notional * 10**market.base_scale * 2 + base) // (2 * base), market.quote_scale)
+
+
+def order_message(partition: int, order: Order) -> order_pb2.Order:
+    """An order as clients see it."""
+    market = order.market
+    number = f"{partition}-{order.number}"
+    rest = 0 if order.status >= _FILLED else order.lots - order.filled_lots - order.removed_lots
+    message = order_pb2.Order(
+        order_id=number,
+        client_order_id=order.client_order_id,
+        request_id=order.request_id,
+        account_id=order.account.account_id,
+        symbol=market.symbol,
+        side=order.side,  # type: ignore[arg-type]  # the domain's numbers are the wire's
+        type=order.type,  # type: ignore[arg-type]
+        time_in_force=order.time_in_force,  # type: ignore[arg-type]
+        quantity=format_units(order.quantity, ATTO_SCALE),
+        filled_quantity=quantity_text(market, order.filled_lots) if order.filled_lots else "0",
+        remaining_quantity=quantity_text(market, rest) if rest else "0",
+        fee=format_units(order.fee_charged, market.quote_scale),
+        fee_asset=market.quote_asset,
+        status=order.status,  # type: ignore[arg-type]
+        reject_reason=order.reject_reason,  # type: ignore[arg-type]
+        cancel_reason=order.cancel_reason,  # type: ignore[arg-type]
+        post_only=order.post_only,
+        reduce_only=order.reduce_only,
+        root_order_id=number,
+        create_time=timestamp(order.create_time),
+        update_time=timestamp(order.update_time),
+        sequence=order.update_sequence,
+        self_trade_prevention=order.self_trade_prevention,  # type: ignore[arg-type]
+    )
+    if order.price:
+        message.price = format_units(order.price, ATTO_SCALE)
+    if order.filled_lots:
+        message.average_price = average_price(order)
+    if order.quote_amount:
+        message.quote_amount = format_units(order.quote_amount, ATTO_SCALE)
+    if order.expire_time:
+        message.expire_time.CopyFrom(timestamp(order.expire_time))
+    return message
+
+
+def fill_message(partition: int, traded: Traded, order: Order, sequence: int, time_us: int) -> order_pb2.Fill:
+    """One side of a trade."""
+    market = traded.market
+    maker = order is traded.maker
+    return order_pb2.Fill(
+        trade_id=f"{partition}-t{traded.number}",
+        order_id=f"{partition}-{order.number}",
+        client_order_id=order.client_order_id,
+        account_id=order.account.account_id,
+        symbol=market.symbol,
+        side=order.side,  # type: ignore[arg-type]
+        price=price_text(market, traded.ticks),
+        quantity=quantity_text(market, traded.lots),
+        fee=format_units(traded.maker_fee if maker else traded.taker_fee, market.quote_scale),
+        fee_asset=market.quote_asset,
+        liquidity=order_pb2.LIQUIDITY_MAKER if maker else order_pb2.LIQUIDITY_TAKER,
+        trade_time=timestamp(time_us),
+        sequence=sequence,
+    )
+
+
+def trade_message(partition: int, traded: Traded, sequence: int, time_us: int) -> marketdata_pb2.Trade:
+    """A trade as everybody may see it."""
+    market = traded.market
+    return marketdata_pb2.Trade(
+        trade_id=f"{partition}-t{traded.number}",
+        symbol=market.symbol,
+        price=price_text(market, traded.ticks),
+        quantity=quantity_text(market, traded.lots),
+        taker_side=traded.taker.side,  # type: ignore[arg-type]
+        trade_time=timestamp(time_us),
+        sequence=sequence,
+    )
+
+
+def balance_message(exchange: Exchange, balance: Balance) -> account_pb2.Balance:
+    """A balance in the asset's decimals."""
+    scale = exchange.ledger.assets[balance.asset].scale
+    return account_pb2.Balance(
+        asset=balance.asset,
+        available=format_units(balance.available, scale),
+        held=format_units(balance.held, scale),
+        total=format_units(balance.available + balance.held, scale),
+    )
+
+
+def account_message(account: Account) -> account_pb2.Account:
+    """An account as its user sees it."""
+    live = account.type == int(AccountType.TRADING)
+    return account_pb2.Account(
+        account_id=account.account_id,
+        type=account.type,  # type: ignore[arg-type]
+        environment=int(Environment.LIVE if live else Environment.DEMO),  # type: ignore[arg-type]
+        name=account.name,
+        status=account.status,  # type: ignore[arg-type]
+        create_time=timestamp(account.create_time),
+    )
+
+
+def market_message(exchange: Exchange, market: Market) -> marketdata_pb2.Market:
+    """A market's definition, state and default fee rates."""
+    fees = exchange.floor.fees[market.symbol, "default"]
+    return marketdata_pb2.Market(
+        symbol=market.symbol,
+        environment=int(exchange.environment),  # type: ignore[arg-type]
+        kind=market.kind,  # type: ignore[arg-type]
+        state=market.state,  # type: ignore[arg-type]
+        base_asset=market.base_asset,
+        quote_asset=market.quote_asset,
+        tick_size=format_units(market.tick_size, ATTO_SCALE),
+        lot_size=format_units(market.lot_size, ATTO_SCALE),
+        min_quantity=quantity_text(market, market.min_lots),
+        max_quantity=quantity_text(market, market.max_lots),
+        max_price=price_text(market, market.max_ticks),
+        maker_fee_rate=format_units(fees.maker_rate, RATE_SCALE),
+        taker_fee_rate=format_units(fees.taker_rate, RATE_SCALE),
+    )
+
+
+def level_message(market: Market, ticks: int, lots: int, count: int) -> marketdata_pb2.BookLevel:
+    """A price level; no lots: it is gone."""
+    return marketdata_pb2.BookLevel(
+        price=price_text(market, ticks), quantity=quantity_text(market, lots), order_count=count
+    )
+
+
+def book_message(exchange: Exchange, symbol: str, depth: int) -> marketdata_pb2.GetOrderBookResponse:
+    """The best levels of a book (depth 0: all), with the checksum. Raises MarketNotFound."""
+    market = exchange.market(symbol)
+    book = exchange.floor.books[symbol]
+    bids, asks = _levels(market, book.bids, depth), _levels(market, book.asks, depth)
+    return marketdata_pb2.GetOrderBookResponse(
+        symbol=symbol,
+        sequence=market.book_sequence,
+        bids=bids[: depth or None],
+        asks=asks[: depth or None],
+        checksum=book_checksum([(b.price, b.quantity) for b in bids], [(a.price, a.quantity) for a in asks]),
+        environment=int(exchange.environment),  # type: ignore[arg-type]
+    )
+
+
+def _levels(market: Market, side: BookSide, depth: int) -> list[marketdata_pb2.BookLevel]:
+    # At least ten, for the checksum.
+    wanted = max(depth, 10) if depth else len(side.levels)
+    walk = side.walk()
+    return [
+        level_message(market, level.ticks, level.lots, level.count)
+        for level, _ in zip(walk, range(wanted), strict=False)
+    ]
+
+
+def account_records(exchange: Exchange, events: list[Event]) -> list[tuple[Account, int, engine_pb2.AccountRecord]]:
+    """What a command changed, by customer's account: (account, sequence of its event before, record)."""
+    record = exchange.record
+    found: dict[str, tuple[Account, int, engine_pb2.AccountRecord]] = {}
+    updates: dict[int, order_pb2.OrderUpdate] = {}
+    for event in events:
+        if isinstance(event, AccountTouched):
+            found[event.account.account_id] = (event.account, event.previous, engine_pb2.AccountRecord())
+        elif isinstance(event, OrderChanged):
+            updates[event.order.number] = order_pb2.OrderUpdate(order=order_message(exchange.partition, event.order))
+        elif isinstance(event, Traded):
+            for order in (event.maker, event.taker):
+                fill = fill_message(exchange.partition, event, order, record.sequence, record.time)
+                updates[order.number].fills.append(fill)
+    for event in events:
+        if isinstance(event, OrderChanged):
+            found[event.order.account.account_id][2].orders.append(updates[event.order.number])
+        elif isinstance(event, BalanceChanged) and event.balance.account.user_id:
+            balances = found[event.balance.account.account_id][2].balances
+            balances.append(balance_message(exchange, event.balance))
+    return list(found.values())
