@@ -1,8 +1,8 @@
 """How numbers cross between PostgreSQL and the rules: NUMERIC is an int, TIMESTAMPTZ an int of microseconds since 1970.
 
-All our NUMERIC columns have scale 0; a fraction raises ValueError rather than being rounded. In a binary COPY whose types
-are set (`copy.set_types(["bigint", "numeric", "timestamptz"])`) plain ints are taken for all three. As a parameter of a
-statement a time is `Micros(time_us)`.
+All our NUMERIC columns have scale 0; a fraction raises ValueError rather than being rounded. In a binary COPY whose
+types are set (`copy.set_types(["bigint", "numeric", "timestamptz"])`) plain ints are taken for all three. As a
+parameter of a statement a time is `Micros(time_us)`.
 """
 
 import struct

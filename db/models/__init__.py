@@ -1,7 +1,7 @@
 """The tables as typed rows. Engine-owned ones are written by the projector alone, set-based; services read them."""
 
 from db.models.accounts import AccountEventRow, AccountRow, BalanceRow, PostingRow, TransferRow
-from db.models.journal import JournalRow, MachineRow, PartitionRow, ProjectionRow, RequestRow
+from db.models.journal import JournalBatchRow, MachineRow, PartitionRow, ProjectionRow, RequestRow
 from db.models.markets import AssetRow, FeesRow, MarketRow
 from db.models.orders import OrderRow
 from db.models.row import Row
@@ -14,7 +14,7 @@ __all__ = [
     "BalanceRow",
     "CandleRow",
     "FeesRow",
-    "JournalRow",
+    "JournalBatchRow",
     "MachineRow",
     "MarketRow",
     "OrderRow",

@@ -22,7 +22,7 @@ class PartitionRow(Row):
     halted_reason: Mapped[str | None]
 
 
-class JournalRow(Row):
+class JournalBatchRow(Row):
     """A committed batch of commands. Never changed; a trigger refuses it."""
 
     __tablename__ = "journal"
