@@ -1,0 +1,122 @@
+"""One call as a servicer sees it."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable
+from typing import Any
+
+import structlog
+
+from servers.domain.errors import VenueError
+from servers.transport.errors import REQUEST_ID
+from servers.transport.identity import ANONYMOUS, Identity
+from servers.transport.telemetry import MethodMetrics
+
+REQUEST_ID_LENGTH_MAX = 128
+OURS = {"INTERNAL", "UNKNOWN", "DATA_LOSS"}
+
+log = structlog.get_logger()
+
+
+class Call:
+    """Who calls, until when, and under which id the logs know it.
+
+    `request_id` is the one of the log (metadata `x-request-id`), not the idempotency key of a message.
+    """
+
+    __slots__ = (
+        "_context", "_metrics", "_requested", "_started",
+        "caller", "credential", "deadline_monotonic", "end", "forwarded", "identity", "method",
+    )  # fmt: skip
+
+    def __init__(self, context: Any, method: str, metrics: MethodMetrics) -> None:  # noqa: ANN401  gRPC's own type
+        self._context = context
+        self._metrics = metrics
+        self._started = time.perf_counter()
+        self._requested = ""
+        self.method = method
+        self.identity: Identity = ANONYMOUS
+        # What limits count this call under: the user, else the address.
+        self.caller = ""
+        self.credential = ""
+        self.forwarded = ""
+        self.end: asyncio.Future[str] | None = None
+        remaining = context.time_remaining()
+        self.deadline_monotonic: float | None = None if remaining is None else time.monotonic() + remaining
+        for name, value in context.invocation_metadata():
+            if name == "authorization":
+                # Two credentials are none: which of them a proxy before us looked at is unknown.
+                self.credential = "\n" if self.credential else value
+            elif name == "x-api-key":
+                self.credential = "\n"
+            elif name == REQUEST_ID:
+                self._requested = value
+            elif name == "x-forwarded-for":
+                self.forwarded = value
+
+    @property
+    def request_id(self) -> str:
+        """The caller's where it is fit to print, else a new one; made when first asked for."""
+        requested = self._requested
+        if not requested or len(requested) > REQUEST_ID_LENGTH_MAX or not requested.isprintable():
+            self._requested = str(uuid.uuid4())
+        return self._requested
+
+    @property
+    def user_id(self) -> str:
+        """Empty where nobody in particular calls."""
+        return self.identity.user_id
+
+    @property
+    def timeout_s(self) -> float | None:
+        """What is left until the deadline, at least 0; None without one."""
+        if self.deadline_monotonic is None:
+            return None
+        return max(0.0, self.deadline_monotonic - time.monotonic())
+
+    @property
+    def peer(self) -> str:
+        """The caller's address: what the gateway saw, else the other end of the connection, without its port."""
+        if self.forwarded:
+            return self.forwarded.rpartition(",")[2].strip()
+        peer: str = self._context.peer()
+        return peer.partition(":")[2].rpartition(":")[0]
+
+    def read(self) -> Awaitable[Any]:
+        """The next message of the caller, for the guard."""
+        return self._context.read()  # type: ignore[no-any-return]
+
+    def write(self, frame: bytes) -> Awaitable[None]:
+        """Sends a frame, for the guard."""
+        return self._context.write(frame)  # type: ignore[no-any-return]
+
+    def finish(self, code: str, error: VenueError | None, cause: BaseException | None) -> None:
+        """Counts the call, and logs how it failed if it did."""
+        took_s = time.perf_counter() - self._started
+        self._metrics.code(code).inc()
+        if self.end is None:
+            self._metrics.seconds.observe(took_s)
+        if error is None:
+            if self._metrics.log_calls:
+                log.info("call", **self._line(code, took_s))
+            return
+        line = self._line(code, took_s) | {"reason": error.reason}
+        detail = getattr(error, "cause", None)
+        if detail is not None:
+            line["cause"] = str(detail)
+        if code in OURS:
+            log.error("call failed", **line, exc_info=cause)
+        elif cause is not None:
+            log.warning("call failed", **line, exc_info=cause)
+        else:
+            log.info("call refused", **line)
+
+    def _line(self, code: str, took_s: float) -> dict[str, object]:
+        return {
+            "method": self.method,
+            "code": code,
+            "request_id": self.request_id,
+            "user_id": self.identity.user_id,
+            "duration_ms": round(took_s * 1000, 3),
+        }

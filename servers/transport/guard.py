@@ -1,0 +1,216 @@
+"""What stands before every servicer: one wrapper a method, made when the server is built.
+
+The order of checks is documented and the same for every method: identity, access, size and form of the message, constraints,
+limits. So one bad request has one right answer.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from grpc.aio import EOF, BaseError
+
+from servers.domain.errors import DeadlinePassed, NotImplementedYet
+from servers.transport import validation
+from servers.transport.access import Rule, rule_of
+from servers.transport.call import Call
+from servers.transport.errors import Ended, Handler, boundary
+from servers.transport.identity import TokenVerifier
+from servers.transport.limits import Limits
+from servers.transport.refusals import MessageTooLarge, NotAuthenticated
+from servers.transport.telemetry import MethodMetrics, Metrics
+from venue.option.v1 import access_pb2
+
+BYTES_MAX = 256 * 1024
+BYTES_MAX_INTERNAL = 4 * 1024 * 1024
+BEARER = "Bearer "
+# What a limit must never stand between: the way out, and the inside of the venue.
+NEVER_SHED = {access_pb2.BUCKET_CANCEL, access_pb2.BUCKET_INTERNAL}
+
+Route: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+class Guard:
+    """The checks of one process, and its open streams."""
+
+    def __init__(
+        self, verifier: TokenVerifier, limits: Limits, metrics: Metrics, *, bytes_max: int = BYTES_MAX
+    ) -> None:
+        self.verifier = verifier
+        self.limits = limits
+        self.metrics = metrics
+        self.bytes_max = bytes_max
+        self._streams: set[Call] = set()
+        self._closing = ""
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        verifier.on_revoked.append(self._end_sessions)
+
+    def bind(self, method: MethodDescriptor, servicer: object, *, internal: bool = False) -> Route:
+        """The handler of a method. Raises ValueError where the contract does not allow to serve it here."""
+        bound = Bound(self, method, servicer, rule_of(method, internal=internal))
+        return bound.handler()
+
+    def end_streams(self, reason: str) -> None:
+        """Lets every open stream say goodbye and end; a stream opened from now on does so at once."""
+        self._closing = reason
+        for call in self._streams:
+            _end(call, reason)
+
+    async def wait_quiet(self) -> None:
+        """Until no stream is open."""
+        await self._quiet.wait()
+
+    def enter_stream(self, call: Call) -> None:
+        self.limits.open_stream(call.caller)
+        call.end = asyncio.get_running_loop().create_future()
+        if self._closing:
+            _end(call, self._closing)
+        self._streams.add(call)
+        self._quiet.clear()
+
+    def leave_stream(self, call: Call) -> None:
+        self._streams.discard(call)
+        if not self._streams:
+            self._quiet.set()
+        self.limits.close_stream(call.caller)
+
+    def _end_sessions(self, session_ids: frozenset[str]) -> None:
+        for call in self._streams:
+            if call.identity.session_id in session_ids:
+                _end(call, "SESSION_REVOKED")
+
+
+class Bound:
+    """One method of one servicer behind the guard. Whatever can be looked up beforehand is."""
+
+    def __init__(self, guard: Guard, method: MethodDescriptor, servicer: object, rule: Rule) -> None:
+        self._guard = guard
+        self._method = method
+        self._rule = rule
+        self._path = f"/{method.containing_service.full_name}/{method.name}"
+        self._serve: Any = getattr(servicer, method.name, None)
+        self._kind = message_factory.GetMessageClass(method.input_type)
+        self._metrics: MethodMetrics = guard.metrics.of(self._path)
+        self._bytes_max = BYTES_MAX_INTERNAL if rule.scope == access_pb2.SCOPE_INTERNAL else guard.bytes_max
+        self._bucket = guard.limits.bucket(rule.bucket)
+        # A batch of orders counts as its orders.
+        items = method.input_type.fields_by_name.get("orders")
+        self._counts_items = rule.bucket == access_pb2.BUCKET_ORDER and items is not None and items.is_repeated
+        self._validates = rule.scope != access_pb2.SCOPE_INTERNAL and not getattr(
+            self._serve, validation.SELF_VALIDATING, False
+        )
+
+    def handler(self) -> Route:
+        if self._method.client_streaming:
+            return grpc.stream_stream_rpc_method_handler(boundary(self._begin, self._session))
+        if self._method.server_streaming:
+            return grpc.unary_stream_rpc_method_handler(boundary(self._begin, self._stream))
+        return grpc.unary_unary_rpc_method_handler(boundary(self._begin, self._unary))
+
+    def _begin(self, context: Any) -> Call:  # noqa: ANN401  gRPC's own type is not public
+        return Call(context, self._path, self._metrics)
+
+    async def _admit(self, call: Call) -> None:
+        """Identity and access. Raises NotAuthenticated, NotPermitted, DeadlinePassed, NotImplementedYet."""
+        credential = call.credential
+        if credential:
+            if not credential.startswith(BEARER):
+                raise NotAuthenticated("no bearer token, or more than one credential")
+            token = credential[len(BEARER) :]
+            verifier = self._guard.verifier
+            call.identity = verifier.remembered(token) or await verifier.verify(token)
+        self._rule.check(call.identity)
+        call.caller = call.identity.user_id or call.peer
+        if self._serve is None:
+            raise NotImplementedYet(self._method.name)
+        if call.deadline_monotonic is not None and call.timeout_s == 0.0:
+            raise DeadlinePassed
+
+    def _read(self, raw: bytes) -> Message:
+        """Raises MessageTooLarge, MalformedMessage, InvalidField."""
+        if len(raw) > self._bytes_max:
+            raise MessageTooLarge(self._bytes_max)
+        request = validation.parse(self._kind, raw)
+        if self._validates:
+            validation.check(request)
+        return request
+
+    async def _unary(self, raw: bytes, call: Call) -> bytes:
+        await self._admit(call)
+        request = self._read(raw)
+        limits = self._guard.limits
+        if self._bucket is not None:
+            count = len(request.orders) if self._counts_items else 1  # type: ignore[attr-defined]
+            self._bucket.take(call.caller, count)
+        if self._rule.bucket not in NEVER_SHED:
+            limits.check_in_flight()
+        limits.in_flight += 1
+        try:
+            answer = await self._serve(request, call)
+        finally:
+            limits.in_flight -= 1
+        return _serialized(answer)
+
+    async def _stream(self, raw: bytes, call: Call) -> None:
+        await self._admit(call)
+        request = self._read(raw)
+        await self._send(call, lambda: self._serve(request, call))
+
+    async def _session(self, _requests: object, call: Call) -> None:
+        await self._admit(call)
+        async with aclosing(self._requests(call)) as requests:
+            await self._send(call, lambda: self._serve(requests, call))
+
+    async def _requests(self, call: Call) -> AsyncGenerator[Message, None]:
+        while True:
+            try:
+                raw = await call.read()
+            except BaseError as error:
+                raise Ended(error) from None
+            if raw is EOF:
+                return
+            yield self._read(raw)
+
+    async def _send(self, call: Call, open_frames: Callable[[], AsyncGenerator[Message | bytes, None]]) -> None:
+        """Writes the servicer's frames; closes the servicer's generator whatever happens."""
+        if self._bucket is not None:
+            self._bucket.take(call.caller)
+        self._guard.enter_stream(call)
+        self._metrics.streams.inc()
+        try:
+            async with aclosing(open_frames()) as frames:
+                async for frame in frames:
+                    try:
+                        await call.write(_serialized(frame))
+                    except BaseError as error:
+                        raise Ended(error) from None
+        finally:
+            self._metrics.streams.dec()
+            self._guard.leave_stream(call)
+
+
+def refuse_unknown(metrics: Metrics) -> Route:
+    """The handler of methods that no service of the server has."""
+    counters = metrics.of("unknown")
+
+    async def refuse(_requests: object, _call: Call) -> None:
+        raise NotImplementedYet("this method")
+
+    handle: Handler = boundary(lambda context: Call(context, "unknown", counters), refuse)
+    return grpc.stream_stream_rpc_method_handler(handle)
+
+
+def _serialized(answer: Message | bytes) -> bytes:
+    return answer if type(answer) is bytes else answer.SerializeToString()  # type: ignore[union-attr]
+
+
+def _end(call: Call, reason: str) -> None:
+    assert call.end is not None
+    if not call.end.done():
+        call.end.set_result(reason)

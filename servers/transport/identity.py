@@ -1,0 +1,228 @@
+"""Who calls: access tokens and what they say.
+
+A token is believed only after every check passed: algorithm, key of our own set, signature, issuer, audience, times, session.
+Verified tokens are remembered until they expire; a session that is revoked ends them at once.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+import structlog
+
+from servers.domain.errors import PartUnavailable
+from servers.transport.refusals import NotAuthenticated
+from venue.option.v1 import access_pb2
+
+ISSUER = "venue"
+AUDIENCE = "venue-api"
+ALGORITHM = "EdDSA"
+CLAIMS = ["exp", "iat", "iss", "aud", "sub", "sid", "role", "scope"]
+TOKEN_LENGTH_MAX = 4096
+LEEWAY_S = 2
+LIFE_S_MAX = 3600
+CACHE_SIZE = 50_000
+KEYS_EVERY_S = 60.0
+REVOKED_EVERY_S = 2.0
+# An unknown key id may be a new key, but strangers must not make us fetch at will.
+REFETCH_AFTER_S = 5.0
+
+# Roles and scopes by the words that tokens use: "user", "trade".
+ROLES = {name.removeprefix("ROLE_").lower(): number for name, number in access_pb2.Role.items() if number}
+SCOPES = {name.removeprefix("SCOPE_").lower(): number for name, number in access_pb2.Scope.items() if number}
+
+KeySource = Callable[[], Awaitable[Mapping[str, Any]]]
+"""Gives a JSON Web Key Set, `{"keys": [...]}`. Raises PartUnavailable where it cannot."""
+RevokedSource = Callable[[], Awaitable[Iterable[str]]]
+"""Gives the ids of sessions that ended while their access tokens may still live. Raises PartUnavailable where it cannot."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The caller as the token says it; times in seconds since 1970 UTC."""
+
+    user_id: str
+    session_id: str
+    role: int
+    scopes: frozenset[int]
+    email_verified: bool
+    email: str
+    expires: float
+
+
+ANONYMOUS = Identity("", "", access_pb2.ROLE_UNSPECIFIED, frozenset(), email_verified=False, email="", expires=0.0)
+
+
+def role_name(role: int) -> str:
+    """The word of tokens: "user"."""
+    return access_pb2.Role.DESCRIPTOR.values_by_number[role].name.removeprefix("ROLE_").lower()
+
+
+def scope_name(scope: int) -> str:
+    """The word of tokens: "trade"."""
+    return access_pb2.Scope.DESCRIPTOR.values_by_number[scope].name.removeprefix("SCOPE_").lower()
+
+
+def claims_of(identity: Identity, issued_s: int) -> dict[str, Any]:
+    """The claims of an access token for somebody: what the verifier below reads."""
+    return {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": identity.user_id,
+        "sid": identity.session_id,
+        "role": role_name(identity.role),
+        "scope": " ".join(scope_name(scope) for scope in sorted(identity.scopes)),
+        "email": identity.email,
+        "email_verified": identity.email_verified,
+        "iat": issued_s,
+        "nbf": issued_s,
+        "exp": int(identity.expires),
+    }
+
+
+def identity_of(claims: Mapping[str, Any]) -> Identity:
+    """Reads verified claims; scopes that this version does not know permit nothing. Raises NotAuthenticated."""
+    role, scopes = ROLES.get(str(claims["role"])), [SCOPES.get(name) for name in str(claims["scope"]).split()]
+    if role is None:
+        raise NotAuthenticated("unknown role")
+    return Identity(
+        user_id=str(claims["sub"]),
+        session_id=str(claims["sid"]),
+        role=role,
+        scopes=frozenset(scope for scope in scopes if scope is not None),
+        email_verified=claims.get("email_verified") is True,
+        email=str(claims.get("email", "")),
+        expires=float(claims["exp"]),
+    )
+
+
+class TokenVerifier:
+    """Verifies access tokens against a key set that it keeps fresh in the background."""
+
+    def __init__(self, keys: KeySource, revoked: RevokedSource | None = None, *, cache_size: int = CACHE_SIZE) -> None:
+        self._key_source = keys
+        self._revoked_source = revoked
+        self._cache_size = cache_size
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched = -REFETCH_AFTER_S
+        self._verified: OrderedDict[str, Identity] = OrderedDict()
+        self._revoked: frozenset[str] = frozenset()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.on_revoked: list[Callable[[frozenset[str]], None]] = []
+
+    def remembered(self, token: str) -> Identity | None:
+        """The identity of a token that was verified before and still holds. The hot path: two look-ups."""
+        identity = self._verified.get(token)
+        if identity is None:
+            return None
+        if identity.expires <= time.time():
+            del self._verified[token]
+            return None
+        if identity.session_id in self._revoked:
+            raise NotAuthenticated("session revoked")
+        self._verified.move_to_end(token)
+        return identity
+
+    async def verify(self, token: str) -> Identity:
+        """Raises NotAuthenticated, or PartUnavailable where no key was ever fetched."""
+        known = self.remembered(token)
+        if known is not None:
+            return known
+        identity = identity_of(self._decode(token, await self._key(token)))
+        if identity.session_id in self._revoked:
+            raise NotAuthenticated("session revoked")
+        if len(self._verified) >= self._cache_size:
+            self._verified.popitem(last=False)
+        self._verified[token] = identity
+        return identity
+
+    async def _key(self, token: str) -> jwt.PyJWK:
+        if len(token) > TOKEN_LENGTH_MAX:
+            raise NotAuthenticated("token too long")
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.InvalidTokenError as error:
+            raise NotAuthenticated(f"header: {error}") from None
+        kid = header.get("kid")
+        if header.get("alg") != ALGORITHM or not isinstance(kid, str) or "crit" in header:
+            raise NotAuthenticated("algorithm, key id or critical header")
+        if kid not in self._keys and time.monotonic() - self._fetched >= REFETCH_AFTER_S:
+            await self.fetch_keys()
+        if not self._keys:
+            raise PartUnavailable("authentication")
+        if kid not in self._keys:
+            raise NotAuthenticated("unknown key")
+        return self._keys[kid]
+
+    @staticmethod
+    def _decode(token: str, key: jwt.PyJWK) -> dict[str, Any]:
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                leeway=LEEWAY_S,
+                options={"require": CLAIMS, "strict_aud": True},
+            )
+        except jwt.InvalidTokenError as error:
+            raise NotAuthenticated(f"token: {error}") from None
+        if not isinstance(claims["iat"], int) or claims["exp"] - claims["iat"] > LIFE_S_MAX:
+            raise NotAuthenticated("lives too long")
+        return claims
+
+    async def fetch_keys(self) -> None:
+        """Replaces the keys by the current set; keeps the old ones where the source is away."""
+        self._fetched = time.monotonic()
+        try:
+            key_set = await self._key_source()
+            keys = [jwt.PyJWK(key) for key in key_set["keys"] if key.get("alg") == ALGORITHM]
+        except (PartUnavailable, jwt.PyJWKError, jwt.InvalidKeyError, KeyError) as error:
+            log.warning("keys not fetched", cause=str(error))
+            return
+        self._keys = {str(key.key_id): key for key in keys}
+
+    async def fetch_revoked(self) -> None:
+        """Replaces the set of revoked sessions, and tells those who hold streams of them open."""
+        if self._revoked_source is None:
+            return
+        try:
+            revoked = frozenset(await self._revoked_source())
+        except PartUnavailable as error:
+            log.warning("revoked sessions not fetched", cause=str(error))
+            return
+        fresh = revoked - self._revoked
+        self._revoked = revoked
+        if fresh:
+            for tell in self.on_revoked:
+                tell(fresh)
+
+    async def start(self) -> None:
+        """Fetches both once, then keeps them fresh until `stop`."""
+        await self.fetch_keys()
+        await self.fetch_revoked()
+        self._tasks = [
+            asyncio.create_task(_repeat(self.fetch_keys, KEYS_EVERY_S)),
+            asyncio.create_task(_repeat(self.fetch_revoked, REVOKED_EVERY_S)),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        self._tasks = []
+
+
+async def _repeat(deed: Callable[[], Awaitable[None]], every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        await deed()

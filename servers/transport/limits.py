@@ -1,0 +1,94 @@
+"""How much a caller may ask for: rates by bucket and caller, calls in flight, open streams."""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from servers.domain.errors import Overloaded
+from servers.transport.refusals import RateLimited
+from venue.option.v1 import access_pb2
+
+CALLERS_MAX = 100_000
+
+
+class Rate(NamedTuple):
+    """Calls a second in the long run, and how many may come at once."""
+
+    per_s: float
+    burst: float
+
+
+# Of a deployment for one machine: far above what honest clients need, so that only runaways meet them.
+GENEROUS: Mapping[int, Rate] = {
+    access_pb2.BUCKET_PUBLIC: Rate(2_000, 4_000),
+    access_pb2.BUCKET_LOGIN: Rate(20, 200),
+    access_pb2.BUCKET_READ: Rate(2_000, 4_000),
+    access_pb2.BUCKET_ORDER: Rate(100_000, 200_000),
+    access_pb2.BUCKET_CANCEL: Rate(100_000, 200_000),
+    access_pb2.BUCKET_STREAM: Rate(200, 2_000),
+    access_pb2.BUCKET_ADMIN: Rate(100, 200),
+}
+
+
+class Bucket:
+    """One rate, counted for each caller apart.
+
+    Of a caller only the moment is kept at which its account would be full again (the generic cell rate algorithm).
+    """
+
+    def __init__(self, name: str, rate: Rate) -> None:
+        self.name = name
+        self._interval_s = 1.0 / rate.per_s
+        self._burst_s = rate.burst / rate.per_s
+        self._full_at: dict[str, float] = {}
+
+    def take(self, caller: str, count: int = 1) -> None:
+        """Raises RateLimited. More than a whole burst is let through to a caller who has been quiet."""
+        now = time.monotonic()
+        full_at = self._full_at.get(caller, now)
+        if full_at <= now:
+            if len(self._full_at) >= CALLERS_MAX:
+                self._full_at = {name: moment for name, moment in self._full_at.items() if moment > now}
+            self._full_at[caller] = now + count * self._interval_s
+            return
+        after = full_at + count * self._interval_s
+        if after - now > self._burst_s:
+            raise RateLimited(self.name, after - now - self._burst_s)
+        self._full_at[caller] = after
+
+
+class Limits:
+    """All limits of one process. Calls in flight and streams are counted here too."""
+
+    def __init__(
+        self, rates: Mapping[int, Rate] = GENEROUS, *, in_flight_max: int = 2_000, streams_max: int = 2_000
+    ) -> None:
+        self._buckets = {
+            number: Bucket(access_pb2.Bucket.DESCRIPTOR.values_by_number[number].name.removeprefix("BUCKET_"), rate)
+            for number, rate in rates.items()
+        }
+        self._in_flight_max = in_flight_max
+        self._streams_max = streams_max
+        self._streams: defaultdict[str, int] = defaultdict(int)
+        self.in_flight = 0
+
+    def bucket(self, number: int) -> Bucket | None:
+        """None where nothing is counted."""
+        return self._buckets.get(number)
+
+    def check_in_flight(self) -> None:
+        """Raises Overloaded."""
+        if self.in_flight >= self._in_flight_max:
+            raise Overloaded
+
+    def open_stream(self, caller: str) -> None:
+        """Counts a stream of the caller; `close_stream` gives it back. Raises RateLimited."""
+        if self._streams[caller] >= self._streams_max:
+            raise RateLimited("STREAM", 1.0)
+        self._streams[caller] += 1
+
+    def close_stream(self, caller: str) -> None:
+        self._streams[caller] -= 1
+        if not self._streams[caller]:
+            del self._streams[caller]

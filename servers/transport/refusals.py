@@ -1,0 +1,72 @@
+"""Why the transport itself refuses a call, before any servicer saw it."""
+
+from collections.abc import Sequence
+
+from servers.domain.errors import FieldViolation, Forbidden, Invalid, OverLimit, Unauthenticated, VenueError
+
+
+class NotAuthenticated(Unauthenticated):
+    """No credential, or one that is not valid. Which of its checks failed is for the log only."""
+
+    reason = "UNAUTHENTICATED"
+
+    def __init__(self, cause: str) -> None:
+        super().__init__("a valid access token is needed")
+        self.cause = cause
+
+
+class NotPermitted(Forbidden):
+    """The credential is valid and does not allow this."""
+
+    reason = "NOT_PERMITTED"
+
+    def __init__(self, **metadata: str) -> None:
+        super().__init__("the credential does not allow this", **metadata)
+
+
+class InvalidField(Invalid):
+    """Fields break constraints of the contract."""
+
+    reason = "INVALID_FIELD"
+
+    def __init__(self, violations: Sequence[FieldViolation]) -> None:
+        first = violations[0]
+        super().__init__(f"{first.field}: {first.description}", *violations)
+
+
+class MalformedMessage(Invalid):
+    """The bytes are not a message of the expected type."""
+
+    reason = "MALFORMED_MESSAGE"
+
+    def __init__(self, expected: str) -> None:
+        super().__init__(f"the bytes are not a {expected}", expected=expected)
+
+
+class PageTokenInvalid(Invalid):
+    """A page token that was not issued for this list, filter and caller."""
+
+    reason = "PAGE_TOKEN_INVALID"
+
+    def __init__(self) -> None:
+        sentence = "was not issued for this list and filter"
+        super().__init__(f"page_token {sentence}", FieldViolation("page_token", sentence, self.reason))
+
+
+class RateLimited(OverLimit):
+    """Too many calls."""
+
+    reason = "RATE_LIMITED"
+
+    def __init__(self, bucket: str, retry_after_s: float) -> None:
+        super().__init__("too many calls", retry_after_s, bucket=bucket)
+
+
+class MessageTooLarge(VenueError):
+    """Coming again does not help, so this is no OverLimit."""
+
+    code = "RESOURCE_EXHAUSTED"
+    reason = "MESSAGE_TOO_LARGE"
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(f"the message is larger than {bytes_max} bytes", bytes_max=str(bytes_max))

@@ -1,0 +1,112 @@
+"""A gRPC server of the venue: services behind one guard, health, reflection, and an end that says goodbye."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from servers.transport.guard import Guard, Route, refuse_unknown
+
+# The guard refuses a message above its own bound with a reason; what is larger than this gRPC itself cuts off, without one.
+BYTES_RECEIVED_MAX = 4 * 1024 * 1024
+BYTES_SENT_MAX = 64 * 1024 * 1024
+GOODBYE_S = 2.0
+
+Service = tuple[ServiceDescriptor, object]
+
+
+def missing_methods(service: ServiceDescriptor, servicer: object) -> list[str]:
+    """The RPCs of a service that the servicer has no method for; they answer UNIMPLEMENTED."""
+    return [f"{service.full_name}.{method.name}" for method in service.methods if not hasattr(servicer, method.name)]
+
+
+class Server:
+    """Made by `build_server`. The same calls as grpc.aio.Server has."""
+
+    def __init__(self, inner: grpc.aio.Server, guard: Guard, status: health.aio.HealthServicer) -> None:
+        self._inner = inner
+        self._guard = guard
+        self._status = status
+
+    def add_insecure_port(self, address: str) -> int:
+        """Plain HTTP/2: for loopback only. Raises RuntimeError where the port is taken."""
+        return self._inner.add_insecure_port(address)
+
+    async def start(self) -> None:
+        await self._inner.start()
+        await self._status.set("", health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Streams say goodbye and end, then calls get `grace_s` seconds."""
+        await self._status.enter_graceful_shutdown()
+        self._guard.end_streams("SHUTDOWN")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._guard.wait_quiet(), min(GOODBYE_S, grace_s))
+        await self._inner.stop(grace_s)
+
+    async def wait_for_termination(self) -> None:
+        await self._inner.wait_for_termination()
+
+
+class Routes(grpc.GenericRpcHandler):
+    """Every method of the server in one table: one look-up a call, and an answer for names that are not there."""
+
+    def __init__(self, handlers: Mapping[str, Route], unknown: Route) -> None:
+        self._handlers = handlers
+        self._unknown = unknown
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Route:
+        return self._handlers.get(handler_call_details.method, self._unknown)
+
+
+def build_server(
+    services: Sequence[Service], guard: Guard, *, internal: bool = False, options: Sequence[tuple[str, Any]] = ()
+) -> Server:
+    """A server that is not started and has no port yet.
+
+    `internal` allows services between servers of the venue. Raises ValueError where a method may not be served.
+    """
+    handlers: dict[str, Route] = {}
+    for service, servicer in services:
+        for method in service.methods:
+            handlers[f"/{service.full_name}/{method.name}"] = guard.bind(method, servicer, internal=internal)
+    status = health.aio.HealthServicer()
+    names = [service.full_name for service, _ in services] + [health.SERVICE_NAME, reflection.SERVICE_NAME]
+    handlers.update(_companions(status, reflection.aio.ReflectionServicer(service_names=names)))
+    inner = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", BYTES_RECEIVED_MAX),
+            ("grpc.max_send_message_length", BYTES_SENT_MAX),
+            ("grpc.so_reuseport", 0),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+            *options,
+        ]
+    )
+    inner.add_generic_rpc_handlers((Routes(handlers, refuse_unknown(guard.metrics)),))
+    return Server(inner, guard, status)
+
+
+def _companions(status: health.aio.HealthServicer, mirror: object) -> dict[str, Route]:
+    # By hand: their own registration makes gRPC wait for each of their methods apart, which every call pays for.
+    check, info = health_pb2.HealthCheckRequest, reflection_pb2.ServerReflectionRequest
+    answer, mirrored = health_pb2.HealthCheckResponse, reflection_pb2.ServerReflectionResponse
+    reflect = mirror.ServerReflectionInfo  # type: ignore[attr-defined]
+    return {
+        f"/{health.SERVICE_NAME}/Check": grpc.unary_unary_rpc_method_handler(
+            status.Check, check.FromString, answer.SerializeToString
+        ),
+        f"/{health.SERVICE_NAME}/Watch": grpc.unary_stream_rpc_method_handler(
+            status.Watch, check.FromString, answer.SerializeToString
+        ),
+        f"/{reflection.SERVICE_NAME}/ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
+            reflect, info.FromString, mirrored.SerializeToString
+        ),
+    }
