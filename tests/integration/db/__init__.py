@@ -1,0 +1,1 @@
+"""Tables, journal and reads on a real PostgreSQL."""
