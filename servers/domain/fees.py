@@ -19,7 +19,8 @@ def charge(order: Order, rate: int, notional: int) -> int:
 def buy_need(order: Order, lots: int) -> int:
     """What a buy must hold for `lots` at its limit: their notional and the worse fee on it, less what is charged already.
 
-    Never grows by a fill: paid + need after <= need before (the fill's rate is at most the worse one).
+    Never grows by a fill: paid + need after <= need before (the fill's rate is at most the worse one); by a rebate at most by
+    one unit, which the rebate covers.
     """
     notional = lots * order.ticks * order.market.tick_value
     worse = max(order.maker_rate, order.taker_rate, 0)

@@ -28,6 +28,7 @@ class Plan:
     """What an order would do: (step, maker, lots) in time order; lots it would trade; their notional in quote units.
 
     `stopped` says that self-trade prevention cancels what is left; `spent` that a quote amount, not the book, ended the walk.
+    A decrement takes off a quote amount what the lots would have cost or brought.
     """
 
     steps: list[tuple[int, Order, int]]
@@ -61,13 +62,15 @@ def _beyond(order: Order, ticks: int) -> bool:
 class _Walk:
     """The state of a walk: what is still wanted, and what a budget still allows."""
 
-    __slots__ = ("budget", "group", "mode", "order", "result", "wanted")
+    __slots__ = ("budget", "forgone", "group", "mode", "order", "result", "wanted")
 
     def __init__(self, order: Order, result: Plan, wanted: int, budget: int) -> None:
         self.order = order
         self.result = result
         self.wanted = wanted
         self.budget = budget
+        # The notional that a quote amount gave up to decrements.
+        self.forgone = 0
         self.group = order.account.self_trade_group
         self.mode = order.self_trade_prevention
 
@@ -79,11 +82,11 @@ class _Walk:
         while maker is not None:
             lots = maker.lots - maker.filled_lots - maker.removed_lots
             if maker.account.self_trade_group == self.group:
-                if not self._prevent(maker, lots):
+                if not self._prevent(maker, lots, price):
                     return False
             else:
                 wanted = self.wanted if self.budget < 0 else self._affordable(price)
-                if lots > wanted:
+                if lots >= wanted:
                     lots = wanted
                     result.spent = self.budget >= 0
                     if not lots:
@@ -102,13 +105,14 @@ class _Walk:
 
         notional + ceil(fee) <= budget is the same as (notional + lots*price) * 1e8 + rate * that <= budget * 1e8, in integers.
         """
+        used = self.result.notional + self.forgone
         if self.order.side != _BUY:
-            return (self.budget - self.result.notional) // price
+            return (self.budget - used) // price
         rate = max(self.order.taker_rate, 0)
-        free = self.budget * RATE - self.result.notional * (RATE + rate)
+        free = self.budget * RATE - used * (RATE + rate)
         return max(free // (price * (RATE + rate)), 0)
 
-    def _prevent(self, maker: Order, lots: int) -> bool:
+    def _prevent(self, maker: Order, lots: int, price: int) -> bool:
         """Do to a maker of the order's own group what the order's mode says; False when the walk is over."""
         result, mode = self.result, self.mode
         if mode == _CANCEL_OLDEST:
@@ -117,9 +121,20 @@ class _Walk:
         if mode == _CANCEL_BOTH:
             result.steps.append((CANCEL_MAKER, maker, lots))
         elif mode == _DECREMENT:
-            lots = min(lots, self.wanted if self.budget < 0 else lots)
-            result.steps.append((DECREMENT, maker, lots))
-            self.wanted -= lots
-            return self.wanted > 0
+            return self._decrement(maker, lots, price)
         result.stopped = True
         return False
+
+    def _decrement(self, maker: Order, lots: int, price: int) -> bool:
+        """Take the smaller of both quantities off both; False when the order has nothing left."""
+        wanted = self.wanted if self.budget < 0 else self._affordable(price)
+        lots = min(lots, wanted)
+        if lots:
+            self.result.steps.append((DECREMENT, maker, lots))
+        if self.budget >= 0:
+            self.forgone += lots * price
+            # Its quantity is what it traded, so only this tells that something was taken off.
+            self.result.stopped = self.result.stopped or lots > 0
+            self.result.spent = lots == wanted
+        self.wanted -= lots
+        return lots < wanted

@@ -12,7 +12,8 @@ ATTO: Final = 10**ATTO_SCALE
 # Fee rates count units of 1e-8: 0.001 is 100_000.
 RATE_SCALE: Final = 8
 RATE: Final = 10**RATE_SCALE
-_PLAIN: Final = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?", re.ASCII)
+# No minus before zero: every value has one meaning, and "-0" is a fault of the sender.
+_PLAIN: Final = re.compile(r"(?:-(?![0.]*\Z))?[0-9]{1,18}(?:\.[0-9]{1,18})?", re.ASCII)
 _ZEROS: Final = "0" * ATTO_SCALE
 
 

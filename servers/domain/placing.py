@@ -118,14 +118,25 @@ class Floor:
                 return int(RejectReason.QUANTITY_TOO_SMALL if found.spent else RejectReason.NO_LIQUIDITY)
             if order.quote_amount:
                 order.lots = found.filled_lots
-                if order.time_in_force == _FOK and not found.spent:
-                    return int(RejectReason.NOT_FILLABLE)
+                reason = self._amount_refusal(order, found)
+                if reason:
+                    return reason
         if order.time_in_force == _FOK and found.filled_lots != order.lots:
             return int(RejectReason.NOT_FILLABLE)
         order.held = self._need(order, found)
         if order.held > self.ledger.available(order.account, self._pays(order)):
             order.held = 0
             return int(RejectReason.INSUFFICIENT_FUNDS)
+        return 0
+
+    def _amount_refusal(self, order: Order, found: Plan) -> int:
+        """Why a quote amount is refused: what it buys or sells is known only now."""
+        if found.spent and not found.stopped and order.lots < order.market.min_lots:
+            return int(RejectReason.QUANTITY_TOO_SMALL)
+        if order.lots > order.market.max_lots:
+            return int(RejectReason.QUANTITY_TOO_LARGE)
+        if order.time_in_force == _FOK and (found.stopped or not found.spent):
+            return int(RejectReason.NOT_FILLABLE)
         return 0
 
     def _would_trade(self, order: Order) -> bool:
@@ -165,10 +176,12 @@ class Floor:
         if order.quote_amount:
             order.quantity = order.lots * market.lot_size
         rest = order.lots - order.filled_lots - order.removed_lots
-        if not rest:
-            self._finish(order, _CANCELLED if order.removed_lots else _FILLED, _SELF_TRADE if order.removed_lots else 0)
-        elif found.stopped:
+        if found.stopped:
             self._finish(order, _CANCELLED, _SELF_TRADE)
+        elif order.quote_amount and not found.spent:
+            self._finish(order, _CANCELLED, _UNFILLED)
+        elif not rest:
+            self._finish(order, _CANCELLED if order.removed_lots else _FILLED, _SELF_TRADE if order.removed_lots else 0)
         elif order.time_in_force == _IOC or order.type == _MARKET:
             self._finish(order, _CANCELLED, _UNFILLED)
         else:
@@ -211,7 +224,8 @@ class Floor:
         """Release what an order with a limit holds beyond what its rest may cost."""
         rest = order.lots - order.filled_lots - order.removed_lots
         need = buy_need(order, rest) if order.side == _BUY else rest * order.market.lot_units
-        if need > order.held:
+        # A rebate that turns a fee of less than a unit round leaves a need of a unit more: less than the rebate just paid.
+        if need - order.held > (1 if order.maker_rate < 0 else 0):
             raise InvariantBreach(f"order {order.number} holds {order.held} and needs {need}")
         if need != order.held:
             self.ledger.hold(order.account, self._pays(order), need - order.held)
