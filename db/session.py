@@ -61,11 +61,17 @@ async def connect(url: str, *, application_name: str, role: str | None = None) -
 
 
 async def open_pool(
-    url: str, *, application_name: str, role: str | None = None, size_min: int = 1, size_max: int = POOL_MAX
+    url: str,
+    *,
+    application_name: str,
+    role: str | None = None,
+    size_min: int = 1,
+    size_max: int = POOL_MAX,
+    wait_s: float = 10.0,
 ) -> Pool:
     """A pool of such connections. Broken ones are replaced on loan; reconnecting backs off with jitter.
 
-    Raises psycopg_pool.PoolTimeout when no connection comes up in 10 s.
+    Raises psycopg_pool.PoolTimeout when no connection comes up in `wait_s`.
     """
     pool: Pool = AsyncConnectionPool(
         conninfo(url, application_name=application_name, role=role),
@@ -79,7 +85,7 @@ async def open_pool(
         name=application_name,
         open=False,
     )
-    await pool.open(wait=True, timeout=10)
+    await pool.open(wait=True, timeout=wait_s)
     return pool
 
 

@@ -141,11 +141,7 @@ def test_models_and_tables_are_the_same(database_url: str) -> None:
 
 @pytest.mark.parametrize(("kind", "table"), STATE.items(), ids=STATE.values())
 def test_every_stored_field_of_the_rules_has_its_column(kind: type, table: str) -> None:
-    stored = {
-        entry.metadata.get("as", entry.name)
-        for entry in fields(kind)  # type: ignore[arg-type]
-        if entry.metadata["kept"] == "stored"
-    }
+    stored = {entry.metadata.get("as", entry.name) for entry in fields(kind) if entry.metadata["kept"] == "stored"}
     assert set(Row.metadata.tables[table].columns.keys()) == stored | {"partition"}
 
 
