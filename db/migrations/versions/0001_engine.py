@@ -41,6 +41,9 @@ CREATE TABLE journal (
     CHECK (last_sequence >= first_sequence)
 );
 
+-- Compressing a batch of 100 commands costs 0.15 to 0.25 ms of a commit of 0.65 ms, while clients wait.
+ALTER TABLE journal ALTER commands SET STORAGE EXTERNAL, ALTER answers SET STORAGE EXTERNAL;
+
 CREATE FUNCTION journal_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF coalesce(current_setting('venue.maintenance', true), '') <> 'on' THEN
