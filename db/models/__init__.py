@@ -6,6 +6,7 @@ from db.models.markets import AssetRow, FeesRow, MarketRow
 from db.models.orders import OrderRow
 from db.models.row import Row
 from db.models.trades import CandleRow, TradeRow
+from db.models.users import RefreshTokenRow, SessionRow, UserRow, VerificationTokenRow
 
 __all__ = [
     "AccountEventRow",
@@ -21,8 +22,12 @@ __all__ = [
     "PartitionRow",
     "PostingRow",
     "ProjectionRow",
+    "RefreshTokenRow",
     "RequestRow",
     "Row",
+    "SessionRow",
     "TradeRow",
     "TransferRow",
+    "UserRow",
+    "VerificationTokenRow",
 ]

@@ -109,9 +109,11 @@ def details(error: VenueError) -> Iterator[Message]:
     """The details of an error: ErrorInfo first, always."""
     metadata = {name: value[:TEXT_MAX] for name, value in error.metadata.items()}
     yield error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
-    if isinstance(error, Invalid) and error.violations:
-        yield bad_request(error.violations)
-    elif isinstance(error, OverLimit):
+    # Invalid has them, and a refusal that one field of the request is to blame for.
+    violations: tuple[FieldViolation, ...] = getattr(error, "violations", ())
+    if violations:
+        yield bad_request(violations)
+    if isinstance(error, OverLimit):
         delay = Duration()
         delay.FromNanoseconds(max(1, int(error.retry_after_s * 1e9)))
         yield error_details_pb2.RetryInfo(retry_delay=delay)

@@ -1,0 +1,64 @@
+"""Users, their sessions, and the tokens that were given to them. Of a token only its SHA-256 is kept."""
+
+from typing import Annotated
+
+from sqlalchemy import ForeignKey, LargeBinary
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.row import Octets, Row, TextKey, Time
+
+OctetsKey = Annotated[bytes, mapped_column(LargeBinary, primary_key=True)]
+
+
+class UserRow(Row):
+    """A person or bot that may log in. `email` is as registered; `email_key` is unique, see `db.users.email_key`."""
+
+    __tablename__ = "users"
+
+    user_id: Mapped[TextKey]
+    email: Mapped[str]
+    email_key: Mapped[str]
+    password_hash: Mapped[str]
+    display_name: Mapped[str]
+    role: Mapped[str]
+    email_verified: Mapped[bool]
+    status: Mapped[str]
+    create_time: Mapped[Time]
+
+
+class SessionRow(Row):
+    """A log-in and all tokens that come from it; over when `revoke_time` is set or `expire_time` has come."""
+
+    __tablename__ = "sessions"
+
+    session_id: Mapped[TextKey]
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.user_id"))
+    address: Mapped[str]
+    create_time: Mapped[Time]
+    expire_time: Mapped[Time]
+    revoke_time: Mapped[Time | None]
+    revoke_reason: Mapped[str | None]
+
+
+class RefreshTokenRow(Row):
+    """A refresh token; once used, `successor_nonce` and the token itself give its successor again."""
+
+    __tablename__ = "refresh_tokens"
+
+    token_hash: Mapped[OctetsKey]
+    session_id: Mapped[str] = mapped_column(ForeignKey("sessions.session_id"))
+    create_time: Mapped[Time]
+    use_time: Mapped[Time | None]
+    successor_nonce: Mapped[Octets | None]
+
+
+class VerificationTokenRow(Row):
+    """A token that was mailed to an address to show that it is the user's."""
+
+    __tablename__ = "verification_tokens"
+
+    token_hash: Mapped[OctetsKey]
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.user_id"))
+    create_time: Mapped[Time]
+    expire_time: Mapped[Time]
+    use_time: Mapped[Time | None]

@@ -1,0 +1,1 @@
+"""Who somebody is: registration, log-in, sessions and the keys that tokens are signed with."""

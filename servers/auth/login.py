@@ -1,0 +1,56 @@
+"""A user logs in: e-mail and password for tokens.
+
+Unknown, frozen and unverified users and wrong passwords cost one hash each and get the same answer.
+"""
+
+from contextlib import suppress
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import users
+from servers.auth.attempts import Attempts
+from servers.auth.errors import CredentialsInvalid
+from servers.auth.identifiers import new_id
+from servers.auth.passwords import Passwords
+from servers.auth.tokens import AccessTokens, Grant, RefreshTokens, token_hash
+from servers.domain.errors import Overloaded
+
+
+async def log_in(
+    engine: AsyncEngine,
+    passwords: Passwords,
+    attempts: Attempts,
+    access: AccessTokens,
+    *,
+    email: str,
+    password: str,
+    address: str,
+    requires_verified: bool,
+    session_life_s: float,
+) -> Grant:
+    """Open a session from the network address `address`. Raises CredentialsInvalid, RateLimited, Overloaded."""
+    place = (users.email_key(email), address)
+    attempts.begin(place)
+    user = await users.find_user_by_email(engine, email)
+    try:
+        matches = await passwords.matches(password, None if user is None else user.password_hash)
+    except Overloaded:
+        attempts.undo(place)
+        raise
+    if user is None or not matches or user.status != users.ACTIVE or (requires_verified and not user.email_verified):
+        raise CredentialsInvalid
+    attempts.succeed(place)
+    if passwords.is_outdated(user.password_hash):
+        with suppress(Overloaded):  # the next log-in is as good
+            renewed = await passwords.hash(password)
+            await users.replace_password_hash(engine, user.user_id, user.password_hash, renewed)
+    refresh_token = RefreshTokens.first()
+    session = await users.open_session(
+        engine,
+        session_id=new_id("ses"),
+        user_id=user.user_id,
+        address=address,
+        refresh_hash=token_hash(refresh_token),
+        life_s=session_life_s,
+    )
+    return access.grant(user, session, refresh_token)

@@ -1,0 +1,9 @@
+"""A session ends: its refresh tokens at once, its access tokens as soon as every server has asked for ended sessions."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import users
+
+
+async def log_out(engine: AsyncEngine, session_id: str) -> None:
+    await users.revoke_session(engine, session_id, users.LOGOUT)

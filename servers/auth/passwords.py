@@ -1,0 +1,86 @@
+"""Passwords: how strong one is, its hash, and whether it matches.
+
+bcrypt reads 72 bytes and stops at NUL, so it is given base64(HMAC-SHA-256(pepper, NFC(password))), 44 bytes that depend on
+every byte of the password. A stored hash is the scheme's name, a colon, and bcrypt's text.
+"""
+
+import asyncio
+import threading
+import unicodedata
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import sha256
+from hmac import digest as hmac_digest
+from typing import Final, TypeVar
+
+import bcrypt
+from zxcvbn import zxcvbn  # type: ignore[import-untyped]
+
+from servers.auth.errors import PasswordTooWeak
+from servers.domain.errors import Overloaded
+
+SCHEME: Final = "p1"
+SCORE_MIN: Final = 2
+# The estimate's time grows steeply with the length (2 s for 72 characters made for it, 0.2 s for 24: as long as one hash), and
+# what the beginning is worth the whole is worth.
+ESTIMATED_MAX: Final = 24
+RETRY_AFTER_S: Final = 1.0
+ADVICE: Final = "is too easy to guess: use several uncommon words, not your name or address"
+_ESTIMATE: Final = threading.Lock()
+
+T = TypeVar("T")
+
+
+class Passwords:
+    """Hashes and checks in threads of its own (bcrypt lets go of the interpreter), with a bound on those that wait."""
+
+    def __init__(self, *, pepper: str, cost: int, workers: int, queue_max: int = 32) -> None:
+        self._pepper = pepper.encode()
+        self._cost = cost
+        # Well-formed and matched by nothing: what an unknown user's password is checked against.
+        self._nobody = bcrypt.gensalt(cost) + b"." * 31
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="passwords")
+        self._free = threading.BoundedSemaphore(workers + queue_max)
+
+    async def refuse_weak(self, password: str, context: Sequence[str]) -> None:
+        """Raises PasswordTooWeak where it can be guessed, knowing the words of `context`."""
+        if await self._run(score, password, context) < SCORE_MIN:
+            raise PasswordTooWeak(ADVICE)
+
+    async def hash(self, password: str) -> str:
+        """What is stored. Raises Overloaded."""
+        hashed = await self._run(bcrypt.hashpw, self._prepared(password), bcrypt.gensalt(self._cost))
+        return f"{SCHEME}:{hashed.decode()}"
+
+    async def matches(self, password: str, stored: str | None) -> bool:
+        """Whether `stored` is of this password; takes as long for None, and says no. Raises Overloaded."""
+        hashed = self._nobody if stored is None else stored.removeprefix(f"{SCHEME}:").encode()
+        same = await self._run(bcrypt.checkpw, self._prepared(password), hashed)
+        return same and stored is not None
+
+    def is_outdated(self, stored: str) -> bool:
+        """Whether it was made at a lower cost than is used now."""
+        return int(stored.split("$")[2]) < self._cost
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _prepared(self, password: str) -> bytes:
+        return b64encode(hmac_digest(self._pepper, unicodedata.normalize("NFC", password).encode(), sha256))
+
+    async def _run(self, deed: Callable[..., T], *arguments: object) -> T:
+        if not self._free.acquire(blocking=False):
+            raise Overloaded(RETRY_AFTER_S)
+        job: Future[T] = self._pool.submit(deed, *arguments)
+        # At the end of the job, not of the call: a call that was given up may leave a hash under way.
+        job.add_done_callback(lambda _: self._free.release())
+        return await asyncio.wrap_future(job)
+
+
+def score(password: str, context: Sequence[str]) -> int:
+    """How hard to guess, from 0 to 4."""
+    words = [word[:ESTIMATED_MAX] for word in context if word]
+    # It keeps the words of a call in a dictionary of the module.
+    with _ESTIMATE:
+        return int(zxcvbn(unicodedata.normalize("NFC", password)[:ESTIMATED_MAX], user_inputs=words)["score"])

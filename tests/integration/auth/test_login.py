@@ -1,0 +1,100 @@
+"""Log-in: one answer for everything that is wrong."""
+
+import asyncio
+import statistics
+import time
+
+import grpc
+import pytest
+
+from tests.integration.auth.conftest import PASSWORD, Auth, Open
+from venue.auth.v1 import auth_pb2
+
+WRONG = ("UNAUTHENTICATED", "CREDENTIALS_INVALID")
+
+
+async def answer(auth: Auth, email: str, password: str) -> tuple[object, ...]:
+    """All that a client sees of a refusal, without the id of the request."""
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await auth.stub.Login(
+            auth_pb2.LoginRequest(email=email, password=password), metadata=(("x-request-id", "same"),)
+        )
+    return failed.value.code(), failed.value.details(), tuple(failed.value.trailing_metadata() or ())
+
+
+async def test_unknown_wrong_frozen_and_unverified_look_the_same(open_auth: Open) -> None:
+    auth = await open_auth(login_requires_verified=True)
+    for email in ("known@example.com", "frozen@example.com"):
+        await auth.register(email)
+        await auth.verify(auth.mailed_token())
+    await auth.register("unverified@example.com")
+    await auth.rows("UPDATE users SET status = 'FROZEN' WHERE email = 'frozen@example.com'")
+    answers = {
+        await answer(auth, "known@example.com", "wrong"),
+        await answer(auth, "unknown@example.com", PASSWORD),
+        await answer(auth, "frozen@example.com", PASSWORD),
+        await answer(auth, "unverified@example.com", PASSWORD),
+        await answer(auth, "not an address", PASSWORD),
+        await answer(auth, "nul\0@example.com", PASSWORD),
+        await answer(auth, "' OR 1=1 --", PASSWORD),
+    }
+    assert len(answers) == 1
+    assert (await auth.login("known@example.com")).user.email == "known@example.com"
+
+
+async def test_unknown_users_take_as_long_as_wrong_passwords(open_auth: Open) -> None:
+    auth = await open_auth(cost=9)
+    for number in range(6):
+        await auth.register(f"user-{number}@example.com")
+    took: dict[str, list[float]] = {"user": [], "nobody": []}
+    for number in range(48):
+        for kind, times in took.items():
+            began = time.perf_counter()
+            assert await auth.refused(auth.login(f"{kind}-{number % 6}@example.com", "wrong")) == WRONG
+            times.append(time.perf_counter() - began)
+    known, unknown = statistics.median(took["user"]), statistics.median(took["nobody"])
+    assert abs(known - unknown) < 0.25 * known, (known, unknown)
+
+
+async def test_two_passwords_of_100_bytes_that_differ_in_the_last_are_two(auth: Auth) -> None:
+    password = "quiet harbour lantern " * 4 + "0123456789ab"
+    assert len(password) == 100
+    await auth.register("ada@example.com", password)
+    assert await auth.refused(auth.login("ada@example.com", password[:-1] + "c")) == WRONG
+    await auth.login("ada@example.com", password)
+
+
+async def test_a_password_of_10_kb_breaks_the_contract(auth: Auth) -> None:
+    assert await auth.refused(auth.login("ada@example.com", "x" * 10_000)) == ("INVALID_ARGUMENT", "INVALID_FIELD")
+
+
+async def test_a_log_in_raises_the_cost_of_an_older_hash(open_auth: Open) -> None:
+    cheap = await open_auth(cost=4)
+    await cheap.register("ada@example.com")
+    dear = await open_auth(cost=5)
+    for cost in ("p1:$2b$04$", "p1:$2b$05$"):
+        assert await cheap.rows("SELECT left(password_hash, 10) FROM users") == [(cost,)]
+        await dear.login("ada@example.com")
+    await cheap.login("ada@example.com")
+    assert await cheap.rows("SELECT left(password_hash, 10) FROM users") == [("p1:$2b$05$",)]
+
+
+async def test_guessing_gets_slower_and_says_when_to_come_again(auth: Auth) -> None:
+    await auth.register("ada@example.com")
+    refusals = [await auth.refused(auth.login("ada@example.com", f"guess {n}")) for n in range(12)]
+    assert refusals == [WRONG] * 10 + [("RESOURCE_EXHAUSTED", "RATE_LIMITED")] * 2
+    assert await auth.refused(auth.login("nobody@example.com", "wrong")) == WRONG
+
+
+async def test_guessing_at_an_unknown_address_gets_slower_too(auth: Auth) -> None:
+    refusals = [await auth.refused(auth.login("nobody@example.com", f"guess {n}")) for n in range(11)]
+    assert refusals == [WRONG] * 10 + [("RESOURCE_EXHAUSTED", "RATE_LIMITED")]
+
+
+async def test_a_flood_is_shed_and_whoever_is_let_in_is_answered(open_auth: Open) -> None:
+    auth = await open_auth(cost=8, workers=1, queue_max=4)
+    outcomes = await asyncio.gather(
+        *(auth.refused(auth.login(f"user-{number}@example.com", "wrong")) for number in range(40))
+    )
+    assert set(outcomes) == {WRONG, ("RESOURCE_EXHAUSTED", "OVERLOADED")}
+    assert await auth.refused(auth.login("user-1@example.com", "wrong")) == WRONG
