@@ -1,0 +1,87 @@
+"""What waits for a commit: tickets of callers, in batches that become one row of the journal each."""
+
+import asyncio
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from db.journal import JournalRow
+from servers.domain.errors import VenueError
+from servers.domain.exchange import Exchange
+from servers.engine.feed import AccountFrame
+from venue.engine.v1 import engine_pb2 as pb
+
+
+class Replay(NamedTuple):
+    """A request that was answered before: by which command, of what kind, and the answer if memory has it."""
+
+    sequence: int
+    kind: str
+    answer: bytes | None
+
+
+Outcome = bytes | VenueError | Replay
+
+
+class Ticket:
+    """The commands of one caller, their outcomes, and the moment they may be told."""
+
+    __slots__ = ("commands", "deadline", "done", "known", "results")
+
+    def __init__(self, commands: Sequence[pb.Command], deadline: float | None, known: dict[int, Outcome]) -> None:
+        self.commands = commands
+        # On the loop's clock.
+        self.deadline = deadline
+        # Outcomes that a look-up of the request id found, by index.
+        self.known = known
+        self.results: list[Outcome] = []
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def resolve(self) -> None:
+        """Let the caller go on; it may have gone."""
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: VenueError) -> None:
+        """End the caller with an error."""
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+class Batch:
+    """Executed commands that will be committed together, and who waits for that."""
+
+    __slots__ = ("answers", "commands", "first", "frames", "tickets")
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.commands: list[pb.Command] = []
+        self.answers: list[bytes] = []
+        self.frames: list[AccountFrame] = []
+        self.tickets: list[Ticket] = []
+
+    @property
+    def last(self) -> int:
+        """The sequence of its last command."""
+        return self.first + len(self.commands) - 1
+
+    def answer(self, sequence: int) -> bytes | None:
+        """The answer of one of its commands."""
+        index = sequence - self.first
+        return self.answers[index] if 0 <= index < len(self.answers) else None
+
+    def row(self, exchange: Exchange, epoch: int, chain: bytes) -> JournalRow:
+        """The journal's row, right after its last command was executed and before another is."""
+        commands = pb.CommandBatch(commands=self.commands).SerializeToString()
+        answers = pb.AnswerBatch(answers=self.answers).SerializeToString()
+        return JournalRow(
+            exchange.partition,
+            self.first,
+            self.last,
+            epoch,
+            exchange.clock.rules_version,
+            commands,
+            answers,
+            exchange.clock.digest,
+            sha256(chain + commands).digest(),
+        )

@@ -1,0 +1,217 @@
+"""How every room reaches the machine: the same interface in the leader's process and over gRPC."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Final, Protocol
+
+import grpc
+import structlog
+
+from db import journal
+from db.session import Pool
+from servers.domain.errors import AccountNotFound, MarketNotFound, OrderNotFound, PartUnavailable, VenueError
+from servers.domain.identifiers import account_environment, find_order
+from servers.transport.errors import from_call, from_status
+from venue.engine.v1 import engine_pb2 as pb
+from venue.engine.v1 import engine_pb2_grpc
+
+log = structlog.get_logger()
+ADDRESS_RETRY_S: Final = 0.1
+MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
+CHANNEL_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+)
+
+
+class Engine(Protocol):
+    """One partition's machine."""
+
+    @property
+    def partition(self) -> int: ...
+
+    async def submit(self, commands: Sequence[pb.Command], timeout_s: float | None) -> list[bytes | VenueError]:
+        """Execute commands in order: answers' wire bytes or refusals, once durable.
+
+        Raises Overloaded (nothing was executed), NotLeader and PartUnavailable (outcome unknown: repeat).
+        """
+        ...
+
+    async def query(self, request: pb.QueryRequest) -> pb.QueryResponse:
+        """Read memory; the answer is durable. Raises VenueError."""
+        ...
+
+    def tail(self, after_sequence: int) -> AsyncIterator[pb.TailResponse]:
+        """Committed batches after a sequence, for ever. Raises NotLeader, PartUnavailable."""
+        ...
+
+
+class Engines:
+    """The partitions, and which of them a thing belongs to."""
+
+    def __init__(self, by_environment: Mapping[int, Engine]) -> None:
+        self._by_environment = dict(by_environment)
+        self._by_partition = {engine.partition: engine for engine in by_environment.values()}
+
+    @property
+    def all(self) -> list[Engine]:
+        """Every partition's engine."""
+        return list(self._by_partition.values())
+
+    def for_environment(self, environment: int) -> Engine:
+        """Raises MarketNotFound: the deployment does not serve the environment."""
+        engine = self._by_environment.get(environment)
+        if engine is None:
+            raise MarketNotFound("")
+        return engine
+
+    def for_partition(self, partition: int) -> Engine:
+        """Raises PartUnavailable."""
+        engine = self._by_partition.get(partition)
+        if engine is None:
+            raise PartUnavailable(f"partition {partition}")
+        return engine
+
+    def for_account(self, account_id: str) -> Engine:
+        """Raises AccountNotFound."""
+        engine = self._by_environment.get(account_environment(account_id))
+        if engine is None:
+            raise AccountNotFound(account_id)
+        return engine
+
+    def for_order(self, order_id: str) -> Engine:
+        """Raises OrderNotFound."""
+        found = find_order(order_id)
+        engine = self._by_partition.get(found[0]) if found else None
+        if engine is None:
+            raise OrderNotFound(order_id)
+        return engine
+
+
+class RemoteEngine:
+    """A partition led by another process, found by the address in its fence."""
+
+    def __init__(self, partition: int, pool: Pool) -> None:
+        self._partition = partition
+        self._pool = pool
+        self._lock = asyncio.Lock()
+        self._line: _Line | None = None
+
+    @property
+    def partition(self) -> int:
+        return self._partition
+
+    async def submit(self, commands: Sequence[pb.Command], timeout_s: float | None) -> list[bytes | VenueError]:
+        line = await self._connected()
+        request = pb.SubmitRequest(
+            partition=self._partition, commands=commands, timeout_us=int(timeout_s * 1e6) if timeout_s else 0
+        )
+        try:
+            response = await asyncio.wait_for(line.submit(request), timeout_s)
+        except TimeoutError:
+            raise PartUnavailable("the engine") from None
+        return [_outcome(result) for result in response.results]
+
+    async def query(self, request: pb.QueryRequest) -> pb.QueryResponse:
+        request.partition = self._partition
+        line = await self._connected()
+        try:
+            return await line.stub.Query(request, timeout=10)
+        except grpc.aio.AioRpcError as error:
+            raise await self._failed(error) from None
+
+    async def tail(self, after_sequence: int) -> AsyncIterator[pb.TailResponse]:
+        line = await self._connected()
+        try:
+            async for row in line.stub.Tail(pb.TailRequest(partition=self._partition, after_sequence=after_sequence)):
+                yield row
+        except grpc.aio.AioRpcError as error:
+            raise await self._failed(error) from None
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._hang_up()
+
+    async def _connected(self) -> "_Line":
+        async with self._lock:
+            line = self._line
+            if line is not None and not line.broken:
+                return line
+            await self._hang_up()
+            async with self._pool.connection() as connection:
+                state = await journal.find_partition(connection, self._partition)
+            if state is None or not state.address or state.lease_left_s <= 0:
+                await asyncio.sleep(ADDRESS_RETRY_S)
+                raise PartUnavailable("the engine")
+            self._line = _Line(state.address)
+            return self._line
+
+    async def _hang_up(self) -> None:
+        if self._line is not None:
+            line, self._line = self._line, None
+            await line.close()
+
+    async def _failed(self, error: grpc.aio.AioRpcError) -> VenueError:
+        if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED} and self._line is not None:
+            # The leader may have moved: look its address up again at the next call.
+            self._line.broken = True
+        return from_call(error)
+
+
+class _Line:
+    """A channel to a leader with one Submit stream on it, shared by all callers of this process."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self.stub = engine_pb2_grpc.EngineServiceStub(self._channel)
+        self.broken = False
+        self._marks = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[pb.SubmitResponse]] = {}
+        self._outbox: asyncio.Queue[pb.SubmitRequest] = asyncio.Queue()
+        self._call = self.stub.Submit(self._requests())
+        self._reader = asyncio.ensure_future(self._read())
+
+    async def submit(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
+        if self.broken:
+            raise PartUnavailable("the engine")
+        request.correlation_id = next(self._marks)
+        future = self._waiting[request.correlation_id] = asyncio.get_running_loop().create_future()
+        self._outbox.put_nowait(request)
+        try:
+            response: pb.SubmitResponse = await future
+            return response
+        finally:
+            del self._waiting[request.correlation_id]
+
+    async def _requests(self) -> AsyncIterator[pb.SubmitRequest]:
+        while True:
+            yield await self._outbox.get()
+
+    async def _read(self) -> None:
+        try:
+            async for response in self._call:
+                future = self._waiting.get(response.correlation_id)
+                if future is not None and not future.done():
+                    future.set_result(response)
+        except grpc.aio.AioRpcError as error:
+            log.info("engine line ended", code=error.code().name)
+        finally:
+            self.broken = True
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(PartUnavailable("the engine"))
+
+    async def close(self) -> None:
+        self.broken = True
+        self._call.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._reader
+        await self._channel.close()
+
+
+def _outcome(result: pb.Result) -> bytes | VenueError:
+    return result.answer if result.WhichOneof("outcome") == "answer" else from_status(result.error)

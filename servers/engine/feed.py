@@ -1,0 +1,88 @@
+"""The account events of committed batches, to whoever follows an account in this process. A follower that is slow is cut off."""
+
+import asyncio
+from collections import deque
+from typing import Final, NamedTuple
+
+from venue.engine.v1 import engine_pb2
+
+FRAMES_MAX: Final = 2_000
+
+
+class AccountFrame(NamedTuple):
+    """What one command changed for one account."""
+
+    account_id: str
+    sequence: int
+    previous_sequence: int
+    record: engine_pb2.AccountRecord
+
+
+class Follower:
+    """The frames of one account since it was subscribed; `slow` once some were dropped, `ended` once no more come."""
+
+    __slots__ = ("_frames", "_ready", "account_id", "ended", "slow")
+
+    def __init__(self, account_id: str) -> None:
+        self.account_id = account_id
+        self.slow = False
+        self.ended = False
+        self._frames: deque[AccountFrame] = deque()
+        self._ready = asyncio.Event()
+
+    def push(self, frame: AccountFrame) -> None:
+        """Add a frame, or mark the follower slow when it has too many."""
+        if len(self._frames) >= FRAMES_MAX:
+            self.slow = True
+        else:
+            self._frames.append(frame)
+        self._ready.set()
+
+    def end(self) -> None:
+        """Say that nothing comes any more: the leader stops."""
+        self.ended = True
+        self._ready.set()
+
+    async def take(self) -> list[AccountFrame]:
+        """Wait for frames and take all of them; empty once slow or ended."""
+        await self._ready.wait()
+        self._ready.clear()
+        frames = list(self._frames)
+        self._frames.clear()
+        if self.slow or self.ended:
+            self._ready.set()
+        return frames
+
+
+class Feed:
+    """Followers by account."""
+
+    __slots__ = ("followers",)
+
+    def __init__(self) -> None:
+        self.followers: dict[str, set[Follower]] = {}
+
+    def follow(self, account_id: str) -> Follower:
+        """Start following; `leave` when done."""
+        follower = Follower(account_id)
+        self.followers.setdefault(account_id, set()).add(follower)
+        return follower
+
+    def leave(self, follower: Follower) -> None:
+        """Stop following."""
+        remaining = self.followers.get(follower.account_id, set())
+        remaining.discard(follower)
+        if not remaining:
+            self.followers.pop(follower.account_id, None)
+
+    def publish(self, frames: list[AccountFrame]) -> None:
+        """Hand frames of a committed batch to their followers."""
+        for frame in frames:
+            for follower in self.followers.get(frame.account_id, ()):
+                follower.push(frame)
+
+    def end(self) -> None:
+        """End every follower."""
+        for followers in self.followers.values():
+            for follower in followers:
+                follower.end()

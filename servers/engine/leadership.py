@@ -1,0 +1,173 @@
+"""From waiting to leading: take the lease, recover the machine from tables and journal, serve, give the lease back.
+
+A new epoch is committed before the journal's tail is read, so whatever a late leader still appends cannot come behind it.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import psycopg
+import structlog
+
+from db import journal, projections
+from db.session import ENGINE, Connection, Pool, connect
+from servers.domain.exchange import Exchange
+from servers.domain.terms import Environment
+from servers.engine.appender import Appender, FencedError
+from servers.engine.clock import VenueClock
+from servers.engine.local import LocalEngine
+from servers.engine.recovery import recover
+from servers.engine.sequencer import Sequencer
+from venue.engine.v1 import engine_pb2 as pb
+
+log = structlog.get_logger()
+Result = TypeVar("Result")
+WAIT_S: Final = 0.25
+TICK_S: Final = 0.05
+LAG_CHECK_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How a partition is led: where its journal is, and the bounds of batch, queue, memory and lag (commands)."""
+
+    database_url: str
+    address: str
+    lease_s: float
+    batch_max: int
+    queue_max: int
+    request_memory: int
+    projector_lag_max: int
+
+
+class Leader:
+    """Leads one partition, or waits to."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        engine: LocalEngine,
+        pool: Pool,
+        terms: Terms,
+        missing: Callable[[Exchange], Sequence[pb.Command]],
+    ) -> None:
+        self.engine = engine
+        self._partition = engine.partition
+        self._environment = environment
+        self._pool = pool
+        self._terms = terms
+        # What the catalogue defines and the machine does not have yet.
+        self._missing = missing
+        self._holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Wait, lead, until stopped. Raises FencedError when another leader came, psycopg.Error when it cannot start."""
+        connection = await self._connect()
+        await journal.ensure_partition(connection, self._partition, int(self._environment))
+        epoch = await self._wait_for_lease(connection)
+        if epoch is None:
+            await connection.close()
+            return
+        clock = VenueClock()
+        appender = Appender(self._connect, connection, self._partition, epoch, self._terms.lease_s)
+        recovered = await self._keeping(appender, recover(await self._connect(), *self._machine()))
+        sequencer = Sequencer(
+            recovered.exchange,
+            recovered.chain,
+            appender,
+            self._recover,
+            clock,
+            batch_max=self._terms.batch_max,
+            queue_max=self._terms.queue_max,
+        )
+        await sequencer.begin(self._missing(recovered.exchange))
+        self.engine.sequencer = sequencer
+        log.info("leading", partition=self._partition, epoch=epoch, sequence=recovered.sequence)
+        await self._serve(sequencer, clock)
+
+    async def stop(self) -> None:
+        """Stop leading, everything executed committed, the lease given back."""
+        self._stopping.set()
+        if self.engine.sequencer is not None:
+            await self.engine.sequencer.stop()
+
+    async def _serve(self, sequencer: Sequencer, clock: VenueClock) -> None:
+        committing = asyncio.ensure_future(sequencer.run())
+        watchers = [
+            asyncio.ensure_future(self._tick(sequencer, clock)),
+            asyncio.ensure_future(self._watch_lag(sequencer)),
+        ]
+        try:
+            await committing
+            if self._stopping.is_set():
+                await sequencer.appender.release()
+            else:
+                raise FencedError(f"partition {self._partition} is halted")
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+
+    def _machine(self) -> tuple[int, Environment, int]:
+        return self._partition, self._environment, self._terms.request_memory
+
+    async def _connect(self) -> Connection:
+        return await connect(self._terms.database_url, application_name=f"venue journal {self._partition}", role=ENGINE)
+
+    async def _recover(self) -> Exchange:
+        connection = await self._connect()
+        try:
+            return (await recover(connection, *self._machine())).exchange
+        finally:
+            await connection.close()
+
+    async def _wait_for_lease(self, connection: Connection) -> int | None:
+        told = False
+        while not self._stopping.is_set():
+            terms = self._terms
+            epoch = await journal.take_over(connection, self._partition, self._holder, terms.address, terms.lease_s)
+            if epoch is not None:
+                return epoch
+            if not told:
+                log.info("another process leads; waiting", partition=self._partition)
+                told = True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), WAIT_S)
+        return None
+
+    @staticmethod
+    async def _keeping(appender: Appender, work: Awaitable[Result]) -> Result:
+        """Do something long and keep the lease meanwhile."""
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            await asyncio.wait({task}, timeout=appender.lease_s / 4)
+            await appender.renew()
+        return task.result()
+
+    async def _tick(self, sequencer: Sequencer, clock: VenueClock) -> None:
+        """Let time pass in an idle machine, and watch the wall clock."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            if clock.check():
+                log.critical("the wall clock jumped; timers are suspended", partition=self._partition)
+            sequencer.tick()
+
+    async def _watch_lag(self, sequencer: Sequencer) -> None:
+        """Shed new orders while the projector is too far behind."""
+        while True:
+            await asyncio.sleep(LAG_CHECK_S)
+            try:
+                async with self._pool.connection() as connection:
+                    projected = await projections.find_projection(connection, self._partition, projections.TABLES)
+            except psycopg.OperationalError:
+                continue
+            lag = sequencer.tail.sequence - (projected.sequence if projected is not None else 0)
+            if (lag > self._terms.projector_lag_max) != sequencer.shedding:
+                sequencer.shedding = not sequencer.shedding
+                log.warning("shedding new orders", partition=self._partition, lag=lag, shedding=sequencer.shedding)

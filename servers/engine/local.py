@@ -1,0 +1,177 @@
+"""The machine in its leader's process: look-ups before, waiting for the commit after."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from db import journal, projections
+from db.requests import find_request
+from db.session import Pool
+from servers.domain.commands import Command
+from servers.domain.errors import PartUnavailable, RequestIdReused, TransferIdReused, VenueError
+from servers.domain.exchange import scope_of
+from servers.engine.answers import replayed
+from servers.engine.batch import Outcome, Replay
+from servers.engine.codec import decode
+from servers.engine.feed import Follower
+from servers.engine.messages import order_message
+from servers.engine.queries import read
+from servers.engine.requests import needs_look_up
+from servers.engine.sequencer import Sequencer, told
+from venue.engine.v1 import engine_pb2 as pb
+from venue.order.v1 import order_pb2
+
+TAIL_ROWS: Final = 64
+
+
+@dataclass(slots=True)
+class Following:
+    """An account's frames from a sequence on, and its open orders as of that sequence, which is durable."""
+
+    follower: Follower
+    sequence: int
+    epoch: int
+    account_sequence: int
+    orders: list[order_pb2.Order]
+
+
+class LocalEngine:
+    """Engine (see client.py) of a partition that this process leads or waits to lead."""
+
+    def __init__(self, partition: int, pool: Pool) -> None:
+        self._partition = partition
+        self._pool = pool
+        # Set while this process leads.
+        self.sequencer: Sequencer | None = None
+
+    @property
+    def partition(self) -> int:
+        return self._partition
+
+    def _leading(self) -> Sequencer:
+        if self.sequencer is None:
+            raise PartUnavailable("the engine")
+        return self.sequencer
+
+    async def submit(self, commands: Sequence[pb.Command], timeout_s: float | None) -> list[bytes | VenueError]:
+        sequencer = self._leading()
+        known = await self._look_up(sequencer, commands) if sequencer.exchange.clock.forgotten_time else {}
+        outcomes = await sequencer.submit(commands, timeout_s, known)
+        return [told(outcome, await self._first_answer(outcome)) for outcome in outcomes]
+
+    async def query(self, request: pb.QueryRequest) -> pb.QueryResponse:
+        sequencer = self._leading()
+        await sequencer.settled(request.min_sequence)
+        if not sequencer.appender.leads:
+            # The lease may be another's by now: our memory is not the truth any more.
+            raise PartUnavailable("the engine")
+        response = read(sequencer.exchange, request)
+        await sequencer.settled(response.sequence)
+        return response
+
+    async def tail(self, after_sequence: int) -> AsyncIterator[pb.TailResponse]:
+        sequencer = self._leading()
+        while sequencer.ended is None:
+            rows = sequencer.tail.after(after_sequence)
+            if rows is None:
+                async with self._pool.connection() as connection:
+                    rows = await journal.read_after(connection, self._partition, after_sequence, TAIL_ROWS)
+            for row in rows:
+                yield pb.TailResponse(
+                    first_sequence=row.first_sequence,
+                    last_sequence=row.last_sequence,
+                    epoch=row.epoch,
+                    rules_version=row.rules_version,
+                    commands=row.commands,
+                    digest=row.digest,
+                    chain=row.chain,
+                )
+                after_sequence = row.last_sequence
+            if not rows and sequencer.ended is None:
+                await sequencer.tail.wait()
+        raise sequencer.ended
+
+    async def follow(self, account_id: str, user_id: str) -> Following:
+        """Follow an account's events from now on; leave with `unfollow`. Raises AccountNotFound."""
+        sequencer = self._leading()
+        exchange = sequencer.exchange
+        account = exchange.ledger.account(account_id, user_id)
+        orders = [order_message(self._partition, order) for order in account.orders.values()]
+        clock = exchange.clock
+        follower = sequencer.feed.follow(account_id)
+        following = Following(follower, clock.sequence, clock.epoch, account.last_event_sequence, orders)
+        try:
+            await sequencer.settled(following.sequence)
+        except (VenueError, asyncio.CancelledError):
+            sequencer.feed.leave(follower)
+            raise
+        return following
+
+    def unfollow(self, following: Following) -> None:
+        """Stop following."""
+        if self.sequencer is not None:
+            self.sequencer.feed.leave(following.follower)
+
+    async def outcome(self, user_id: str, request_id: str) -> tuple[str, bytes] | None:
+        """Kind of command and first answer (marked as replayed) of a user's request, durable; None: nothing is known."""
+        sequencer = self._leading()
+        request = sequencer.exchange.requests.get((user_id, request_id))
+        sequence = request.sequence if request is not None else 0
+        await sequencer.settled(sequencer.exchange.clock.sequence)
+        if not sequence:
+            async with self._pool.connection() as connection:
+                found = await find_request(connection, self._partition, user_id, request_id)
+            if found is None:
+                return None
+            sequence = found.sequence
+        return await self._journaled(sequence)
+
+    async def _journaled(self, sequence: int) -> tuple[str, bytes]:
+        async with self._pool.connection() as connection:
+            rows = await journal.read_after(connection, self._partition, sequence - 1, 1)
+        row = rows[0]
+        index = sequence - row.first_sequence
+        command = pb.CommandBatch.FromString(row.commands).commands[index]
+        kind = command.WhichOneof("body") or ""
+        return kind, replayed(kind, pb.AnswerBatch.FromString(row.answers).answers[index])
+
+    async def _first_answer(self, outcome: Outcome) -> bytes | None:
+        if not isinstance(outcome, Replay) or outcome.answer is not None:
+            return None
+        async with self._pool.connection() as connection:
+            rows = await journal.read_after(connection, self._partition, outcome.sequence - 1, 1)
+        return pb.AnswerBatch.FromString(rows[0].answers).answers[outcome.sequence - rows[0].first_sequence]
+
+    async def _look_up(self, sequencer: Sequencer, commands: Sequence[pb.Command]) -> dict[int, Outcome]:
+        """Outcomes of request ids that the machine may have forgotten, by index."""
+        known: dict[int, Outcome] = {}
+        for index, message in enumerate(commands):
+            try:
+                command = decode(message)
+            except VenueError:
+                continue
+            if command.request_id and needs_look_up(command.request_id, sequencer.exchange.clock.forgotten_time):
+                outcome = await self._find(sequencer, command, message)
+                if outcome is None:
+                    message.verdict = pb.VERDICT_NEW
+                else:
+                    known[index] = outcome
+        return known
+
+    async def _find(self, sequencer: Sequencer, command: Command, message: pb.Command) -> Outcome | None:
+        scope = scope_of(command)
+        if (scope, command.request_id) in sequencer.exchange.requests:
+            return None
+        oldest = next(iter(sequencer.exchange.requests.values())).sequence
+        async with self._pool.connection() as connection:
+            projected = await projections.find_projection(connection, self._partition, projections.TABLES)
+            if projected is None or projected.sequence < oldest:
+                raise PartUnavailable("the record of requests")
+            found = await find_request(connection, self._partition, scope, command.request_id)
+        if found is None:
+            return None
+        if found.fingerprint != command.fingerprint:
+            reused = TransferIdReused if message.WhichOneof("body") == "transfer" else RequestIdReused
+            return reused(command.request_id)
+        return Replay(found.sequence, message.WhichOneof("body") or "", None)

@@ -1,0 +1,76 @@
+"""Reads of the machine's memory, between two commands. The caller waits until what was seen is durable."""
+
+from servers.domain.errors import AccountNotFound, OrderNotFound
+from servers.domain.exchange import Exchange
+from servers.domain.identifiers import find_order, position_text
+from servers.domain.model import Order
+from servers.engine.messages import (
+    account_message,
+    balance_message,
+    book_message,
+    market_message,
+    order_message,
+)
+from venue.engine.v1 import engine_pb2 as pb
+
+
+def read(exchange: Exchange, request: pb.QueryRequest) -> pb.QueryResponse:
+    """Answer a query from memory as of now. Raises AccountNotFound, OrderNotFound, MarketNotFound."""
+    sequence = exchange.clock.sequence
+    response = pb.QueryResponse(
+        sequence=sequence, position=position_text(exchange.partition, exchange.clock.epoch, sequence)
+    )
+    kind = request.WhichOneof("query")
+    if kind == "accounts":
+        _accounts(exchange, request.accounts, response)
+    elif kind == "balances":
+        query = request.balances
+        account = exchange.ledger.account(query.account_id, query.user_id)
+        response.account_sequence = account.last_event_sequence
+        for asset in sorted(account.balances):
+            response.balances.append(balance_message(exchange, account.balances[asset]))
+    elif kind == "open_orders":
+        _open_orders(exchange, request.open_orders, response)
+    elif kind == "book":
+        response.book.CopyFrom(book_message(exchange, request.book.symbol, request.book.depth))
+    elif kind == "markets":
+        markets = exchange.floor.markets
+        response.markets.extend(market_message(exchange, markets[symbol]) for symbol in sorted(markets))
+    return response
+
+
+def _accounts(exchange: Exchange, query: pb.AccountsQuery, response: pb.QueryResponse) -> None:
+    accounts = exchange.ledger.accounts
+    if query.account_id:
+        account = exchange.ledger.account(query.account_id, query.user_id)
+        response.accounts.append(account_message(account))
+        response.account_sequence = account.last_event_sequence
+        return
+    if not query.user_id:
+        raise AccountNotFound("")
+    mine = [account for account in accounts.values() if account.user_id == query.user_id]
+    mine.sort(key=lambda account: (account.create_time, account.account_id))
+    response.accounts.extend(account_message(account) for account in mine)
+
+
+def _open_orders(exchange: Exchange, query: pb.OpenOrdersQuery, response: pb.QueryResponse) -> None:
+    if query.order_id or query.client_order_id:
+        response.orders.append(order_message(exchange.partition, _order(exchange, query)))
+        return
+    account = exchange.ledger.account(query.account_id, query.user_id)
+    response.account_sequence = account.last_event_sequence
+    response.orders.extend(
+        order_message(exchange.partition, order)
+        for order in account.orders.values()
+        if not query.symbol or order.market.symbol == query.symbol
+    )
+
+
+def _order(exchange: Exchange, query: pb.OpenOrdersQuery) -> Order:
+    number = 0
+    if query.order_id:
+        found = find_order(query.order_id)
+        if found is None:
+            raise OrderNotFound(query.order_id)
+        number = found[1]
+    return exchange.order(number, query.account_id, query.client_order_id, query.user_id)

@@ -1,0 +1,323 @@
+"""The only writer of a partition: commands in, executed at once in memory, committed in batches, told after the commit.
+
+While one batch is being committed the next one forms. Nothing that saw memory is told before what it saw is durable: outcomes,
+refusals, replays and reads alike wait for the batch that was forming, or flying, when they looked.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+
+from servers.domain.errors import DeadlinePassed, Fault, NotLeader, Overloaded, PartUnavailable, VenueError
+from servers.domain.events import AccountTouched, Event
+from servers.domain.exchange import Exchange, scope_of
+from servers.domain.ledger import InvariantBreach
+from servers.engine.answers import answer, replayed
+from servers.engine.appender import Appender, FencedError
+from servers.engine.batch import Batch, Outcome, Replay, Ticket
+from servers.engine.clock import VenueClock
+from servers.engine.codec import decode
+from servers.engine.feed import AccountFrame, Feed
+from servers.engine.messages import account_records
+from servers.engine.requests import check_future
+from servers.engine.tail import Tail
+from venue.engine.v1 import engine_pb2 as pb
+
+log = structlog.get_logger()
+# What a fault in the rules looks like. Anything else (memory, the loop) ends the process.
+FAULTS: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+# Answers of this many batches stay at hand for repeated requests; older ones are read from the journal.
+RECENT_BATCHES: Final = 64
+# Cancels may still queue where new orders are turned away.
+CANCEL_RESERVE: Final = 1.25
+
+Recover = Callable[[], Awaitable[Exchange]]
+
+
+class Sequencer:
+    """Leads one partition from a recovered machine until it is stopped or fenced off."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        chain: bytes,
+        appender: Appender,
+        recover: Recover,
+        clock: VenueClock,
+        *,
+        batch_max: int,
+        queue_max: int,
+    ) -> None:
+        self.exchange = exchange
+        self.tail = Tail(exchange.clock.sequence)
+        self.feed = Feed()
+        self.shedding = False
+        self.ended: VenueError | None = None
+        self._chain = chain
+        self.appender = appender
+        self._recover = recover
+        self._clock = clock
+        self._batch_max = batch_max
+        self._queue_max = queue_max
+        self._forming = Batch(exchange.clock.sequence + 1)
+        self._flying: Batch | None = None
+        self._recent: deque[Batch] = deque(maxlen=RECENT_BATCHES)
+        self._queue: deque[Ticket] = deque()
+        self._queued = 0
+        # Tickets whose commands may have broken the machine; while there are any, all others queue.
+        self._suspects: list[Ticket] = []
+        self._breached = ""
+        self._wake = asyncio.Event()
+        self._drained = asyncio.Event()
+
+    # Callers
+
+    async def submit(
+        self, commands: Sequence[pb.Command], timeout_s: float | None, known: dict[int, Outcome]
+    ) -> list[Outcome]:
+        """Execute commands in order and return their outcomes once they are durable.
+
+        Raises Overloaded (nothing was executed), NotLeader and PartUnavailable (the outcome is unknown).
+        """
+        if self.ended is not None:
+            raise self.ended
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(commands, None if timeout_s is None else loop.time() + timeout_s, known)
+        self._admit(ticket)
+        await ticket.done
+        return ticket.results
+
+    async def settled(self, sequence: int) -> None:
+        """Until a sequence is durable. Raises NotLeader, PartUnavailable."""
+        while self.tail.sequence < sequence:
+            if self.ended is not None:
+                raise self.ended
+            await self.tail.wait()
+
+    def _admit(self, ticket: Ticket) -> None:
+        places = any(command.WhichOneof("body") == "place_order" for command in ticket.commands)
+        bound = self._queue_max if places else self._queue_max * CANCEL_RESERVE
+        if self._queued + len(ticket.commands) > bound or (places and self.shedding):
+            raise Overloaded
+        if not self._queue and not self._suspects and len(self._forming.commands) < self._batch_max:
+            self._run(ticket)
+            return
+        self._queue.append(ticket)
+        self._queued += len(ticket.commands)
+
+    def _run(self, ticket: Ticket) -> None:
+        """Execute a ticket into the forming batch; it is resolved when what it saw is durable."""
+        if ticket.done.done():
+            return
+        if ticket.deadline is not None and asyncio.get_running_loop().time() > ticket.deadline:
+            ticket.fail(DeadlinePassed())
+            return
+        try:
+            self._advance()
+            for index, command in enumerate(ticket.commands):
+                known = ticket.known.get(index)
+                ticket.results.append(self._execute(command) if known is None else known)
+        except InvariantBreach as breach:
+            self._breach(breach, ticket)
+            return
+        except FAULTS:
+            log.exception("a command failed; starting again from the journal", partition=self.exchange.partition)
+            self._suspect(ticket)
+            return
+        self._attach(ticket)
+
+    def _attach(self, ticket: Ticket) -> None:
+        batch = self._forming if self._forming.commands else self._flying
+        if batch is None:
+            ticket.resolve()
+            return
+        batch.tickets.append(ticket)
+        self._wake.set()
+
+    # The machine
+
+    def _execute(self, message: pb.Command) -> Outcome:
+        exchange = self.exchange
+        message.sequence = exchange.clock.sequence + 1
+        message.time_us = max(self._clock.now_us(), exchange.clock.time)
+        try:
+            command = decode(message)
+            if command.request_id:
+                check_future(command.request_id, message.time_us)
+                first = exchange.find_request(scope_of(command), command.request_id, command.fingerprint)
+                if first:
+                    return Replay(first, message.WhichOneof("body") or "", self._recent_answer(first))
+            events = exchange.execute(command)
+        except VenueError as refusal:
+            return refusal
+        told = answer(exchange, command, events)
+        batch = self._forming
+        batch.commands.append(message)
+        batch.answers.append(told)
+        if self.feed.followers:
+            self._frames(batch, events)
+        return told
+
+    def _frames(self, batch: Batch, events: list[Event]) -> None:
+        followers = self.feed.followers
+        if any(isinstance(event, AccountTouched) and event.account.account_id in followers for event in events):
+            sequence = self.exchange.clock.sequence
+            for account, previous, record in account_records(self.exchange, events):
+                if account.account_id in followers:
+                    batch.frames.append(AccountFrame(account.account_id, sequence, previous, record))
+
+    def _recent_answer(self, sequence: int) -> bytes | None:
+        for batch in (self._forming, self._flying, *self._recent):
+            found = batch.answer(sequence) if batch is not None else None
+            if found is not None:
+                return found
+        return None
+
+    def tick(self) -> None:
+        """Let time pass in an idle machine; called several times a second."""
+        if self.ended is None and not self._suspects:
+            # An empty ticket: it goes the way of every command, faults included.
+            self._run(Ticket((), None, {}))
+
+    def _advance(self) -> None:
+        """Let time pass where something is due, before anything else happens at that time."""
+        due = self.exchange.next_deadline()
+        if due is not None and not self._clock.suspended and due <= self._clock.now_us():
+            self._execute(pb.Command(advance=pb.Advance()))
+            self._wake.set()
+
+    # The commit
+
+    async def run(self) -> None:
+        """Commit batch after batch until stopped. Raises FencedError."""
+        idle_s = self.appender.lease_s / 4
+        try:
+            while not self._drained.is_set():
+                if self._suspects:
+                    await self._heal()
+                if not self._forming.commands:
+                    self._wake.clear()
+                    try:
+                        await asyncio.wait_for(self._wake.wait(), idle_s)
+                    except TimeoutError:
+                        await self.appender.renew()
+                    continue
+                # One turn of the loop, so that callers who are ready now share the row.
+                await asyncio.sleep(0)
+                await self._commit()
+            if self._breached:
+                await self.appender.halt(f"invariant broken: {self._breached}")
+        except FencedError as fenced:
+            log.error("fenced off", partition=self.exchange.partition, cause=str(fenced))
+            error = NotLeader(self.exchange.partition)
+            for ticket in self._flying.tickets if self._flying is not None else ():
+                ticket.fail(error)
+            self._end(error)
+            raise
+
+    async def _commit(self) -> None:
+        if not self._forming.commands:
+            return
+        batch = self._flying = self._forming
+        self._forming = Batch(batch.last + 1)
+        row = batch.row(self.exchange, self.appender.epoch, self._chain)
+        await self.appender.append(row)
+        self._chain = row.chain
+        self._flying = None
+        self._recent.appendleft(batch)
+        for ticket in batch.tickets:
+            ticket.resolve()
+        self.feed.publish(batch.frames)
+        self.tail.push(row)
+        self._refill()
+
+    def _refill(self) -> None:
+        while self._queue and not self._suspects and len(self._forming.commands) < self._batch_max:
+            ticket = self._queue.popleft()
+            self._queued -= len(ticket.commands)
+            self._run(ticket)
+
+    # Faults
+
+    def _suspect(self, ticket: Ticket) -> None:
+        """A command broke the machine: nothing of the forming batch is durable, so all of it runs again, one by one."""
+        self._suspects = [*self._forming.tickets, ticket]
+        self._forming = Batch(0)
+        self._wake.set()
+
+    async def _heal(self) -> None:
+        """Load the machine again and run the suspects alone; the one that fails again is refused."""
+        await self._reload()
+        while self._suspects:
+            await self._run_alone(self._suspects[0])
+            self._suspects.pop(0)
+        self._refill()
+
+    async def _reload(self) -> None:
+        self.exchange = await self._recover()
+        self._forming = Batch(self.exchange.clock.sequence + 1)
+
+    async def _run_alone(self, ticket: Ticket) -> None:
+        ticket.results.clear()
+        for index, command in enumerate(ticket.commands):
+            known = ticket.known.get(index)
+            try:
+                outcome = self._execute(command) if known is None else known
+            except FAULTS:
+                log.exception(
+                    "poison command refused", partition=self.exchange.partition, kind=command.WhichOneof("body")
+                )
+                await self._reload()
+                outcome = Fault()
+            ticket.results.append(outcome)
+            await self._commit()
+        self._attach(ticket)
+
+    def _breach(self, breach: InvariantBreach, ticket: Ticket) -> None:
+        """The machine is wrong: what is flying was right and is still told; nothing after it ever is."""
+        log.critical("invariant broken; the partition stops", partition=self.exchange.partition, cause=str(breach))
+        self._breached = str(breach)
+        self._forming.tickets.append(ticket)
+        self._end(PartUnavailable("the partition"))
+
+    def _end(self, error: VenueError) -> None:
+        self.ended = error
+        for ticket in (*self._forming.tickets, *self._suspects, *self._queue):
+            ticket.fail(error)
+        self._forming = Batch(0)
+        self._queue.clear()
+        self._queued = 0
+        self.feed.end()
+        self.tail.ring()
+        self._drained.set()
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """A planned stop: take nothing new, commit what was executed; `run` then returns."""
+        self.ended = NotLeader(self.exchange.partition)
+        while not self._drained.is_set() and (self._queue or self._forming.commands or self._flying is not None):
+            self._wake.set()
+            await asyncio.sleep(0.005)
+        self._end(self.ended)
+
+    # Start
+
+    async def begin(self, commands: Sequence[pb.Command]) -> None:
+        """The first commands of a leader, durable before it serves: its mark, and what its catalogue lacks."""
+        epoch = self.appender.epoch
+        for command in (pb.Command(leader_started=pb.LeaderStarted(epoch=epoch)), *commands):
+            outcome = self._execute(command)
+            if isinstance(outcome, VenueError):
+                raise outcome
+        await self._commit()
+
+
+def told(outcome: Outcome, journal_answer: bytes | None) -> bytes | VenueError:
+    """What the caller gets: the answer, or the first one marked as replayed."""
+    if not isinstance(outcome, Replay):
+        return outcome
+    first = outcome.answer if outcome.answer is not None else journal_answer
+    return Fault() if first is None else replayed(outcome.kind, first)
