@@ -26,7 +26,7 @@ class Call:
     """
 
     __slots__ = (
-        "_context", "_metrics", "_requested", "_started",
+        "_context", "_metrics", "_peer", "_requested", "_started",
         "caller", "credential", "deadline_monotonic", "end", "forwarded", "identity", "method",
     )  # fmt: skip
 
@@ -35,6 +35,7 @@ class Call:
         self._metrics = metrics
         self._started = time.perf_counter()
         self._requested = ""
+        self._peer = ""
         self.method = method
         self.identity: Identity = ANONYMOUS
         # What limits count this call under: the user, else the address.
@@ -77,11 +78,16 @@ class Call:
 
     @property
     def peer(self) -> str:
-        """The caller's address: what the gateway saw, else the other end of the connection, without its port."""
-        if self.forwarded:
-            return self.forwarded.rpartition(",")[2].strip()
-        peer: str = self._context.peer()
-        return peer.partition(":")[2].rpartition(":")[0]
+        """The caller's address: what the gateway saw, else the other end of the connection, without its port.
+
+        Empty once the call has ended, unless it was asked for before.
+        """
+        if not self._peer:
+            if self.forwarded:
+                self._peer = self.forwarded.rpartition(",")[2].strip()
+            elif self._context is not None:
+                self._peer = self._context.peer().partition(":")[2].rpartition(":")[0]
+        return self._peer
 
     def read(self) -> Awaitable[Any]:
         """The next message of the caller, for the guard."""
@@ -93,6 +99,8 @@ class Call:
 
     def finish(self, code: str, error: VenueError | None, cause: BaseException | None) -> None:
         """Counts the call, and logs how it failed if it did."""
+        # gRPC frees what its context points at when the call ends; asking it afterwards ends the process.
+        self._context = None
         took_s = time.perf_counter() - self._started
         self._metrics.code(code).inc()
         if self.end is None:

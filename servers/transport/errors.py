@@ -123,7 +123,7 @@ def details(error: VenueError) -> Iterator[Message]:
         yield error_details_pb2.QuotaFailure(violations=[quota])
     elif isinstance(error, Refused):
         precondition = error_details_pb2.PreconditionFailure.Violation(
-            type=error.reason, subject=next(iter(metadata.values()), ""), description=error.message[:TEXT_MAX]
+            type=error.reason, subject=metadata[min(metadata)] if metadata else "", description=error.message[:TEXT_MAX]
         )
         yield error_details_pb2.PreconditionFailure(violations=[precondition])
 

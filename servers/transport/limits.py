@@ -10,6 +10,7 @@ from servers.transport.refusals import RateLimited
 from venue.option.v1 import access_pb2
 
 CALLERS_MAX = 100_000
+ROUNDING_S = 1e-9
 
 
 class Rate(NamedTuple):
@@ -53,7 +54,7 @@ class Bucket:
             self._full_at[caller] = now + count * self._interval_s
             return
         after = full_at + count * self._interval_s
-        if after - now > self._burst_s:
+        if after - now > self._burst_s + ROUNDING_S:
             raise RateLimited(self.name, after - now - self._burst_s)
         self._full_at[caller] = after
 

@@ -43,9 +43,8 @@ def _violation(violation: protovalidate.ViolationPb) -> FieldViolation:
         path += f".{element.field_name}" if path else element.field_name
         if element.subscript is not None and element.subscript.field == "index":
             path += f"[{element.subscript.value}]"
-    # A rule about a whole message is named `<field>.<rule>` and has no field of its own.
-    rule = violation.rule.elements if violation.rule else []
-    if not path or (rule and rule[0].field_name == "cel"):
+    if not violation.rule:
+        # A rule about a whole message has no field of its own; its id is `<field>.<rule>`.
         field = violation.rule_id.partition(".")[0]
         path = f"{path}.{field}" if path else field
     return FieldViolation(path, violation.message, violation.rule_id)
