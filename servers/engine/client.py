@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 import grpc
 import structlog
@@ -50,40 +50,43 @@ class Engine(Protocol):
         ...
 
 
-class Engines:
+EngineT_co = TypeVar("EngineT_co", bound=Engine, covariant=True)
+
+
+class Engines(Generic[EngineT_co]):
     """The partitions, and which of them a thing belongs to."""
 
-    def __init__(self, by_environment: Mapping[int, Engine]) -> None:
+    def __init__(self, by_environment: Mapping[int, EngineT_co]) -> None:
         self._by_environment = dict(by_environment)
         self._by_partition = {engine.partition: engine for engine in by_environment.values()}
 
     @property
-    def all(self) -> list[Engine]:
+    def all(self) -> list[EngineT_co]:
         """Every partition's engine."""
         return list(self._by_partition.values())
 
-    def for_environment(self, environment: int) -> Engine:
+    def for_environment(self, environment: int) -> EngineT_co:
         """Raises MarketNotFound: the deployment does not serve the environment."""
         engine = self._by_environment.get(environment)
         if engine is None:
             raise MarketNotFound("")
         return engine
 
-    def for_partition(self, partition: int) -> Engine:
+    def for_partition(self, partition: int) -> EngineT_co:
         """Raises PartUnavailable."""
         engine = self._by_partition.get(partition)
         if engine is None:
             raise PartUnavailable(f"partition {partition}")
         return engine
 
-    def for_account(self, account_id: str) -> Engine:
+    def for_account(self, account_id: str) -> EngineT_co:
         """Raises AccountNotFound."""
         engine = self._by_environment.get(account_environment(account_id))
         if engine is None:
             raise AccountNotFound(account_id)
         return engine
 
-    def for_order(self, order_id: str) -> Engine:
+    def for_order(self, order_id: str) -> EngineT_co:
         """Raises OrderNotFound."""
         found = find_order(order_id)
         engine = self._by_partition.get(found[0]) if found else None

@@ -1,7 +1,7 @@
 """The machine in its leader's process: look-ups before, waiting for the commit after."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ from servers.domain.commands import Command
 from servers.domain.errors import PartUnavailable, RequestIdReused, TransferIdReused, VenueError
 from servers.domain.exchange import scope_of
 from servers.engine.answers import replayed
-from servers.engine.batch import Outcome, Replay
+from servers.engine.batch import Outcome, Replay, Ticket
 from servers.engine.codec import decode
 from servers.engine.feed import Follower
 from servers.engine.messages import order_message
@@ -36,6 +36,37 @@ class Following:
     orders: list[order_pb2.Order]
 
 
+class Pending:
+    """Commands that were enqueued, and how to learn what became of them."""
+
+    __slots__ = ("_count", "_engine", "_error", "_ticket")
+
+    def __init__(self, engine: "LocalEngine", count: int, ticket: Ticket | None, error: VenueError | None) -> None:
+        self._engine = engine
+        self._count = count
+        self._ticket = ticket
+        self._error = error
+
+    def is_ready(self) -> bool:
+        """True once `outcomes` does not wait for a commit any more."""
+        return self._ticket is None or self._ticket.done.done()
+
+    async def ready(self) -> None:
+        """Until `is_ready`."""
+        if self._ticket is not None and not self._ticket.done.done():
+            await asyncio.wait([self._ticket.done])
+
+    async def outcomes(self) -> list[bytes | VenueError]:
+        """Answers' wire bytes or refusals, in the order of the commands."""
+        if self._ticket is None:
+            return [] if self._error is None else [self._error] * self._count
+        try:
+            await self._ticket.done
+        except VenueError as error:
+            return [error] * self._count
+        return await self._engine.tell(self._ticket.results)
+
+
 class LocalEngine:
     """Engine (see client.py) of a partition that this process leads or waits to lead."""
 
@@ -57,7 +88,24 @@ class LocalEngine:
     async def submit(self, commands: Sequence[pb.Command], timeout_s: float | None) -> list[bytes | VenueError]:
         sequencer = self._leading()
         known = await self._look_up(sequencer, commands) if sequencer.exchange.clock.forgotten_time else {}
-        outcomes = await sequencer.submit(commands, timeout_s, known)
+        return await self.tell(await sequencer.submit(commands, timeout_s, known))
+
+    async def enqueue(self, commands: Sequence[pb.Command], refused: Mapping[int, VenueError]) -> Pending:
+        """Like `submit`, without waiting for the commit; `refused` are outcomes known before, by index."""
+        try:
+            sequencer = self._leading()
+            known = await self._look_up(sequencer, commands) if sequencer.exchange.clock.forgotten_time else {}
+            known.update(refused)
+            return Pending(self, len(commands), sequencer.enqueue(commands, None, known), None)
+        except VenueError as error:
+            return Pending(self, len(commands), None, error)
+
+    def nothing(self) -> Pending:
+        """No commands at all, ready at once."""
+        return Pending(self, 0, None, None)
+
+    async def tell(self, outcomes: Sequence[Outcome]) -> list[bytes | VenueError]:
+        """Outcomes as callers get them; the first answers of old requests are read from the journal."""
         return [told(outcome, await self._first_answer(outcome)) for outcome in outcomes]
 
     async def query(self, request: pb.QueryRequest) -> pb.QueryResponse:
@@ -125,12 +173,11 @@ class LocalEngine:
             if found is None:
                 return None
             sequence = found.sequence
-        return await self._journaled(sequence)
+        return await self.journaled(sequence)
 
-    async def _journaled(self, sequence: int) -> tuple[str, bytes]:
-        async with self._pool.connection() as connection:
-            rows = await journal.read_after(connection, self._partition, sequence - 1, 1)
-        row = rows[0]
+    async def journaled(self, sequence: int) -> tuple[str, bytes]:
+        """Kind of command and answer (marked as replayed) of a committed sequence."""
+        row = await self._row(sequence)
         index = sequence - row.first_sequence
         command = pb.CommandBatch.FromString(row.commands).commands[index]
         kind = command.WhichOneof("body") or ""
@@ -139,9 +186,12 @@ class LocalEngine:
     async def _first_answer(self, outcome: Outcome) -> bytes | None:
         if not isinstance(outcome, Replay) or outcome.answer is not None:
             return None
+        row = await self._row(outcome.sequence)
+        return pb.AnswerBatch.FromString(row.answers).answers[outcome.sequence - row.first_sequence]
+
+    async def _row(self, sequence: int) -> journal.JournalRow:
         async with self._pool.connection() as connection:
-            rows = await journal.read_after(connection, self._partition, outcome.sequence - 1, 1)
-        return pb.AnswerBatch.FromString(rows[0].answers).answers[outcome.sequence - rows[0].first_sequence]
+            return (await journal.read_after(connection, self._partition, sequence - 1, 1))[0]
 
     async def _look_up(self, sequencer: Sequencer, commands: Sequence[pb.Command]) -> dict[int, Outcome]:
         """Outcomes of request ids that the machine may have forgotten, by index."""

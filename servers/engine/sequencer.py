@@ -82,13 +82,18 @@ class Sequencer:
 
         Raises Overloaded (nothing was executed), NotLeader and PartUnavailable (the outcome is unknown).
         """
+        ticket = self.enqueue(commands, timeout_s, known)
+        await ticket.done
+        return ticket.results
+
+    def enqueue(self, commands: Sequence[pb.Command], timeout_s: float | None, known: dict[int, Outcome]) -> Ticket:
+        """Like `submit`, without waiting: commands enqueued one after the other are executed in that order."""
         if self.ended is not None:
             raise self.ended
         loop = asyncio.get_running_loop()
         ticket = Ticket(commands, None if timeout_s is None else loop.time() + timeout_s, known)
         self._admit(ticket)
-        await ticket.done
-        return ticket.results
+        return ticket
 
     async def settled(self, sequence: int) -> None:
         """Until a sequence is durable. Raises NotLeader, PartUnavailable."""

@@ -1,0 +1,1 @@
+"""Orders: placing, cancelling, reading and streaming them."""

@@ -1,0 +1,39 @@
+"""Cancelling: what the machine does not know as open is looked for among the final orders, for the precise error."""
+
+from servers.domain.errors import OrderClosed, OrderNotFound, VenueError
+from servers.domain.identifiers import order_id
+from servers.engine.client import Engine, Engines
+from servers.order.history import History
+from servers.transport.call import Call
+from venue.engine.v1 import engine_pb2 as pb
+from venue.order.v1 import order_service_pb2
+
+
+async def cancel_order(
+    engines: Engines[Engine], history: History, request: order_service_pb2.CancelOrderRequest, call: Call
+) -> bytes:
+    """The serialized CancelOrderResponse. Raises OrderNotFound, OrderClosed, MarketHalted, RequestIdReused."""
+    engine = engines.for_order(request.order_id) if request.order_id else engines.for_account(request.account_id)
+    command = pb.Command(user_id=call.identity.user_id, cancel_order=request)
+    outcome = (await engine.submit((command,), call.timeout_s))[0]
+    if isinstance(outcome, OrderNotFound):
+        row = await history.find(
+            engine, call, order_id=request.order_id, account_id=request.account_id, label=request.client_order_id
+        )
+        if row is not None:
+            raise OrderClosed(order_id(row.partition, row.number))
+    if isinstance(outcome, VenueError):
+        raise outcome
+    return outcome
+
+
+async def cancel_all_orders(
+    engines: Engines[Engine], request: order_service_pb2.CancelAllOrdersRequest, call: Call
+) -> bytes:
+    """The serialized CancelAllOrdersResponse. Raises AccountNotFound, MarketNotFound, RequestIdReused."""
+    engine = engines.for_account(request.account_id)
+    command = pb.Command(user_id=call.identity.user_id, cancel_all_orders=request)
+    outcome = (await engine.submit((command,), call.timeout_s))[0]
+    if isinstance(outcome, VenueError):
+        raise outcome
+    return outcome

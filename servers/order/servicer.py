@@ -1,0 +1,79 @@
+"""OrderService: what each RPC is done by."""
+
+from collections.abc import AsyncIterator
+
+from db.session import Pool
+from servers.engine.client import Engine, Engines
+from servers.engine.fence import Fence
+from servers.engine.local import LocalEngine
+from servers.engine.markets import Markets
+from servers.order.cancel_orders import cancel_all_orders, cancel_order
+from servers.order.history import History
+from servers.order.list_orders import list_fills, list_orders
+from servers.order.place_orders import place_order, place_orders
+from servers.order.request_outcome import get_request_outcome
+from servers.order.stream_orders import OrderStream
+from servers.order.trade import Session
+from servers.transport.call import Call
+from servers.transport.paging import PageTokens
+from servers.transport.validation import validates_itself
+from venue.order.v1 import order_service_pb2 as pb
+
+
+class OrderServicer:
+    """Serves orders of the partitions that this process leads."""
+
+    def __init__(
+        self,
+        engines: Engines[LocalEngine],
+        pool: Pool,
+        fence: Fence,
+        markets: Markets,
+        tokens: PageTokens,
+        silence_s: float,
+    ) -> None:
+        self._engines = engines
+        self._history = History(pool, fence, markets)
+        self._tokens = tokens
+        self._silence_s = silence_s
+
+    def _engine(self, order_id: str, account_id: str) -> Engine:
+        return self._engines.for_order(order_id) if order_id else self._engines.for_account(account_id)
+
+    async def PlaceOrder(self, request: pb.PlaceOrderRequest, call: Call) -> bytes:
+        return await place_order(self._engines, request, call)
+
+    async def PlaceOrders(self, request: pb.PlaceOrdersRequest, call: Call) -> bytes:
+        return await place_orders(self._engines, request, call)
+
+    async def CancelOrder(self, request: pb.CancelOrderRequest, call: Call) -> bytes:
+        return await cancel_order(self._engines, self._history, request, call)
+
+    async def CancelAllOrders(self, request: pb.CancelAllOrdersRequest, call: Call) -> bytes:
+        return await cancel_all_orders(self._engines, request, call)
+
+    async def GetOrder(self, request: pb.GetOrderRequest, call: Call) -> pb.GetOrderResponse:
+        engine = self._engine(request.order_id, request.account_id)
+        return pb.GetOrderResponse(order=await self._history.get(engine, request, call))
+
+    async def ListOrders(self, request: pb.ListOrdersRequest, call: Call) -> pb.ListOrdersResponse:
+        engine = self._engines.for_account(request.account_id)
+        return await list_orders(engine, self._history, self._tokens, request, call)
+
+    async def ListFills(self, request: pb.ListFillsRequest, call: Call) -> pb.ListFillsResponse:
+        engine = self._engines.for_account(request.account_id)
+        return await list_fills(engine, self._history, self._tokens, request, call)
+
+    async def GetRequestOutcome(self, request: pb.GetRequestOutcomeRequest, call: Call) -> bytes:
+        engine = self._engines.for_account(request.account_id)
+        return await get_request_outcome(engine, self._history, request, call)
+
+    async def StreamOrders(self, request: pb.StreamOrdersRequest, call: Call) -> AsyncIterator[pb.StreamOrdersResponse]:
+        engine = self._engines.for_account(request.account_id)
+        async for frame in OrderStream(engine, self._history, request, self._silence_s).frames(call):
+            yield frame
+
+    @validates_itself
+    async def Trade(self, requests: AsyncIterator[pb.TradeRequest], call: Call) -> AsyncIterator[bytes]:
+        async for frame in Session(self._engines, self._history, self._silence_s).frames(requests, call):
+            yield frame

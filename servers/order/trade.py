@@ -1,0 +1,253 @@
+"""The trading session: commands in, answers and the account's own events out, on one stream.
+
+Commands are executed in the order they come. Answers that became durable together go out as one frame; an answer waits for
+those before it, so they keep the order of the commands.
+"""
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+
+from servers.domain.errors import AccountNotFound, FieldViolation, NotImplementedYet, VenueError
+from servers.domain.identifiers import position_text
+from servers.engine.client import Engines
+from servers.engine.local import Following, LocalEngine, Pending
+from servers.engine.messages import timestamp
+from servers.order.account_events import GapError, SlowConsumerError, backlog, live, resume_sequence
+from servers.order.history import History
+from servers.order.place_orders import check_served
+from servers.order.wire import field
+from servers.transport import validation
+from servers.transport.call import Call
+from servers.transport.errors import to_status
+from servers.transport.refusals import InvalidField
+from servers.transport.streaming import lively
+from venue.engine.v1 import engine_pb2
+from venue.order.v1 import order_service_pb2 as pb
+from venue.type.v1 import stream_pb2
+
+# Commands that may wait for their answers before the session stops reading.
+WAITING_MAX: Final = 2_000
+# Frames that may wait for a client that does not read.
+OUTBOX_MAX: Final = 64
+# Fields of TradeAnswer by kind of command, and of the frames around it.
+_ANSWER_FIELD: Final = {"place": 2, "cancel": 3, "cancel_all": 4}
+_ERROR_FIELD: Final = 6
+_ANSWERS: Final = 1
+_FRAME_ANSWERS: Final = 16
+_COMMAND: Final = {"place": "place_order", "cancel": "cancel_order", "cancel_all": "cancel_all_orders"}
+
+
+class Session:
+    """One Trade call."""
+
+    def __init__(self, engines: Engines[LocalEngine], history: History, silence_s: float) -> None:
+        self._engines = engines
+        self._history = history
+        self._silence_s = silence_s
+        self._stream_id = secrets.token_hex(16)
+        self._head = pb.TradeResponse(stream_id=self._stream_id).SerializeToString()
+        self._account_id = ""
+        self._epoch = 0
+        self._last = 0
+        self._waiting: deque[tuple[list[tuple[str, str]], Pending]] = deque()
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._sent = asyncio.Event()
+
+    async def frames(self, requests: AsyncIterator[pb.TradeRequest], call: Call) -> AsyncIterator[bytes]:
+        """Raises what a first message that is no start, or a start that is refused, deserves."""
+        first = await anext(requests, None)
+        if first is None:
+            return
+        start = self._start(first)
+        engine = self._engines.for_account(start.account_id)
+        following = await engine.follow(start.account_id, call.identity.user_id)
+        try:
+            self._account_id, self._epoch, self._last = start.account_id, following.epoch, following.sequence
+            after = resume_sequence(engine.partition, start.resume_after, following)
+            frames = lively(
+                self._merged(requests, call, engine, following, after),
+                call,
+                heartbeat=lambda: self._frame(engine, heartbeat=stream_pb2.Heartbeat()),
+                goodbye=lambda reason: self._goodbye(engine, reason),
+                silence_s=self._silence_s,
+                ahead=8,
+            )
+            async with aclosing(frames):
+                async for frame in frames:
+                    yield frame
+        finally:
+            engine.unfollow(following)
+
+    @staticmethod
+    def _start(first: pb.TradeRequest) -> pb.TradeStart:
+        validation.check(first)
+        if len(first.commands) != 1 or first.commands[0].WhichOneof("command") != "start":
+            raise InvalidField([FieldViolation("commands", "the first message must be one start", "commands.start")])
+        return first.commands[0].start
+
+    async def _merged(
+        self,
+        requests: AsyncIterator[pb.TradeRequest],
+        call: Call,
+        engine: LocalEngine,
+        following: Following,
+        after: int | None,
+    ) -> AsyncIterator[bytes]:
+        silence = Duration(seconds=int(self._silence_s), nanos=int(self._silence_s % 1 * 1e9))
+        yield self._frame(engine, ready=stream_pb2.Ready(heartbeat_interval=silence, resumed=after is not None))
+        work = asyncio.ensure_future(self._work(requests, call, engine, following, after))
+        try:
+            while (frame := await self._outbox.get()) is not None:
+                self._sent.set()
+                yield frame
+            await work
+        finally:
+            work.cancel()
+            await asyncio.wait([work])
+
+    async def _work(
+        self,
+        requests: AsyncIterator[pb.TradeRequest],
+        call: Call,
+        engine: LocalEngine,
+        following: Following,
+        after: int | None,
+    ) -> None:
+        """Until every command of a half-closed stream is answered, or the events end; then nothing more goes out."""
+        answering = asyncio.ensure_future(self._answer())
+        telling = asyncio.ensure_future(self._tell(engine, following, after))
+        tasks = {answering, telling, asyncio.ensure_future(self._read(requests, call, engine))}
+        try:
+            while not (answering.done() or telling.done()):
+                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._outbox.put_nowait(None)
+
+    async def _put(self, frame: bytes) -> None:
+        """Queue a frame; waits while the client does not read."""
+        while self._outbox.qsize() >= OUTBOX_MAX:
+            self._sent.clear()
+            await self._sent.wait()
+        self._outbox.put_nowait(frame)
+
+    # In
+
+    async def _read(self, requests: AsyncIterator[pb.TradeRequest], call: Call, engine: LocalEngine) -> None:
+        async for request in requests:
+            while len(self._waiting) >= WAITING_MAX:
+                self._room.clear()
+                await self._room.wait()
+            marks, commands, errors = self._commands(request, call)
+            pending = await engine.enqueue(commands, errors)
+            self._waiting.append((marks, pending))
+            self._arrived.set()
+        self._waiting.append(([], engine.nothing()))
+        self._arrived.set()
+
+    def _commands(
+        self, request: pb.TradeRequest, call: Call
+    ) -> tuple[list[tuple[str, str]], list[engine_pb2.Command], dict[int, VenueError]]:
+        """(mark, kind) of each command, the commands for the engine, and by index what is refused before it."""
+        marks: list[tuple[str, str]] = []
+        commands: list[engine_pb2.Command] = []
+        errors: dict[int, VenueError] = {}
+        for index, item in enumerate(request.commands):
+            kind = item.WhichOneof("command") or ""
+            marks.append((item.correlation_id, kind))
+            command = engine_pb2.Command(user_id=call.identity.user_id)
+            try:
+                self._check(item, kind)
+                getattr(command, _COMMAND[kind]).CopyFrom(getattr(item, kind))
+            except VenueError as error:
+                errors[index] = error
+            commands.append(command)
+        return marks, commands, errors
+
+    def _check(self, item: pb.TradeCommand, kind: str) -> None:
+        validation.check(item)
+        if kind == "start":
+            raise InvalidField([FieldViolation("start", "the session has started already", "start.once")])
+        if kind not in _COMMAND:
+            raise NotImplementedYet(kind)
+        body = getattr(item, kind)
+        if kind == "place":
+            check_served(body)
+        if body.account_id and body.account_id != self._account_id:
+            raise AccountNotFound(body.account_id)
+
+    # Out
+
+    async def _answer(self) -> None:
+        while True:
+            while not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+            await self._waiting[0][1].ready()
+            parts: list[bytes] = []
+            ended = False
+            while self._waiting and self._waiting[0][1].is_ready():
+                marks, pending = self._waiting.popleft()
+                ended = not marks
+                for (mark, kind), outcome in zip(marks, await pending.outcomes(), strict=True):
+                    parts.append(field(_ANSWERS, _answer(mark, kind, outcome)))
+            self._room.set()
+            if parts:
+                now = pb.TradeResponse(server_time=timestamp(time.time_ns() // 1000)).SerializeToString()
+                await self._put(self._head + now + field(_FRAME_ANSWERS, b"".join(parts)))
+            if ended:
+                return
+
+    async def _tell(self, engine: LocalEngine, following: Following, after: int | None) -> None:
+        if after is not None:
+            history = self._history
+            try:
+                missed = backlog(history.pool, history.fence, engine.partition, self._account_id, after, following)
+                async for frame in missed:
+                    await self._event(engine, frame.sequence, frame.previous_sequence, frame.record)
+            except GapError as gap:
+                lost = stream_pb2.Gap(from_sequence=gap.after, to_sequence=following.sequence, reason="NOT_KEPT")
+                await self._put(self._frame(engine, gap=lost))
+        try:
+            async for frame in live(following):
+                await self._event(engine, frame.sequence, frame.previous_sequence, frame.record)
+        except SlowConsumerError:
+            await self._put(self._goodbye(engine, "SLOW_CONSUMER"))
+            return
+        await self._put(self._goodbye(engine, "LEADER_CHANGED"))
+
+    async def _event(self, engine: LocalEngine, sequence: int, previous: int, record: engine_pb2.AccountRecord) -> None:
+        self._last = sequence
+        event = pb.OrderEvent(updates=record.orders)
+        await self._put(self._frame(engine, event=event, sequence=sequence, previous_sequence=previous))
+
+    def _goodbye(self, engine: LocalEngine, reason: str) -> bytes:
+        resume_after = position_text(engine.partition, self._epoch, self._last)
+        return self._frame(engine, goodbye=stream_pb2.Goodbye(reason=reason, resume_after=resume_after))
+
+    def _frame(self, engine: LocalEngine, **parts: object) -> bytes:
+        return pb.TradeResponse(
+            stream_id=self._stream_id,
+            position=position_text(engine.partition, self._epoch, self._last),
+            server_time=timestamp(time.time_ns() // 1000),
+            **parts,  # type: ignore[arg-type]  # one of the envelope's frames, and its sequences
+        ).SerializeToString()
+
+
+def _answer(mark: str, kind: str, outcome: bytes | VenueError) -> bytes:
+    head = field(1, mark.encode()) if mark else b""
+    if isinstance(outcome, VenueError):
+        return head + field(_ERROR_FIELD, to_status(outcome).SerializeToString())
+    return head + field(_ANSWER_FIELD[kind], outcome)
