@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import psycopg
 from rich.console import Console
@@ -48,11 +48,10 @@ def up(
         programs = [*plan.stores(embedding), *plan.servers(embedding)]
         with forwarded_signals() as stopping:
             running = supervisor.start(state, programs, lock)
-            try:
+            with ExitStack() as begun_parts:
+                begun_parts.callback(end, running)
                 start_all(embedding, console, migrate, running, stopping)
-            except BaseException:
-                end(running)
-                raise
+                begun_parts.pop_all()
             banner(console, embedding)
             console.print(f"ready in {time.monotonic() - begun:.1f} s", highlight=False)
             if not detach:

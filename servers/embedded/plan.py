@@ -44,7 +44,7 @@ class Program:
     port: int | None
     ready: Callable[[], bool]
     stop_signal: str = "TERM"
-    stop_wait_s: int = 15
+    stop_wait_s: int = 10
     environment: dict[str, str] = field(default_factory=dict)
 
 

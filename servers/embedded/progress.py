@@ -17,19 +17,16 @@ def step(console: Console, label: str) -> Iterator[None]:
     """Show the label with running time while the body runs, and the time it took afterwards."""
     begun = time.monotonic()
     columns = (TextColumn(" "), SpinnerColumn("line"), TextColumn("{task.description}"), TimeElapsedColumn())
+    outcome = "[red]failed[/red]"
     # Where nobody looks, a spinner is only noise in a file.
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         progress.add_task(label)
         try:
             yield
-        except BaseException:
-            tell(console, "[red]failed[/red]", label, begun)
-            raise
-    tell(console, "[green]ok[/green]    ", label, begun)
-
-
-def tell(console: Console, outcome: str, label: str, begun: float) -> None:
-    console.print(f"  {outcome}  {label}  [dim]{time.monotonic() - begun:.1f} s[/dim]", highlight=False)
+            outcome = "[green]ok[/green]    "
+        finally:
+            took_s = time.monotonic() - begun
+            console.print(f"  {outcome}  {label}  [dim]{took_s:.1f} s[/dim]", highlight=False)
 
 
 def banner(console: Console, embedding: Embedding) -> None:
