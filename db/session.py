@@ -96,5 +96,12 @@ def engine(url: str, *, application_name: str, role: str | None = None, size_max
     if role is not None:
         arguments["options"] += f" -c role={role}"
     return create_async_engine(
-        address, connect_args=arguments, pool_size=5, max_overflow=size_max - 5, pool_pre_ping=True, pool_recycle=1800
+        address,
+        connect_args=arguments,
+        pool_size=5,
+        max_overflow=size_max - 5,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        # What a person typed does not belong into a log, nor does a hash.
+        hide_parameters=True,
     )
