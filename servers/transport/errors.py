@@ -98,7 +98,7 @@ def to_status(error: VenueError, request_id: str = "") -> status_pb2.Status:
     status = status_pb2.Status(code=NUMBERS[error.code], message=error.message[:TEXT_MAX])
     for detail in details(error):
         packed = AnyMessage()
-        packed.Pack(detail)
+        packed.Pack(detail, deterministic=True)
         status.details.append(packed)
     if request_id:
         status.details.add().Pack(error_details_pb2.RequestInfo(request_id=request_id))

@@ -1,0 +1,164 @@
+"""What every RPC, message and enum of the contract must have."""
+
+import subprocess
+from typing import Final
+
+import pytest
+
+from servers.transport.access import rule_of
+from tests.contract.descriptors import BASELINE, DESCRIPTOR_SET, ROOT, files, methods, rest, uncommented
+from venue.option.v1 import access_pb2
+
+BUF: Final = ROOT / ".venv" / "bin" / "buf"
+# What clients were promised, for every RPC that exists. Bidirectional streams and the engine have no REST.
+REST = {
+    "venue.auth.v1.AuthService.Register": ["POST /v1/auth/register"],
+    "venue.auth.v1.AuthService.VerifyEmail": ["POST /v1/auth/verify-email"],
+    "venue.auth.v1.AuthService.Login": ["POST /v1/auth/login"],
+    "venue.auth.v1.AuthService.Refresh": ["POST /v1/auth/refresh"],
+    "venue.auth.v1.AuthService.Logout": ["POST /v1/auth/logout"],
+    "venue.auth.v1.AuthService.WhoAmI": ["GET /v1/auth/me"],
+    "venue.auth.v1.AuthService.GetJwks": ["GET /.well-known/jwks.json"],
+    "venue.account.v1.AccountService.CreateAccount": ["POST /v1/accounts"],
+    "venue.account.v1.AccountService.ListAccounts": ["GET /v1/accounts"],
+    "venue.account.v1.AccountService.GetAccount": ["GET /v1/accounts/{account_id}"],
+    "venue.account.v1.AccountService.ListBalances": ["GET /v1/accounts/{account_id}/balances"],
+    "venue.account.v1.AccountService.ListLedgerEntries": ["GET /v1/accounts/{account_id}/ledger"],
+    "venue.account.v1.AccountService.StreamAccount": ["GET /v1/accounts/{account_id}/stream"],
+    "venue.order.v1.OrderService.PlaceOrder": ["POST /v1/orders"],
+    "venue.order.v1.OrderService.PlaceOrders": ["POST /v1/orders:batch"],
+    "venue.order.v1.OrderService.PreviewOrder": ["POST /v1/orders:preview"],
+    "venue.order.v1.OrderService.AmendOrder": ["PATCH /v1/orders/{order_id}"],
+    "venue.order.v1.OrderService.ReplaceOrder": ["POST /v1/orders/{order_id}:replace"],
+    "venue.order.v1.OrderService.CancelOrder": ["DELETE /v1/orders/{order_id}"],
+    "venue.order.v1.OrderService.CancelAllOrders": ["POST /v1/orders:cancelAll"],
+    "venue.order.v1.OrderService.CancelAllAfter": ["POST /v1/orders:cancelAllAfter"],
+    "venue.order.v1.OrderService.GetOrder": ["GET /v1/orders/{order_id}", "GET /v1/orders:byClientOrderId"],
+    "venue.order.v1.OrderService.ListOrders": ["GET /v1/orders"],
+    "venue.order.v1.OrderService.ListFills": ["GET /v1/fills"],
+    "venue.order.v1.OrderService.GetRequestOutcome": ["GET /v1/orders:outcome"],
+    "venue.order.v1.OrderService.StreamOrders": ["GET /v1/orders:stream"],
+    "venue.order.v1.OrderService.Trade": [],
+    "venue.marketdata.v1.MarketDataService.ListMarkets": ["GET /v1/markets"],
+    "venue.marketdata.v1.MarketDataService.GetMarket": ["GET /v1/markets/{symbol}"],
+    "venue.marketdata.v1.MarketDataService.GetOrderBook": ["GET /v1/markets/{symbol}/book"],
+    "venue.marketdata.v1.MarketDataService.ListTrades": ["GET /v1/markets/{symbol}/trades"],
+    "venue.marketdata.v1.MarketDataService.ListCandles": ["GET /v1/markets/{symbol}/candles"],
+    "venue.marketdata.v1.MarketDataService.GetTicker": ["GET /v1/markets/{symbol}/ticker"],
+    "venue.marketdata.v1.MarketDataService.ListTickers": ["GET /v1/tickers"],
+    "venue.marketdata.v1.MarketDataService.Subscribe": ["GET /v1/marketdata:subscribe"],
+    "venue.marketdata.v1.MarketDataService.UpdateSubscriptions": ["POST /v1/marketdata:updateSubscriptions"],
+    "venue.marketdata.v1.MarketDataService.Session": [],
+    "venue.engine.v1.EngineService.Submit": [],
+    "venue.engine.v1.EngineService.Query": [],
+    "venue.engine.v1.EngineService.Tail": [],
+}
+SAFE = {"Get", "List", "Stream", "Preview"}
+
+
+def test_rest_paths_are_those_that_clients_were_promised() -> None:
+    assert {name: rest(method) for name, method in methods().items()} == REST
+
+
+def test_every_method_has_a_rule_of_access() -> None:
+    assert [name for name, method in methods().items() if not rule_of(method, internal=True).bucket] == []
+
+
+def test_only_the_engine_is_for_the_inside() -> None:
+    inside = {name for name, method in methods().items() if rule_of(method, internal=True).scope == INTERNAL}
+    assert inside == {name for name in methods() if name.startswith("venue.engine.")}
+
+
+INTERNAL = access_pb2.SCOPE_INTERNAL
+
+
+def test_what_only_reads_needs_no_right_to_trade() -> None:
+    may_read = {access_pb2.SCOPE_PUBLIC, access_pb2.SCOPE_READ}
+    wrong = [
+        name
+        for name, method in methods().items()
+        if method.name.startswith(tuple(SAFE)) and rule_of(method, internal=True).scope not in may_read
+    ]
+    assert wrong == []
+
+
+def test_mutations_are_safe_to_repeat() -> None:
+    wrong = [
+        name
+        for name, method in methods().items()
+        if rule_of(method, internal=True).scope == access_pb2.SCOPE_TRADE
+        and not method.client_streaming
+        and method.name != "CancelAllAfter"  # sets a moment: repeating it is what it is for
+        and "request_id" not in method.input_type.fields_by_name
+    ]
+    assert wrong == []
+
+
+def test_every_list_has_pages() -> None:
+    # Few by nature, and always wanted together.
+    short = {"ListBalances", "ListTickers"}
+    wrong = [
+        name
+        for name, method in methods().items()
+        if method.name.startswith("List")
+        and method.name not in short
+        and not (
+            {"page_size", "page_token"} <= set(method.input_type.fields_by_name)
+            and "next_page_token" in method.output_type.fields_by_name
+        )
+    ]
+    assert wrong == []
+
+
+def test_every_stream_has_the_envelope() -> None:
+    envelope = {
+        "stream_id",
+        "sequence",
+        "previous_sequence",
+        "position",
+        "server_time",
+        "ready",
+        "heartbeat",
+        "goodbye",
+    }
+    wrong = [
+        name
+        for name, method in methods().items()
+        if method.server_streaming
+        and not name.startswith("venue.engine.")
+        and method.name != "Session"  # its frames are those of Subscribe
+        and not envelope <= set(method.output_type.fields_by_name)
+    ]
+    assert wrong == []
+
+
+def test_requests_and_responses_are_named_after_their_method() -> None:
+    wrong = [
+        name
+        for name, method in methods().items()
+        if (method.input_type.name, method.output_type.name) != (f"{method.name}Request", f"{method.name}Response")
+    ]
+    assert wrong == []
+
+
+def test_everything_is_explained() -> None:
+    assert [name for file in files() for name in uncommented(file)] == []
+
+
+def test_decimals_are_text() -> None:
+    floats = [
+        f"{file.package}.{message.name}.{field.name}"
+        for file in files()
+        for message in file.message_type
+        for field in message.field
+        if field.type in {field.TYPE_DOUBLE, field.TYPE_FLOAT}
+    ]
+    assert floats == []
+
+
+@pytest.mark.parametrize("command", [["lint"], ["breaking", "--against", str(BASELINE)]], ids=["lint", "breaking"])
+def test_buf_agrees(command: list[str]) -> None:
+    ran = subprocess.run(
+        [BUF, command[0], DESCRIPTOR_SET, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
