@@ -1,5 +1,168 @@
-"""A machine that follows the journal of a partition: how a leader starts, and what the projector is."""
+"""A machine that follows the journal of a partition: how a leader starts, and what the projector is.
 
-from servers.engine.recovery import Recovered, recover
+It executes the same commands as the leader and compares digests. Where they differ the partition is halted before anything is
+written: loud, and safe. Its two writers, tables and bus, have positions of their own; neither waits for the other.
+"""
 
-__all__ = ["Recovered", "recover"]
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import psycopg
+import structlog
+from redis.asyncio import Redis
+
+from db.journal import find_partition, halt
+from db.projecting import ProjectionMovedError
+from db.session import PROJECTOR, connect
+from db.snapshot import SnapshotTornError
+from db.streams import open_bus
+from servers.domain.ledger import InvariantBreach
+from servers.domain.terms import Environment
+from servers.engine.effects import Mark, effects
+from servers.engine.follower import Follower, Tail
+from servers.engine.measures import ReplicaMeasures
+from servers.engine.projection import TableChanges
+from servers.engine.projector import TableWriter
+from servers.engine.publication import BusChanges
+from servers.engine.publisher import BusWriter
+from servers.engine.recovery import Recovered, recover, recover_tables
+from servers.engine.replay import Diverged, JournalCorrupt, Replay, Row, RulesUnknown
+
+__all__ = ["Diverged", "JournalCorrupt", "Recovered", "Replica", "RulesUnknown", "recover", "run"]
+
+log = structlog.get_logger()
+TABLES_BACKLOG_MAX: Final = 20_000
+BUS_BACKLOG_MAX: Final = 50_000
+BACK_OFF_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0)
+
+
+class Replica:
+    """One partition's projector, from the projected sequence on."""
+
+    def __init__(self, base: Recovered, url: str, bus: Redis, tail: Tail | None, measures: ReplicaMeasures) -> None:
+        self.replay = Replay(base.exchange, base.chain)
+        partition = base.exchange.partition
+        self._tables = TableChanges(base.exchange, base.chain)
+        self._bus = BusChanges(base.exchange, BUS_BACKLOG_MAX)
+        self.tables = TableWriter(url, partition, self._tables, base.sequence, TABLES_BACKLOG_MAX)
+        self.bus = BusWriter(bus, partition, self._bus)
+        self._follower = Follower(url, self.replay, tail)
+        self._measures = measures
+
+    async def run(self) -> None:
+        """Until cancelled. Raises what stops one of its three tasks: see Replay, Follower and TableWriter."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read())
+                tasks.create_task(self.tables.run())
+                tasks.create_task(self.bus.run())
+                tasks.create_task(self._measure())
+        except ExceptionGroup as failed:
+            stops = failed.subgroup((JournalCorrupt, RulesUnknown, ProjectionMovedError, psycopg.Error))
+            if stops is None:
+                raise
+            # One is enough to know: the others ended because of it.
+            raise stops.exceptions[0] from failed
+
+    async def _read(self) -> None:
+        async for row in self._follower.rows():
+            self.apply(row)
+            self.tables.watch()
+            await self.tables.room.wait()
+            await asyncio.sleep(0)
+
+    def apply(self, row: Row) -> None:
+        """Execute a row and hand what it caused to both writers. Raises JournalCorrupt, Diverged, RulesUnknown."""
+        exchange = self.replay.exchange
+        for command, events in self.replay.execute(row):
+            caused = effects(exchange, command.sequence, command.time, events)
+            self._tables.add(caused)
+            self._bus.add(caused)
+        mark = Mark(row.last_sequence, exchange.clock.epoch, row.digest, row.chain)
+        self._tables.seal(mark)
+        self._bus.seal(mark)
+
+    async def _measure(self) -> None:
+        partition = self.replay.exchange.partition
+        while True:
+            self._measures.tell(partition, self.replay.sequence, self.tables.sequence, self.bus.sequence)
+            await asyncio.sleep(0.25)
+
+
+async def run(
+    partitions: Mapping[int, Environment],
+    url: str,
+    redis_url: str,
+    request_memory: int,
+    tail: Callable[[int], Tail] | None,
+    measures: ReplicaMeasures,
+) -> None:
+    """The projectors of several partitions, each started again after what may pass; `tail` gives a partition's Tail.
+
+    Raises JournalCorrupt or RulesUnknown when no partition is left to serve; one that stops does not stop the others.
+    """
+    bus = open_bus(redis_url)
+    try:
+        ended = await asyncio.gather(
+            *(
+                _supervise(partition, environment, url, bus, request_memory, tail and tail(partition), measures)
+                for partition, environment in partitions.items()
+            ),
+            return_exceptions=True,
+        )
+    finally:
+        await bus.aclose()
+    for error in ended:
+        if isinstance(error, BaseException):
+            raise error
+
+
+async def _supervise(
+    partition: int,
+    environment: Environment,
+    url: str,
+    bus: Redis,
+    request_memory: int,
+    tail: Tail | None,
+    measures: ReplicaMeasures,
+) -> None:
+    attempt = 0
+    loop = asyncio.get_running_loop()
+    while True:
+        started = loop.time()
+        try:
+            base = await _start(partition, environment, url, request_memory)
+            log.info("projecting", partition=partition, sequence=base.sequence)
+            await Replica(base, url, bus, tail, measures).run()
+        except (JournalCorrupt, SnapshotTornError, InvariantBreach) as error:
+            log.critical("partition halted", partition=partition, cause=str(error))
+            measures.halted(partition)
+            await _halt(url, partition, str(error))
+            raise
+        except (psycopg.Error, ProjectionMovedError, LookupError) as error:
+            log.warning("projector starts again", partition=partition, cause=str(error))
+            attempt = 0 if loop.time() - started > 10 else attempt + 1
+            await asyncio.sleep(BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)])
+
+
+async def _start(partition: int, environment: Environment, url: str, request_memory: int) -> Recovered:
+    """The machine as of the projected sequence. Raises LookupError: no leader has made the partition yet."""
+    connection = await connect(url, application_name=f"venue replica {partition}", role=PROJECTOR)
+    async with connection:
+        if await find_partition(connection, partition) is None:
+            raise LookupError(f"no partition {partition} yet")
+        return await recover_tables(connection, partition, environment, request_memory)
+
+
+async def _halt(url: str, partition: int, reason: str) -> None:
+    """Stop the leader's next append, however long it takes to tell the database."""
+    while True:
+        try:
+            connection = await connect(url, application_name=f"venue replica {partition}", role=PROJECTOR)
+            async with connection:
+                await halt(connection, partition, reason)
+                return
+        except psycopg.OperationalError as error:
+            log.critical("partition not halted yet", partition=partition, cause=str(error))
+            await asyncio.sleep(BACK_OFF_S[-1])

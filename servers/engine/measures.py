@@ -1,0 +1,35 @@
+"""Where a replica is: its gauges for Prometheus."""
+
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge
+
+
+class ReplicaMeasures:
+    """Sequences by partition: executed, and written by each of the two writers."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._sequence = Gauge(
+            "venue_replica_sequence",
+            "The last command executed (machine) or written (tables, bus).",
+            ["partition", "reader"],
+            registry=registry,
+        )
+        self._behind = Gauge(
+            "venue_replica_behind_commands",
+            "How many executed commands are not written yet.",
+            ["partition", "reader"],
+            registry=registry,
+        )
+        self._halted = Gauge(
+            "venue_replica_halted", "1 once this replica stopped its partition.", ["partition"], registry=registry
+        )
+
+    def tell(self, partition: int, machine: int, tables: int, bus: int) -> None:
+        """Set a partition's gauges."""
+        for reader, sequence in (("machine", machine), ("tables", tables), ("bus", bus)):
+            self._sequence.labels(partition, reader).set(sequence)
+        for reader, sequence in (("tables", tables), ("bus", bus)):
+            self._behind.labels(partition, reader).set(max(0, machine - sequence))
+
+    def halted(self, partition: int) -> None:
+        """Mark a partition as stopped."""
+        self._halted.labels(partition).set(1)

@@ -1,0 +1,98 @@
+"""The task that writes publications to the bus, one at a time, and notices what the bus forgot."""
+
+import asyncio
+from typing import Final
+
+import structlog
+from redis.asyncio import Redis
+
+from db.streams import BusError, find_published, last_market_ids, publish
+from servers.engine.publication import BusChanges, Publication
+
+log = structlog.get_logger()
+# Under load a publication is begun at most this often.
+PACE_S: Final = 0.005
+# How soon a bus that lost everything is noticed while nothing happens.
+LOOK_S: Final = 1.0
+BACK_OFF_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+class BusWriter:
+    """Publishes what changes. `sequence` is where the bus stands, 0 before that is known."""
+
+    def __init__(self, bus: Redis, partition: int, changes: BusChanges) -> None:
+        self.sequence = changes.sequence
+        self._bus = bus
+        self._partition = partition
+        self._changes = changes
+        self._started = False
+        # Whether the bus was looked at since the last failure, and what it should say of itself.
+        self._known = False
+        self._stored: int | None = None
+        # The markets' last entries.
+        self._last: dict[str, int] = {}
+        # Taken, and perhaps published.
+        self._pending: Publication | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        attempt = 0
+        while True:
+            try:
+                await self._step()
+                attempt = 0
+            except (BusError, OSError) as error:
+                log.warning("bus not written yet", partition=self._partition, attempt=attempt, cause=str(error))
+                self._known = False
+                await asyncio.sleep(BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)])
+                attempt += 1
+
+    async def _step(self) -> None:
+        """Publish what there is, or look after the bus when there is nothing for a while."""
+        if self._pending is None and not self._changes.ready:
+            try:
+                await asyncio.wait_for(self._changes.wait(), LOOK_S)
+            except TimeoutError:
+                self._known = False
+        if not self._known:
+            await self._look()
+        if self._pending is None and self._changes.ready:
+            self._pending = self._changes.take(self.sequence, self._last)
+        if self._pending is not None:
+            await self._publish(self._pending)
+            await asyncio.sleep(PACE_S)
+
+    async def _look(self) -> None:
+        """Find the bus as it was left, with what was pending or without; else something is lost."""
+        found = await find_published(self._bus, self._partition)
+        if self._pending is not None and found == self._pending.sequence:
+            self._done(self._pending)
+        elif not self._started:
+            self._last = await last_market_ids(self._bus, self._partition, self._changes.markets)
+            self._changes.lost = found is None or found < self.sequence
+            self.sequence = max(found or 0, self.sequence)
+            self._started = True
+        elif found != self._stored:
+            log.warning("bus lost entries", partition=self._partition, found=found, left=self._stored)
+            await self._lose()
+        self._stored = found
+        self._known = True
+
+    async def _publish(self, publication: Publication) -> None:
+        found = await publish(self._bus, self._partition, *publication)
+        lost = found != self._stored
+        self._done(publication)
+        if lost:
+            log.warning("bus had lost entries", partition=self._partition, found=found)
+            await self._lose()
+
+    def _done(self, publication: Publication) -> None:
+        self.sequence = publication.sequence
+        self._stored = publication.sequence
+        self._pending = None
+
+    async def _lose(self) -> None:
+        """All markets are reset by the next publication; what was pending is part of what is lost."""
+        self._pending = None
+        self._changes.lost = True
+        self._last = await last_market_ids(self._bus, self._partition, self._changes.markets)

@@ -1,0 +1,60 @@
+"""A leader on a fresh database, and projectors that run until they have caught up."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from db.session import ENGINE, PROJECTOR, Connection, connect
+from db.streams import open_bus
+from servers.domain.terms import Environment
+from servers.engine.measures import ReplicaMeasures
+from servers.engine.recovery import Recovered, recover_tables
+from servers.engine.replica import Replica
+from tests.integration.replica.leader import PARTITION, Leader
+
+Project = Callable[..., Awaitable[Replica]]
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[Connection]:
+    async with await connect(database_url, application_name="test leader", role=ENGINE) as found:
+        yield found
+
+
+@pytest.fixture
+async def leader(connection: Connection) -> Leader:
+    made = Leader(connection, seed=7)
+    await made.begin()
+    return made
+
+
+async def load_tables(url: str, request_memory: int = 200_000) -> Recovered:
+    """The machine as the tables have it."""
+    async with await connect(url, application_name="test", role=PROJECTOR) as connection:
+        return await recover_tables(connection, PARTITION, Environment.DEMO, request_memory)
+
+
+@pytest.fixture
+def project(database_url: str, redis_url: str) -> Project:
+    """Run a projector until tables and bus stand at a sequence."""
+
+    async def until(sequence: int, request_memory: int = 200_000) -> Replica:
+        bus = open_bus(redis_url)
+        base = await load_tables(database_url, request_memory)
+        replica = Replica(base, database_url, bus, None, ReplicaMeasures(CollectorRegistry()))
+        task = asyncio.create_task(replica.run())
+        try:
+            async with asyncio.timeout(60):
+                while not task.done() and (replica.tables.sequence < sequence or replica.bus.sequence < sequence):
+                    await asyncio.sleep(0.005)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await bus.aclose()
+        if not task.cancelled() and task.exception() is not None:
+            raise task.exception()  # type: ignore[misc]
+        return replica
+
+    return until
