@@ -1,0 +1,174 @@
+"""The wiring diagram: which servers run in which process, and what each is given.
+
+Every builder is an async context manager (see main.py): entered, the process serves; left, it has drained.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import MessageToDict
+
+from db import session, users
+from db.session import SERVICES, Pool
+from servers.auth.keys import SigningKeys
+from servers.auth.mail import Mailbox
+from servers.auth.passwords import Passwords
+from servers.auth.servicer import AuthRules, AuthServicer
+from servers.auth.tokens import RefreshTokens
+from servers.config import Settings
+from servers.domain.terms import Environment
+from servers.engine.catalogue import missing
+from servers.engine.client import Engines, RemoteEngine
+from servers.engine.fence import Fence
+from servers.engine.leadership import Leader, Terms
+from servers.engine.local import LocalEngine
+from servers.engine.markets import Markets
+from servers.engine.servicer import EngineServicer
+from servers.order.servicer import OrderServicer
+from servers.transport.guard import Guard
+from servers.transport.identity import TokenVerifier
+from servers.transport.limits import Limits, Rate
+from servers.transport.paging import PageTokens
+from servers.transport.server import Server, Service, build_server
+from servers.transport.telemetry import Metrics
+from venue.auth.v1 import auth_pb2, auth_pb2_grpc
+from venue.engine.v1 import engine_pb2
+from venue.option.v1 import access_pb2
+from venue.order.v1 import order_service_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What every builder is given."""
+
+    settings: Settings
+    metrics: Metrics
+    tasks: asyncio.TaskGroup
+
+
+@asynccontextmanager
+async def pool_of(settings: Settings, name: str) -> AsyncIterator[Pool]:
+    """Reads for the services; nothing decided here is written by it."""
+    pool = await session.open_pool(settings.database, application_name=f"venue {name}", role=SERVICES)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def guard_of(process: Process, pool: Pool) -> AsyncIterator[Guard]:
+    """The guard of a process: keys from the auth server, revoked sessions from its table, limits from the settings."""
+    settings = process.settings
+    channel = grpc.aio.insecure_channel(f"{settings.host}:{settings.api_port}")
+    stub = auth_pb2_grpc.AuthServiceStub(channel)
+
+    async def keys() -> Mapping[str, Any]:
+        try:
+            return MessageToDict(await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=2))
+        except grpc.aio.AioRpcError as error:
+            raise ConnectionError(error.details()) from None
+
+    verifier = TokenVerifier(keys, lambda: users.revoked_sessions(pool))
+    await verifier.start()
+    try:
+        yield Guard(verifier, Limits(rates(settings), in_flight_max=settings.in_flight_max), process.metrics)
+    finally:
+        await verifier.stop()
+        await channel.close()
+
+
+def rates(settings: Settings) -> dict[int, Rate]:
+    """Calls a second by bucket, as set."""
+    per_s = {
+        access_pb2.BUCKET_PUBLIC: settings.rate_public,
+        access_pb2.BUCKET_LOGIN: settings.rate_login,
+        access_pb2.BUCKET_READ: settings.rate_read,
+        access_pb2.BUCKET_ORDER: settings.rate_order,
+        access_pb2.BUCKET_CANCEL: settings.rate_cancel,
+        access_pb2.BUCKET_STREAM: settings.rate_stream,
+        access_pb2.BUCKET_ADMIN: settings.rate_admin,
+    }
+    return {int(bucket): Rate(rate, rate * settings.rate_burst_s) for bucket, rate in per_s.items()}
+
+
+@asynccontextmanager
+async def serving(
+    process: Process, name: str, services: Sequence[Service], guard: Guard, *, internal: bool = False
+) -> AsyncIterator[Server]:
+    """A started server on the process's port, drained at the end."""
+    settings = process.settings
+    server = build_server(services, guard, internal=internal)
+    server.add_insecure_port(f"{settings.host}:{settings.port(name)}")
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop(settings.grace_s)
+
+
+@asynccontextmanager
+async def order(process: Process) -> AsyncIterator[None]:
+    """OrderService, EngineService and the sequencers of all partitions."""
+    settings = process.settings
+    terms = Terms(
+        database_url=settings.database,
+        address=f"{settings.host}:{settings.order_port}",
+        lease_s=settings.lease_s,
+        batch_max=settings.batch_max,
+        queue_max=settings.queue_max,
+        request_memory=settings.request_memory,
+        projector_lag_max=settings.projector_lag_max,
+    )
+    async with pool_of(settings, "order") as pool, guard_of(process, pool) as guard:
+        engines = {number: LocalEngine(number, pool) for number in settings.partitions}
+        leaders = [
+            Leader(Environment[environment], engines[number], pool, terms, missing)
+            for number, environment in settings.partitions.items()
+        ]
+        leading = [process.tasks.create_task(leader.run()) for leader in leaders]
+        routes = Engines({int(Environment[name]): engines[number] for number, name in settings.partitions.items()})
+        tokens = PageTokens(settings.state.secret("page-tokens").encode())
+        orders = OrderServicer(routes, pool, Fence(pool), Markets(pool), tokens, settings.heartbeat_s)
+        services = [
+            (order_service_pb2.DESCRIPTOR.services_by_name["OrderService"], orders),
+            (engine_pb2.DESCRIPTOR.services_by_name["EngineService"], EngineServicer(engines)),
+        ]
+        async with serving(process, "order", services, guard, internal=True):
+            yield
+        await asyncio.gather(*(leader.stop() for leader in leaders))
+        await asyncio.gather(*leading)
+
+
+@asynccontextmanager
+async def remote_engines(settings: Settings, pool: Pool) -> AsyncIterator[Engines[RemoteEngine]]:
+    """The partitions as other processes reach them."""
+    engines = {number: RemoteEngine(number, pool) for number in settings.partitions}
+    try:
+        yield Engines({int(Environment[name]): engines[number] for number, name in settings.partitions.items()})
+    finally:
+        for engine in engines.values():
+            await engine.close()
+
+
+def auth_servicer(settings: Settings, passwords: Passwords, database: Any) -> AuthServicer:  # noqa: ANN401
+    """AuthService on its own engine, with the secrets of the state folder."""
+    state = settings.state
+    return AuthServicer(
+        engine=database,
+        passwords=passwords,
+        keys=SigningKeys(state.root / "secrets"),
+        refresh_tokens=RefreshTokens(secret=state.secret("refresh-tokens")),
+        mailbox=Mailbox(state.root / "mailbox"),
+        rules=AuthRules(
+            public_url=settings.public_url or settings.gateway_url,
+            access_life_s=settings.access_ttl_s,
+            session_life_s=timedelta(days=settings.refresh_ttl_days).total_seconds(),
+            login_requires_verified=settings.login_requires_verified,
+        ),
+    )
