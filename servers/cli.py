@@ -29,7 +29,11 @@ ROOMS = {
 }
 
 app = typer.Typer(
-    name="venue", help="A trading exchange in a box.", no_args_is_help=True, pretty_exceptions_enable=False
+    name="venue",
+    help="A trading exchange in a box.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 console = Console()
 
@@ -77,13 +81,14 @@ def up(
             CHECKOUT / "gateway" / "envoy.yaml", gateway_values(settings), settings.state, settings.envoy_bin
         )
 
-    def migrate() -> None:
-        from db.migrate import migrate as run
-
-        run(settings.database)
+    def bring_up_to_date() -> None:
+        try:
+            migrated(settings.database)
+        except BadDatabaseError as error:
+            raise StartError(str(error)) from None
 
     try:
-        launch.up(embedding, console, configure, migrate, detach=detach)
+        launch.up(embedding, console, configure, bring_up_to_date, detach=detach)
     except StartError as error:
         raise refusal(str(error)) from None
 
@@ -155,21 +160,22 @@ def status(context: typer.Context) -> None:
     settings: Settings = context.obj
     table = Table("process", "pid", "up", "port", "health")
     answering = True
+    elsewhere = {"bot": not settings.bot_enabled}
+    elsewhere |= {"postgres": settings.database_url is not None, "valkey": settings.redis_url is not None}
+    stores = {"postgres": settings.postgres_port, "valkey": settings.redis_port, "envoy": settings.gateway_port}
     for name in reversed(processes.STOP_ORDER):
+        if elsewhere.get(name):
+            continue
         known = processes.alive(settings.state, name)
-        port = {"postgres": settings.postgres_port, "valkey": settings.redis_port, "envoy": settings.gateway_port}.get(
-            name
-        )
-        grpc_port = settings.port(name) if name in PROCESSES else None
-        if grpc_port is not None:
-            good = health.serving(settings.host, grpc_port)
+        port = stores[name] if name in stores else settings.port(name)
+        if name in PROCESSES and port is not None:
+            good = health.serving(settings.host, port)
         else:
             good = health.listening(settings.host, port or settings.metrics_port(name))
         good = good and known is not None
         answering = answering and good
         pid, age = (str(known[0]), age_text(time.time() - known[1])) if known else ("-", "-")
-        health_text = "[green]ok[/green]" if good else "[red]down[/red]"
-        table.add_row(name, pid, age, str(grpc_port or port or "-"), health_text)
+        table.add_row(name, pid, age, str(port or "-"), "[green]ok[/green]" if good else "[red]down[/red]")
     console.print(table)
     if not answering:
         raise typer.Exit(1)
@@ -184,16 +190,30 @@ def age_text(seconds: float) -> str:
 @app.command()
 def migrate(context: typer.Context) -> None:
     """Bring the database to the newest schema. Safe to repeat."""
+    try:
+        revision = migrated(context.obj.database)
+    except BadDatabaseError as error:
+        raise refusal(str(error)) from None
+    console.print(f"the database is at revision {revision}", highlight=False)
+
+
+class BadDatabaseError(Exception):
+    """The database cannot be reached, or is newer than this code."""
+
+
+def migrated(url: str) -> str:
+    """Migrate. Returns the revision. Raises BadDatabaseError with one line."""
     from sqlalchemy.exc import OperationalError
 
     from db.migrate import SchemaUnknownError
     from db.migrate import migrate as run
 
     try:
-        revision = run(context.obj.database)
-    except (OperationalError, SchemaUnknownError) as error:
-        raise refusal(f"migrate: {str(error).splitlines()[0]}") from None
-    console.print(f"the database is at revision {revision}", highlight=False)
+        return run(url)
+    except OperationalError as error:
+        raise BadDatabaseError(f"PostgreSQL: {str(error.orig).splitlines()[0]}") from None
+    except SchemaUnknownError as error:
+        raise BadDatabaseError(str(error)) from None
 
 
 @app.command()

@@ -2,9 +2,11 @@
 
 import importlib
 import importlib.util
+import os
 import secrets
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from servers.config import Settings
 from servers.embedded import postgres as embedded_postgres
 from servers.embedded import valkey as embedded_valkey
 
@@ -112,3 +115,21 @@ def redis_url(valkey: str) -> str:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
     return valkey
+
+
+@pytest.fixture(scope="session")
+def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A whole venue of this run, every process behind its gateway, on free ports. Yields its settings.
+
+    Its users and accounts are shared by all tests that ask for it; their logins lie in `state.logins`.
+    """
+    folder = tmp_path_factory.mktemp("venue")
+    names = [name for name in Settings.model_fields if name.endswith("_port")]
+    values = {"state_dir": str(folder / "state")} | {name: str(free_port()) for name in names}
+    environment = {**os.environ, **{f"VENUE_{name.upper()}": value for name, value in values.items()}}
+    command = [sys.executable, "-m", "servers.cli"]
+    started = subprocess.run([*command, "up", "--detach"], env=environment, capture_output=True, text=True, check=False)
+    assert started.returncode == 0, started.stdout + started.stderr
+    yield Settings.model_validate(values)
+    stopped = subprocess.run([*command, "down"], env=environment, capture_output=True, text=True, check=False)
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr

@@ -13,7 +13,6 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 
 import psycopg
 from rich.console import Console
-from sqlalchemy.exc import OperationalError
 
 from servers.embedded import plan, ports, postgres, processes, supervisor, valkey
 from servers.embedded.errors import StartError
@@ -67,6 +66,10 @@ def prepare(embedding: Embedding, console: Console, configure: Callable[[], None
         with step(console, "ending what an earlier venue left behind"):
             processes.stop_leftovers(state)
     ports.check(embedding.host, embedding.ports)
+    if not embedding.own_postgres and not postgres.accepts(embedding.database):
+        raise StartError("VENUE_DATABASE_URL: no PostgreSQL lets us in at that address")
+    if not embedding.own_valkey and not valkey.answers(embedding.redis):
+        raise StartError("VENUE_REDIS_URL: no Redis answers at that address")
     if embedding.own_postgres and not state.pg.exists():
         with step(console, "PostgreSQL cluster, first start"):
             postgres.initialize(state.pg, state.secret("postgres"))
@@ -97,8 +100,8 @@ def start_all(
                 if embedding.own_postgres:
                     postgres.create_database(embedding.database.rpartition("/")[0] + "/postgres", postgres.DATABASE)
                 migrate()
-            except (psycopg.OperationalError, OperationalError) as error:
-                raise StartError(f"PostgreSQL: {str(error).strip().splitlines()[0]}") from None
+            except psycopg.OperationalError as error:
+                raise StartError(f"PostgreSQL: {str(error).splitlines()[0]}") from None
         ours = plan.servers(embedding)
         for program in ours:
             control.start(program.name)
