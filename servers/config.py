@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     streams_max: PositiveInt = 2_000
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    # The embedded venue's own users and market maker; a production deployment turns both off.
+    seed_users: bool = True
     bot_enabled: bool = True
 
     @classmethod

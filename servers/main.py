@@ -9,33 +9,18 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeAlias
 
 import structlog
 import uvloop
 
 from servers.config import PROCESSES, BadSettingsError, Settings
 from servers.transport.telemetry import Metrics, configure_logging
+from servers.wiring import BUILDERS, Builder, Process
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """What every builder is given."""
-
-    settings: Settings
-    metrics: Metrics
-    tasks: asyncio.TaskGroup
-
-
-Builder: TypeAlias = Callable[[Process], AbstractAsyncContextManager[None]]
-
-BUILDERS: Mapping[str, Builder] = {}
 
 
 class DrainedError(Exception):

@@ -4,11 +4,11 @@ Every builder is an async context manager (see main.py): entered, the process se
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import grpc
 from google.protobuf.json_format import MessageToDict
@@ -18,21 +18,27 @@ from db.session import SERVICES, Pool
 from servers.auth.keys import SigningKeys
 from servers.auth.mail import Mailbox
 from servers.auth.passwords import Passwords
+from servers.auth.seed_users import read as read_logins
+from servers.auth.seed_users import seed_users
 from servers.auth.servicer import AuthRules, AuthServicer
 from servers.auth.tokens import RefreshTokens
+from servers.bot.maker import Addresses, Instrument
+from servers.bot.maker import run as quote
 from servers.config import Settings
-from servers.domain.terms import Environment
-from servers.engine.catalogue import missing
+from servers.domain.terms import Environment, MarketState
+from servers.engine.catalogue import LISTINGS, missing
 from servers.engine.client import Engines, RemoteEngine
 from servers.engine.fence import Fence
 from servers.engine.leadership import Leader, Terms
 from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
+from servers.engine.measures import ReplicaMeasures
+from servers.engine.replica import run as project
 from servers.engine.servicer import EngineServicer
 from servers.order.servicer import OrderServicer
 from servers.transport.guard import Guard
 from servers.transport.identity import TokenVerifier
-from servers.transport.limits import Limits, Rate
+from servers.transport.limits import GENEROUS, Limits, Rate
 from servers.transport.paging import PageTokens
 from servers.transport.server import Server, Service, build_server
 from servers.transport.telemetry import Metrics
@@ -40,6 +46,9 @@ from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 from venue.engine.v1 import engine_pb2
 from venue.option.v1 import access_pb2
 from venue.order.v1 import order_service_pb2
+
+MAKER: Final = "maker@venue.local"
+TAKER: Final = "demo@venue.local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,9 @@ class Process:
     settings: Settings
     metrics: Metrics
     tasks: asyncio.TaskGroup
+
+
+Builder: TypeAlias = Callable[[Process], AbstractAsyncContextManager[None]]
 
 
 @asynccontextmanager
@@ -77,24 +89,17 @@ async def guard_of(process: Process, pool: Pool) -> AsyncIterator[Guard]:
     verifier = TokenVerifier(keys, lambda: users.revoked_sessions(pool))
     await verifier.start()
     try:
-        yield Guard(verifier, Limits(rates(settings), in_flight_max=settings.in_flight_max), process.metrics)
+        yield Guard(verifier, limits_of(settings), process.metrics)
     finally:
         await verifier.stop()
         await channel.close()
 
 
-def rates(settings: Settings) -> dict[int, Rate]:
-    """Calls a second by bucket, as set."""
-    per_s = {
-        access_pb2.BUCKET_PUBLIC: settings.rate_public,
-        access_pb2.BUCKET_LOGIN: settings.rate_login,
-        access_pb2.BUCKET_READ: settings.rate_read,
-        access_pb2.BUCKET_ORDER: settings.rate_order,
-        access_pb2.BUCKET_CANCEL: settings.rate_cancel,
-        access_pb2.BUCKET_STREAM: settings.rate_stream,
-        access_pb2.BUCKET_ADMIN: settings.rate_admin,
-    }
-    return {int(bucket): Rate(rate, rate * settings.rate_burst_s) for bucket, rate in per_s.items()}
+def limits_of(settings: Settings) -> Limits:
+    """The transport's own limits, and those that the deployment sets instead."""
+    numbers = access_pb2.Bucket.DESCRIPTOR.values_by_name
+    rates = {numbers[f"BUCKET_{name}"].number: Rate(*given) for name, given in settings.rates.items()}
+    return Limits({**GENEROUS, **rates}, in_flight_max=settings.in_flight_max, streams_max=settings.streams_max)
 
 
 @asynccontextmanager
@@ -156,19 +161,82 @@ async def remote_engines(settings: Settings, pool: Pool) -> AsyncIterator[Engine
             await engine.close()
 
 
-def auth_servicer(settings: Settings, passwords: Passwords, database: Any) -> AuthServicer:  # noqa: ANN401
-    """AuthService on its own engine, with the secrets of the state folder."""
+@asynccontextmanager
+async def auth(settings: Settings) -> AsyncIterator[AuthServicer]:
+    """AuthService with the secrets of the state folder, and the first users of an embedded venue."""
     state = settings.state
-    return AuthServicer(
-        engine=database,
-        passwords=passwords,
-        keys=SigningKeys(state.root / "secrets"),
-        refresh_tokens=RefreshTokens(secret=state.secret("refresh-tokens")),
-        mailbox=Mailbox(state.root / "mailbox"),
-        rules=AuthRules(
-            public_url=settings.public_url or settings.gateway_url,
-            access_life_s=settings.access_ttl_s,
-            session_life_s=timedelta(days=settings.refresh_ttl_days).total_seconds(),
-            login_requires_verified=settings.login_requires_verified,
-        ),
-    )
+    database = session.engine(settings.database, application_name="venue auth", role=SERVICES)
+    passwords = Passwords(pepper=state.secret("pepper"), cost=settings.bcrypt_cost, workers=settings.auth_workers)
+    try:
+        if settings.seed_users:
+            await seed_users(database, passwords, state.logins)
+        yield AuthServicer(
+            engine=database,
+            passwords=passwords,
+            keys=SigningKeys(state.root / "secrets"),
+            refresh_tokens=RefreshTokens(secret=state.secret("refresh-tokens")),
+            mailbox=Mailbox(state.root / "mailbox"),
+            rules=AuthRules(
+                public_url=settings.public_url or settings.gateway_url,
+                access_life_s=settings.access_ttl_s,
+                session_life_s=timedelta(days=settings.refresh_ttl_days).total_seconds(),
+                login_requires_verified=settings.login_requires_verified,
+            ),
+        )
+    finally:
+        passwords.close()
+        await database.dispose()
+
+
+@asynccontextmanager
+async def replica(process: Process) -> AsyncIterator[None]:
+    """The projectors of all partitions, and health on a port of their own."""
+    settings = process.settings
+    async with (
+        pool_of(settings, "replica") as pool,
+        guard_of(process, pool) as guard,
+        remote_engines(settings, pool) as engines,
+    ):
+        projecting = process.tasks.create_task(
+            project(
+                {number: Environment[name] for number, name in settings.partitions.items()},
+                settings.database,
+                settings.redis,
+                settings.request_memory,
+                lambda partition: engines.for_partition(partition).tail,
+                ReplicaMeasures(),
+            )
+        )
+        async with serving(process, "replica", [], guard):
+            yield
+        projecting.cancel()
+
+
+@asynccontextmanager
+async def bot(process: Process) -> AsyncIterator[None]:
+    """The market maker of the demo books."""
+    settings = process.settings
+    addresses = Addresses(f"{settings.host}:{settings.order_port}", f"{settings.host}:{settings.api_port}")
+    known = read_logins(settings.state.logins)
+    logins = {email: known[email] for email in (MAKER, TAKER)}
+    instruments = [
+        Instrument(listing.symbol, listing.tick_size, listing.lot_size, listing.seed_price)
+        for listing in LISTINGS
+        if listing.state == MarketState.OPEN and listing.symbol.split("-")[0] in ("BTC", "ETH")
+    ]
+    quoting = process.tasks.create_task(quote(addresses, logins, instruments, seed=1))
+    yield
+    quoting.cancel()
+
+
+@asynccontextmanager
+async def api(process: Process) -> AsyncIterator[None]:
+    """AuthService and AccountService."""
+    settings = process.settings
+    async with pool_of(settings, "api") as pool, auth(settings) as auth_servicer, guard_of(process, pool) as guard:
+        services = [(auth_pb2.DESCRIPTOR.services_by_name["AuthService"], auth_servicer)]
+        async with serving(process, "api", services, guard):
+            yield
+
+
+BUILDERS: Mapping[str, Builder] = {"order": order, "replica": replica, "api": api, "bot": bot}
