@@ -1,0 +1,1 @@
+"""The rules, one case at a time."""
