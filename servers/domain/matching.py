@@ -81,16 +81,16 @@ class _Walk:
         price = level.ticks * order.market.tick_value
         while maker is not None:
             lots = maker.lots - maker.filled_lots - maker.removed_lots
-            if maker.account.self_trade_group == self.group:
-                if not self._prevent(maker, lots, price):
+            wanted = self.wanted if self.budget < 0 else self._affordable(price)
+            if lots >= wanted:
+                lots = wanted
+            if maker.account.self_trade_group == self.group and lots:
+                if not self._prevent(maker, lots, wanted, price):
                     return False
             else:
-                wanted = self.wanted if self.budget < 0 else self._affordable(price)
-                if lots >= wanted:
-                    lots = wanted
-                    result.spent = self.budget >= 0
-                    if not lots:
-                        return False
+                result.spent = self.budget >= 0 and lots == wanted
+                if not lots:
+                    return False
                 result.steps.append((FILL, maker, lots))
                 result.filled_lots += lots
                 result.notional += lots * price
@@ -112,8 +112,8 @@ class _Walk:
         free = self.budget * RATE - used * (RATE + rate)
         return max(free // (price * (RATE + rate)), 0)
 
-    def _prevent(self, maker: Order, lots: int, price: int) -> bool:
-        """Do to a maker of the order's own group what the order's mode says; False when the walk is over."""
+    def _prevent(self, maker: Order, lots: int, wanted: int, price: int) -> bool:
+        """Do to a maker of the order's own group, of which it wants `lots`, what the mode says; False when the walk is over."""
         result, mode = self.result, self.mode
         if mode == _CANCEL_OLDEST:
             result.steps.append((CANCEL_MAKER, maker, lots))
@@ -121,20 +121,13 @@ class _Walk:
         if mode == _CANCEL_BOTH:
             result.steps.append((CANCEL_MAKER, maker, lots))
         elif mode == _DECREMENT:
-            return self._decrement(maker, lots, price)
+            result.steps.append((DECREMENT, maker, lots))
+            self.wanted -= lots
+            if self.budget >= 0:
+                self.forgone += lots * price
+                # Its quantity is what it traded, so only this tells that something was taken off.
+                result.stopped = True
+                result.spent = lots == wanted
+            return lots < wanted
         result.stopped = True
         return False
-
-    def _decrement(self, maker: Order, lots: int, price: int) -> bool:
-        """Take the smaller of both quantities off both; False when the order has nothing left."""
-        wanted = self.wanted if self.budget < 0 else self._affordable(price)
-        lots = min(lots, wanted)
-        if lots:
-            self.result.steps.append((DECREMENT, maker, lots))
-        if self.budget >= 0:
-            self.forgone += lots * price
-            # Its quantity is what it traded, so only this tells that something was taken off.
-            self.result.stopped = self.result.stopped or lots > 0
-            self.result.spent = lots == wanted
-        self.wanted -= lots
-        return lots < wanted

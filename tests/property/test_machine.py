@@ -1,0 +1,126 @@
+"""Hypothesis looks for the shortest run of commands after which the machine is wrong: in itself, or beside the naive venue."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from servers.domain import commands as c
+from servers.domain.exchange import Exchange
+from servers.domain.invariants import breaches
+from servers.domain.money import ATTO, RATE, parse
+from servers.domain.state import dump, load, state_hash
+from servers.domain.terms import Environment, MarketState, OrderType, SelfTradePrevention, Side, TimeInForce
+from tests.oracle.venue import NaiveVenue
+from tests.property.comparison import check_books, check_funds, step
+from tests.property.traffic import ACCOUNTS, MARKETS, PARTITION, SYMBOLS, Traffic
+
+TICK, LOT = parse(MARKETS["AAA-USD"][0]), parse(MARKETS["AAA-USD"][1])
+accounts = st.sampled_from(ACCOUNTS[:3])
+sides = st.sampled_from((Side.BUY, Side.SELL))
+ticks = st.integers(97, 103)
+lots = st.integers(2, 12)
+preventions = st.sampled_from((0, *map(int, SelfTradePrevention)))
+
+
+class Venue(RuleBasedStateMachine):
+    """One market, three accounts, two of them of one group."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exchange, self.naive = Exchange(PARTITION, Environment.DEMO), NaiveVenue()
+        self.time = 0
+        for command in Traffic(0, transfers=False).opening():
+            assert step(self.exchange, self.naive, command)
+            self.time = command.time
+
+    def stamp(self) -> tuple[int, int, str, str, bytes]:
+        return self.exchange.clock.sequence + 1, self.time, "", "", b""
+
+    def place(self, account_id: str, side: Side, kind: OrderType, life: TimeInForce, *rest: int) -> None:
+        price, quantity, amount, post_only, prevention, expires = rest
+        numbers = (int(side), int(kind), int(life), price, quantity, amount)
+        order = (*self.stamp(), account_id, "AAA-USD", *numbers, bool(post_only), False, prevention, "", expires)
+        assert step(self.exchange, self.naive, c.PlaceOrder(*order))
+
+    @rule(account_id=accounts, side=sides, at=ticks, size=lots, post_only=st.booleans(), prevention=preventions)
+    def place_limit(self, account_id: str, side: Side, at: int, size: int, post_only: bool, prevention: int) -> None:
+        kind, life = OrderType.LIMIT, TimeInForce.GTC
+        self.place(account_id, side, kind, life, at * TICK, size * LOT, 0, post_only, prevention, 0)
+
+    @rule(
+        account_id=accounts,
+        side=sides,
+        at=ticks,
+        size=lots,
+        life=st.sampled_from((TimeInForce.IOC, TimeInForce.FOK)),
+        prevention=preventions,
+    )
+    def place_immediate(
+        self, account_id: str, side: Side, at: int, size: int, life: TimeInForce, prevention: int
+    ) -> None:
+        self.place(account_id, side, OrderType.LIMIT, life, at * TICK, size * LOT, 0, 0, prevention, 0)
+
+    @rule(account_id=accounts, side=sides, at=ticks, size=lots, after=st.integers(-1, 3))
+    def place_expiring(self, account_id: str, side: Side, at: int, size: int, after: int) -> None:
+        life, expires = TimeInForce.GTD, self.time + after
+        self.place(account_id, side, OrderType.LIMIT, life, at * TICK, size * LOT, 0, 0, 0, expires)
+
+    @rule(
+        account_id=accounts,
+        side=sides,
+        size=lots,
+        life=st.sampled_from((TimeInForce.IOC, TimeInForce.FOK)),
+        prevention=preventions,
+    )
+    def place_market(self, account_id: str, side: Side, size: int, life: TimeInForce, prevention: int) -> None:
+        self.place(account_id, side, OrderType.MARKET, life, 0, size * LOT, 0, 0, prevention, 0)
+
+    @rule(
+        account_id=accounts,
+        side=sides,
+        units=st.integers(1, 2_500),
+        life=st.sampled_from((TimeInForce.IOC, TimeInForce.FOK)),
+        prevention=preventions,
+    )
+    def place_amount(self, account_id: str, side: Side, units: int, life: TimeInForce, prevention: int) -> None:
+        self.place(account_id, side, OrderType.MARKET, life, 0, 0, units * ATTO // 10**4, 0, prevention, 0)
+
+    @rule(at=st.integers(0, 5))
+    def cancel(self, at: int) -> None:
+        numbers = sorted(self.exchange.floor.orders)
+        if at < len(numbers):
+            assert step(self.exchange, self.naive, c.CancelOrder(*self.stamp(), numbers[at], "", ""))
+
+    @rule(account_id=accounts, side=st.sampled_from((0, 1, 2)))
+    def cancel_all(self, account_id: str, side: int) -> None:
+        assert step(self.exchange, self.naive, c.CancelAllOrders(*self.stamp(), account_id, "", side))
+
+    @rule(by=st.integers(0, 2))
+    def advance(self, by: int) -> None:
+        self.time += by
+        assert step(self.exchange, self.naive, c.Advance(*self.stamp()))
+
+    @rule(state=st.sampled_from((MarketState.OPEN, MarketState.CANCEL_ONLY)))
+    def set_state(self, state: MarketState) -> None:
+        assert step(self.exchange, self.naive, c.SetMarketState(*self.stamp(), "AAA-USD", int(state)))
+
+    @rule(maker=st.integers(-RATE // 500, RATE // 500), taker=st.integers(RATE // 500, RATE // 100))
+    def set_fees(self, maker: int, taker: int) -> None:
+        assert step(self.exchange, self.naive, c.SetFees(*self.stamp(), "AAA-USD", "default", maker, taker))
+
+    @rule()
+    def restart(self) -> None:
+        loaded = load(PARTITION, Environment.DEMO, dump(self.exchange))
+        assert state_hash(loaded) == state_hash(self.exchange)
+        self.exchange = loaded
+
+    @invariant()
+    def is_sound(self) -> None:
+        assert breaches(self.exchange) == []
+        check_books(self.exchange, self.naive)
+        check_funds(self.exchange, self.naive)
+        assert not any(self.exchange.floor.books[symbol].crossed() for symbol in SYMBOLS)
+
+
+TestVenue = Venue.TestCase
+TestVenue.settings = settings(stateful_step_count=40)

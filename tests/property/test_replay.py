@@ -1,0 +1,70 @@
+"""The same commands give the same events, digest and state: from the beginning, from a snapshot, under any hash seed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from servers.domain.exchange import Exchange
+from servers.domain.invariants import breaches
+from servers.domain.state import dump, load, state_hash
+from servers.domain.terms import Environment
+from tests.property.plain import drive, perform
+from tests.property.traffic import PARTITION, Traffic, opened
+
+ROOT = Path(__file__).resolve().parents[2]
+MEMORY = 300
+
+
+@given(seed=st.integers(0, 2**32))
+def test_replaying_the_accepted_commands_gives_the_same_events_and_state(seed: int) -> None:
+    exchange, again = (Exchange(PARTITION, Environment.DEMO, request_memory=MEMORY) for _ in range(2))
+    traffic = Traffic(seed)
+    opening = [perform(exchange, command) for command in traffic.opening()]
+    journal = [one for one in [*opening, *drive(exchange, traffic, 400)] if not one.refusal]
+    assert [perform(again, one.command) for one in journal] == journal
+    assert (again.clock.digest, state_hash(again)) == (exchange.clock.digest, state_hash(exchange))
+
+
+@given(seed=st.integers(0, 2**32), before=st.integers(0, 600))
+def test_a_machine_loaded_from_its_rows_goes_on_as_the_dumped_one(seed: int, before: int) -> None:
+    exchange, traffic, _ = opened(seed)
+    drive(exchange, traffic, before)
+    loaded = load(PARTITION, Environment.DEMO, dump(exchange), request_memory=MEMORY)
+    assert (state_hash(loaded), breaches(loaded)) == (state_hash(exchange), [])
+    assert loaded.next_deadline() == exchange.next_deadline()
+    for one in drive(exchange, traffic, 500):
+        assert perform(loaded, one.command) == one
+    assert (loaded.clock.digest, state_hash(loaded)) == (exchange.clock.digest, state_hash(exchange))
+
+
+@given(seed=st.integers(0, 2**32))
+def test_a_refused_command_changes_nothing(seed: int) -> None:
+    exchange, traffic, _ = opened(seed)
+    drive(exchange, traffic, 50)
+    for _ in range(80):
+        before = state_hash(exchange)
+        one = perform(exchange, traffic.next())
+        assert bool(one.refusal) == (state_hash(exchange) == before)
+        if one.refusal:
+            traffic.refused()
+
+
+def test_hash_seeds_change_nothing() -> None:
+    command = [sys.executable, "-m", "tests.property.fingerprint", "7", "1500"]
+    printed = {
+        subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert len(printed) == 1
+    assert len(printed.pop().split()) == 3

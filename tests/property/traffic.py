@@ -1,0 +1,182 @@
+"""Random commands for a small venue whose numbers are chosen to hurt: notionals of a few units, rebates, shared groups."""
+
+from collections.abc import Iterator
+from random import Random
+
+from servers.domain import commands as c
+from servers.domain.events import Event
+from servers.domain.exchange import Exchange
+from servers.domain.money import ATTO, RATE, parse
+from servers.domain.terms import (
+    AccountStatus,
+    AccountType,
+    EntryKind,
+    Environment,
+    MarketKind,
+    MarketState,
+    OrderType,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
+
+PARTITION = 2
+START_US = 1_700_000_000_000_000
+ACCOUNTS = ("demo-ann", "demo-ben", "demo-cem", "demo-dee", "demo-eve")
+ASSETS = {"USD": 4, "AAA": 3, "BBB": 2}
+SYMBOLS = ("AAA-USD", "BBB-USD")
+# tick, lot, least, most, highest price, maker's rate, taker's rate: a lot of AAA at one tick costs one unit of USD.
+MARKETS = {
+    "AAA-USD": ("0.01", "0.01", "0.02", "0.60", "1.10", -RATE // 1_000, RATE // 500),
+    "BBB-USD": ("0.5", "1", "1", "50", "60", RATE // 1_000, RATE // 300),
+}
+_ORDER_KINDS = (
+    (OrderType.LIMIT, TimeInForce.GTC),
+    (OrderType.LIMIT, TimeInForce.GTC),
+    (OrderType.LIMIT, TimeInForce.GTC),
+    (OrderType.LIMIT, TimeInForce.GTD),
+    (OrderType.LIMIT, TimeInForce.DAY),
+    (OrderType.LIMIT, TimeInForce.IOC),
+    (OrderType.LIMIT, TimeInForce.FOK),
+    (OrderType.MARKET, TimeInForce.IOC),
+    (OrderType.MARKET, TimeInForce.FOK),
+)
+
+
+class Traffic:
+    """Commands one after another; the same seed gives the same ones as long as the machine does the same."""
+
+    def __init__(self, seed: int, *, transfers: bool = True) -> None:
+        self.random = Random(seed)
+        self.transfers = transfers
+        self.sequence = 0
+        self.time = START_US
+        self.numbers: list[int] = []
+        self.pending: list[str] = []
+        # Markets and accounts that take nothing at present: they soon will again.
+        self.closed: list[str] = []
+        self.frozen: list[str] = []
+
+    def opening(self) -> Iterator[c.Command]:
+        """What defines the venue and opens its accounts."""
+        for symbol, scale in ASSETS.items():
+            yield c.DefineAsset(*self._stamp(), symbol, scale, 2)
+        for symbol, (tick, lot, least, most, highest, maker, taker) in MARKETS.items():
+            sizes = (parse(tick), parse(lot), parse(least), parse(most), parse(highest))
+            base = symbol.partition("-")[0]
+            kind, state = int(MarketKind.SPOT), int(MarketState.OPEN)
+            yield c.DefineMarket(*self._stamp(), symbol, kind, state, base, "USD", *sizes, maker, taker)
+        yield c.SetFees(*self._stamp(), "AAA-USD", "vip", -(RATE // 700), RATE // 700)
+        for account_id in ACCOUNTS:
+            group = "family" if account_id in ACCOUNTS[:2] else ""
+            tier = "vip" if account_id == ACCOUNTS[2] else ""
+            funds = (("USD", 3_000 * ATTO), ("AAA", 40 * ATTO), ("BBB", 400 * ATTO))
+            stamp = self._stamp(account_id, f"open {account_id}")
+            yield c.OpenAccount(*stamp, account_id, int(AccountType.DEMO), "", tier, group, funds)
+
+    def next(self) -> c.Command:
+        """One more command. Call `refused` if the machine refuses it."""
+        dice = self.random.random()
+        if dice < 0.05 and self.closed:
+            return c.SetMarketState(*self._stamp(), self.closed.pop(), int(MarketState.OPEN))
+        if dice < 0.1 and self.frozen:
+            return c.SetAccountStatus(*self._stamp(), self.frozen.pop(), int(AccountStatus.ACTIVE))
+        if dice < 0.78:
+            return self._place()
+        if dice < 0.9 and self.numbers:
+            number = self.numbers.pop(-min(self.random.randrange(1, 30), len(self.numbers)))
+            return c.CancelOrder(*self._stamp(), number, "", "")
+        return self._seldom()
+
+    def refused(self) -> None:
+        """The last command used no sequence."""
+        self.sequence -= 1
+
+    def _stamp(self, account_id: str = "", request_id: str = "") -> tuple[int, int, str, str, bytes]:
+        self.sequence += 1
+        self.time += self.random.choice((0, 1, 1_000))
+        user = "user of " + account_id if account_id else ""
+        return self.sequence, self.time, user, request_id, b"body" if request_id else b""
+
+    def _place(self) -> c.PlaceOrder:
+        random = self.random
+        account_id, symbol = random.choice(ACCOUNTS), random.choice(SYMBOLS)
+        tick, lot, *_ = MARKETS[symbol]
+        kind, time_in_force = random.choice(_ORDER_KINDS)
+        stamp = self._stamp(account_id, f"place {self.sequence}" if random.random() < 0.5 else "")
+        price = amount = 0
+        quantity = random.randrange(1, 40) * parse(lot) + (random.random() < 0.02)
+        if kind == OrderType.LIMIT:
+            price = random.choice((100, 100, 98, 99, 101, 102, 96, 104, 90, 108, 111)) * parse(tick)
+            price += random.random() < 0.02
+        elif random.random() < 0.5:
+            quantity, amount = 0, random.randrange(1, 3_000) * ATTO // 10**4 * (1 if symbol == "AAA-USD" else 10**3)
+        expires = self.time + random.randrange(-10, 30_000) if time_in_force == TimeInForce.GTD else 0
+        resting = kind == OrderType.LIMIT and time_in_force not in {TimeInForce.IOC, TimeInForce.FOK}
+        label = f"label {random.randrange(8)}" if random.random() < 0.3 else ""
+        self.numbers.append(self.sequence)
+        return c.PlaceOrder(
+            *stamp,
+            account_id,
+            symbol,
+            int(random.choice((Side.BUY, Side.SELL))),
+            int(kind),
+            int(time_in_force),
+            price,
+            quantity,
+            amount,
+            resting and random.random() < 0.2,
+            False,
+            random.choice((0, *map(int, SelfTradePrevention))),
+            label,
+            expires,
+        )
+
+    def _seldom(self) -> c.Command:
+        random = self.random
+        account_id, symbol = random.choice(ACCOUNTS), random.choice(SYMBOLS)
+        match random.randrange(9 if self.transfers else 6):
+            case 0:
+                wanted = random.choice(("", symbol)), random.choice((0, 0, int(Side.BUY), int(Side.SELL)))
+                return c.CancelAllOrders(*self._stamp(account_id), account_id, *wanted)
+            case 1 | 2:
+                self.time += random.choice((10_000, 10_000, 30_000, 3_600_000_000))
+                return c.Advance(*self._stamp())
+            case 3:
+                state = random.choice((MarketState.CANCEL_ONLY, MarketState.HALTED))
+                self.closed.append(symbol)
+                return c.SetMarketState(*self._stamp(), symbol, int(state))
+            case 4:
+                self.frozen.append(account_id)
+                return c.SetAccountStatus(*self._stamp(), account_id, int(AccountStatus.FROZEN))
+            case 5:
+                rates = random.choice(((-RATE // 1_000, RATE // 500), (0, 0), (RATE // 10, RATE // 100), (-1, 1)))
+                return c.SetFees(*self._stamp(), symbol, random.choice(("default", "vip")), *rates)
+            case 6 | 7:
+                return self._transfer(account_id)
+            case _:
+                transfer_id = random.choice(self.pending) if self.pending else "none"
+                amount = random.choice((0, 0, random.randrange(50) * ATTO))
+                return c.ResolveTransfer(*self._stamp(), transfer_id, random.random() < 0.4, amount)
+
+    def _transfer(self, account_id: str) -> c.MakeTransfer:
+        random = self.random
+        transfer_id = f"transfer {self.sequence} {random.random()}"
+        if random.random() < 0.6:
+            self.pending.append(transfer_id)
+        pending = transfer_id in self.pending
+        other = random.choice(("venue:paper", "venue:external", *ACCOUNTS))
+        pair = random.choice(((account_id, other), (other, account_id)))
+        asset, amount = random.choice(tuple(ASSETS)), random.randrange(40) * ATTO
+        self.sequence += 1
+        stamp = (self.sequence, self.time, "", transfer_id, b"body")
+        return c.MakeTransfer(*stamp, *pair, asset, amount, int(EntryKind.TRANSFER), pending)
+
+
+def opened(seed: int, *, transfers: bool = True) -> tuple[Exchange, Traffic, list[Event]]:
+    """A machine with the small venue, the traffic for it, and the events so far."""
+    exchange, traffic = Exchange(PARTITION, Environment.DEMO, request_memory=300), Traffic(seed, transfers=transfers)
+    events: list[Event] = []
+    for command in traffic.opening():
+        events += exchange.execute(command)
+    return exchange, traffic, events
