@@ -102,9 +102,7 @@ class Call:
         # gRPC frees what its context points at when the call ends; asking it afterwards ends the process.
         self._context = None
         took_s = time.perf_counter() - self._started
-        self._metrics.code(code).inc()
-        if self.end is None:
-            self._metrics.seconds.observe(took_s)
+        self._metrics.count(code, took_s if self.end is None else None)
         if error is None:
             if self._metrics.log_calls:
                 log.info("call", **self._line(code, took_s))

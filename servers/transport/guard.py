@@ -182,7 +182,7 @@ class Bound:
         if self._bucket is not None:
             self._bucket.take(call.caller)
         self._guard.enter_stream(call)
-        self._metrics.streams.inc()
+        self._metrics.streams_open += 1
         try:
             async with aclosing(open_frames()) as frames:
                 async for frame in frames:
@@ -191,7 +191,7 @@ class Bound:
                     except BaseError as error:
                         raise Ended(error) from None
         finally:
-            self._metrics.streams.dec()
+            self._metrics.streams_open -= 1
             self._guard.leave_stream(call)
 
 

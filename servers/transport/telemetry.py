@@ -7,10 +7,15 @@ import asyncio
 import logging
 import sys
 import threading
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
 from wsgiref.simple_server import WSGIServer
 
 import structlog
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 LAG_EVERY_S = 0.5
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -46,41 +51,54 @@ def configure_logging(process: str, level: str = "INFO") -> None:
 
 
 class MethodMetrics:
-    """The counters of one method, looked up once."""
+    """What is counted of one method: plain numbers of the event loop's thread, which cost a tenth of the library's own."""
 
-    def __init__(self, metrics: "Metrics", method: str) -> None:
-        self._codes: dict[str, Counter] = {}
-        self._total = metrics.total
-        self._method = method
-        self.log_calls = metrics.log_calls
-        self.seconds = metrics.seconds.labels(method)
-        self.streams = metrics.streams.labels(method)
-        self.code("OK")
+    def __init__(self, method: str, *, log_calls: bool) -> None:
+        self.method = method
+        self.log_calls = log_calls
+        self.ended: dict[str, int] = {"OK": 0}
+        self.within = [0] * (len(SECONDS) + 1)
+        self.seconds = 0.0
+        self.streams_open = 0
 
-    def code(self, code: str) -> Counter:
-        counter = self._codes.get(code)
-        if counter is None:
-            counter = self._codes[code] = self._total.labels(self._method, code)
-        return counter
+    def count(self, code: str, took_s: float | None) -> None:
+        """Counts a call that ended; `took_s` is None for a stream, whose length says nothing."""
+        self.ended[code] = self.ended.get(code, 0) + 1
+        if took_s is not None:
+            self.within[bisect_left(SECONDS, took_s)] += 1
+            self.seconds += took_s
 
 
-class Metrics:
+class Metrics(Collector):
     """The metrics that every server has. `log_calls`: successful calls get a log line too."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY, *, log_calls: bool = False) -> None:
-        self.log_calls = log_calls
         self.registry = registry
-        self.total = Counter("venue_rpc", "Calls ended, by method and code.", ["method", "code"], registry=registry)
-        self.seconds = Histogram(
-            "venue_rpc_seconds", "How long unary calls took.", ["method"], buckets=SECONDS, registry=registry
-        )
-        self.streams = Gauge("venue_streams_open", "Streams that are open.", ["method"], registry=registry)
+        self.log_calls = log_calls
+        self._methods: dict[str, MethodMetrics] = {}
         self.lag = Gauge(
             "venue_event_loop_lag_seconds", "How late the event loop woke a sleeper last.", registry=registry
         )
+        registry.register(self)
 
     def of(self, method: str) -> MethodMetrics:
-        return MethodMetrics(self, method)
+        """The counters of a method; always the same ones."""
+        return self._methods.setdefault(method, MethodMetrics(method, log_calls=self.log_calls))
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry, in the thread that answers a scrape."""
+        total = CounterMetricFamily("venue_rpc", "Calls ended, by method and code.", labels=["method", "code"])
+        seconds = HistogramMetricFamily("venue_rpc_seconds", "How long unary calls took.", labels=["method"])
+        streams = GaugeMetricFamily("venue_streams_open", "Streams that are open.", labels=["method"])
+        for of in list(self._methods.values()):
+            for code, count in list(of.ended.items()):
+                total.add_metric([of.method, code], count)
+            bounds = [*(str(bound) for bound in SECONDS), "+Inf"]
+            seconds.add_metric(
+                [of.method], buckets=list(zip(bounds, accumulate(of.within), strict=True)), sum_value=of.seconds
+            )
+            streams.add_metric([of.method], of.streams_open)
+        yield from (total, seconds, streams)
 
     async def watch_event_loop(self) -> None:
         """Runs until cancelled."""

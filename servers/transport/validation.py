@@ -7,6 +7,7 @@ import protovalidate
 from google.protobuf.message import DecodeError, Message
 
 from servers.domain.errors import FieldViolation
+from servers.transport.constraints import Sure, sure_check
 from servers.transport.refusals import InvalidField, MalformedMessage
 
 Kind = TypeVar("Kind", bound=Message)
@@ -14,6 +15,7 @@ Method = TypeVar("Method", bound=Callable[..., object])
 SELF_VALIDATING = "validates_itself"
 
 _validator = protovalidate.Validator()
+_sure: dict[type[Message], Sure | None] = {}
 
 
 def parse(kind: type[Kind], raw: bytes) -> Kind:
@@ -26,6 +28,12 @@ def parse(kind: type[Kind], raw: bytes) -> Kind:
 
 def check(message: Message) -> None:
     """Raises InvalidField with every constraint that the message breaks."""
+    kind = type(message)
+    if kind not in _sure:
+        _sure[kind] = sure_check(kind.DESCRIPTOR)  # type: ignore[arg-type]
+    sure = _sure[kind]
+    if sure is not None and sure(message):
+        return
     violations = _validator.collect_violations(message)
     if violations:
         raise InvalidField([_violation(violation.proto) for violation in violations])
