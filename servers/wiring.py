@@ -25,6 +25,7 @@ from servers.auth.tokens import RefreshTokens
 from servers.bot.maker import Addresses, Instrument
 from servers.bot.maker import run as quote
 from servers.config import Settings
+from servers.domain.errors import PartUnavailable
 from servers.domain.terms import Environment, MarketState
 from servers.engine.catalogue import LISTINGS, missing
 from servers.engine.client import Engines, RemoteEngine
@@ -84,7 +85,7 @@ async def guard_of(process: Process, pool: Pool) -> AsyncIterator[Guard]:
         try:
             return MessageToDict(await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=2))
         except grpc.aio.AioRpcError as error:
-            raise ConnectionError(error.details()) from None
+            raise PartUnavailable(f"the auth server ({error.code().name})") from None
 
     verifier = TokenVerifier(keys, lambda: users.revoked_sessions(pool))
     await verifier.start()
