@@ -5,6 +5,7 @@ them into ticks, lots or its own units, exactly or not at all.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 ATTO_SCALE: Final = 18
@@ -15,12 +16,15 @@ RATE: Final = 10**RATE_SCALE
 # No minus before zero: every value has one meaning, and "-0" is a fault of the sender.
 _PLAIN: Final = re.compile(r"(?:-(?![0.]*\Z))?[0-9]{1,18}(?:\.[0-9]{1,18})?", re.ASCII)
 _ZEROS: Final = "0" * ATTO_SCALE
+# The same prices and sizes come again and again: a look-up costs a tenth of the work.
+CACHED: Final = 65_536
 
 
 class NotDecimal(ValueError):
     """The text is not a decimal in plain notation, or finer than the scale."""
 
 
+@lru_cache(CACHED)
 def parse(text: str, scale: int = ATTO_SCALE) -> int:
     """The text as units of 10**-scale.
 
@@ -37,6 +41,7 @@ def parse(text: str, scale: int = ATTO_SCALE) -> int:
     return int(whole + fraction + _ZEROS[: scale - len(fraction)])
 
 
+@lru_cache(CACHED)
 def format_units(units: int, scale: int) -> str:
     """Units of 10**-scale as canonical text: no exponent, no trailing zeros, no point without a fraction."""
     if units < 0:

@@ -17,18 +17,22 @@ import structlog
 
 from db import journal, projections
 from db.session import ENGINE, Connection, Pool, connect
+from db.snapshot import SnapshotTornError
 from servers.domain.exchange import Exchange
+from servers.domain.ledger import InvariantBreach
 from servers.domain.terms import Environment
 from servers.engine.appender import Appender, FencedError
 from servers.engine.clock import VenueClock
 from servers.engine.local import LocalEngine
-from servers.engine.recovery import recover
+from servers.engine.recovery import Recovered, recover
+from servers.engine.replay import JournalCorrupt, RulesUnknown
 from servers.engine.sequencer import Sequencer
 from venue.engine.v1 import engine_pb2 as pb
 
 log = structlog.get_logger()
 Result = TypeVar("Result")
 WAIT_S: Final = 0.25
+BROKEN_S: Final = 5.0
 TICK_S: Final = 0.05
 LAG_CHECK_S: Final = 1.0
 
@@ -68,7 +72,25 @@ class Leader:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Wait, lead, until stopped. Raises FencedError when another leader came, psycopg.Error when it cannot start."""
+        """Wait, lead, and after whatever ended it wait again, until stopped.
+
+        A partition that is halted, or whose journal is not what it should be, waits for a person; the others go on.
+        """
+        while not self._stopping.is_set():
+            try:
+                await self._lead()
+            except FencedError as error:
+                log.error("does not lead any more", partition=self._partition, cause=str(error))
+            except psycopg.OperationalError as error:
+                log.warning("database away; waiting", partition=self._partition, cause=str(error))
+            except (JournalCorrupt, RulesUnknown, SnapshotTornError, InvariantBreach) as error:
+                log.critical("the partition cannot start", partition=self._partition, cause=str(error))
+                await self._pause(BROKEN_S)
+            finally:
+                self.engine.sequencer = None
+            await self._pause(WAIT_S)
+
+    async def _lead(self) -> None:
         connection = await self._connect()
         await journal.ensure_partition(connection, self._partition, int(self._environment))
         epoch = await self._wait_for_lease(connection)
@@ -77,20 +99,23 @@ class Leader:
             return
         clock = VenueClock()
         appender = Appender(self._connect, connection, self._partition, epoch, self._terms.lease_s)
-        recovered = await self._keeping(appender, recover(await self._connect(), *self._machine()))
-        sequencer = Sequencer(
-            recovered.exchange,
-            recovered.chain,
-            appender,
-            self._recover,
-            clock,
-            batch_max=self._terms.batch_max,
-            queue_max=self._terms.queue_max,
-        )
-        await sequencer.begin(self._missing(recovered.exchange))
-        self.engine.sequencer = sequencer
-        log.info("leading", partition=self._partition, epoch=epoch, sequence=recovered.sequence)
-        await self._serve(sequencer, clock)
+        try:
+            recovered = await self._keeping(appender, self._recover())
+            sequencer = Sequencer(
+                recovered.exchange,
+                recovered.chain,
+                appender,
+                self._reload,
+                clock,
+                batch_max=self._terms.batch_max,
+                queue_max=self._terms.queue_max,
+            )
+            await sequencer.begin(self._missing(recovered.exchange))
+            self.engine.sequencer = sequencer
+            log.info("leading", partition=self._partition, epoch=epoch, sequence=recovered.sequence)
+            await self._serve(sequencer, clock)
+        finally:
+            await appender.release()
 
     async def stop(self) -> None:
         """Stop leading, everything executed committed, the lease given back."""
@@ -106,39 +131,41 @@ class Leader:
         ]
         try:
             await committing
-            if self._stopping.is_set():
-                await sequencer.appender.release()
-            else:
-                raise FencedError(f"partition {self._partition} is halted")
         finally:
             for watcher in watchers:
                 watcher.cancel()
 
-    def _machine(self) -> tuple[int, Environment, int]:
-        return self._partition, self._environment, self._terms.request_memory
-
     async def _connect(self) -> Connection:
         return await connect(self._terms.database_url, application_name=f"venue journal {self._partition}", role=ENGINE)
 
-    async def _recover(self) -> Exchange:
+    async def _recover(self) -> Recovered:
         connection = await self._connect()
         try:
-            return (await recover(connection, *self._machine())).exchange
+            return await recover(connection, self._partition, self._environment, self._terms.request_memory)
         finally:
             await connection.close()
 
+    async def _reload(self) -> Exchange:
+        return (await self._recover()).exchange
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
     async def _wait_for_lease(self, connection: Connection) -> int | None:
-        told = False
+        """The new epoch, or None when stopped before there was one."""
+        terms, told = self._terms, ""
         while not self._stopping.is_set():
-            terms = self._terms
-            epoch = await journal.take_over(connection, self._partition, self._holder, terms.address, terms.lease_s)
-            if epoch is not None:
-                return epoch
-            if not told:
-                log.info("another process leads; waiting", partition=self._partition)
-                told = True
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), WAIT_S)
+            state = await journal.partition_row(connection, self._partition)
+            why = f"halted: {state.halted_reason}" if state.halted_reason else "another process leads"
+            if not state.halted_reason:
+                epoch = await journal.take_over(connection, self._partition, self._holder, terms.address, terms.lease_s)
+                if epoch is not None:
+                    return epoch
+            if why != told:
+                log.warning("waiting to lead", partition=self._partition, why=why)
+                told = why
+            await self._pause(WAIT_S)
         return None
 
     @staticmethod
