@@ -4,13 +4,13 @@ Keys of a partition share a hash tag, so that one transaction holds them on a cl
 last command in it; an entry that is there already is not added twice.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 MARKET_ENTRIES_MAX: Final = 10_000
 ACCOUNT_ENTRIES_MAX: Final = 500
@@ -19,6 +19,31 @@ RECORD: Final = "r"
 PREVIOUS: Final = "p"
 TIMEOUT_S: Final = 5.0
 BusError = RedisError
+# One command and one answer however many entries there are: a transaction of as many XADD costs the client five times as much.
+# An entry that is there already is refused by XADD, and stays.
+PUBLISH: Final = """
+local before = redis.call('GET', KEYS[1])
+local markets, at, touched = tonumber(ARGV[2]), 6, {}
+for i = 2, #KEYS do
+    local answer
+    if i - 1 <= markets then
+        answer = redis.pcall('XADD', KEYS[i], 'MAXLEN', '~', ARGV[3], ARGV[at], 'r', ARGV[at + 1])
+        at = at + 2
+    else
+        answer = redis.pcall('XADD', KEYS[i], 'MAXLEN', '~', ARGV[4], ARGV[at], 'p', ARGV[at + 1], 'r', ARGV[at + 2])
+        at = at + 3
+        if not touched[KEYS[i]] then
+            touched[KEYS[i]] = true
+            redis.call('EXPIRE', KEYS[i], ARGV[5])
+        end
+    end
+    if type(answer) == 'table' and answer.err and not string.find(answer.err, 'equal or smaller', 1, true) then
+        return answer
+    end
+end
+redis.call('SET', KEYS[1], ARGV[1])
+return before
+"""
 
 
 def market_key(partition: int, symbol: str) -> str:
@@ -56,8 +81,9 @@ class AccountEntry(NamedTuple):
 
 def open_bus(url: str) -> Redis:
     """A client that tries each command once; its callers try again. Connects at the first command."""
+    # The second protocol: the third gives some answers another shape, and nothing here needs it.
     client: Redis = Redis.from_url(
-        url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+        url, protocol=2, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
     )
     return client
 
@@ -81,6 +107,24 @@ async def last_market_ids(bus: Redis, partition: int, symbols: Iterable[str]) ->
     }
 
 
+async def read_markets(
+    bus: Redis, partition: int, after: Mapping[str, str], *, block_ms: int, entries_max: int
+) -> list[tuple[str, str, bytes]]:
+    """Entries of markets' streams behind the given ids: (symbol, id, record), in order within a market.
+
+    Waits for the first one at most `block_ms`, which must be less than TIMEOUT_S. Raises BusError.
+    """
+    symbols = {market_key(partition, symbol).encode(): symbol for symbol in after}
+    streams: dict[Any, Any] = {market_key(partition, symbol): last for symbol, last in after.items()}
+    found: Any = await bus.xread(streams, count=entries_max, block=block_ms)
+    by_key = found.items() if isinstance(found, dict) else found or []
+    return [
+        (symbols[key], entry_id.decode(), fields[RECORD.encode()])
+        for key, entries in by_key
+        for entry_id, fields in entries
+    ]
+
+
 async def publish(
     bus: Redis, partition: int, sequence: int, markets: list[MarketEntry], accounts: list[AccountEntry]
 ) -> int | None:
@@ -88,40 +132,35 @@ async def publish(
 
     Raises BusError, the outcome unknown.
     """
-    pipeline = bus.pipeline(transaction=True)
+    # Bytes are packed as they are, where text and numbers are looked at first.
+    keys = [sequence_key(partition).encode()]
+    values: list[bytes | int] = [sequence, len(markets), MARKET_ENTRIES_MAX, ACCOUNT_ENTRIES_MAX, ACCOUNT_IDLE_S]
     for market in markets:
-        pipeline.execute_command(
-            "XADD",
-            market_key(partition, market.symbol),
-            "MAXLEN",
-            "~",
-            MARKET_ENTRIES_MAX,
-            f"{market.sequence}-{market.part}",
-            RECORD,
-            market.record,
-        )
-    for entry in accounts:
-        pipeline.execute_command(
-            "XADD",
-            account_key(partition, entry.account_id),
-            "MAXLEN",
-            "~",
-            ACCOUNT_ENTRIES_MAX,
-            f"{entry.sequence}-0",
-            PREVIOUS,
-            entry.previous_sequence,
-            RECORD,
-            entry.record,
-        )
-    for account_id in {entry.account_id: None for entry in accounts}:
-        pipeline.expire(account_key(partition, account_id), ACCOUNT_IDLE_S)
-    pipeline.set(sequence_key(partition), sequence, get=True)
-    answers: list[Any] = await pipeline.execute(raise_on_error=False)
-    for answer in answers:
-        if isinstance(answer, RedisError) and not _is_duplicate(answer):
-            raise answer
-    return None if answers[-1] is None else int(answers[-1])
+        keys.append(market_key(partition, market.symbol).encode())
+        values += (b"%d-%d" % (market.sequence, market.part), market.record)
+    prefix = account_key(partition, "").encode()
+    for account_id, entry_sequence, previous, record in accounts:
+        keys.append(prefix + account_id.encode())
+        values += (b"%d-0" % entry_sequence, b"%d" % previous, record)
+    before = await bus.register_script(PUBLISH)(keys, values)
+    return None if before is None else int(before)
 
 
-def _is_duplicate(error: RedisError) -> bool:
-    return isinstance(error, ResponseError) and "equal or smaller than the target stream top item" in str(error)
+async def read_accounts(bus: Redis, partition: int, after: Mapping[str, int], wait_s: float) -> list[AccountEntry]:
+    """Entries behind a sequence of each of some accounts, in order an account; waits up to `wait_s` (> 0) for the first.
+
+    Raises BusError.
+    """
+    names = {account_key(partition, account_id).encode(): account_id for account_id in after}
+    behind: dict[Any, Any] = {key: f"{after[account_id]}-0" for key, account_id in names.items()}
+    found: Any = await bus.xread(behind, count=ACCOUNT_ENTRIES_MAX, block=max(1, int(wait_s * 1000)))
+    return [
+        AccountEntry(
+            names[key],
+            int(entry_id.partition(b"-")[0]),
+            int(fields[PREVIOUS.encode()]),
+            fields[RECORD.encode()],
+        )
+        for key, entries in found or ()
+        for entry_id, fields in entries
+    ]

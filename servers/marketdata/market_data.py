@@ -1,0 +1,59 @@
+"""The market data of a process: one tail a partition, and the fan-out they share."""
+
+import asyncio
+from contextlib import suppress
+
+from redis.asyncio import Redis
+
+from db.session import Pool
+from servers.domain.errors import MarketNotFound
+from servers.domain.terms import Environment
+from servers.engine.client import Engine, Engines
+from servers.engine.markets import Markets
+from servers.marketdata.fan_out import FanOut
+from servers.marketdata.subscriber import Bounds
+from servers.marketdata.tail import Tail
+
+
+class MarketData:
+    """Everything that the servicer answers from. `start` it before it is asked."""
+
+    def __init__(
+        self,
+        engines: Engines[Engine],
+        bus: Redis,
+        pool: Pool,
+        markets: Markets,
+        *,
+        default_environment: int,
+        book_window_s: float = 0.1,
+        silence_s: float = 15.0,
+        bounds: Bounds | None = None,
+    ) -> None:
+        self.pool = pool
+        self.markets = markets
+        self.fan_out = FanOut(book_window_s=book_window_s, silence_s=silence_s, bounds=bounds or Bounds())
+        self._default = default_environment
+        self._tails: dict[int, Tail] = {}
+        for environment in (Environment.LIVE, Environment.DEMO):
+            with suppress(MarketNotFound):
+                engine = engines.for_environment(environment)
+                self._tails[environment] = Tail(engine, environment, bus, pool, markets, self.fan_out)
+
+    def tail(self, environment: int) -> Tail:
+        """The tail of an environment; 0 means the default. Raises MarketNotFound: none is served here."""
+        tail = self._tails.get(environment or self._default)
+        if tail is None:
+            raise MarketNotFound("")
+        return tail
+
+    async def start(self, tasks: asyncio.TaskGroup, wait_s: float = 5.0) -> None:
+        """Follow every partition in tasks of the group. Returns when all are known, or after `wait_s`: the engine may be away."""
+        for tail in self._tails.values():
+            tasks.create_task(tail.run())
+        tasks.create_task(self.fan_out.run())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                for tail in self._tails.values():
+                    await tail.synced.wait()
+                    await tail.past.complete.wait()

@@ -1,0 +1,69 @@
+"""MarketDataService: what each RPC is done by."""
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from servers.marketdata.get_order_book import get_order_book
+from servers.marketdata.list_candles import list_candles
+from servers.marketdata.list_markets import list_markets
+from servers.marketdata.list_trades import list_trades
+from servers.marketdata.market_data import MarketData
+from servers.marketdata.subscribe import session, subscribe, update_subscriptions
+from servers.transport.call import Call
+from servers.transport.paging import PageTokens
+from venue.marketdata.v1 import marketdata_pb2 as pb
+
+
+class MarketDataServicer:
+    """Serves the markets of every environment."""
+
+    def __init__(self, data: MarketData, tokens: PageTokens) -> None:
+        self._data = data
+        self._tokens = tokens
+
+    async def ListMarkets(self, request: pb.ListMarketsRequest, call: Call) -> pb.ListMarketsResponse:
+        return list_markets(self._data.tail(request.environment), self._tokens, request)
+
+    async def GetMarket(self, request: pb.GetMarketRequest, call: Call) -> pb.GetMarketResponse:
+        return pb.GetMarketResponse(market=self._data.tail(request.environment).view(request.symbol).market)
+
+    async def GetOrderBook(self, request: pb.GetOrderBookRequest, call: Call) -> pb.GetOrderBookResponse:
+        return await get_order_book(self._data.tail(request.environment), request, call)
+
+    async def ListTrades(self, request: pb.ListTradesRequest, call: Call) -> pb.ListTradesResponse:
+        return await list_trades(self._data.tail(request.environment), self._data.pool, self._tokens, request)
+
+    async def ListCandles(self, request: pb.ListCandlesRequest, call: Call) -> pb.ListCandlesResponse:
+        data = self._data
+        return await list_candles(data.tail(request.environment), data.pool, data.markets, self._tokens, request)
+
+    async def GetTicker(self, request: pb.GetTickerRequest, call: Call) -> pb.GetTickerResponse:
+        view = self._data.tail(request.environment).view(request.symbol)
+        return pb.GetTickerResponse(ticker=view.ticker(time.time_ns() // 1000))
+
+    async def ListTickers(self, request: pb.ListTickersRequest, call: Call) -> pb.ListTickersResponse:
+        now_us = time.time_ns() // 1000
+        views = self._data.tail(request.environment).listed()
+        return pb.ListTickersResponse(tickers=[view.ticker(now_us) for view in views])
+
+    async def Subscribe(self, request: pb.SubscribeRequest, call: Call) -> AsyncGenerator[bytes, None]:
+        frames = subscribe(self._data.fan_out, self._data.tail(request.environment), request, call)
+        async with aclosing(frames):
+            async for frame in frames:
+                yield frame
+
+    async def UpdateSubscriptions(
+        self, request: pb.UpdateSubscriptionsRequest, call: Call
+    ) -> pb.UpdateSubscriptionsResponse:
+        subscriber = self._data.fan_out.stream(request.stream_id)
+        tail = self._data.tail(subscriber.source.environment)
+        return update_subscriptions(self._data.fan_out, tail, subscriber, request.add, request.remove)
+
+    async def Session(self, requests: AsyncIterator[pb.SessionRequest], call: Call) -> AsyncGenerator[bytes, None]:
+        async for first in requests:
+            frames = session(self._data.fan_out, self._data.tail(first.environment), first, requests, call)
+            async with aclosing(frames):
+                async for frame in frames:
+                    yield frame
+            return

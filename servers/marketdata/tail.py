@@ -1,0 +1,199 @@
+"""Follows one partition: markets and books from the engine once, every change from the bus, the engine again after a loss.
+
+While the bus is away, behind or emptied, books are read from the engine every second: old by that much, never wrong.
+"""
+
+import asyncio
+import time
+from collections.abc import Collection
+from typing import Final
+
+import psycopg
+import structlog
+from redis.asyncio import Redis
+
+from db.session import Pool
+from db.streams import BusError, find_published, last_market_ids, read_markets
+from servers.domain.errors import MarketNotFound, PartUnavailable, VenueError
+from servers.domain.identifiers import positions
+from servers.engine.client import Engine
+from servers.engine.markets import Markets
+from servers.marketdata.fan_out import FanOut
+from servers.marketdata.past import Past
+from servers.marketdata.series import Source
+from servers.marketdata.view import TRADES, View
+from venue.engine.v1 import engine_pb2 as pb
+
+log = structlog.get_logger()
+BLOCK_MS: Final = 500
+ENTRIES_MAX: Final = 256
+RETRY_S: Final = 0.2
+AWAY_S: Final = 1.0
+# How often the bus is held against the engine; what it lacks after as long is taken from there.
+CHECK_S: Final = 1.0
+
+
+class Tail:
+    """The views of a partition. `synced` is set once they were right for the first time."""
+
+    def __init__(
+        self, engine: Engine, environment: int, bus: Redis, pool: Pool, markets: Markets, fan_out: FanOut
+    ) -> None:
+        self.engine = engine
+        self.source = Source(engine.partition, environment)
+        self.views: dict[str, View] = {}
+        self.synced = asyncio.Event()
+        self.bus = bus
+        # False while books come from the engine.
+        self.on_bus = False
+        self._fan_out = fan_out
+        self.past = Past(
+            engine.partition, pool, markets, lambda view: fan_out.restart(self.source.environment, view, TRADES)
+        )
+        # Replaced whenever entries were taken in.
+        self._progress = asyncio.Event()
+        self._read_to: dict[str, str] = {}
+        self._published = 0
+        self._checked = 0.0
+        # What the engine had committed at the last check.
+        self._committed = 0
+
+    def view(self, symbol: str) -> View:
+        """Raises MarketNotFound, PartUnavailable."""
+        view = self.views.get(symbol)
+        if view is None:
+            raise MarketNotFound(symbol) if self.synced.is_set() else PartUnavailable("market data")
+        return view
+
+    def listed(self) -> list[View]:
+        """Every market, by symbol. Raises PartUnavailable."""
+        if not self.synced.is_set():
+            raise PartUnavailable("market data")
+        return [self.views[symbol] for symbol in sorted(self.views)]
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.past.run(self._all, self._tell))
+            tasks.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self._restore_all(trades_lost=True)
+                self.synced.set()
+                await self._read_bus()
+            except BusError as error:
+                log.warning("bus away", partition=self.engine.partition, cause=str(error))
+                self.on_bus = False
+                await asyncio.sleep(AWAY_S)
+            except (VenueError, psycopg.Error) as error:
+                log.warning("engine away", partition=self.engine.partition, cause=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    async def _read_bus(self) -> None:
+        """Raises BusError."""
+        partition = self.engine.partition
+        self._read_to = {symbol: f"{view.position}-0" for symbol, view in self.views.items()}
+        self._published = await find_published(self.bus, partition) or 0
+        self._checked, self._committed = time.monotonic(), 0
+        self.on_bus = True
+        while True:
+            entries = []
+            if self._read_to:
+                entries = await read_markets(
+                    self.bus, partition, self._read_to, block_ms=BLOCK_MS, entries_max=ENTRIES_MAX
+                )
+            else:
+                await asyncio.sleep(BLOCK_MS / 1000)
+            for symbol, entry_id, raw in entries:
+                self._read_to[symbol] = entry_id
+                view = self.views[symbol]
+                view.apply(pb.MarketRecord.FromString(raw))
+                self._tell(view)
+            await self._mend()
+            self._progress.set()
+            self._progress = asyncio.Event()
+
+    async def _mend(self) -> None:
+        """Ask the engine where something is missing, or may be. Raises BusError."""
+        due = time.monotonic() >= self._checked + CHECK_S
+        try:
+            for view in [view for view in self.views.values() if view.torn]:
+                log.info("gap on the bus", partition=self.engine.partition, symbol=view.symbol, after=view.position)
+                await self._restore(view, trades_lost=True)
+            if due:
+                self._checked = time.monotonic()
+                await self._check()
+        except (VenueError, psycopg.Error) as error:
+            log.warning("engine away", partition=self.engine.partition, cause=str(error))
+
+    async def _check(self) -> None:
+        """Markets that are new, and a bus that lost what it had or does not get what was committed."""
+        published = await find_published(self.bus, self.engine.partition)
+        committed = await self._list_markets()
+        lost = published is None or published < self._published
+        if lost or (published or 0) < self._committed:
+            log.info("bus behind", partition=self.engine.partition, published=published, committed=committed)
+            await self._restore_all(trades_lost=lost)
+        for symbol, view in self.views.items():
+            self._read_to.setdefault(symbol, f"{view.position}-0")
+        self._published, self._committed = published or 0, committed
+
+    async def _restore_all(self, *, trades_lost: bool) -> None:
+        await self._list_markets()
+        for view in list(self.views.values()):
+            await self._restore(view, trades_lost=trades_lost)
+
+    async def _list_markets(self) -> int:
+        """Take in definitions, and new markets with their books. Returns what is committed."""
+        response = await self.engine.query(pb.QueryRequest(markets=pb.MarketsQuery()))
+        self.source.epoch = positions(response.position)[0].epoch
+        for market in response.markets:
+            view = self.views.get(market.symbol)
+            if view is None:
+                view = View(market)
+                view.status_sequence = response.sequence
+                await self._restore(view, trades_lost=True)
+                self.views[market.symbol] = view
+                self._fan_out.add(self.source, view)
+            elif response.sequence > view.status_sequence and market != view.market:
+                view.define(market, response.sequence)
+            self._tell(view)
+        return response.sequence
+
+    async def _restore(self, view: View, *, trades_lost: bool) -> None:
+        query = pb.BookQuery(symbol=view.symbol)
+        response = await self.engine.query(pb.QueryRequest(book=query, min_sequence=view.position))
+        view.restore(response.book, response.sequence, trades_lost=trades_lost)
+        if view.symbol in self.views:
+            self._tell(view)
+
+    async def reach(self, view: View, sequence: int, timeout_s: float) -> bool:
+        """Wait until a view is as new as a sequence of the journal. False: it is not by then, or the bus is away."""
+        deadline = time.monotonic() + timeout_s
+        try:
+            while self.on_bus:
+                if view.position >= sequence:
+                    return True
+                if (await find_published(self.bus, self.engine.partition) or 0) >= sequence:
+                    break
+                if time.monotonic() > deadline:
+                    return False
+                await asyncio.sleep(0.005)
+            last = (await last_market_ids(self.bus, self.engine.partition, [view.symbol]))[view.symbol]
+        except BusError:
+            return False
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                while view.position < last:
+                    await self._progress.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _tell(self, view: View) -> None:
+        self._fan_out.changed(self.source.environment, view)
+
+    def _all(self) -> Collection[View]:
+        return list(self.views.values())

@@ -1,0 +1,265 @@
+"""One market as the public sees it: definition, book, last trades, the open minute and the last 24 hours.
+
+The book stands at `position`: every record of the bus up to it is in, none after. Trades go by their number, because after a
+loss the missing ones come from the tables: while `needed` is set they are missing, and later ones are held back.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from servers.domain.money import ATTO_SCALE, format_units, parse
+from servers.marketdata.levels import Levels
+from servers.marketdata.window import Bucket, Window, first_trade
+from venue.engine.v1 import engine_pb2
+from venue.marketdata.v1 import marketdata_pb2 as pb
+
+TRADES_MAX: Final = 500
+HELD_MAX: Final = 10_000
+MINUTE_S: Final = 60
+# A trade may come a little after the minute it was made in.
+CLOSE_AFTER_S: Final = 1
+
+BOOK: Final = int(pb.CHANNEL_BOOK)
+TRADES: Final = int(pb.CHANNEL_TRADES)
+TICKER: Final = int(pb.CHANNEL_TICKER)
+CANDLES: Final = int(pb.CHANNEL_CANDLES)
+STATUS: Final = int(pb.CHANNEL_STATUS)
+CHANNELS: Final = (TRADES, BOOK, TICKER, CANDLES, STATUS)
+
+
+def trade_number(trade: pb.Trade) -> int:
+    """The partition's count of trades, from the trade's id."""
+    return int(trade.trade_id.partition("-t")[2])
+
+
+class View:
+    """What this process knows of a market. `changed` collects the channels that have something to tell."""
+
+    def __init__(self, market: pb.Market) -> None:
+        self.market = market
+        self.tick_size = parse(market.tick_size)
+        self.lot_size = parse(market.lot_size)
+        self.levels = Levels()
+        self.position = 0
+        self.status_sequence = 0
+        # Unknown whether the book is right: a record is missing, and the engine has not been asked yet.
+        self.torn = True
+        self.trades: deque[pb.Trade] = deque(maxlen=TRADES_MAX)
+        self.window = Window()
+        self.minute: Bucket | None = None
+        self.minute_closed = False
+        # The sequence that the tables must have reached before trades go on, None while none is missing.
+        self.needed: int | None = 0
+        self.loaded = False
+        self.changed: set[int] = set()
+        self._held: list[pb.Trade] = []
+        self._fresh: list[pb.Trade] = []
+        self._finished: list[Bucket] = []
+        self._last_number = 0
+
+    @property
+    def symbol(self) -> str:
+        return self.market.symbol
+
+    @property
+    def trades_sequence(self) -> int:
+        """The sequence of the last trade; 0 if there was none."""
+        return self.trades[-1].sequence if self.trades else 0
+
+    def sequence(self, channel: int) -> int:
+        """How far a channel is."""
+        if channel == BOOK:
+            return self.levels.sequence
+        if channel == STATUS:
+            return self.status_sequence
+        return max(self.trades_sequence, self.levels.sequence) if channel == TICKER else self.trades_sequence
+
+    def apply(self, record: engine_pb2.MarketRecord) -> None:
+        """Take in an entry of the bus. Sets `torn` where an entry before it is missing."""
+        if record.sequence > self.position:
+            if record.reset or record.previous_sequence > self.position:
+                self.torn = True
+            if not self.torn:
+                self.position = record.sequence
+                self._take_levels(record)
+        if record.HasField("market") and record.sequence > self.status_sequence:
+            self.define(record.market, record.sequence)
+        self._take_trades(record.trades)
+
+    def define(self, market: pb.Market, sequence: int) -> None:
+        """Take in the market's definition and state as of a sequence."""
+        self.status_sequence = sequence
+        if market != self.market:
+            # A copy: the message would keep all of its record alive.
+            self.market = pb.Market()
+            self.market.CopyFrom(market)
+            self.changed.add(STATUS)
+
+    def restore(self, book: pb.GetOrderBookResponse, sequence: int, *, trades_lost: bool) -> None:
+        """Take over the engine's book as of a sequence; `trades_lost` if the bus did not bring every trade up to it."""
+        top = self.levels.top
+        if self.levels.replace(book):
+            self.changed.add(BOOK)
+            if self.levels.top != top:
+                self.changed.add(TICKER)
+        self.position = max(self.position, sequence)
+        self.torn = False
+        if trades_lost:
+            self.needed = sequence
+
+    def _take_levels(self, record: engine_pb2.MarketRecord) -> None:
+        top = self.levels.top
+        if self.levels.apply(record.sequence, record.bids, record.asks):
+            self.changed.add(BOOK)
+            if self.levels.top != top:
+                self.changed.add(TICKER)
+
+    def _take_trades(self, trades: Iterable[pb.Trade]) -> None:
+        for trade in trades:
+            own = pb.Trade()
+            own.CopyFrom(trade)
+            if self.needed is None:
+                self.add_trade(own)
+            elif len(self._held) < HELD_MAX:
+                self._held.append(own)
+            else:
+                # The tables have to bring these too.
+                self._held.clear()
+                self.needed = own.sequence
+
+    def add_trade(self, trade: pb.Trade) -> None:
+        """The market's next trade; one that is known already changes nothing."""
+        number = trade_number(trade)
+        if number <= self._last_number:
+            return
+        self._last_number = number
+        self.trades.append(trade)
+        self._fresh.append(trade)
+        ticks, lots = parse(trade.price) // self.tick_size, parse(trade.quantity) // self.lot_size
+        self.window.add(trade.trade_time.seconds, ticks, lots)
+        self._count_minute(trade.trade_time.seconds // MINUTE_S * MINUTE_S, ticks, lots)
+        self.changed.update((TRADES, TICKER, CANDLES))
+
+    def _count_minute(self, start: int, ticks: int, lots: int) -> None:
+        minute = self.minute
+        if minute is not None and minute.start >= start:
+            minute.add(ticks, lots)
+            self.minute_closed = False
+            return
+        if minute is not None and not self.minute_closed:
+            self._finished.append(minute)
+        self.minute, self.minute_closed = first_trade(start, ticks, lots), False
+
+    def begin(self, trades: Iterable[pb.Trade], window: Window, minute: Bucket | None) -> None:
+        """Start over from the tables, trades oldest first; what was held back goes on from there."""
+        self.trades = deque(trades, TRADES_MAX)
+        self._last_number = trade_number(self.trades[-1]) if self.trades else 0
+        self.window, self.minute, self.minute_closed = window, minute, False
+        self._fresh.clear()
+        self._finished.clear()
+        self.loaded = True
+        self.changed.update((TICKER, CANDLES))
+        self._go_on()
+
+    def bridge(self, trades: Iterable[pb.Trade]) -> bool:
+        """Go on with trades of the tables, oldest first. False, and nothing done, if they may not reach back to what is known."""
+        known = list(trades)
+        if not self.loaded or (len(known) >= TRADES_MAX and trade_number(known[0]) > self._last_number):
+            return False
+        for trade in known:
+            self.add_trade(trade)
+        self._go_on()
+        return True
+
+    def _go_on(self) -> None:
+        self.needed = None
+        held, self._held = self._held, []
+        for trade in held:
+            self.add_trade(trade)
+
+    def pass_time(self, now: int) -> None:
+        """Let the 24 hours and the open minute end where they do. Seconds since 1970."""
+        if self.window.expire(now):
+            self.changed.add(TICKER)
+        minute = self.minute
+        if minute is not None and not self.minute_closed and now >= minute.start + MINUTE_S + CLOSE_AFTER_S:
+            self.minute_closed = True
+            self.changed.add(CANDLES)
+
+    def draw_trades(self) -> list[pb.Trade]:
+        """Trades that were not told yet, which count as told from now on."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def draw_candles(self) -> list[pb.Candle]:
+        """Minutes that ended, and the last one."""
+        finished, self._finished = self._finished, []
+        candles = [self.candle(minute, closed=True) for minute in finished]
+        if self.minute is not None:
+            candles.append(self.candle(self.minute, closed=self.minute_closed))
+        return candles
+
+    def candle(self, bucket: Bucket, *, closed: bool, interval: int = pb.CANDLE_INTERVAL_1M) -> pb.Candle:
+        """A bucket as a candle."""
+        candle = pb.Candle(
+            symbol=self.symbol,
+            interval=interval,  # type: ignore[arg-type]
+            open=self.price(bucket.open),
+            high=self.price(bucket.high),
+            low=self.price(bucket.low),
+            close=self.price(bucket.close),
+            volume=self.quantity(bucket.lots),
+            quote_volume=self.amount(bucket.product),
+            trade_count=bucket.count,
+            is_closed=closed,
+        )
+        candle.open_time.seconds = bucket.start
+        return candle
+
+    def ticker(self, now_us: int) -> pb.Ticker:
+        """The ticker as of a time, microseconds since 1970."""
+        seconds, rest = divmod(now_us, 1_000_000)
+        if self.window.expire(seconds):
+            self.changed.add(TICKER)
+        window = self.window
+        ticker = pb.Ticker(
+            symbol=self.symbol,
+            volume=self.quantity(window.lots),
+            quote_volume=self.amount(window.product),
+            trade_count=window.count,
+        )
+        ticker.update_time.seconds, ticker.update_time.nanos = seconds, rest * 1000
+        if self.trades:
+            ticker.last_price = self.trades[-1].price
+        for bid in self.levels.bids.best(1):
+            ticker.bid_price, ticker.bid_quantity = bid.price, bid.quantity
+        for ask in self.levels.asks.best(1):
+            ticker.ask_price, ticker.ask_quantity = ask.price, ask.quantity
+        if window.count:
+            ticker.open_price = self.price(window.open)
+            ticker.high_price, ticker.low_price = self.price(window.high), self.price(window.low)
+            ticker.price_change = self.price(window.close - window.open)
+        return ticker
+
+    def book(self, depth: int) -> pb.GetOrderBookResponse:
+        """The best levels of each side."""
+        levels = self.levels
+        return pb.GetOrderBookResponse(
+            symbol=self.symbol,
+            sequence=levels.sequence,
+            bids=[level.message() for level in levels.bids.best(depth)],
+            asks=[level.message() for level in levels.asks.best(depth)],
+            checksum=levels.checksum(),
+            environment=self.market.environment,
+        )
+
+    def price(self, ticks: int) -> str:
+        return format_units(ticks * self.tick_size, ATTO_SCALE)
+
+    def quantity(self, lots: int) -> str:
+        return format_units(lots * self.lot_size, ATTO_SCALE)
+
+    def amount(self, product: int) -> str:
+        """A quote amount: `product` counts ticks times lots."""
+        return format_units(product * self.tick_size * self.lot_size, 2 * ATTO_SCALE)
