@@ -140,7 +140,7 @@ async def order(process: Process) -> AsyncIterator[None]:
         leading = [process.tasks.create_task(leader.run()) for leader in leaders]
         routes = Engines({int(Environment[name]): engines[number] for number, name in settings.partitions.items()})
         tokens = PageTokens(settings.state.secret("page-tokens").encode())
-        orders = OrderServicer(routes, pool, Fence(pool), Markets(pool), tokens, settings.heartbeat_s)
+        orders = OrderServicer(routes, pool, Fence(pool), Markets(pool), tokens, guard.limits, settings.heartbeat_s)
         services = [
             (order_service_pb2.DESCRIPTOR.services_by_name["OrderService"], orders),
             (engine_pb2.DESCRIPTOR.services_by_name["EngineService"], EngineServicer(engines)),

@@ -15,6 +15,7 @@ from servers.order.request_outcome import get_request_outcome
 from servers.order.stream_orders import OrderStream
 from servers.order.trade import Session
 from servers.transport.call import Call
+from servers.transport.limits import Limits
 from servers.transport.paging import PageTokens
 from servers.transport.validation import validates_itself
 from venue.order.v1 import order_service_pb2 as pb
@@ -30,11 +31,13 @@ class OrderServicer:
         fence: Fence,
         markets: Markets,
         tokens: PageTokens,
+        limits: Limits,
         silence_s: float,
     ) -> None:
         self._engines = engines
         self._history = History(pool, fence, markets)
         self._tokens = tokens
+        self._limits = limits
         self._silence_s = silence_s
 
     def _engine(self, order_id: str, account_id: str) -> Engine:
@@ -75,5 +78,5 @@ class OrderServicer:
 
     @validates_itself
     async def Trade(self, requests: AsyncIterator[pb.TradeRequest], call: Call) -> AsyncIterator[bytes]:
-        async for frame in Session(self._engines, self._history, self._silence_s).frames(requests, call):
+        async for frame in Session(self._engines, self._history, self._limits, self._silence_s).frames(requests, call):
             yield frame

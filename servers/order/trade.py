@@ -26,9 +26,11 @@ from servers.order.wire import field
 from servers.transport import validation
 from servers.transport.call import Call
 from servers.transport.errors import to_status
+from servers.transport.limits import Limits
 from servers.transport.refusals import InvalidField
 from servers.transport.streaming import lively
 from venue.engine.v1 import engine_pb2
+from venue.option.v1 import access_pb2
 from venue.order.v1 import order_service_pb2 as pb
 from venue.type.v1 import stream_pb2
 
@@ -47,10 +49,16 @@ _COMMAND: Final = {"place": "place_order", "cancel": "cancel_order", "cancel_all
 class Session:
     """One Trade call."""
 
-    def __init__(self, engines: Engines[LocalEngine], history: History, silence_s: float) -> None:
+    def __init__(self, engines: Engines[LocalEngine], history: History, limits: Limits, silence_s: float) -> None:
         self._engines = engines
         self._history = history
         self._silence_s = silence_s
+        # Commands of a session count as calls do.
+        self._buckets = {
+            "place": limits.bucket(access_pb2.BUCKET_ORDER),
+            "cancel": limits.bucket(access_pb2.BUCKET_CANCEL),
+            "cancel_all": limits.bucket(access_pb2.BUCKET_CANCEL),
+        }
         self._stream_id = secrets.token_hex(16)
         self._head = pb.TradeResponse(stream_id=self._stream_id).SerializeToString()
         self._account_id = ""
@@ -169,14 +177,14 @@ class Session:
             marks.append((item.correlation_id, kind))
             command = engine_pb2.Command(user_id=call.identity.user_id)
             try:
-                self._check(item, kind)
+                self._check(item, kind, call)
                 getattr(command, _COMMAND[kind]).CopyFrom(getattr(item, kind))
             except VenueError as error:
                 errors[index] = error
             commands.append(command)
         return marks, commands, errors
 
-    def _check(self, item: pb.TradeCommand, kind: str) -> None:
+    def _check(self, item: pb.TradeCommand, kind: str, call: Call) -> None:
         validation.check(item)
         if kind == "start":
             raise InvalidField([FieldViolation("start", "the session has started already", "start.once")])
@@ -187,6 +195,9 @@ class Session:
             check_served(body)
         if body.account_id and body.account_id != self._account_id:
             raise AccountNotFound(body.account_id)
+        bucket = self._buckets[kind]
+        if bucket is not None:
+            bucket.take(call.caller)
 
     # Out
 
