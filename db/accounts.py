@@ -1,5 +1,6 @@
 """Accounts as the tables have them."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from psycopg import sql
@@ -43,3 +44,12 @@ async def list_accounts(connection: Connection, user_id: str, *, after: str = ""
     async with connection.cursor(row_factory=args_row(AccountRecord)) as cursor:
         await cursor.execute(BY_USER, [user_id, after, limit])
         return await cursor.fetchall()
+
+
+async def last_events(connection: Connection, partition: int, account_ids: Sequence[str]) -> dict[str, int]:
+    """The sequence of the last event of each account; unknown ones are absent."""
+    cursor = await connection.execute(
+        "SELECT account_id, last_event_sequence FROM accounts WHERE partition = %s AND account_id = ANY(%s)",
+        [partition, list(account_ids)],
+    )
+    return dict(await cursor.fetchall())

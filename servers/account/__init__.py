@@ -1,0 +1,1 @@
+"""Accounts: opening, balances, the ledger, and the stream of both."""

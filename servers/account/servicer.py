@@ -1,0 +1,73 @@
+"""AccountService: what each RPC is done by."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+
+from db.session import Pool
+from servers.account.bus_feed import BusFeed
+from servers.account.create_account import Opening
+from servers.account.list_accounts import list_accounts
+from servers.account.list_entries import Statement
+from servers.account.stream_account import AccountStream
+from servers.account.views import accounts_of, balances_of
+from servers.engine.client import Engine, Engines
+from servers.engine.fence import Fence
+from servers.engine.markets import Markets
+from servers.transport.call import Call
+from servers.transport.paging import PageTokens
+from venue.account.v1 import account_pb2 as pb
+
+
+class AccountServicer:
+    """Serves the accounts of every partition, whoever leads it. `feeds` are the running feeds by partition."""
+
+    def __init__(
+        self,
+        engines: Engines[Engine],
+        feeds: Mapping[int, BusFeed],
+        pool: Pool,
+        fence: Fence,
+        markets: Markets,
+        tokens: PageTokens,
+        *,
+        accounts_max: int,
+        silence_s: float,
+    ) -> None:
+        self._engines = engines
+        self._feeds = feeds
+        self._pool = pool
+        self._fence = fence
+        self._tokens = tokens
+        self._silence_s = silence_s
+        self._opening = Opening(engines, pool, fence, accounts_max)
+        self._statement = Statement(pool, fence, markets, tokens)
+
+    async def CreateAccount(self, request: pb.CreateAccountRequest, call: Call) -> bytes:
+        return await self._opening.create_account(request, call)
+
+    async def ListAccounts(self, request: pb.ListAccountsRequest, call: Call) -> pb.ListAccountsResponse:
+        return await list_accounts(self._engines, self._tokens, request, call)
+
+    async def GetAccount(self, request: pb.GetAccountRequest, call: Call) -> pb.GetAccountResponse:
+        engine = self._engines.for_account(request.account_id)
+        response = await accounts_of(engine, request.account_id, request.min_position, call)
+        return pb.GetAccountResponse(account=response.accounts[0])
+
+    async def ListBalances(self, request: pb.ListBalancesRequest, call: Call) -> pb.ListBalancesResponse:
+        engine = self._engines.for_account(request.account_id)
+        response = await balances_of(engine, request.account_id, request.min_position, call)
+        return pb.ListBalancesResponse(balances=response.balances, position=response.position)
+
+    async def ListLedgerEntries(self, request: pb.ListLedgerEntriesRequest, call: Call) -> pb.ListLedgerEntriesResponse:
+        engine = self._engines.for_account(request.account_id)
+        return await self._statement.list_entries(engine, request, call)
+
+    async def StreamAccount(
+        self, request: pb.StreamAccountRequest, call: Call
+    ) -> AsyncIterator[pb.StreamAccountResponse]:
+        engine = self._engines.for_account(request.account_id)
+        feed = self._feeds[engine.partition]
+        stream = AccountStream(engine, feed, self._pool, self._fence, request, self._silence_s)
+        async with aclosing(stream.frames(call)) as frames:
+            async for frame in frames:
+                yield frame
