@@ -64,7 +64,11 @@ class Settings(BaseSettings):
     request_memory: PositiveInt = 200_000
     projector_lag_max: PositiveInt = 100_000
 
-    # Streams and shutdown.
+    # Accounts that a user may open, of each type.
+    accounts_max: PositiveInt = 20
+
+    # Streams and shutdown. Book changes are told together, once a window; 0: each by itself.
+    book_window_s: Annotated[float, Field(ge=0)] = 0.1
     heartbeat_s: PositiveFloat = 15.0
     grace_s: PositiveFloat = 5.0
 

@@ -12,9 +12,13 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 from google.protobuf.json_format import MessageToDict
+from redis.asyncio import Redis
 
 from db import session, users
 from db.session import SERVICES, Pool
+from db.streams import open_bus
+from servers.account.bus_feed import BusFeed
+from servers.account.servicer import AccountServicer
 from servers.auth.keys import SigningKeys
 from servers.auth.mail import Mailbox
 from servers.auth.passwords import Passwords
@@ -36,6 +40,8 @@ from servers.engine.markets import Markets
 from servers.engine.measures import ReplicaMeasures
 from servers.engine.replica import run as project
 from servers.engine.servicer import EngineServicer
+from servers.marketdata.market_data import MarketData
+from servers.marketdata.servicer import MarketDataServicer
 from servers.order.servicer import OrderServicer
 from servers.transport.guard import Guard
 from servers.transport.identity import TokenVerifier
@@ -43,8 +49,10 @@ from servers.transport.limits import GENEROUS, Limits, Rate
 from servers.transport.paging import PageTokens
 from servers.transport.server import Server, Service, build_server
 from servers.transport.telemetry import Metrics
+from venue.account.v1 import account_pb2
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 from venue.engine.v1 import engine_pb2
+from venue.marketdata.v1 import marketdata_pb2
 from venue.option.v1 import access_pb2
 from venue.order.v1 import order_service_pb2
 
@@ -103,6 +111,11 @@ def limits_of(settings: Settings) -> Limits:
     return Limits({**GENEROUS, **rates}, in_flight_max=settings.in_flight_max, streams_max=settings.streams_max)
 
 
+def page_tokens(settings: Settings) -> PageTokens:
+    """Page tokens under the key that every process of the venue has."""
+    return PageTokens(settings.state.secret("page-tokens").encode())
+
+
 @asynccontextmanager
 async def serving(
     process: Process, name: str, services: Sequence[Service], guard: Guard, *, internal: bool = False
@@ -139,8 +152,9 @@ async def order(process: Process) -> AsyncIterator[None]:
         ]
         leading = [process.tasks.create_task(leader.run()) for leader in leaders]
         routes = Engines({int(Environment[name]): engines[number] for number, name in settings.partitions.items()})
-        tokens = PageTokens(settings.state.secret("page-tokens").encode())
-        orders = OrderServicer(routes, pool, Fence(pool), Markets(pool), tokens, guard.limits, settings.heartbeat_s)
+        orders = OrderServicer(
+            routes, pool, Fence(pool), Markets(pool), page_tokens(settings), guard.limits, settings.heartbeat_s
+        )
         services = [
             (order_service_pb2.DESCRIPTOR.services_by_name["OrderService"], orders),
             (engine_pb2.DESCRIPTOR.services_by_name["EngineService"], EngineServicer(engines)),
@@ -231,13 +245,72 @@ async def bot(process: Process) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def api(process: Process) -> AsyncIterator[None]:
-    """AuthService and AccountService."""
+async def bus_of(settings: Settings) -> AsyncIterator[Redis]:
+    """The bus that the replica writes."""
+    bus = open_bus(settings.redis)
+    try:
+        yield bus
+    finally:
+        await bus.aclose()
+
+
+@asynccontextmanager
+async def marketdata(process: Process) -> AsyncIterator[None]:
+    """MarketDataService."""
     settings = process.settings
-    async with pool_of(settings, "api") as pool, auth(settings) as auth_servicer, guard_of(process, pool) as guard:
-        services = [(auth_pb2.DESCRIPTOR.services_by_name["AuthService"], auth_servicer)]
-        async with serving(process, "api", services, guard):
+    async with (
+        pool_of(settings, "marketdata") as pool,
+        guard_of(process, pool) as guard,
+        remote_engines(settings, pool) as engines,
+        bus_of(settings) as bus,
+    ):
+        data = MarketData(
+            engines,
+            bus,
+            pool,
+            Markets(pool),
+            default_environment=int(Environment[settings.default_environment]),
+            book_window_s=settings.book_window_s,
+            silence_s=settings.heartbeat_s,
+        )
+        await data.start(process.tasks)
+        servicer = MarketDataServicer(data, page_tokens(settings))
+        services = [(marketdata_pb2.DESCRIPTOR.services_by_name["MarketDataService"], servicer)]
+        async with serving(process, "marketdata", services, guard):
             yield
 
 
-BUILDERS: Mapping[str, Builder] = {"order": order, "replica": replica, "api": api, "bot": bot}
+@asynccontextmanager
+async def api(process: Process) -> AsyncIterator[None]:
+    """AuthService and AccountService."""
+    settings = process.settings
+    async with (
+        pool_of(settings, "api") as pool,
+        auth(settings) as auth_servicer,
+        guard_of(process, pool) as guard,
+        remote_engines(settings, pool) as engines,
+        bus_of(settings) as bus,
+    ):
+        feeds = {number: BusFeed(bus, pool, number) for number in settings.partitions}
+        feeding = [process.tasks.create_task(feed.run()) for feed in feeds.values()]
+        accounts = AccountServicer(
+            engines,
+            feeds,
+            pool,
+            Fence(pool),
+            Markets(pool),
+            page_tokens(settings),
+            accounts_max=settings.accounts_max,
+            silence_s=settings.heartbeat_s,
+        )
+        services = [
+            (auth_pb2.DESCRIPTOR.services_by_name["AuthService"], auth_servicer),
+            (account_pb2.DESCRIPTOR.services_by_name["AccountService"], accounts),
+        ]
+        async with serving(process, "api", services, guard):
+            yield
+        for task in feeding:
+            task.cancel()
+
+
+BUILDERS: Mapping[str, Builder] = {"order": order, "replica": replica, "marketdata": marketdata, "api": api, "bot": bot}
