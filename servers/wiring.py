@@ -232,7 +232,9 @@ async def bot(process: Process) -> AsyncIterator[None]:
     """The market maker of the demo books."""
     settings = process.settings
     addresses = Addresses(f"{settings.host}:{settings.order_port}", f"{settings.host}:{settings.api_port}")
-    known = read_logins(settings.state.logins)
+    while not (known := read_logins(settings.state.logins)):
+        # The api process makes the first users.
+        await asyncio.sleep(0.1)
     logins = {email: known[email] for email in (MAKER, TAKER)}
     instruments = [
         Instrument(listing.symbol, listing.tick_size, listing.lot_size, listing.seed_price)
@@ -284,6 +286,7 @@ async def marketdata(process: Process) -> AsyncIterator[None]:
 async def api(process: Process) -> AsyncIterator[None]:
     """AuthService and AccountService."""
     settings = process.settings
+    # The first users are made before anybody hears that the server is there: the bot logs in as one of them.
     async with (
         pool_of(settings, "api") as pool,
         auth(settings) as auth_servicer,

@@ -27,6 +27,7 @@ TOKEN_LENGTH_MAX = 4096
 LEEWAY_S = 2
 LIFE_S_MAX = 3600
 CACHE_SIZE = 50_000
+FIRST_KEYS_EVERY_S = 0.2
 KEYS_EVERY_S = 60.0
 REVOKED_EVERY_S = 2.0
 # An unknown key id may be a new key, but strangers must not make us fetch at will.
@@ -210,8 +211,9 @@ class TokenVerifier:
         await self.fetch_keys()
         await self.fetch_revoked()
         self._tasks = [
-            asyncio.create_task(_repeat(self.fetch_keys, KEYS_EVERY_S)),
-            asyncio.create_task(_repeat(self.fetch_revoked, REVOKED_EVERY_S)),
+            # Until there is a first key nobody gets in: processes that start together wait for the auth server.
+            asyncio.create_task(_repeat(self.fetch_keys, lambda: KEYS_EVERY_S if self._keys else FIRST_KEYS_EVERY_S)),
+            asyncio.create_task(_repeat(self.fetch_revoked, lambda: REVOKED_EVERY_S)),
         ]
 
     async def stop(self) -> None:
@@ -222,7 +224,7 @@ class TokenVerifier:
         self._tasks = []
 
 
-async def _repeat(deed: Callable[[], Awaitable[None]], every_s: float) -> None:
+async def _repeat(deed: Callable[[], Awaitable[None]], pause_s: Callable[[], float]) -> None:
     while True:
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(pause_s())
         await deed()
