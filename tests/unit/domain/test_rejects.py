@@ -1,0 +1,150 @@
+"""Every reason to reject a placement, and that the first in the documented order is the one given."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from servers.domain import commands as c
+from servers.domain.risk import MAX_OPEN_ORDERS
+from servers.domain.terms import AccountStatus, MarketState, RejectReason, Side, TimeInForce
+from tests.unit.domain.desk import MIDNIGHT_US, SYMBOL, Desk, Outcome, outcome
+
+FREEZE, HALT = int(AccountStatus.FROZEN), int(MarketState.HALTED)
+
+
+def freeze(desk: Desk) -> None:
+    desk.run(c.SetAccountStatus, "demo-ann", FREEZE)
+
+
+def halt(desk: Desk) -> None:
+    desk.run(c.SetMarketState, SYMBOL, HALT)
+
+
+def cancel_only(desk: Desk) -> None:
+    desk.run(c.SetMarketState, SYMBOL, int(MarketState.CANCEL_ONLY))
+
+
+def label(desk: Desk) -> None:
+    desk.buy("ann", "1", "1", label="mine")
+
+
+def fill_up(desk: Desk) -> None:
+    for _ in range(MAX_OPEN_ORDERS["default"] - len(desk.exchange.ledger.accounts["demo-ann"].orders)):
+        desk.exchange.execute(desk.order("ann", Side.BUY, "0.001", "1"))
+
+
+def offer(desk: Desk) -> None:
+    desk.sell("ben", "1", "100")
+
+
+def nothing(desk: Desk) -> None:
+    pass
+
+
+GTD, FOK = TimeInForce.GTD, TimeInForce.FOK
+LIMIT: dict[str, Any] = {"quantity": "1", "price": "100"}
+CASES: list[tuple[RejectReason, Callable[[Desk], None], dict[str, Any]]] = [
+    (RejectReason.ACCOUNT_NOT_ACTIVE, freeze, LIMIT),
+    (RejectReason.MARKET_HALTED, halt, LIMIT),
+    (RejectReason.MARKET_CANCEL_ONLY, cancel_only, LIMIT),
+    (RejectReason.PRICE_OFF_TICK, nothing, {"quantity": "1", "price": "100.001"}),
+    (RejectReason.PRICE_OFF_TICK, nothing, {"quantity": "1", "price": "100.000000000000000001"}),
+    (RejectReason.PRICE_OUT_OF_RANGE, nothing, {"quantity": "1", "price": "100000.01"}),
+    (RejectReason.PRICE_OUT_OF_RANGE, nothing, {"quantity": "1", "price": "0.00"}),
+    (RejectReason.PRICE_OUT_OF_RANGE, nothing, {"quantity": "1", "price": "-100"}),
+    (RejectReason.QUANTITY_OFF_LOT, nothing, {"quantity": "1.0001", "price": "100"}),
+    (RejectReason.QUANTITY_OFF_LOT, offer, {"amount": "100.000000001"}),
+    (RejectReason.QUANTITY_TOO_SMALL, nothing, {"quantity": "0", "price": "100"}),
+    (RejectReason.QUANTITY_TOO_SMALL, nothing, {"quantity": "-1", "price": "100"}),
+    (RejectReason.QUANTITY_TOO_SMALL, offer, {"amount": "0.09"}),
+    (RejectReason.QUANTITY_TOO_LARGE, nothing, {"quantity": "100.001", "price": "100"}),
+    (RejectReason.EXPIRE_TIME_PAST, nothing, LIMIT | {"life": GTD, "expires": MIDNIGHT_US}),
+    (RejectReason.DUPLICATE_CLIENT_ORDER_ID, label, LIMIT | {"label": "mine"}),
+    (RejectReason.TOO_MANY_OPEN_ORDERS, fill_up, LIMIT),
+    (RejectReason.POST_ONLY_WOULD_TRADE, offer, LIMIT | {"post_only": True}),
+    (RejectReason.NO_LIQUIDITY, nothing, {"quantity": "1"}),
+    (RejectReason.NO_LIQUIDITY, nothing, {"amount": "100"}),
+    (RejectReason.NOT_FILLABLE, offer, {"quantity": "2", "price": "100", "life": FOK}),
+    (RejectReason.NOT_FILLABLE, offer, {"quantity": "2", "life": FOK}),
+    (RejectReason.NOT_FILLABLE, offer, {"amount": "100.1", "life": FOK}),
+    (RejectReason.INSUFFICIENT_FUNDS, nothing, {"quantity": "100", "price": "10000.01"}),
+    (RejectReason.INSUFFICIENT_FUNDS, nothing, {"quantity": "100", "price": "100000", "life": TimeInForce.IOC}),
+]
+
+
+@pytest.mark.parametrize(("reason", "prepare", "terms"), CASES)
+def test_each_reason_rejects(reason: RejectReason, prepare: Callable[[Desk], None], terms: dict[str, Any]) -> None:
+    desk = Desk()
+    prepare(desk)
+    open_before = dict(desk.exchange.floor.orders)
+    funds_before = [desk.balance("ann", asset) for asset in ("USD", "BTC")]
+    order = desk.buy("ann", **terms)
+    assert outcome(order) == Outcome("REJECTED", reason.name, "0", "0")
+    assert desk.exchange.floor.orders == open_before
+    assert [desk.balance("ann", asset) for asset in ("USD", "BTC")] == funds_before
+
+
+def test_a_sale_needs_what_it_sells() -> None:
+    desk = Desk()
+    desk.open("dee", btc="0.5")
+    assert outcome(desk.sell("dee", "0.501", "100")).reason == "INSUFFICIENT_FUNDS"
+    assert outcome(desk.sell("dee", "0.5", "100")).status == "OPEN"
+
+
+def test_a_purchase_needs_its_worst_fee_too() -> None:
+    desk = Desk(maker="0.001", taker="0.002")
+    desk.open("dee", usd="100.2")
+    desk.open("eve", usd="100.19999999")
+    assert outcome(desk.buy("dee", "1", "100")).status == "OPEN"
+    assert outcome(desk.buy("eve", "1", "100")).reason == "INSUFFICIENT_FUNDS"
+
+
+def test_every_reason_has_a_case() -> None:
+    assert {reason for reason, _, _ in CASES} == set(RejectReason) - {RejectReason.UNSPECIFIED}
+
+
+# From an order that is wrong in every way at once, one fault after another is put right.
+FAULTS: list[tuple[RejectReason, dict[str, Any]]] = [
+    (RejectReason.PRICE_OFF_TICK, {"price": "200000.001", "quantity": "1000.0001"}),
+    (RejectReason.PRICE_OUT_OF_RANGE, {"price": "200000"}),
+    (RejectReason.QUANTITY_OFF_LOT, {"price": "100000"}),
+    (RejectReason.QUANTITY_TOO_LARGE, {"quantity": "1000"}),
+    (RejectReason.EXPIRE_TIME_PAST, {"quantity": "100"}),
+    (RejectReason.DUPLICATE_CLIENT_ORDER_ID, {"expires": MIDNIGHT_US + 60_000_000}),
+    (RejectReason.TOO_MANY_OPEN_ORDERS, {"label": "new"}),
+]
+
+
+def test_the_first_check_that_fails_gives_the_reason() -> None:
+    desk = Desk()
+    offer(desk)
+    label(desk)
+    fill_up(desk)
+    freeze(desk)
+    halt(desk)
+    terms: dict[str, Any] = {"life": GTD, "expires": MIDNIGHT_US, "label": "mine", "post_only": True} | FAULTS[0][1]
+    assert outcome(desk.buy("ann", **terms)).reason == "ACCOUNT_NOT_ACTIVE"
+    desk.run(c.SetAccountStatus, "demo-ann", int(AccountStatus.ACTIVE))
+    assert outcome(desk.buy("ann", **terms)).reason == "MARKET_HALTED"
+    cancel_only(desk)
+    assert outcome(desk.buy("ann", **terms)).reason == "MARKET_CANCEL_ONLY"
+    desk.run(c.SetMarketState, SYMBOL, int(MarketState.OPEN))
+    for reason, corrected in FAULTS:
+        terms |= corrected
+        assert outcome(desk.buy("ann", **terms)).reason == reason.name
+    desk.run(c.CancelAllOrders, "demo-ann", "", 0, user="ann")
+    assert outcome(desk.buy("ann", **terms)).reason == "POST_ONLY_WOULD_TRADE"
+    terms |= {"post_only": False, "life": FOK, "expires": 0}
+    assert outcome(desk.buy("ann", **terms)).reason == "NOT_FILLABLE"
+    desk.sell("ben", "99", "100000")
+    assert outcome(desk.buy("ann", **terms)).reason == "INSUFFICIENT_FUNDS"
+    desk.transfer("venue:external", "demo-ann", "9000000")
+    assert outcome(desk.buy("ann", **terms)).status == "FILLED"
+
+
+@pytest.mark.parametrize(
+    ("tier", "most"), [("default", 1_000), ("vip", 1_000), ("market_maker", 20_000), ("replay", 200_000)]
+)
+def test_the_open_orders_allowed_go_by_the_tier(tier: str, most: int) -> None:
+    assert MAX_OPEN_ORDERS.get(tier, MAX_OPEN_ORDERS["default"]) == most
