@@ -53,7 +53,7 @@ class FanOut:
     def stream(self, stream_id: str) -> Subscriber:
         """Raises StreamNotFound."""
         subscriber = self.streams.get(stream_id)
-        if subscriber is None:
+        if subscriber is None or subscriber.ended:
             raise StreamNotFound(stream_id)
         return subscriber
 

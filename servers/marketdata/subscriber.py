@@ -62,6 +62,11 @@ class Subscriber:
         self._ended = ""
         self._failure: VenueError | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Cut off: only the goodbye is left to send."""
+        return bool(self._ended)
+
     def change(self, add: Sequence[Series], remove: Sequence[Series]) -> None:
         """Unsubscribe, then subscribe. Raises TooManySubscriptions; then nothing is changed."""
         kept = {series: None for series in self.subscriptions if series not in remove}
@@ -84,7 +89,7 @@ class Subscriber:
         bounds = self._bounds
         frames, size = len(self._queue) + 1, self._queued_bytes + len(frame)
         if frames > bounds.frames_max or size > bounds.bytes_max:
-            self.end("")
+            self.end(SLOW_CONSUMER)
         elif series.channel != TRADES and (frames > bounds.conflate_frames or size > bounds.conflate_bytes):
             self.skip(series, previous_sequence)
         else:

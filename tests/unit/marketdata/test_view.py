@@ -1,0 +1,146 @@
+"""What a market's view does with records of the bus: takes them in order, notices what is missing, goes on after it."""
+
+from servers.marketdata.view import BOOK, CANDLES, STATUS, TICKER, TRADES
+from servers.marketdata.window import Bucket, Window
+from tests.unit.marketdata.markets import SYMBOL, level, market, opened, record, trade
+from venue.marketdata.v1 import marketdata_pb2 as pb
+from venue.type.v1 import type_pb2
+
+NOON = 1_800_000_000 // 60 * 60
+
+
+def test_a_record_changes_the_channels_it_is_about() -> None:
+    view = opened()
+    view.apply(record(11, 0, bids=[level("10", "1")]))
+    assert view.changed == {BOOK, TICKER}
+    view.changed.clear()
+    view.apply(record(12, 11, bids=[level("9", "1")]))
+    assert view.changed == {BOOK}
+    view.changed.clear()
+    view.apply(record(13, 12, trades=[trade(1, "10", "1", NOON)]))
+    assert view.changed == {TRADES, TICKER, CANDLES}
+    view.changed.clear()
+    view.apply(record(14, 13, market=market(pb.MARKET_STATE_HALTED)))
+    assert view.changed == {STATUS}
+    assert view.position == 14
+
+
+def test_records_of_before_the_snapshot_change_nothing() -> None:
+    view = opened(position=10)
+    view.apply(record(9, 3, bids=[level("10", "1")]))
+    view.apply(record(10, 9, reset=True))
+    assert (view.changed, view.torn, view.position) == (set(), False, 10)
+
+
+def test_a_record_that_spans_the_snapshot_is_taken() -> None:
+    view = opened(position=10)
+    view.apply(record(12, 8, bids=[level("10", "1")]))
+    assert (view.torn, view.position) == (False, 12)
+
+
+def test_a_missing_record_tears_the_book_until_it_is_restored() -> None:
+    view = opened(position=10)
+    view.apply(record(15, 12, bids=[level("10", "1")]))
+    assert (view.torn, view.position, len(view.book(10).bids)) == (True, 10, 0)
+    view.restore(pb.GetOrderBookResponse(sequence=15, bids=[level("10", "1")]), 16, trades_lost=True)
+    assert (view.torn, view.position, view.needed) == (False, 16, 16)
+    view.apply(record(18, 15, bids=[level("10", "0")]))
+    assert view.book(10) == pb.GetOrderBookResponse(symbol=SYMBOL, sequence=18, environment=type_pb2.ENVIRONMENT_DEMO)
+
+
+def test_a_reset_tears_the_book() -> None:
+    view = opened(position=10)
+    view.apply(record(11, 10, reset=True))
+    assert view.torn
+
+
+def test_trades_wait_for_those_that_are_missing() -> None:
+    view = opened()
+    view.apply(record(11, 0, trades=[trade(1, "10", "1", NOON)]))
+    view.restore(pb.GetOrderBookResponse(), 20, trades_lost=True)
+    view.apply(record(21, 20, trades=[trade(4, "13", "1", NOON + 1)]))
+    assert [one.trade_id for one in view.trades] == ["2-t1"]
+    assert view.bridge([trade(1, "10", "1", NOON), trade(2, "11", "1", NOON), trade(4, "13", "1", NOON + 1)])
+    assert [one.trade_id for one in view.draw_trades()] == ["2-t1", "2-t2", "2-t4"]
+    assert view.ticker((NOON + 1) * 1_000_000).trade_count == 3
+
+
+def test_trades_that_do_not_reach_back_start_over() -> None:
+    view = opened()
+    view.apply(record(11, 0, trades=[trade(1, "10", "1", NOON)]))
+    view.restore(pb.GetOrderBookResponse(), 2_000, trades_lost=True)
+    many = [trade(number, "10", "1", NOON + 1) for number in range(800, 1_300)]
+    assert not view.bridge(many)
+    window = Window()
+    window.append(Bucket(NOON + 1, 1_000, 1_000, 1_000, 1_000, 1_299_000, 1_299_000_000, 1_299))
+    view.begin(many, window, None)
+    assert (len(view.trades), view.needed, view.ticker((NOON + 1) * 1_000_000).trade_count) == (500, None, 1_299)
+
+
+def test_the_ticker_says_what_the_trades_and_the_book_say() -> None:
+    view = opened()
+    view.apply(record(11, 0, bids=[level("10", "1.5")], asks=[level("10.05", "2")]))
+    view.apply(
+        record(12, 11, trades=[trade(1, "10.02", "0.5", NOON), trade(2, "9.98", "2", NOON), trade(3, "10", "1", NOON)])
+    )
+    expected = pb.Ticker(
+        symbol=SYMBOL,
+        last_price="10",
+        bid_price="10",
+        bid_quantity="1.5",
+        ask_price="10.05",
+        ask_quantity="2",
+        open_price="10.02",
+        high_price="10.02",
+        low_price="9.98",
+        volume="3.5",
+        quote_volume="34.97",
+        price_change="-0.02",
+        trade_count=3,
+    )
+    expected.update_time.FromMicroseconds(NOON * 1_000_000 + 5)
+    assert view.ticker(NOON * 1_000_000 + 5) == expected
+
+
+def test_a_day_later_only_the_last_price_is_left() -> None:
+    view = opened()
+    view.apply(record(12, 0, trades=[trade(1, "10.02", "0.5", NOON)]))
+    expected = pb.Ticker(symbol=SYMBOL, last_price="10.02", volume="0", quote_volume="0")
+    expected.update_time.seconds = NOON + 86_400
+    assert view.ticker((NOON + 86_400) * 1_000_000) == expected
+
+
+def candle(
+    start: int, prices: tuple[str, str, str, str], volume: str, quote: str, count: int, *, closed: bool
+) -> pb.Candle:
+    made = pb.Candle(
+        symbol=SYMBOL,
+        interval=pb.CANDLE_INTERVAL_1M,
+        open=prices[0],
+        high=prices[1],
+        low=prices[2],
+        close=prices[3],
+        volume=volume,
+        quote_volume=quote,
+        trade_count=count,
+        is_closed=closed,
+    )
+    made.open_time.seconds = start
+    return made
+
+
+def test_a_minute_is_told_while_it_is_open_and_once_more_when_it_ends() -> None:
+    view = opened()
+    view.apply(record(12, 0, trades=[trade(1, "10", "1", NOON), trade(2, "11", "1", NOON + 59)]))
+    assert view.draw_candles() == [candle(NOON, ("10", "11", "10", "11"), "2", "21", 2, closed=False)]
+    view.apply(record(13, 12, trades=[trade(3, "9", "2", NOON + 60)]))
+    assert view.draw_candles() == [
+        candle(NOON, ("10", "11", "10", "11"), "2", "21", 2, closed=True),
+        candle(NOON + 60, ("9", "9", "9", "9"), "2", "18", 1, closed=False),
+    ]
+    view.changed.clear()
+    view.pass_time(NOON + 120)
+    assert view.changed == set()
+    view.pass_time(NOON + 121)
+    assert view.changed == {CANDLES}
+    assert view.draw_candles() == [candle(NOON + 60, ("9", "9", "9", "9"), "2", "18", 1, closed=True)]
