@@ -1,0 +1,197 @@
+"""The gateway's configuration says by hand what is open, what streams and what is translated; the contract says it too."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, ServiceDescriptor
+from google.rpc import error_details_pb2, status_pb2  # noqa: F401  details are read by type
+
+from tests.e2e.gateway import ROOT, Ports, http_filters, render, routes
+from venue.account.v1 import account_pb2
+from venue.auth.v1 import auth_pb2
+from venue.engine.v1 import engine_pb2
+from venue.error.v1 import reason_pb2
+from venue.marketdata.v1 import marketdata_pb2
+from venue.option.v1 import access_pb2
+from venue.order.v1 import order_service_pb2
+
+FILES: list[FileDescriptor] = [
+    account_pb2.DESCRIPTOR,
+    auth_pb2.DESCRIPTOR,
+    engine_pb2.DESCRIPTOR,
+    marketdata_pb2.DESCRIPTOR,
+    order_service_pb2.DESCRIPTOR,
+]
+# Not of this contract: health and reflection, open to everybody.
+COMPANIONS = {
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+}
+NEVER = {
+    "timeout": "0s",
+    "idle_timeout": "0s",
+    "max_stream_duration": {"max_stream_duration": "0s", "grpc_timeout_header_max": "0s"},
+}
+
+
+def services() -> list[ServiceDescriptor]:
+    return [service for file in FILES for service in file.services_by_name.values()]
+
+
+def scope(method: MethodDescriptor) -> int:
+    return method.GetOptions().Extensions[access_pb2.access].scope
+
+
+def path(method: MethodDescriptor) -> str:
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+def is_internal(service: ServiceDescriptor) -> bool:
+    return all(scope(method) == access_pb2.SCOPE_INTERNAL for method in service.methods)
+
+
+def outside() -> list[ServiceDescriptor]:
+    return [service for service in services() if not is_internal(service)]
+
+
+def served() -> list[MethodDescriptor]:
+    return [method for service in outside() for method in service.methods]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("gateway")
+    # Every value is read as JSON by a second parser, so the text is JSON after the change that changes nothing.
+    return json.loads(render(Ports(1, 2, 3, 4, 5), folder, lambda tree: None).read_text())
+
+
+def test_every_service_of_the_contract_is_looked_at() -> None:
+    written = {
+        line.split()[1]
+        for file in (ROOT / "proto" / "venue").rglob("*.proto")
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if line.startswith("service ")
+    }
+    assert {service.name for service in services()} == written
+
+
+def test_only_public_methods_need_no_token(tree: Any) -> None:
+    rules = http_filters(tree)["jwt_authn"]["rules"]
+    *public, with_key, everything_else = rules
+    assert {rule["match"]["path"] for rule in public} - COMPANIONS == {
+        path(method) for method in served() if scope(method) == access_pb2.SCOPE_PUBLIC
+    }
+    assert [list(rule) for rule in public] == [["match"]] * len(public)
+    assert with_key == {"match": {"prefix": "/", "headers": [{"name": "x-api-key", "present_match": True}]}}
+    assert everything_else == {"match": {"prefix": "/"}, "requirement_name": "user"}
+
+
+def test_every_stream_runs_without_a_clock_and_nothing_else_does(tree: Any) -> None:
+    streams = {path(method) for method in served() if method.server_streaming or method.client_streaming}
+    timeless = {
+        route["match"].get("path", route["match"].get("prefix"))
+        for route in routes(tree)
+        if "route" in route and NEVER.items() <= route["route"].items()
+    }
+    assert timeless == streams | {"/grpc.health.v1.Health/Watch", "/grpc.reflection."}
+
+
+def test_every_service_is_translated_and_routed_but_the_inner_ones(tree: Any) -> None:
+    names = sorted(service.full_name for service in outside())
+    translators = [http_filters(tree)["grpc_json_transcoder"]] + [
+        found
+        for route in routes(tree)
+        if (found := route.get("typed_per_filter_config", {}).get("envoy.filters.http.grpc_json_transcoder"))
+    ]
+    assert [sorted(each["services"]) for each in translators] == [names, names]
+    routed = {route["match"]["prefix"] for route in routes(tree) if "route" in route and "prefix" in route["match"]}
+    assert {f"/{name}/" for name in names} == {prefix for prefix in routed if prefix.startswith("/venue.")}
+
+
+def test_a_stream_leads_to_the_server_of_its_service(tree: Any) -> None:
+    led = {
+        (match := route["match"]).get("path", match.get("prefix")): route["route"]["cluster"]
+        for route in routes(tree)
+        if "route" in route
+    }
+    streams = [method for method in served() if method.server_streaming]
+    assert {path(method): led[path(method)] for method in streams} == {
+        path(method): led[f"/{method.containing_service.full_name}/"] for method in streams
+    }
+
+
+def mappers(tree: Any) -> list[Any]:
+    manager = tree["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    found: list[Any] = manager["local_reply_config"]["mappers"]
+    return found
+
+
+def status_code(mapper: Any) -> int:
+    first = mapper["filter"].get("and_filter", {"filters": [mapper["filter"]]})["filters"][0]
+    code: int = first["status_code_filter"]["comparison"]["value"]["default_value"]
+    return code
+
+
+def status_of(value: str) -> dict[str, Any]:
+    """The header as gRPC clients read it, base64 that may lack its padding; in the JSON that REST callers get."""
+    status = status_pb2.Status.FromString(base64.b64decode(value + "=" * (-len(value) % 4)))
+    read = json_format.MessageToDict(status, always_print_fields_with_no_presence=True)
+    read["details"] = read.get("details", [])
+    return read
+
+
+def trailers(frame: bytes) -> dict[str, str]:
+    """What a frame of gRPC-web says that ends a call."""
+    assert frame[0] == 0x80
+    assert int.from_bytes(frame[1:5], "big") == len(frame) - 5
+    return dict(line.split(":", 1) for line in frame[5:].decode().split("\r\n")[:-1])
+
+
+def test_the_gateway_says_the_same_to_everybody(tree: Any) -> None:
+    to_rest, to_web, to_native = {}, {}, {}
+    for mapper in mappers(tree):
+        text = mapper["body_format_override"]
+        if "json_format" in text:
+            if "or_filter" not in mapper["filter"]["and_filter"]["filters"][0]:
+                to_rest[status_code(mapper)] = text["json_format"]
+        elif "inline_bytes" in text["text_format_source"]:
+            said = trailers(base64.b64decode(text["text_format_source"]["inline_bytes"]))
+            packed = said.get("grpc-status-details-bin")
+            plain = {"code": int(said["grpc-status"]), "message": said["grpc-message"], "details": []}
+            to_web[status_code(mapper)] = status_of(packed) if packed else plain
+            assert (plain["code"], plain["message"]) == (
+                to_web[status_code(mapper)]["code"],
+                to_web[status_code(mapper)]["message"],
+            )
+        else:
+            to_native[status_code(mapper)] = status_of(mapper["headers_to_add"][0]["header"]["value"])
+            assert to_native[status_code(mapper)]["message"] == text["text_format_source"]["inline_string"]
+    assert {401, 403, 429} <= set(to_rest)
+    to_rest[503] = next(
+        mapper["body_format_override"]["json_format"]
+        for mapper in mappers(tree)
+        if mapper["body_format_override"].get("json_format", {}).get("code") == 14
+    )
+    assert to_web == {code: to_rest[code] for code in (401, 403, 429, 503, 504)}
+    assert to_native == {code: to_rest[code] for code in (401, 403, 429, 503)}
+
+
+def test_reasons_of_the_gateway_are_those_of_the_contract(tree: Any) -> None:
+    known = {name.removeprefix("REASON_") for name in reason_pb2.Reason.DESCRIPTOR.values_by_name}
+    bodies = [mapper["body_format_override"].get("json_format", {"details": []}) for mapper in mappers(tree)]
+    given = {detail["reason"] for body in bodies for detail in body["details"] if "reason" in detail}
+    assert {"UNAUTHENTICATED", "UNAVAILABLE", "RATE_LIMITED"} <= given <= known
+
+
+def test_the_page_asks_no_other_host() -> None:
+    for file in (ROOT / "gateway" / "web" / "public").iterdir():
+        foreign = [
+            line for line in file.read_text(encoding="utf-8").splitlines() if "://" in line and "www.w3.org" not in line
+        ]
+        assert foreign == [], Path(file).name

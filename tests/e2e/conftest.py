@@ -1,0 +1,155 @@
+"""What the tests through the gateway share: the gateway with small servers behind it, and the whole venue."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from servers.auth.keys import SigningKey, add_key, key_files, read_key
+from servers.transport.identity import ALGORITHM, SCOPES, Identity, claims_of
+from tests.e2e.gateway import ROOT, STOP_S, Gateway, Ports, gateway, wait_until
+from tests.servers import free_port
+from venue.option.v1 import access_pb2
+
+UP_S = 180.0
+DOWN_S = 60.0
+PORTS = (
+    "GATEWAY", "ENVOY_ADMIN", "ORDER", "API", "MARKETDATA", "REPLICA", "POSTGRES", "REDIS",
+    "ORDER_METRICS", "API_METRICS", "MARKETDATA_METRICS", "REPLICA_METRICS", "BOT_METRICS",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Makes access tokens, good ones and others."""
+
+    key: SigningKey
+
+    def claims(self, **changed: Any) -> dict[str, Any]:
+        now = int(time.time())
+        identity = Identity(
+            "user-1",
+            "session-1",
+            access_pb2.ROLE_USER,
+            frozenset(SCOPES[name] for name in ("read", "trade", "account")),
+            email_verified=True,
+            email="user@venue.local",
+            expires=now + 900.0,
+        )
+        merged = claims_of(identity, now) | changed
+        return {name: value for name, value in merged.items() if value is not None}
+
+    def token(self, key: Any = None, algorithm: str = ALGORITHM, kid: str | None = None, **changed: Any) -> str:
+        headers = {"kid": kid or self.key.kid}
+        return jwt.encode(self.claims(**changed), key or self.key.private, algorithm, headers=headers)
+
+    def bearer(self, **changed: Any) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token(**changed)}"}
+
+
+@pytest.fixture(scope="session")
+def signing_key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keys")
+    add_key(folder, created=0)
+    return folder / key_files(folder)[0]
+
+
+@pytest.fixture(scope="session")
+def tokens(signing_key_file: Path) -> Tokens:
+    return Tokens(read_key(signing_key_file))
+
+
+@pytest.fixture(scope="session")
+def bearer(tokens: Tokens) -> dict[str, str]:
+    """Headers of a user who may read and trade."""
+    return tokens.bearer()
+
+
+@pytest.fixture(scope="session")
+def edge(signing_key_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """The gateway with the small servers of `backends` behind it."""
+    folder, ports = tmp_path_factory.mktemp("edge"), Ports.free()
+    log = folder / "backends.log"
+    listening = [str(port) for port in (ports.order, ports.api, ports.marketdata)]
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "tests.e2e.backends", str(signing_key_file), *listening]
+        backends = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        with gateway(ports, folder) as running:
+            keys_are_there = has_keys(ports)
+            wait_until(keys_are_there, backends, log)
+            yield running
+    finally:
+        backends.terminate()
+        backends.wait(STOP_S)
+
+
+def has_keys(ports: Ports) -> Callable[[], bool]:
+    """Whether the gateway has fetched the keys of tokens from itself."""
+
+    def ask() -> bool:
+        stats = httpx.get(f"http://127.0.0.1:{ports.admin}/stats", params={"filter": "jwks_fetch_success"}).text
+        return any(int(line.rpartition(":")[2]) > 0 for line in stats.splitlines() if ":" in line)
+
+    return ask
+
+
+@pytest.fixture
+def client(edge: Gateway) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=edge.url, timeout=15) as made:
+        yield made
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """The whole venue, as `make up` starts it."""
+
+    url: str
+    target: str
+    state: Path
+    ports: dict[str, int]
+    logins: dict[str, str] = field(repr=False)
+
+    def port(self, name: str) -> int:
+        return self.ports[name]
+
+
+@pytest.fixture(scope="session")
+def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
+    """Every process of a fresh embedded venue on free ports, and the passwords of its seeded users by e-mail."""
+    state = tmp_path_factory.mktemp("venue") / "state"
+    ports = {name: free_port() for name in PORTS}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("VENUE_")}
+    environment |= {f"VENUE_{name}_PORT": str(port) for name, port in ports.items()}
+    environment |= {"VENUE_STATE_DIR": str(state), "VENUE_BCRYPT_COST": "4"}
+    log = state.with_name("up.log")
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "servers.cli", "up"]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{ports['GATEWAY']}"
+    try:
+        wait_until(lambda: is_ready(url, log), process, log, within_s=UP_S)
+        logins = json.loads((state / "secrets" / "logins.json").read_text())
+        yield Venue(url, url.removeprefix("http://"), state, ports, logins)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(DOWN_S)
+
+
+def is_ready(url: str, log: Path) -> bool:
+    """Whether everything answers and the command has said so, which it does after the last seed."""
+    try:
+        healthy = httpx.get(f"{url}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+    return healthy and "ready in" in log.read_text()

@@ -1,0 +1,150 @@
+"""Starts the gateway as `venue up` does, in front of whatever listens on the given ports."""
+
+import json
+import random
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from servers.embedded.envoy import binary, fill
+from tests.servers import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "gateway" / "envoy.yaml"
+ORIGIN = "http://localhost:5173"
+READY_S = 20.0
+STOP_S = 10.0
+
+Change = Callable[[Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where everything listens."""
+
+    gateway: int
+    admin: int
+    order: int
+    api: int
+    marketdata: int
+
+    @classmethod
+    def free(cls) -> "Ports":
+        return cls(*(free_port() for _ in range(5)))
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway that runs."""
+
+    ports: Ports
+    access_log: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports.gateway}"
+
+    @property
+    def target(self) -> str:
+        """As gRPC clients want it."""
+        return f"127.0.0.1:{self.ports.gateway}"
+
+    def healthy(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/healthz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def live(self) -> bool:
+        """Whether Envoy itself serves, with or without anybody behind it."""
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.ports.admin}/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def logged(self, request_id: str) -> dict[str, Any]:
+        """The line of a call in the access log, which Envoy writes a moment later."""
+        end = time.monotonic() + STOP_S
+        while time.monotonic() < end:
+            for line in self.access_log.read_text().splitlines():
+                entry: dict[str, Any] = json.loads(line)
+                if entry["request_id"] == request_id:
+                    return entry
+            time.sleep(0.1)
+        raise AssertionError(f"no line for {request_id}")
+
+
+def render(ports: Ports, folder: Path, change: Change | None = None) -> Path:
+    """The configuration with everything filled in, and changed by `change` where a test needs another one."""
+    values: dict[str, str | int] = {
+        "GATEWAY_PORT": ports.gateway,
+        "ADMIN_PORT": ports.admin,
+        "ORDER_PORT": ports.order,
+        "API_PORT": ports.api,
+        "MARKETDATA_PORT": ports.marketdata,
+        "DESCRIPTOR": str(ROOT / "gen" / "venue.binpb"),
+        "WEB_ROOT": str(ROOT / "gateway" / "web" / "public"),
+        "ACCESS_LOG": str(folder / "access.log"),
+        "CORS_ORIGINS": json.dumps([{"exact": ORIGIN}]),
+    }
+    text = fill(TEMPLATE.read_text(encoding="utf-8"), values)
+    if change is not None:
+        tree = yaml.safe_load(text)
+        change(tree)
+        text = json.dumps(tree)
+    path = folder / "envoy.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def http_filters(tree: Any) -> dict[str, Any]:
+    """The configuration of each filter of the listener, by name."""
+    manager = tree["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    return {each["name"].removeprefix("envoy.filters.http."): each["typed_config"] for each in manager["http_filters"]}
+
+
+def routes(tree: Any) -> list[Any]:
+    manager = tree["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    found: list[Any] = manager["route_config"]["virtual_hosts"][0]["routes"]
+    return found
+
+
+def envoy(*arguments: str) -> list[str]:
+    """Another base id for each: two Envoys of one id on a machine do not start."""
+    return [str(binary(None)), *arguments, "--base-id", str(random.randrange(1_000_000, 2_000_000_000))]
+
+
+@contextmanager
+def gateway(ports: Ports, folder: Path, *, change: Change | None = None, behind: bool = True) -> Iterator[Gateway]:
+    """A gateway that answers; with `behind`, one whose servers answer too."""
+    configuration = render(ports, folder, change)
+    log = folder / "envoy.log"
+    with log.open("wb") as output:
+        command = envoy("-c", str(configuration), "--concurrency", "1", "-l", "warning")
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    running = Gateway(ports, folder / "access.log", process)
+    try:
+        wait_until(running.healthy if behind else running.live, process, log)
+        yield running
+    finally:
+        process.terminate()
+        process.wait(STOP_S)
+
+
+def wait_until(
+    ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, *, within_s: float = READY_S
+) -> None:
+    """Raises AssertionError with the end of the log where the process ends or stays silent."""
+    end = time.monotonic() + within_s
+    while not ready():
+        assert process.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < end, log.read_text()[-3000:]
+        time.sleep(0.05)
