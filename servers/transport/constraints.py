@@ -19,6 +19,8 @@ Sure = Callable[[Message], bool]
 
 UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 TOKEN = re.compile(r"\s*(\|\||&&|==|!=|[!?:().,\[\]]|'[^'\\]*'|[0-9]+|[A-Za-z_][A-Za-z0-9_]*)")
+# The one rule in CEL that fields have; it exists because it says in words what a pattern only says to machines.
+MATCHES = re.compile(r"this\.matches\('([^'\\]*)'\)")
 FIELD_RULES = cast("Any", validate_pb2.field)
 MESSAGE_RULES = cast("Any", validate_pb2.message)
 ONEOF_RULES = cast("Any", validate_pb2.oneof)
@@ -110,7 +112,7 @@ class _Maker:
 
     def _value(self, name: str, field: FieldDescriptor, rules: Any) -> str:  # noqa: ANN401
         """An expression that is true where the value `name` keeps the rules of a scalar."""
-        _only(rules, {"ignore", "string", "enum", "int32"})
+        _only(rules, {"ignore", "string", "enum", "int32", "cel"})
         if rules.ignore not in {validate_pb2.IGNORE_UNSPECIFIED, validate_pb2.IGNORE_IF_ZERO_VALUE}:
             raise Unknown(field.full_name)
         terms = ["True"]
@@ -118,6 +120,11 @@ class _Maker:
             _only(rules.string, {"min_len", "max_len", "pattern", "uuid"})
             terms += _bounds(f"len({name})", rules.string, "len")
             terms += [f"{self._constant(match)}({name}) is not None" for match in _patterns(rules.string)]
+        for rule in rules.cel:
+            written = MATCHES.fullmatch(rule.expression)
+            if written is None:
+                raise Unknown(rule.expression)
+            terms.append(f"{self._constant(_matcher(written[1]))}({name}) is not None")
         if rules.HasField("enum"):
             _only(rules.enum, {"defined_only", "not_in"})
             if not rules.enum.defined_only or field.enum_type is None:
@@ -251,10 +258,13 @@ def _bounds(value: str, rules: Any, what: str) -> Iterator[str]:  # noqa: ANN401
 
 def _patterns(rules: Any) -> Iterator[Callable[[str], object]]:  # noqa: ANN401
     if rules.HasField("pattern"):
-        pattern: str = rules.pattern
-        if not (pattern.startswith("^") and pattern.endswith("$") and not pattern.endswith("\\$")):
-            raise Unknown(pattern)
-        # Whole, and ASCII as in RE2: `$` alone would let a line end through.
-        yield re.compile(pattern[1:-1], re.ASCII).fullmatch
+        yield _matcher(rules.pattern)
     if rules.uuid:
         yield re.compile(UUID).fullmatch
+
+
+def _matcher(pattern: str) -> Callable[[str], object]:
+    if not (pattern.startswith("^") and pattern.endswith("$") and not pattern.endswith("\\$")):
+        raise Unknown(pattern)
+    # Whole, and ASCII as in RE2: `$` alone would let a line end through.
+    return re.compile(pattern[1:-1], re.ASCII).fullmatch
