@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from db.accounts import last_events
 from db.events import list_events
 from db.session import Connection, Pool
-from db.streams import BusError, read_accounts
+from db.streams import AccountEntry, BusError, read_accounts
 from servers.engine.feed import AccountFrame, Feed, Follower
 from venue.engine.v1 import engine_pb2
 
@@ -82,9 +82,10 @@ class BusFeed:
                 await asyncio.sleep(POLL_S)
 
     async def _read_bus(self) -> None:
+        asked = dict(self._cursors)
         try:
             async with asyncio.timeout(PATIENCE_S):
-                entries = await read_accounts(self._bus, self._partition, self._cursors, WAIT_S)
+                entries = await read_accounts(self._bus, self._partition, asked, WAIT_S)
         except (BusError, OSError) as error:
             if not self._away:
                 log.warning("bus away; account streams read the tables", partition=self._partition, cause=str(error))
@@ -96,7 +97,7 @@ class BusFeed:
             log.info("bus back", partition=self._partition)
             self._away = False
         for entry in entries:
-            self._give(entry.account_id, entry.sequence, entry.previous_sequence, entry.record)
+            self._give(asked[entry.account_id], entry)
 
     async def _read_tables(self) -> None:
         """What the bus has not told, and never will if it forgot it."""
@@ -109,24 +110,21 @@ class BusFeed:
             log.warning("tables not readable for account streams", partition=self._partition, cause=str(error))
 
     async def _catch_up(self, connection: Connection, account_id: str, until: int) -> None:
-        while self._cursors.get(account_id, until) < until:
+        after = self._cursors.get(account_id, until)
+        while after < until:
             rows = await list_events(
-                connection,
-                self._partition,
-                account_id,
-                after_sequence=self._cursors[account_id],
-                until_sequence=until,
-                limit=ROWS_MAX,
+                connection, self._partition, account_id, after_sequence=after, until_sequence=until, limit=ROWS_MAX
             )
             for row in rows:
-                self._give(account_id, row.sequence, row.previous_sequence, row.payload)
-            if not rows:
-                return
+                self._give(after, AccountEntry(account_id, row.sequence, row.previous_sequence, row.payload))
+            after = rows[-1].sequence if rows else until
 
-    def _give(self, account_id: str, sequence: int, previous_sequence: int, record: bytes) -> None:
-        # Whoever left while the read was under way has no cursor any more.
-        if sequence <= self._cursors.get(account_id, sequence):
+    def _give(self, asked: int, entry: AccountEntry) -> None:
+        """Give followers an entry that was read behind the sequence `asked`."""
+        cursor = self._cursors.get(entry.account_id)
+        # All may have left while the read was under way, and others joined who begin before it: the next read is theirs.
+        if cursor is None or not asked <= cursor < entry.sequence:
             return
-        self._cursors[account_id] = sequence
-        told = engine_pb2.AccountRecord.FromString(record)
-        self._feed.publish([AccountFrame(account_id, sequence, previous_sequence, told)])
+        self._cursors[entry.account_id] = entry.sequence
+        told = engine_pb2.AccountRecord.FromString(entry.record)
+        self._feed.publish([AccountFrame(entry.account_id, entry.sequence, entry.previous_sequence, told)])

@@ -1,0 +1,266 @@
+"""AccountService as process `api` serves it: engines and projectors elsewhere, a real PostgreSQL and bus between them."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+from prometheus_client import CollectorRegistry
+
+from db.session import SERVICES, connect, open_pool
+from db.streams import open_bus
+from servers.account.bus_feed import BusFeed
+from servers.account.servicer import AccountServicer
+from servers.domain.terms import Environment
+from servers.engine.catalogue import missing
+from servers.engine.client import Engines, RemoteEngine
+from servers.engine.fence import Fence
+from servers.engine.leadership import Leader, Terms
+from servers.engine.local import LocalEngine
+from servers.engine.markets import Markets
+from servers.engine.measures import ReplicaMeasures
+from servers.engine.replica import run as project
+from servers.engine.servicer import EngineServicer
+from servers.order.servicer import OrderServicer
+from servers.transport.errors import from_call
+from servers.transport.guard import Guard
+from servers.transport.identity import TokenVerifier
+from servers.transport.limits import Limits
+from servers.transport.paging import PageTokens
+from servers.transport.server import Server, build_server
+from servers.transport.telemetry import Metrics
+from tests.servers import free_port
+from tests.unit.transport.conftest import Keys
+from venue.account.v1 import account_pb2 as pb
+from venue.account.v1 import account_pb2_grpc
+from venue.engine.v1 import engine_pb2
+from venue.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from venue.type.v1 import type_pb2
+
+PARTITIONS = {1: Environment.LIVE, 2: Environment.DEMO}
+ACCOUNTS_MAX = 4
+SCOPES = "read trade account"
+KEY = b"k" * 32
+
+
+@dataclass(kw_only=True)
+class User:
+    """A caller with a token of its own."""
+
+    token: str
+    accounts: "account_pb2_grpc.AccountServiceAsyncStub"
+    orders: "order_service_pb2_grpc.OrderServiceAsyncStub"
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self.token}"),)
+
+    async def open(
+        self, kind: pb.AccountType.ValueType = pb.ACCOUNT_TYPE_DEMO, name: str = "", request_id: str = ""
+    ) -> pb.CreateAccountResponse:
+        request = pb.CreateAccountRequest(type=kind, name=name, request_id=request_id)
+        return await self.accounts.CreateAccount(request, metadata=self.metadata)
+
+    async def balances(self, account_id: str, min_position: str = "") -> dict[str, tuple[str, str, str]]:
+        """Available, held and total by asset."""
+        request = pb.ListBalancesRequest(account_id=account_id, min_position=min_position)
+        response = await self.accounts.ListBalances(request, metadata=self.metadata)
+        return table(response.balances)
+
+    async def entries(
+        self, account_id: str, asset: str = "", page_size: int = 500, min_position: str = ""
+    ) -> list[pb.LedgerEntry]:
+        """The whole ledger, page by page."""
+        found: list[pb.LedgerEntry] = []
+        request = pb.ListLedgerEntriesRequest(
+            account_id=account_id, asset=asset, page_size=page_size, min_position=min_position
+        )
+        while True:
+            page = await self.accounts.ListLedgerEntries(request, metadata=self.metadata)
+            assert len(page.entries) <= page_size
+            found += page.entries
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
+    async def place(
+        self, account_id: str, side: type_pb2.Side.ValueType, quantity: str, price: str
+    ) -> order_service_pb2.PlaceOrderResponse:
+        request = order_service_pb2.PlaceOrderRequest(
+            account_id=account_id,
+            symbol="ETH-USD",
+            side=side,
+            type=order_pb2.ORDER_TYPE_LIMIT,
+            time_in_force=order_pb2.TIME_IN_FORCE_GTC,
+            quantity=quantity,
+            price=price,
+            request_id=str(uuid.uuid4()),
+        )
+        return await self.orders.PlaceOrder(request, metadata=self.metadata)
+
+    @asynccontextmanager
+    async def stream(self, account_id: str, resume_after: str = "") -> AsyncGenerator["Frames", None]:
+        request = pb.StreamAccountRequest(account_id=account_id, resume_after=resume_after)
+        call = self.accounts.StreamAccount(request, metadata=self.metadata)
+        try:
+            yield Frames(call)
+        finally:
+            call.cancel()
+
+
+class Frames:
+    """The frames of one stream."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def next(self, limit_s: float = 10.0) -> pb.StreamAccountResponse:
+        """Raises AssertionError where the stream has ended."""
+        async with asyncio.timeout(limit_s):
+            frame = await self._call.read()
+        assert frame is not grpc.aio.EOF
+        assert isinstance(frame, pb.StreamAccountResponse)
+        return frame
+
+    async def next_of(self, kind: str, limit_s: float = 10.0) -> pb.StreamAccountResponse:
+        frame = await self.next(limit_s)
+        assert frame.WhichOneof("frame") == kind, frame
+        return frame
+
+
+def table(balances: Any) -> dict[str, tuple[str, str, str]]:
+    return {balance.asset: (balance.available, balance.held, balance.total) for balance in balances}
+
+
+async def refused(call: Awaitable[Any]) -> tuple[str, str]:
+    """Code and reason of a call that must fail."""
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await call
+    error = from_call(failed.value)
+    return error.code, error.reason
+
+
+@dataclass(kw_only=True)
+class Venue:
+    """Everything that accounts need, running."""
+
+    keys: Keys
+    servers: list[Server]
+    accounts: "account_pb2_grpc.AccountServiceAsyncStub"
+    orders: "order_service_pb2_grpc.OrderServiceAsyncStub"
+    database_url: str
+    tokens: PageTokens
+
+    def user(self, name: str, **claims: Any) -> User:
+        token = self.keys.token(sub=name, scope=SCOPES, **claims)
+        return User(token=token, accounts=self.accounts, orders=self.orders)
+
+    async def run(self, statement: str, *arguments: object) -> None:
+        """Run a statement beside the servers, as the owner of the database."""
+        async with await connect(self.database_url, application_name="test") as connection:
+            await connection.execute(statement.encode(), arguments)
+
+
+Start = Callable[..., Awaitable[Venue]]
+
+
+@pytest.fixture
+async def start_venue(database_url: str, redis_url: str) -> AsyncIterator[Start]:
+    """Starts a venue; `bus_url` is the bus that AccountService reads, `silence_s` when it sends heartbeats."""
+    async with AsyncExitStack() as stack:
+
+        def begin(work: Any) -> None:
+            task = asyncio.ensure_future(work)
+            stack.push_async_callback(ended, task)
+
+        async def start(bus_url: str = redis_url, silence_s: float = 15.0) -> Venue:
+            keys = Keys()
+            verifier = TokenVerifier(keys.public, keys.revoked_ids)
+            await verifier.fetch_keys()
+            guard = Guard(verifier, Limits(), Metrics(CollectorRegistry()))
+            pool = await open_pool(database_url, application_name="test", role=SERVICES)
+            stack.push_async_callback(pool.close)
+            port, tokens, fence, markets = free_port(), PageTokens(KEY), Fence(pool), Markets(pool)
+            address = f"127.0.0.1:{port}"
+            terms = Terms(
+                database_url=database_url,
+                address=address,
+                lease_s=5.0,
+                batch_max=400,
+                queue_max=1000,
+                request_memory=1000,
+                projector_lag_max=100_000,
+            )
+            local = {number: LocalEngine(number, pool) for number in PARTITIONS}
+            leaders = [Leader(PARTITIONS[number], local[number], pool, terms, missing) for number in PARTITIONS]
+            for leader in leaders:
+                begin(leader.run())
+                stack.push_async_callback(leader.stop)
+            routes = Engines({int(PARTITIONS[number]): engine for number, engine in local.items()})
+            orders = OrderServicer(routes, pool, fence, markets, tokens, guard.limits, silence_s)
+            inside = build_server(
+                [
+                    (order_service_pb2.DESCRIPTOR.services_by_name["OrderService"], orders),
+                    (engine_pb2.DESCRIPTOR.services_by_name["EngineService"], EngineServicer(local)),
+                ],
+                guard,
+                internal=True,
+            )
+            inside.add_insecure_port(address)
+            remote = {number: RemoteEngine(number, pool) for number in PARTITIONS}
+            for engine in remote.values():
+                stack.push_async_callback(engine.close)
+            begin(project(PARTITIONS, database_url, redis_url, 1000, lambda n: remote[n].tail, measures()))
+            bus = open_bus(bus_url)
+            stack.push_async_callback(bus.aclose)
+            feeds = {number: BusFeed(bus, pool, number) for number in PARTITIONS}
+            for feed in feeds.values():
+                begin(feed.run())
+            accounts = AccountServicer(
+                Engines({int(PARTITIONS[number]): engine for number, engine in remote.items()}),
+                feeds,
+                pool,
+                fence,
+                markets,
+                tokens,
+                accounts_max=ACCOUNTS_MAX,
+                silence_s=silence_s,
+            )
+            outside = build_server([(pb.DESCRIPTOR.services_by_name["AccountService"], accounts)], guard)
+            served = outside.add_insecure_port("127.0.0.1:0")
+            for server in (inside, outside):
+                await server.start()
+                stack.push_async_callback(server.stop, 0.2)
+            async with asyncio.timeout(20):
+                while not all(engine.sequencer for engine in local.values()):  # noqa: ASYNC110  # no event tells it
+                    await asyncio.sleep(0.01)
+            account_channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{served}"))
+            order_channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
+            return Venue(
+                keys=keys,
+                servers=[inside, outside],
+                accounts=account_pb2_grpc.AccountServiceStub(account_channel),
+                orders=order_service_pb2_grpc.OrderServiceStub(order_channel),
+                database_url=database_url,
+                tokens=tokens,
+            )
+
+        yield start
+
+
+def measures() -> ReplicaMeasures:
+    return ReplicaMeasures(CollectorRegistry())
+
+
+async def ended(task: "asyncio.Future[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+async def venue(start_venue: Start) -> Venue:
+    return await start_venue()
