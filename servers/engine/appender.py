@@ -1,6 +1,7 @@
 """The leader's one way to the journal: append, retry, read back, or learn that somebody else leads."""
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -33,13 +34,15 @@ class Appender:
         partition: int,
         epoch: int,
         lease_s: float,
+        since: float,
     ) -> None:
         self._connect = connect
         self._connection = connection
         self.partition = partition
         self.epoch = epoch
         self.lease_s = lease_s
-        self._lease_until = time.monotonic() + lease_s - MARGIN_S
+        # `since`: the monotonic time before the lease was asked for.
+        self._lease_until = since + lease_s - MARGIN_S
 
     @property
     def leads(self) -> bool:
@@ -91,8 +94,15 @@ class Appender:
             log.warning("lease not released", partition=self.partition, cause=str(error))
 
     async def halt(self, reason: str) -> None:
-        """Stop the partition for good: a person has to look."""
-        await journal.halt(self._connection, self.partition, reason)
+        """Stop the partition for good, however often the database goes away meanwhile: a person has to look."""
+        for attempt in itertools.count():
+            try:
+                await journal.halt(self._connection, self.partition, reason)
+            except psycopg.OperationalError as error:
+                log.warning("journal away", partition=self.partition, attempt=attempt, cause=str(error))
+                await self._reconnect(attempt)
+            else:
+                return
 
     async def _reconnect(self, attempt: int) -> None:
         await self._connection.close()

@@ -46,6 +46,8 @@ class Ticket:
         """End the caller with an error."""
         if not self.done.done():
             self.done.set_exception(error)
+            # Whoever asked may have gone; unasked, asyncio would complain.
+            self.done.exception()
 
 
 class Batch:

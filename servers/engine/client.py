@@ -7,11 +7,19 @@ from contextlib import suppress
 from typing import Final, Generic, Protocol, TypeVar
 
 import grpc
+import psycopg
 import structlog
 
 from db import journal
 from db.session import Pool
-from servers.domain.errors import AccountNotFound, MarketNotFound, OrderNotFound, PartUnavailable, VenueError
+from servers.domain.errors import (
+    AccountNotFound,
+    MarketNotFound,
+    NotLeader,
+    OrderNotFound,
+    PartUnavailable,
+    VenueError,
+)
 from servers.domain.identifiers import account_environment, find_order
 from servers.transport.errors import from_call, from_status
 from venue.engine.v1 import engine_pb2 as pb
@@ -110,14 +118,17 @@ class RemoteEngine:
 
     async def submit(self, commands: Sequence[pb.Command], timeout_s: float | None) -> list[bytes | VenueError]:
         line = await self._connected()
-        request = pb.SubmitRequest(
-            partition=self._partition, commands=commands, timeout_us=int(timeout_s * 1e6) if timeout_s else 0
-        )
+        timeout_us = 0 if timeout_s is None else max(1, int(timeout_s * 1e6))
+        request = pb.SubmitRequest(partition=self._partition, commands=commands, timeout_us=timeout_us)
         try:
             response = await asyncio.wait_for(line.submit(request), timeout_s)
         except TimeoutError:
             raise PartUnavailable("the engine") from None
-        return [_outcome(result) for result in response.results]
+        outcomes = [_outcome(result) for result in response.results]
+        if any(isinstance(outcome, VenueError) and _moved(outcome) for outcome in outcomes):
+            # The leader may have moved while its process lives on: look its address up again at the next call.
+            line.broken = True
+        return outcomes
 
     async def query(self, request: pb.QueryRequest) -> pb.QueryResponse:
         request.partition = self._partition
@@ -145,13 +156,16 @@ class RemoteEngine:
             if line is not None and not line.broken:
                 return line
             await self._hang_up()
-            async with self._pool.connection() as connection:
-                state = await journal.find_partition(connection, self._partition)
-            if state is None or not state.address or state.lease_left_s <= 0:
-                await asyncio.sleep(ADDRESS_RETRY_S)
-                raise PartUnavailable("the engine")
-            self._line = _Line(state.address)
-            return self._line
+            try:
+                async with self._pool.connection() as connection:
+                    state = await journal.find_partition(connection, self._partition)
+            except psycopg.OperationalError as error:
+                raise PartUnavailable("the database") from error
+            if state is not None and state.address and state.lease_left_s > 0:
+                self._line = _Line(state.address)
+                return self._line
+        await asyncio.sleep(ADDRESS_RETRY_S)
+        raise PartUnavailable("the engine")
 
     async def _hang_up(self) -> None:
         if self._line is not None:
@@ -214,6 +228,12 @@ class _Line:
         with suppress(asyncio.CancelledError):
             await self._reader
         await self._channel.close()
+
+
+def _moved(error: VenueError) -> bool:
+    return isinstance(error, NotLeader) or (
+        isinstance(error, PartUnavailable) and error.metadata["part"] == "the engine"
+    )
 
 
 def _outcome(result: pb.Result) -> bytes | VenueError:

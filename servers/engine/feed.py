@@ -19,12 +19,14 @@ class AccountFrame(NamedTuple):
 
 
 class Follower:
-    """The frames of one account since it was subscribed; `slow` once some were dropped, `ended` once no more come."""
+    """The frames of one account after a sequence; `slow` once some were dropped, `ended` once no more come."""
 
-    __slots__ = ("_frames", "_ready", "account_id", "ended", "slow")
+    __slots__ = ("_after", "_frames", "_ready", "account_id", "ended", "slow")
 
-    def __init__(self, account_id: str) -> None:
+    def __init__(self, account_id: str, after: int) -> None:
         self.account_id = account_id
+        # Frames up to here may still come, of batches that were under way when it began to follow.
+        self._after = after
         self.slow = False
         self.ended = False
         self._frames: deque[AccountFrame] = deque()
@@ -32,6 +34,8 @@ class Follower:
 
     def push(self, frame: AccountFrame) -> None:
         """Add a frame, or mark the follower slow when it has too many."""
+        if frame.sequence <= self._after:
+            return
         if len(self._frames) >= FRAMES_MAX:
             self.slow = True
         else:
@@ -62,9 +66,9 @@ class Feed:
     def __init__(self) -> None:
         self.followers: dict[str, set[Follower]] = {}
 
-    def follow(self, account_id: str) -> Follower:
-        """Start following; `leave` when done."""
-        follower = Follower(account_id)
+    def follow(self, account_id: str, after: int = 0) -> Follower:
+        """Start following what comes after a sequence; `leave` when done."""
+        follower = Follower(account_id, after)
         self.followers.setdefault(account_id, set()).add(follower)
         return follower
 

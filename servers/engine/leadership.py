@@ -7,6 +7,7 @@ import asyncio
 import os
 import secrets
 import socket
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -93,12 +94,13 @@ class Leader:
     async def _lead(self) -> None:
         connection = await self._connect()
         await journal.ensure_partition(connection, self._partition, int(self._environment))
-        epoch = await self._wait_for_lease(connection)
-        if epoch is None:
+        taken = await self._wait_for_lease(connection)
+        if taken is None:
             await connection.close()
             return
+        epoch, since = taken
         clock = VenueClock()
-        appender = Appender(self._connect, connection, self._partition, epoch, self._terms.lease_s)
+        appender = Appender(self._connect, connection, self._partition, epoch, self._terms.lease_s, since)
         try:
             recovered = await self._keeping(appender, self._recover())
             sequencer = Sequencer(
@@ -152,16 +154,17 @@ class Leader:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
-    async def _wait_for_lease(self, connection: Connection) -> int | None:
-        """The new epoch, or None when stopped before there was one."""
+    async def _wait_for_lease(self, connection: Connection) -> tuple[int, float] | None:
+        """The new epoch and when (monotonic) it was asked for, or None when stopped before there was one."""
         terms, told = self._terms, ""
         while not self._stopping.is_set():
             state = await journal.partition_row(connection, self._partition)
             why = f"halted: {state.halted_reason}" if state.halted_reason else "another process leads"
             if not state.halted_reason:
+                since = time.monotonic()
                 epoch = await journal.take_over(connection, self._partition, self._holder, terms.address, terms.lease_s)
                 if epoch is not None:
-                    return epoch
+                    return epoch, since
             if why != told:
                 log.warning("waiting to lead", partition=self._partition, why=why)
                 told = why
@@ -172,10 +175,13 @@ class Leader:
     async def _keeping(appender: Appender, work: Awaitable[Result]) -> Result:
         """Do something long and keep the lease meanwhile."""
         task = asyncio.ensure_future(work)
-        while not task.done():
-            await asyncio.wait({task}, timeout=appender.lease_s / 4)
-            await appender.renew()
-        return task.result()
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=appender.lease_s / 4)
+                await appender.renew()
+            return task.result()
+        finally:
+            task.cancel()
 
     async def _tick(self, sequencer: Sequencer, clock: VenueClock) -> None:
         """Let time pass in an idle machine, and watch the wall clock."""

@@ -1,16 +1,19 @@
 """The machine in its leader's process: look-ups before, waiting for the commit after."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
+
+import psycopg
 
 from db import journal, projections
 from db.requests import find_request
-from db.session import Pool
+from db.session import Connection, Pool
 from servers.domain.commands import Command
 from servers.domain.errors import PartUnavailable, RequestIdReused, TransferIdReused, VenueError
-from servers.domain.exchange import scope_of
+from servers.domain.exchange import Exchange, scope_of
 from servers.engine.answers import replayed
 from servers.engine.batch import Outcome, Replay, Ticket
 from servers.engine.codec import decode
@@ -23,6 +26,7 @@ from venue.engine.v1 import engine_pb2 as pb
 from venue.order.v1 import order_pb2
 
 TAIL_ROWS: Final = 64
+Seen = TypeVar("Seen")
 
 
 @dataclass(slots=True)
@@ -111,19 +115,14 @@ class LocalEngine:
     async def query(self, request: pb.QueryRequest) -> pb.QueryResponse:
         sequencer = self._leading()
         await sequencer.settled(request.min_sequence)
-        if not sequencer.appender.leads:
-            # The lease may be another's by now: our memory is not the truth any more.
-            raise PartUnavailable("the engine")
-        response = read(sequencer.exchange, request)
-        await sequencer.settled(response.sequence)
-        return response
+        return await self._seen(sequencer, lambda exchange: read(exchange, request))
 
     async def tail(self, after_sequence: int) -> AsyncIterator[pb.TailResponse]:
         sequencer = self._leading()
         while sequencer.ended is None:
             rows = sequencer.tail.after(after_sequence)
             if rows is None:
-                async with self._pool.connection() as connection:
+                async with self._tables() as connection:
                     rows = await journal.read_after(connection, self._partition, after_sequence, TAIL_ROWS)
             for row in rows:
                 yield pb.TailResponse(
@@ -143,17 +142,22 @@ class LocalEngine:
     async def follow(self, account_id: str, user_id: str) -> Following:
         """Follow an account's events from now on; leave with `unfollow`. Raises AccountNotFound."""
         sequencer = self._leading()
-        exchange = sequencer.exchange
-        account = exchange.ledger.account(account_id, user_id)
-        orders = [order_message(self._partition, order) for order in account.orders.values()]
-        clock = exchange.clock
-        follower = sequencer.feed.follow(account_id)
-        following = Following(follower, clock.sequence, clock.epoch, account.last_event_sequence, orders)
+        followers: list[Follower] = []
+
+        def begin(exchange: Exchange) -> Following:
+            account = exchange.ledger.account(account_id, user_id)
+            orders = [order_message(self._partition, order) for order in account.orders.values()]
+            clock = exchange.clock
+            followers.append(sequencer.feed.follow(account_id, clock.sequence))
+            return Following(followers[-1], clock.sequence, clock.epoch, account.last_event_sequence, orders)
+
+        following = None
         try:
-            await sequencer.settled(following.sequence)
-        except (VenueError, asyncio.CancelledError):
-            sequencer.feed.leave(follower)
-            raise
+            following = await self._seen(sequencer, begin)
+        finally:
+            for follower in followers:
+                if following is None or follower is not following.follower:
+                    sequencer.feed.leave(follower)
         return following
 
     def unfollow(self, following: Following) -> None:
@@ -161,19 +165,43 @@ class LocalEngine:
         if self.sequencer is not None:
             self.sequencer.feed.leave(following.follower)
 
+    async def _seen(self, sequencer: Sequencer, look: Callable[[Exchange], Seen]) -> Seen:
+        """What memory says, or that it refuses, once that is durable; asked again where a fault took it back meanwhile."""
+        while True:
+            exchange = await sequencer.sound()
+            if not sequencer.appender.leads:
+                # The lease may be another's by now: our memory is not the truth any more.
+                raise PartUnavailable("the engine")
+            seen: Seen | VenueError
+            try:
+                seen = look(exchange)
+            except VenueError as refusal:
+                seen = refusal
+            await sequencer.settled(exchange.clock.sequence)
+            if sequencer.exchange is not exchange:
+                continue
+            if isinstance(seen, VenueError):
+                raise seen
+            return seen
+
+    @asynccontextmanager
+    async def _tables(self) -> AsyncIterator[Connection]:
+        """A connection for reading. Raises PartUnavailable."""
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except psycopg.OperationalError as error:
+            raise PartUnavailable("the database") from error
+
     async def outcome(self, user_id: str, request_id: str) -> tuple[str, bytes] | None:
         """Kind of command and first answer (marked as replayed) of a user's request, durable; None: nothing is known."""
-        sequencer = self._leading()
-        request = sequencer.exchange.requests.get((user_id, request_id))
-        sequence = request.sequence if request is not None else 0
-        await sequencer.settled(sequencer.exchange.clock.sequence)
-        if not sequence:
-            async with self._pool.connection() as connection:
-                found = await find_request(connection, self._partition, user_id, request_id)
-            if found is None:
-                return None
-            sequence = found.sequence
-        return await self.journaled(sequence)
+        key = (user_id, request_id)
+        request = await self._seen(self._leading(), lambda exchange: exchange.requests.get(key))
+        if request is not None:
+            return await self.journaled(request.sequence)
+        async with self._tables() as connection:
+            found = await find_request(connection, self._partition, user_id, request_id)
+        return None if found is None else await self.journaled(found.sequence)
 
     async def journaled(self, sequence: int) -> tuple[str, bytes]:
         """Kind of command and answer (marked as replayed) of a committed sequence."""
@@ -190,7 +218,7 @@ class LocalEngine:
         return pb.AnswerBatch.FromString(row.answers).answers[outcome.sequence - row.first_sequence]
 
     async def _row(self, sequence: int) -> journal.JournalRow:
-        async with self._pool.connection() as connection:
+        async with self._tables() as connection:
             return (await journal.read_after(connection, self._partition, sequence - 1, 1))[0]
 
     async def _look_up(self, sequencer: Sequencer, commands: Sequence[pb.Command]) -> dict[int, Outcome]:
@@ -199,9 +227,15 @@ class LocalEngine:
         for index, message in enumerate(commands):
             try:
                 command = decode(message)
-            except VenueError:
+            except (VenueError, ValueError):
+                # The sequencer says what is wrong with it.
                 continue
-            if command.request_id and needs_look_up(command.request_id, sequencer.exchange.clock.forgotten_time):
+            exchange = sequencer.exchange
+            if (
+                command.request_id
+                and needs_look_up(command.request_id, exchange.clock.forgotten_time)
+                and (scope_of(command), command.request_id) not in exchange.requests
+            ):
                 outcome = await self._find(sequencer, command, message)
                 if outcome is None:
                     message.verdict = pb.VERDICT_NEW
@@ -211,10 +245,8 @@ class LocalEngine:
 
     async def _find(self, sequencer: Sequencer, command: Command, message: pb.Command) -> Outcome | None:
         scope = scope_of(command)
-        if (scope, command.request_id) in sequencer.exchange.requests:
-            return None
         oldest = next(iter(sequencer.exchange.requests.values())).sequence
-        async with self._pool.connection() as connection:
+        async with self._tables() as connection:
             projected = await projections.find_projection(connection, self._partition, projections.TABLES)
             if projected is None or projected.sequence < oldest:
                 raise PartUnavailable("the record of requests")

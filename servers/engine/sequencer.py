@@ -16,13 +16,13 @@ from servers.domain.events import AccountTouched, Event
 from servers.domain.exchange import Exchange, scope_of
 from servers.domain.ledger import InvariantBreach
 from servers.engine.answers import answer, replayed
-from servers.engine.appender import Appender, FencedError
+from servers.engine.appender import Appender
 from servers.engine.batch import Batch, Outcome, Replay, Ticket
 from servers.engine.clock import VenueClock
 from servers.engine.codec import decode
 from servers.engine.feed import AccountFrame, Feed
 from servers.engine.messages import account_records
-from servers.engine.requests import check_future
+from servers.engine.requests import check_future, needs_look_up
 from servers.engine.tail import Tail
 from venue.engine.v1 import engine_pb2 as pb
 
@@ -95,6 +95,14 @@ class Sequencer:
         self._admit(ticket)
         return ticket
 
+    async def sound(self) -> Exchange:
+        """The machine, once it is whole: a fault leaves one behind that is half changed. Raises NotLeader, PartUnavailable."""
+        while self._suspects and self.ended is None:
+            await self.tail.wait()
+        if self.ended is not None:
+            raise self.ended
+        return self.exchange
+
     async def settled(self, sequence: int) -> None:
         """Until a sequence is durable. Raises NotLeader, PartUnavailable."""
         while self.tail.sequence < sequence:
@@ -137,7 +145,11 @@ class Sequencer:
     def _attach(self, ticket: Ticket) -> None:
         batch = self._forming if self._forming.commands else self._flying
         if batch is None:
-            ticket.resolve()
+            # Memory is the truth only while the lease runs; with a batch its commit proves as much.
+            if self.appender.leads:
+                ticket.resolve()
+            else:
+                ticket.fail(PartUnavailable("the engine"))
             return
         batch.tickets.append(ticket)
         self._wake.set()
@@ -155,6 +167,11 @@ class Sequencer:
                 first = exchange.find_request(scope_of(command), command.request_id, command.fingerprint)
                 if first:
                     return Replay(first, message.WhichOneof("body") or "", self._recent_answer(first))
+                if message.verdict != pb.VERDICT_NEW and needs_look_up(
+                    command.request_id, exchange.clock.forgotten_time
+                ):
+                    # Still remembered when it was queued, so not looked up then.
+                    return PartUnavailable("the record of requests")
             events = exchange.execute(command)
         except VenueError as refusal:
             return refusal
@@ -197,7 +214,7 @@ class Sequencer:
     # The commit
 
     async def run(self) -> None:
-        """Commit batch after batch until stopped. Raises FencedError."""
+        """Commit batch after batch until stopped. Raises FencedError, and what loading the machine again raises."""
         idle_s = self.appender.lease_s / 4
         try:
             while not self._drained.is_set():
@@ -215,13 +232,12 @@ class Sequencer:
                 await self._commit()
             if self._breached:
                 await self.appender.halt(f"invariant broken: {self._breached}")
-        except FencedError as fenced:
-            log.error("fenced off", partition=self.exchange.partition, cause=str(fenced))
-            error = NotLeader(self.exchange.partition)
+        finally:
+            # Whatever ended it: nobody may wait for a commit that never comes.
+            error = self.ended or NotLeader(self.exchange.partition)
             for ticket in self._flying.tickets if self._flying is not None else ():
                 ticket.fail(error)
             self._end(error)
-            raise
 
     async def _commit(self) -> None:
         if not self._forming.commands:
@@ -256,9 +272,10 @@ class Sequencer:
     async def _heal(self) -> None:
         """Load the machine again and run the suspects alone; the one that fails again is refused."""
         await self._reload()
-        while self._suspects:
+        while self._suspects and not self._breached:
             await self._run_alone(self._suspects[0])
             self._suspects.pop(0)
+        self.tail.ring()
         self._refill()
 
     async def _reload(self) -> None:
@@ -271,6 +288,9 @@ class Sequencer:
             known = ticket.known.get(index)
             try:
                 outcome = self._execute(command) if known is None else known
+            except InvariantBreach as breach:
+                self._breach(breach, ticket)
+                return
             except FAULTS:
                 log.exception(
                     "poison command refused", partition=self.exchange.partition, kind=command.WhichOneof("body")

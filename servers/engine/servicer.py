@@ -43,12 +43,13 @@ class EngineServicer:
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
             await asyncio.gather(*under_way)
-            outbox.put_nowait(None)
 
         receiver = asyncio.ensure_future(receive())
+        receiver.add_done_callback(lambda _: outbox.put_nowait(None))
         try:
             while (response := await outbox.get()) is not None:
                 yield response
+            receiver.result()
         finally:
             for task in (receiver, *under_way):
                 task.cancel()

@@ -56,7 +56,14 @@ async def place_orders(engines: Engines[Engine], request: order_service_pb2.Plac
 
     async def submit(partition: int, indices: Sequence[int]) -> None:
         chosen = [commands[index] for index in indices]
-        results = await engines.for_partition(partition).submit(chosen, call.timeout_s)
+        results: list[bytes | VenueError]
+        try:
+            results = await engines.for_partition(partition).submit(chosen, call.timeout_s)
+        except VenueError as error:
+            if len(by_partition) == 1:
+                raise
+            # What another partition did with its part of the batch stands.
+            results = [error] * len(chosen)
         for index, outcome in zip(indices, results, strict=True):
             outcomes[index] = outcome
 

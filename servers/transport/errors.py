@@ -14,6 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc.aio import AbortError, BaseError
+from psycopg import OperationalError
 
 from servers.domain.errors import Fault, FieldViolation, Invalid, OverLimit, PartUnavailable, Refused, VenueError
 
@@ -72,6 +73,10 @@ def boundary(begin: Callable[[Any], Opened], body: Callable[[Any, Opened], Await
             # Something the servicer waited for was cancelled, not the call: silence would leave the client waiting.
             away = PartUnavailable("a part of the venue")
             call.finish(away.code, away, cancelled)
+            await abort(context, away, call.request_id)
+        except OperationalError as error:
+            away = PartUnavailable("the database")
+            call.finish(away.code, away, error)
             await abort(context, away, call.request_id)
         except Exception as error:
             fault = Fault()
