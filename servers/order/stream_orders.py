@@ -11,7 +11,8 @@ from servers.domain.identifiers import position_text
 from servers.engine.feed import AccountFrame
 from servers.engine.local import Following, LocalEngine
 from servers.engine.messages import timestamp
-from servers.order.account_events import GapError, SlowConsumerError, backlog, live, resume_sequence
+from servers.engine.missed import GapError
+from servers.order.account_events import SlowConsumerError, backlog, live, resume_sequence
 from servers.order.history import History
 from servers.transport.call import Call
 from servers.transport.streaming import lively

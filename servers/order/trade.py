@@ -14,12 +14,13 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 
-from servers.domain.errors import AccountNotFound, FieldViolation, NotImplementedYet, VenueError
-from servers.domain.identifiers import position_text
+from servers.domain.errors import AccountNotFound, FieldViolation, NotImplementedYet, OrderNotFound, VenueError
+from servers.domain.identifiers import find_order, position_text
 from servers.engine.client import Engines
 from servers.engine.local import Following, LocalEngine, Pending
 from servers.engine.messages import timestamp
-from servers.order.account_events import GapError, SlowConsumerError, backlog, live, resume_sequence
+from servers.engine.missed import GapError
+from servers.order.account_events import SlowConsumerError, backlog, live, resume_sequence
 from servers.order.history import History
 from servers.order.place_orders import check_served
 from servers.order.wire import field
@@ -36,6 +37,10 @@ from venue.type.v1 import stream_pb2
 
 # Commands that may wait for their answers before the session stops reading.
 WAITING_MAX: Final = 2_000
+# Commands of one message, as the contract says.
+COMMANDS_MAX: Final = 100
+# Answers in one frame, so that no client's own bound is met.
+ANSWER_BYTES_MAX: Final = 256 * 1024
 # Frames that may wait for a client that does not read.
 OUTBOX_MAX: Final = 64
 # Fields of TradeAnswer by kind of command, and of the frames around it.
@@ -79,8 +84,9 @@ class Session:
         engine = self._engines.for_account(start.account_id)
         following = await engine.follow(start.account_id, call.identity.user_id)
         try:
-            self._account_id, self._epoch, self._last = start.account_id, following.epoch, following.sequence
+            self._account_id, self._epoch = start.account_id, following.epoch
             after = resume_sequence(engine.partition, start.resume_after, following)
+            self._last = following.sequence if after is None else after
             frames = lively(
                 self._merged(requests, call, engine, following, after),
                 call,
@@ -155,10 +161,13 @@ class Session:
 
     async def _read(self, requests: AsyncIterator[pb.TradeRequest], call: Call, engine: LocalEngine) -> None:
         async for request in requests:
+            if not 1 <= len(request.commands) <= COMMANDS_MAX:
+                what = f"a message has 1 to {COMMANDS_MAX} commands"
+                raise InvalidField([FieldViolation("commands", what, "commands.count")])
             while len(self._waiting) >= WAITING_MAX:
                 self._room.clear()
                 await self._room.wait()
-            marks, commands, errors = self._commands(request, call)
+            marks, commands, errors = self._commands(request, call, engine)
             pending = await engine.enqueue(commands, errors)
             self._waiting.append((marks, pending))
             self._arrived.set()
@@ -166,7 +175,7 @@ class Session:
         self._arrived.set()
 
     def _commands(
-        self, request: pb.TradeRequest, call: Call
+        self, request: pb.TradeRequest, call: Call, engine: LocalEngine
     ) -> tuple[list[tuple[str, str]], list[engine_pb2.Command], dict[int, VenueError]]:
         """(mark, kind) of each command, the commands for the engine, and by index what is refused before it."""
         marks: list[tuple[str, str]] = []
@@ -177,14 +186,14 @@ class Session:
             marks.append((item.correlation_id, kind))
             command = engine_pb2.Command(user_id=call.identity.user_id)
             try:
-                self._check(item, kind, call)
+                self._check(item, kind, call, engine.partition)
                 getattr(command, _COMMAND[kind]).CopyFrom(getattr(item, kind))
             except VenueError as error:
                 errors[index] = error
             commands.append(command)
         return marks, commands, errors
 
-    def _check(self, item: pb.TradeCommand, kind: str, call: Call) -> None:
+    def _check(self, item: pb.TradeCommand, kind: str, call: Call, partition: int) -> None:
         validation.check(item)
         if kind == "start":
             raise InvalidField([FieldViolation("start", "the session has started already", "start.once")])
@@ -195,6 +204,11 @@ class Session:
             check_served(body)
         if body.account_id and body.account_id != self._account_id:
             raise AccountNotFound(body.account_id)
+        if kind == "cancel" and body.order_id:
+            found = find_order(body.order_id)
+            if found is None or found[0] != partition:
+                # The machine knows its orders by number alone.
+                raise OrderNotFound(body.order_id)
         bucket = self._buckets[kind]
         if bucket is not None:
             bucket.take(call.caller)
@@ -208,12 +222,14 @@ class Session:
                 await self._arrived.wait()
             await self._waiting[0][1].ready()
             parts: list[bytes] = []
+            size = 0
             ended = False
-            while self._waiting and self._waiting[0][1].is_ready():
+            while self._waiting and self._waiting[0][1].is_ready() and size < ANSWER_BYTES_MAX:
                 marks, pending = self._waiting.popleft()
                 ended = not marks
                 for (mark, kind), outcome in zip(marks, await pending.outcomes(), strict=True):
                     parts.append(field(_ANSWERS, _answer(mark, kind, outcome)))
+                    size += len(parts[-1])
             self._room.set()
             if parts:
                 now = pb.TradeResponse(server_time=timestamp(time.time_ns() // 1000)).SerializeToString()
@@ -229,6 +245,7 @@ class Session:
                 async for frame in missed:
                     await self._event(engine, frame.sequence, frame.previous_sequence, frame.record)
             except GapError as gap:
+                self._last = following.sequence
                 lost = stream_pb2.Gap(from_sequence=gap.after, to_sequence=following.sequence, reason="NOT_KEPT")
                 await self._put(self._frame(engine, gap=lost))
         try:
