@@ -1,0 +1,50 @@
+"""The whole venue as `make up` starts it: a person logs in, opens an account and trades, over REST."""
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Venue
+
+DEMO = "demo@venue.local"
+
+
+@pytest.fixture(scope="module")
+def bearer(venue: Venue) -> dict[str, str]:
+    """Headers of the seeded demo user, logged in."""
+    with httpx.Client(base_url=venue.url, timeout=10) as client:
+        answer = client.post("/v1/auth/login", json={"email": DEMO, "password": venue.logins[DEMO]})
+    assert answer.status_code == 200, answer.text
+    return {"authorization": f"Bearer {answer.json()['accessToken']}"}
+
+
+def test_everything_answers_through_one_port(venue: Venue, bearer: dict[str, str]) -> None:
+    with httpx.Client(base_url=venue.url, timeout=10) as client:
+        assert client.get("/").text.startswith("<!doctype html>")
+        markets = client.get("/v1/markets").json()["markets"]
+        assert {"BTC-USD", "ETH-USD"} <= {market["symbol"] for market in markets}
+        assert {ticker["symbol"] for ticker in client.get("/v1/tickers").json()["tickers"]} == {
+            market["symbol"] for market in markets
+        }
+        assert client.get("/v1/auth/me", headers=bearer).json()["user"]["email"] == DEMO
+        assert client.get("/v1/auth/me").status_code == 401
+
+
+def test_a_person_can_trade(venue: Venue, bearer: dict[str, str]) -> None:
+    with httpx.Client(base_url=venue.url, timeout=10, headers=bearer) as client:
+        opened = client.post("/v1/accounts", json={"type": "ACCOUNT_TYPE_DEMO", "name": "first"})
+        assert opened.status_code == 200, opened.text
+        account_id = opened.json()["account"]["accountId"]
+        order = {
+            "accountId": account_id,
+            "symbol": "ETH-USD",
+            "side": "SIDE_BUY",
+            "type": "ORDER_TYPE_LIMIT",
+            "timeInForce": "TIME_IN_FORCE_GTC",
+            "quantity": "0.1",
+            "price": "1",
+        }
+        placed = client.post("/v1/orders", json=order)
+        assert placed.status_code == 200, placed.text
+        assert placed.json()["order"]["status"] == "ORDER_STATUS_OPEN", placed.text
+        cancelled = client.delete(f"/v1/orders/{placed.json()['order']['orderId']}")
+        assert cancelled.json()["order"]["status"] == "ORDER_STATUS_CANCELLED", cancelled.text
