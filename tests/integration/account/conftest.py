@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
-from db.session import SERVICES, connect, open_pool
+from db.session import SERVICES, Pool, connect, open_pool
 from db.streams import open_bus
 from servers.account.bus_feed import BusFeed
 from servers.account.servicer import AccountServicer
@@ -31,7 +31,7 @@ from servers.transport.guard import Guard
 from servers.transport.identity import TokenVerifier
 from servers.transport.limits import Limits
 from servers.transport.paging import PageTokens
-from servers.transport.server import Server, build_server
+from servers.transport.server import Server, Service, build_server
 from servers.transport.telemetry import Metrics
 from tests.servers import free_port
 from tests.unit.transport.conftest import Keys
@@ -149,11 +149,10 @@ class Venue:
     """Everything that accounts need, running."""
 
     keys: Keys
-    servers: list[Server]
+    account_server: Server
     accounts: "account_pb2_grpc.AccountServiceAsyncStub"
     orders: "order_service_pb2_grpc.OrderServiceAsyncStub"
     database_url: str
-    tokens: PageTokens
 
     def user(self, name: str, **claims: Any) -> User:
         token = self.keys.token(sub=name, scope=SCOPES, **claims)
@@ -168,14 +167,85 @@ class Venue:
 Start = Callable[..., Awaitable[Venue]]
 
 
+class Floor:
+    """What one started venue is made of; everything is ended with the stack."""
+
+    def __init__(self, stack: AsyncExitStack, pool: Pool, database_url: str, guard: Guard, silence_s: float) -> None:
+        self._stack = stack
+        self._pool = pool
+        self._database_url = database_url
+        self._guard = guard
+        self._silence_s = silence_s
+        self.tokens, self._fence, self._markets = PageTokens(KEY), Fence(pool), Markets(pool)
+        self.remote = {number: RemoteEngine(number, pool) for number in PARTITIONS}
+        for engine in self.remote.values():
+            stack.push_async_callback(engine.close)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._stack.push_async_callback(ended, asyncio.ensure_future(work))
+
+    async def serve(self, server: Server) -> Server:
+        await server.start()
+        self._stack.push_async_callback(server.stop, 0.2)
+        return server
+
+    async def lead(self, address: str) -> Server:
+        """Process `order`, once it leads."""
+        terms = Terms(
+            database_url=self._database_url,
+            address=address,
+            lease_s=5.0,
+            batch_max=400,
+            queue_max=1000,
+            request_memory=1000,
+            projector_lag_max=100_000,
+        )
+        local = {number: LocalEngine(number, self._pool) for number in PARTITIONS}
+        for number, engine in local.items():
+            leader = Leader(PARTITIONS[number], engine, self._pool, terms, missing)
+            self.begin(leader.run())
+            self._stack.push_async_callback(leader.stop)
+        routes = Engines({int(PARTITIONS[number]): engine for number, engine in local.items()})
+        orders = OrderServicer(
+            routes, self._pool, self._fence, self._markets, self.tokens, self._guard.limits, self._silence_s
+        )
+        services: list[Service] = [
+            (order_service_pb2.DESCRIPTOR.services_by_name["OrderService"], orders),
+            (engine_pb2.DESCRIPTOR.services_by_name["EngineService"], EngineServicer(local)),
+        ]
+        server = build_server(services, self._guard, internal=True)
+        server.add_insecure_port(address)
+        async with asyncio.timeout(20):
+            while not all(engine.sequencer for engine in local.values()):  # noqa: ASYNC110  # no event tells it
+                await asyncio.sleep(0.01)
+        return await self.serve(server)
+
+    async def account_server(self, bus_url: str) -> tuple[Server, int]:
+        """Process `api` without its other rooms, and its port."""
+        bus = open_bus(bus_url)
+        self._stack.push_async_callback(bus.aclose)
+        feeds = {number: BusFeed(bus, self._pool, number) for number in PARTITIONS}
+        for feed in feeds.values():
+            self.begin(feed.run())
+        accounts = AccountServicer(
+            Engines({int(PARTITIONS[number]): engine for number, engine in self.remote.items()}),
+            feeds,
+            self._pool,
+            self._fence,
+            self._markets,
+            self.tokens,
+            accounts_max=ACCOUNTS_MAX,
+            silence_s=self._silence_s,
+        )
+        server = build_server([(pb.DESCRIPTOR.services_by_name["AccountService"], accounts)], self._guard)
+        port = server.add_insecure_port("127.0.0.1:0")
+        return await self.serve(server), port
+
+
 @pytest.fixture
 async def start_venue(database_url: str, redis_url: str) -> AsyncIterator[Start]:
     """Starts a venue; `bus_url` is the bus that AccountService reads, `silence_s` when it sends heartbeats."""
     async with AsyncExitStack() as stack:
-
-        def begin(work: Any) -> None:
-            task = asyncio.ensure_future(work)
-            stack.push_async_callback(ended, task)
 
         async def start(bus_url: str = redis_url, silence_s: float = 15.0) -> Venue:
             keys = Keys()
@@ -184,69 +254,20 @@ async def start_venue(database_url: str, redis_url: str) -> AsyncIterator[Start]
             guard = Guard(verifier, Limits(), Metrics(CollectorRegistry()))
             pool = await open_pool(database_url, application_name="test", role=SERVICES)
             stack.push_async_callback(pool.close)
-            port, tokens, fence, markets = free_port(), PageTokens(KEY), Fence(pool), Markets(pool)
-            address = f"127.0.0.1:{port}"
-            terms = Terms(
-                database_url=database_url,
-                address=address,
-                lease_s=5.0,
-                batch_max=400,
-                queue_max=1000,
-                request_memory=1000,
-                projector_lag_max=100_000,
-            )
-            local = {number: LocalEngine(number, pool) for number in PARTITIONS}
-            leaders = [Leader(PARTITIONS[number], local[number], pool, terms, missing) for number in PARTITIONS]
-            for leader in leaders:
-                begin(leader.run())
-                stack.push_async_callback(leader.stop)
-            routes = Engines({int(PARTITIONS[number]): engine for number, engine in local.items()})
-            orders = OrderServicer(routes, pool, fence, markets, tokens, guard.limits, silence_s)
-            inside = build_server(
-                [
-                    (order_service_pb2.DESCRIPTOR.services_by_name["OrderService"], orders),
-                    (engine_pb2.DESCRIPTOR.services_by_name["EngineService"], EngineServicer(local)),
-                ],
-                guard,
-                internal=True,
-            )
-            inside.add_insecure_port(address)
-            remote = {number: RemoteEngine(number, pool) for number in PARTITIONS}
-            for engine in remote.values():
-                stack.push_async_callback(engine.close)
-            begin(project(PARTITIONS, database_url, redis_url, 1000, lambda n: remote[n].tail, measures()))
-            bus = open_bus(bus_url)
-            stack.push_async_callback(bus.aclose)
-            feeds = {number: BusFeed(bus, pool, number) for number in PARTITIONS}
-            for feed in feeds.values():
-                begin(feed.run())
-            accounts = AccountServicer(
-                Engines({int(PARTITIONS[number]): engine for number, engine in remote.items()}),
-                feeds,
-                pool,
-                fence,
-                markets,
-                tokens,
-                accounts_max=ACCOUNTS_MAX,
-                silence_s=silence_s,
-            )
-            outside = build_server([(pb.DESCRIPTOR.services_by_name["AccountService"], accounts)], guard)
-            served = outside.add_insecure_port("127.0.0.1:0")
-            for server in (inside, outside):
-                await server.start()
-                stack.push_async_callback(server.stop, 0.2)
-            async with asyncio.timeout(20):
-                while not all(engine.sequencer for engine in local.values()):  # noqa: ASYNC110  # no event tells it
-                    await asyncio.sleep(0.01)
-            account_channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{served}"))
+            floor = Floor(stack, pool, database_url, guard, silence_s)
+            address = f"127.0.0.1:{free_port()}"
+            await floor.lead(address)
+            tails = {number: engine.tail for number, engine in floor.remote.items()}
+            floor.begin(project(PARTITIONS, database_url, redis_url, 1000, tails.__getitem__, measures()))
+            server, port = await floor.account_server(bus_url)
+            account_channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
             order_channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
             return Venue(
                 keys=keys,
-                servers=[inside, outside],
+                account_server=server,
                 accounts=account_pb2_grpc.AccountServiceStub(account_channel),
                 orders=order_service_pb2_grpc.OrderServiceStub(order_channel),
                 database_url=database_url,
-                tokens=tokens,
             )
 
         yield start

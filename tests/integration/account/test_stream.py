@@ -153,7 +153,7 @@ async def test_a_silent_stream_says_that_it_lives_and_ends_with_a_goodbye(start_
         snapshot = await frames.next_of("snapshot")
         for _ in range(2):
             assert (await frames.next_of("heartbeat")).position == snapshot.position
-        stopping = asyncio.ensure_future(venue.servers[1].stop(1.0))
+        stopping = asyncio.ensure_future(venue.account_server.stop(1.0))
         frame = await frames.next()
         while frame.WhichOneof("frame") == "heartbeat":
             frame = await frames.next()
