@@ -4,16 +4,18 @@ Connections of `connect` and `open_pool` speak the rules' numbers: amounts and t
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
-from sqlalchemy import URL, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from db.adaptation import adapt
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 Connection = AsyncConnection[TupleRow]
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
@@ -34,8 +36,10 @@ LIVENESS: Final[Mapping[str, str | int]] = {
 }
 
 
-def sqlalchemy_url(url: str) -> URL:
+def sqlalchemy_url(url: str) -> "URL":
     """The address with the driver that this project uses."""
+    from sqlalchemy import make_url  # only who migrates or owns tables needs it; it costs every start 0.4 s
+
     return make_url(url).set(drivername="postgresql+psycopg")
 
 
@@ -89,12 +93,14 @@ async def open_pool(
     return pool
 
 
-def engine(url: str, *, application_name: str, role: str | None = None, size_max: int = POOL_MAX) -> AsyncEngine:
+def engine(url: str, *, application_name: str, role: str | None = None, size_max: int = POOL_MAX) -> "AsyncEngine":
     """SQLAlchemy for the services' own tables."""
     address = sqlalchemy_url(url)
     arguments: dict[str, Any] = {**LIVENESS, "application_name": application_name, "options": "-c TimeZone=UTC"}
     if role is not None:
         arguments["options"] += f" -c role={role}"
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     return create_async_engine(
         address,
         connect_args=arguments,

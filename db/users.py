@@ -8,20 +8,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from psycopg import OperationalError
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from db.models.users import RefreshTokenRow, SessionRow, UserRow, VerificationTokenRow
-from db.session import Pool
-from servers.domain.errors import PartUnavailable
 
 ACTIVE: Final = "ACTIVE"
 LOGOUT: Final = "LOGOUT"
 REUSE: Final = "REFRESH_TOKEN_REUSED"
 # The life of an access token and what clocks may differ.
-REVOKED_WITHIN: Final = timedelta(minutes=16)
 NOW: Final[ColumnElement[datetime]] = func.clock_timestamp()
 
 
@@ -181,23 +177,6 @@ async def revoke_session(engine: AsyncEngine, session_id: str, reason: str) -> N
             .where(SessionRow.session_id == session_id, SessionRow.revoke_time.is_(None))
             .values(revoke_time=NOW, revoke_reason=reason)
         )
-
-
-async def revoked_sessions(pool: Pool, within: timedelta = REVOKED_WITHIN) -> set[str]:
-    """The sessions ended so lately that their access tokens may still live. Every server asks every few seconds.
-
-    Raises PartUnavailable where the database is away.
-    """
-    try:
-        async with pool.connection() as connection:
-            answer = await connection.execute(
-                "SELECT session_id FROM sessions WHERE revoke_time > clock_timestamp() - make_interval(secs => %s)",
-                (within.total_seconds(),),
-            )
-            rows = await answer.fetchall()
-    except OperationalError:
-        raise PartUnavailable("the database") from None
-    return {session_id for (session_id,) in rows}
 
 
 async def forget_expired(engine: AsyncEngine, kept: timedelta = timedelta(days=1)) -> None:

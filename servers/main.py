@@ -18,7 +18,8 @@ import uvloop
 
 from servers.config import PROCESSES, BadSettingsError, Settings
 from servers.transport.telemetry import Metrics, configure_logging
-from servers.wiring import BUILDERS, Builder, Process
+from servers.wiring import BUILDERS
+from servers.wiring.parts import Builder, Process
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import users
+from db import revocations
 from db.session import SERVICES, engine, open_pool
 from servers.auth.keys import SigningKeys
 from servers.auth.mail import Mailbox
@@ -109,7 +109,7 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
             async def key_set() -> dict[str, list[dict[str, str]]]:
                 return {"keys": keys.jwks()}
 
-            verifier = TokenVerifier(key_set, lambda: users.revoked_sessions(pool))
+            verifier = TokenVerifier(key_set, lambda: revocations.revoked_sessions(pool))
             await verifier.start()
             stack.push_async_callback(verifier.stop)
             servicer = AuthServicer(

@@ -8,7 +8,7 @@ import grpc
 import jwt
 import pytest
 
-from db import users
+from db import revocations, users
 from db.session import ENGINE, open_pool
 from servers.auth.keys import add_key
 from servers.domain.errors import PartUnavailable
@@ -163,14 +163,14 @@ async def test_every_role_may_ask_for_ended_sessions_and_they_are_forgotten_in_t
     answer = await login(auth)
     session_id = (await auth.who_am_i(answer.access_token)).session_id
     pool = await open_pool(auth.database_url, application_name="order", role=ENGINE)
-    assert await users.revoked_sessions(pool) == set()
+    assert await revocations.revoked_sessions(pool) == set()
     await auth.stub.Logout(auth_pb2.LogoutRequest(), metadata=bearer(answer.access_token))
-    assert await users.revoked_sessions(pool) == {session_id}
+    assert await revocations.revoked_sessions(pool) == {session_id}
     await auth.rows("UPDATE sessions SET revoke_time = revoke_time - interval '17 m'")
-    assert await users.revoked_sessions(pool) == set()
+    assert await revocations.revoked_sessions(pool) == set()
     await pool.close()
     with pytest.raises(PartUnavailable):
-        await users.revoked_sessions(pool)
+        await revocations.revoked_sessions(pool)
 
 
 async def test_no_token_passes_as_another_kind(auth: Auth) -> None:

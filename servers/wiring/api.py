@@ -1,0 +1,83 @@
+"""Process `api`: who somebody is, and what he has."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from db import session
+from db.session import SERVICES
+from servers.account.bus_feed import BusFeed
+from servers.account.servicer import AccountServicer
+from servers.auth.keys import SigningKeys
+from servers.auth.mail import Mailbox
+from servers.auth.passwords import Passwords
+from servers.auth.seed_users import seed_users
+from servers.auth.servicer import AuthRules, AuthServicer
+from servers.auth.tokens import RefreshTokens
+from servers.config import Settings
+from servers.engine.fence import Fence
+from servers.engine.markets import Markets
+from servers.wiring.parts import Process, bus_of, guard_of, page_tokens, pool_of, remote_engines, serving
+from venue.account.v1 import account_pb2
+from venue.auth.v1 import auth_pb2
+
+
+@asynccontextmanager
+async def auth(settings: Settings) -> AsyncIterator[AuthServicer]:
+    """AuthService with the secrets of the state folder, and the first users of an embedded venue."""
+    state = settings.state
+    database = session.engine(settings.database, application_name="venue auth", role=SERVICES)
+    passwords = Passwords(pepper=state.secret("pepper"), cost=settings.bcrypt_cost, workers=settings.auth_workers)
+    try:
+        if settings.seed_users:
+            await seed_users(database, passwords, state.logins)
+        yield AuthServicer(
+            engine=database,
+            passwords=passwords,
+            keys=SigningKeys(state.root / "secrets"),
+            refresh_tokens=RefreshTokens(secret=state.secret("refresh-tokens")),
+            mailbox=Mailbox(state.root / "mailbox"),
+            rules=AuthRules(
+                public_url=settings.public_url or settings.gateway_url,
+                access_life_s=settings.access_ttl_s,
+                session_life_s=timedelta(days=settings.refresh_ttl_days).total_seconds(),
+                login_requires_verified=settings.login_requires_verified,
+            ),
+        )
+    finally:
+        passwords.close()
+        await database.dispose()
+
+
+@asynccontextmanager
+async def build(process: Process) -> AsyncIterator[None]:
+    """AuthService and AccountService."""
+    settings = process.settings
+    # The first users are made before anybody hears that the server is there: the bot logs in as one of them.
+    async with (
+        pool_of(settings, "api") as pool,
+        auth(settings) as auth_servicer,
+        guard_of(process, pool) as guard,
+        remote_engines(settings, pool) as engines,
+        bus_of(settings) as bus,
+    ):
+        feeds = {number: BusFeed(bus, pool, number) for number in settings.partitions}
+        feeding = [process.tasks.create_task(feed.run()) for feed in feeds.values()]
+        accounts = AccountServicer(
+            engines,
+            feeds,
+            pool,
+            Fence(pool),
+            Markets(pool),
+            page_tokens(settings),
+            accounts_max=settings.accounts_max,
+            silence_s=settings.heartbeat_s,
+        )
+        services = [
+            (auth_pb2.DESCRIPTOR.services_by_name["AuthService"], auth_servicer),
+            (account_pb2.DESCRIPTOR.services_by_name["AccountService"], accounts),
+        ]
+        async with serving(process, "api", services, guard):
+            yield
+        for task in feeding:
+            task.cancel()

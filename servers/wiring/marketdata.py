@@ -1,0 +1,37 @@
+"""Process `marketdata`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from servers.domain.terms import Environment
+from servers.engine.markets import Markets
+from servers.marketdata.market_data import MarketData
+from servers.marketdata.servicer import MarketDataServicer
+from servers.wiring.parts import Process, bus_of, guard_of, page_tokens, pool_of, remote_engines, serving
+from venue.marketdata.v1 import marketdata_pb2
+
+
+@asynccontextmanager
+async def build(process: Process) -> AsyncIterator[None]:
+    """MarketDataService."""
+    settings = process.settings
+    async with (
+        pool_of(settings, "marketdata") as pool,
+        guard_of(process, pool) as guard,
+        remote_engines(settings, pool) as engines,
+        bus_of(settings) as bus,
+    ):
+        data = MarketData(
+            engines,
+            bus,
+            pool,
+            Markets(pool),
+            default_environment=int(Environment[settings.default_environment]),
+            book_window_s=settings.book_window_s,
+            silence_s=settings.heartbeat_s,
+        )
+        await data.start(process.tasks)
+        servicer = MarketDataServicer(data, page_tokens(settings))
+        services = [(marketdata_pb2.DESCRIPTOR.services_by_name["MarketDataService"], servicer)]
+        async with serving(process, "marketdata", services, guard):
+            yield

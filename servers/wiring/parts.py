@@ -1,0 +1,124 @@
+"""What several processes are made of.
+
+Every builder is an async context manager: entered, the process serves; left, it has drained.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.json_format import MessageToDict
+from redis.asyncio import Redis
+
+from db import session
+from db.revocations import revoked_sessions
+from db.session import SERVICES, Pool
+from db.streams import open_bus
+from servers.config import Settings
+from servers.domain.errors import PartUnavailable
+from servers.domain.terms import Environment
+from servers.engine.client import Engines, RemoteEngine
+from servers.transport.caller import channel_to
+from servers.transport.guard import Guard
+from servers.transport.identity import TokenVerifier
+from servers.transport.limits import GENEROUS, Limits, Rate
+from servers.transport.paging import PageTokens
+from servers.transport.server import Server, Service, build_server
+from servers.transport.telemetry import Metrics
+from venue.auth.v1 import auth_pb2, auth_pb2_grpc
+from venue.option.v1 import access_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What every builder is given."""
+
+    settings: Settings
+    metrics: Metrics
+    tasks: asyncio.TaskGroup
+
+
+Builder: TypeAlias = Callable[[Process], AbstractAsyncContextManager[None]]
+
+
+@asynccontextmanager
+async def pool_of(settings: Settings, name: str) -> AsyncIterator[Pool]:
+    """Reads for the services; nothing decided here is written by it."""
+    pool = await session.open_pool(settings.database, application_name=f"venue {name}", role=SERVICES)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def guard_of(process: Process, pool: Pool) -> AsyncIterator[Guard]:
+    """The guard of a process: keys from the auth server, revoked sessions from its table, limits from the settings."""
+    settings = process.settings
+    channel = channel_to(f"{settings.host}:{settings.api_port}")
+    stub = auth_pb2_grpc.AuthServiceStub(channel)
+
+    async def keys() -> Mapping[str, Any]:
+        try:
+            return MessageToDict(await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=2))
+        except grpc.aio.AioRpcError as error:
+            raise PartUnavailable(f"the auth server ({error.code().name})") from None
+
+    verifier = TokenVerifier(keys, lambda: revoked_sessions(pool))
+    await verifier.start()
+    try:
+        yield Guard(verifier, limits_of(settings), process.metrics)
+    finally:
+        await verifier.stop()
+        await channel.close()
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The transport's own limits, and those that the deployment sets instead."""
+    numbers = access_pb2.Bucket.DESCRIPTOR.values_by_name
+    rates = {numbers[f"BUCKET_{name}"].number: Rate(*given) for name, given in settings.rates.items()}
+    return Limits({**GENEROUS, **rates}, in_flight_max=settings.in_flight_max, streams_max=settings.streams_max)
+
+
+def page_tokens(settings: Settings) -> PageTokens:
+    """Page tokens under the key that every process of the venue has."""
+    return PageTokens(settings.state.secret("page-tokens").encode())
+
+
+@asynccontextmanager
+async def serving(
+    process: Process, name: str, services: Sequence[Service], guard: Guard, *, internal: bool = False
+) -> AsyncIterator[Server]:
+    """A started server on the process's port, drained at the end."""
+    settings = process.settings
+    server = build_server(services, guard, internal=internal)
+    server.add_insecure_port(f"{settings.host}:{settings.port(name)}")
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop(settings.grace_s)
+
+
+@asynccontextmanager
+async def remote_engines(settings: Settings, pool: Pool) -> AsyncIterator[Engines[RemoteEngine]]:
+    """The partitions as other processes reach them."""
+    engines = {number: RemoteEngine(number, pool) for number in settings.partitions}
+    try:
+        yield Engines({int(Environment[name]): engines[number] for number, name in settings.partitions.items()})
+    finally:
+        for engine in engines.values():
+            await engine.close()
+
+
+@asynccontextmanager
+async def bus_of(settings: Settings) -> AsyncIterator[Redis]:
+    """The bus that the replica writes."""
+    bus = open_bus(settings.redis)
+    try:
+        yield bus
+    finally:
+        await bus.aclose()

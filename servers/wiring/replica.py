@@ -1,0 +1,33 @@
+"""Process `replica`: the journal into tables and bus."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from servers.domain.terms import Environment
+from servers.engine.measures import ReplicaMeasures
+from servers.engine.replica import run as project
+from servers.wiring.parts import Process, guard_of, pool_of, remote_engines, serving
+
+
+@asynccontextmanager
+async def build(process: Process) -> AsyncIterator[None]:
+    """The projectors of all partitions, and health on a port of their own."""
+    settings = process.settings
+    async with (
+        pool_of(settings, "replica") as pool,
+        guard_of(process, pool) as guard,
+        remote_engines(settings, pool) as engines,
+    ):
+        projecting = process.tasks.create_task(
+            project(
+                {number: Environment[name] for number, name in settings.partitions.items()},
+                settings.database,
+                settings.redis,
+                settings.request_memory,
+                lambda partition: engines.for_partition(partition).tail,
+                ReplicaMeasures(),
+            )
+        )
+        async with serving(process, "replica", [], guard):
+            yield
+        projecting.cancel()
