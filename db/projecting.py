@@ -5,6 +5,7 @@ written already, or that somebody else wrote, moves nothing. So trying again aft
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, LiteralString
 
@@ -90,11 +91,14 @@ class ProjectionMovedError(RuntimeError):
 
 async def open_projection(url: str, partition: int) -> Connection:
     """A connection that writes the tables of a partition. Raises psycopg.OperationalError."""
-    connection = await connect(url, application_name=f"venue projector {partition}", role=PROJECTOR)
-    # The journal is durable and the position moves with the rows: what a crash loses here is written again.
-    await connection.execute("SET synchronous_commit TO off")
-    await connection.execute(BEGIN, [partition, TABLES, CHAIN_START])
-    return connection
+    async with AsyncExitStack() as stack:
+        connection = await connect(url, application_name=f"venue projector {partition}", role=PROJECTOR)
+        await stack.enter_async_context(connection)
+        # The journal is durable and the position moves with the rows: what a crash loses here is written again.
+        await connection.execute("SET synchronous_commit TO off")
+        await connection.execute(BEGIN, [partition, TABLES, CHAIN_START])
+        stack.pop_all()
+        return connection
 
 
 async def is_written(connection: Connection, cut: Cut) -> bool:

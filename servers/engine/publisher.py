@@ -37,7 +37,12 @@ class BusWriter:
     async def run(self) -> None:
         """Until cancelled."""
         attempt = 0
+        task = asyncio.current_task()
+        assert task is not None
         while True:
+            if task.cancelling():
+                # The client's own time-outs may swallow a cancellation.
+                raise asyncio.CancelledError
             try:
                 await self._step()
                 attempt = 0
@@ -51,7 +56,9 @@ class BusWriter:
         """Publish what there is, or look after the bus when there is nothing for a while."""
         if self._pending is None and not self._changes.ready:
             try:
-                await asyncio.wait_for(self._changes.wait(), LOOK_S)
+                # Not wait_for: where the wait ends as it is cancelled, that one goes on as if nobody had.
+                async with asyncio.timeout(LOOK_S):
+                    await self._changes.wait()
             except TimeoutError:
                 self._known = False
         if not self._known:

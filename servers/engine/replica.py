@@ -6,6 +6,7 @@ written: loud, and safe. Its two writers, tables and bus, have positions of thei
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from typing import Final
 
 import psycopg
@@ -66,11 +67,12 @@ class Replica:
             raise stops.exceptions[0] from failed
 
     async def _read(self) -> None:
-        async for row in self._follower.rows():
-            self.apply(row)
-            self.tables.watch()
-            await self.tables.room.wait()
-            await asyncio.sleep(0)
+        async with aclosing(self._follower.rows()) as rows:
+            async for row in rows:
+                self.apply(row)
+                self.tables.watch()
+                await self.tables.room.wait()
+                await asyncio.sleep(0)
 
     def apply(self, row: Row) -> None:
         """Execute a row and hand what it caused to both writers. Raises JournalCorrupt, Diverged, RulesUnknown."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
 from db.session import ENGINE, PROJECTOR, Connection, connect
 from db.streams import open_bus
@@ -37,24 +38,39 @@ async def load_tables(url: str, request_memory: int = 200_000) -> Recovered:
 
 
 @pytest.fixture
-def project(database_url: str, redis_url: str) -> Project:
+async def bus(redis_url: str) -> AsyncIterator[Redis]:
+    client = open_bus(redis_url)
+    yield client
+    await client.aclose()
+
+
+async def until(done: Callable[[], bool], limit_s: float = 60) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(limit_s):
+        while not done():  # noqa: ASYNC110  # what is waited for is a position, not an event
+            await asyncio.sleep(0.005)
+
+
+async def kill(task: "asyncio.Task[None]") -> None:
+    """End a task as a killed process ends: wherever it is."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def project(database_url: str, bus: Redis) -> Project:
     """Run a projector until tables and bus stand at a sequence."""
 
-    async def until(sequence: int, request_memory: int = 200_000) -> Replica:
-        bus = open_bus(redis_url)
+    async def caught_up(sequence: int, request_memory: int = 200_000) -> Replica:
         base = await load_tables(database_url, request_memory)
         replica = Replica(base, database_url, bus, None, ReplicaMeasures(CollectorRegistry()))
         task = asyncio.create_task(replica.run())
         try:
-            async with asyncio.timeout(60):
-                while not task.done() and (replica.tables.sequence < sequence or replica.bus.sequence < sequence):
-                    await asyncio.sleep(0.005)
+            await until(lambda: task.done() or min(replica.tables.sequence, replica.bus.sequence) >= sequence)
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await bus.aclose()
-        if not task.cancelled() and task.exception() is not None:
-            raise task.exception()  # type: ignore[misc]
+            await kill(task)
+        if not task.cancelled():
+            task.result()
         return replica
 
-    return until
+    return caught_up

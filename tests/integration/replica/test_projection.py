@@ -40,7 +40,7 @@ WHERE partition = %s GROUP BY 1, 2 HAVING a.last_event_sequence <> max(e.sequenc
 
 
 async def rows(connection: Connection, query: str) -> list[tuple[Any, ...]]:
-    cursor = await connection.execute(query, [PARTITION])  # type: ignore[arg-type]
+    cursor = await connection.execute(query, [PARTITION])
     return await cursor.fetchall()
 
 
