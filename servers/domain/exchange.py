@@ -6,7 +6,7 @@ VenueError and then changed nothing), then applies (and may not fail). An Invari
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from servers.domain import commands as c
 from servers.domain.definitions import define_asset, define_market, open_account, set_fees, set_status
@@ -131,9 +131,10 @@ class Exchange:
     def _labelled(self, account_id: str, client_order_id: str, user_id: str) -> Order | None:
         return self.ledger.account(account_id, user_id).labels.get(client_order_id)
 
-    def _remember(self, command: c.Command, scope: str) -> None:
+    def _remember(self, command: c.Command) -> None:
         if not command.request_id:
             return
+        scope = scope_of(command)
         key = (scope, command.request_id)
         if key in self.requests:
             raise InvariantBreach(f"request {key} executed twice")
@@ -147,7 +148,7 @@ class Exchange:
     def _place_order(self, command: c.PlaceOrder) -> None:
         account = self.ledger.account(command.account_id, command.user_id)
         market = self.market(command.symbol)
-        self._remember(command, command.account_id)
+        self._remember(command)
         order = self.floor.place(command, account, market)
         if order.expire_time and order.number in self.floor.orders:
             heappush(self.deadlines, (order.expire_time, order.number))
@@ -156,14 +157,14 @@ class Exchange:
         order = self.order(command.number, command.account_id, command.client_order_id, command.user_id)
         if order.market.state == _HALTED:
             raise MarketHalted(order.market.symbol)
-        self._remember(command, order.account.account_id)
+        self._remember(command)
         self.floor.end(order, _CANCELLED, _REQUESTED if command.user_id else _ADMINISTRATIVE)
 
     def _cancel_all_orders(self, command: c.CancelAllOrders) -> None:
         account = self.ledger.account(command.account_id, command.user_id)
         if command.symbol:
             self.market(command.symbol)
-        self._remember(command, command.account_id)
+        self._remember(command)
         for order in list(account.orders.values()):
             if (
                 (not command.symbol or order.market.symbol == command.symbol)
@@ -173,13 +174,12 @@ class Exchange:
                 self.floor.end(order, _CANCELLED, _REQUESTED if command.user_id else _ADMINISTRATIVE)
 
     def _open_account(self, command: c.OpenAccount) -> None:
-        scope = command.user_id
         open_account(self.ledger, command)
-        self._remember(command, scope)
+        self._remember(command)
 
     def _make_transfer(self, command: c.MakeTransfer) -> None:
         self.transfers.make(command)
-        self._remember(command, _TRANSFER_SCOPE)
+        self._remember(command)
 
     def _resolve_transfer(self, command: c.ResolveTransfer) -> None:
         self.transfers.resolve(command)
@@ -216,9 +216,5 @@ class Exchange:
 
 
 def scope_of(command: c.Command) -> str:
-    """What a command's request_id is unique within: the account, the user, or all transfers."""
-    if isinstance(command, c.MakeTransfer):
-        return _TRANSFER_SCOPE
-    if isinstance(command, c.OpenAccount):
-        return command.user_id
-    return cast("str", getattr(command, "account_id", ""))
+    """What a command's request_id is unique within: its user, or all transfers."""
+    return _TRANSFER_SCOPE if isinstance(command, c.MakeTransfer) else command.user_id
