@@ -76,7 +76,7 @@ class BusWriter:
             self._done(self._pending)
         elif not self._started:
             self._last = await last_market_ids(self._bus, self._partition, self._changes.markets)
-            self._changes.lost = found is None or found < self.sequence
+            self._changes.lost |= found is None or found < self.sequence
             self.sequence = max(found or 0, self.sequence)
             self._started = True
         elif found != self._stored:

@@ -41,11 +41,19 @@ BACK_OFF_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0)
 class Replica:
     """One partition's projector, from the projected sequence on."""
 
-    def __init__(self, base: Recovered, url: str, bus: Redis, tail: Tail | None, measures: ReplicaMeasures) -> None:
+    def __init__(
+        self,
+        base: Recovered,
+        url: str,
+        bus: Redis,
+        tail: Tail | None,
+        measures: ReplicaMeasures,
+        bus_backlog_max: int = BUS_BACKLOG_MAX,
+    ) -> None:
         self.replay = Replay(base.exchange, base.chain)
         partition = base.exchange.partition
         self._tables = TableChanges(base.exchange, base.chain)
-        self._bus = BusChanges(base.exchange, BUS_BACKLOG_MAX)
+        self._bus = BusChanges(base.exchange, bus_backlog_max)
         self.tables = TableWriter(url, partition, self._tables, base.sequence, TABLES_BACKLOG_MAX)
         self.bus = BusWriter(bus, partition, self._bus)
         self._follower = Follower(url, self.replay, tail)

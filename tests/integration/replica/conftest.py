@@ -12,7 +12,7 @@ from db.streams import open_bus
 from servers.domain.terms import Environment
 from servers.engine.measures import ReplicaMeasures
 from servers.engine.recovery import Recovered, recover_tables
-from servers.engine.replica import Replica
+from servers.engine.replica import BUS_BACKLOG_MAX, Replica
 from tests.integration.replica.leader import PARTITION, Leader
 
 Project = Callable[..., Awaitable[Replica]]
@@ -55,6 +55,12 @@ async def kill(task: "asyncio.Task[None]") -> None:
     """End a task as a killed process ends: wherever it is."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def make(database_url: str, bus: Redis, bus_backlog_max: int = BUS_BACKLOG_MAX) -> Replica:
+    """A projector that goes on from the tables."""
+    base = await load_tables(database_url)
+    return Replica(base, database_url, bus, None, ReplicaMeasures(CollectorRegistry()), bus_backlog_max)
 
 
 @pytest.fixture

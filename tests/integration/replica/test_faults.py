@@ -14,16 +14,11 @@ from servers.domain.state import state_hash
 from servers.domain.terms import Environment
 from servers.engine.measures import ReplicaMeasures
 from servers.engine.replay import JournalCorrupt
-from servers.engine.replica import Replica, run
-from tests.integration.replica.conftest import Project, kill, load_tables, until
+from servers.engine.replica import run
+from tests.integration.replica.conftest import Project, kill, load_tables, make, until
 from tests.integration.replica.leader import PARTITION, Leader
 from tests.integration.replica.test_projection import BALANCES, BROKEN_CHAINS, CANDLES, FOLDED, RECOUNTED, rows
 from tests.integration.replica.test_recovery import falsify
-
-
-async def make(database_url: str, bus: Redis) -> Replica:
-    base = await load_tables(database_url)
-    return Replica(base, database_url, bus, None, ReplicaMeasures(CollectorRegistry()))
 
 
 async def assert_whole(database_url: str, connection: Connection, leader: Leader) -> None:

@@ -1,0 +1,192 @@
+"""The bus after a publication: equal to the machine's books, chained, and honest about what was lost."""
+
+import asyncio
+from typing import Any
+
+import redis
+from redis.asyncio import Redis
+
+from db.session import Connection
+from db.streams import account_key, find_published, market_key
+from servers.engine.messages import book_message
+from tests.integration.replica.conftest import Project, kill, make, until
+from tests.integration.replica.leader import ACCOUNTS, MARKETS, PARTITION, Leader
+from tests.integration.replica.test_projection import rows
+from venue.engine.v1 import engine_pb2 as pb
+
+Levels = dict[tuple[str, str], tuple[str, int]]
+
+
+async def market_records(bus: Redis, symbol: str, after: str = "-") -> list[tuple[str, pb.MarketRecord]]:
+    entries: Any = await bus.xrange(market_key(PARTITION, symbol), min=after)
+    return [(entry_id.decode(), pb.MarketRecord.FromString(fields[b"r"])) for entry_id, fields in entries]
+
+
+def fold(levels: Levels, record: pb.MarketRecord) -> None:
+    """A reader's book after an entry."""
+    for side, changed in (("bid", record.bids), ("ask", record.asks)):
+        for level in changed:
+            if level.order_count:
+                levels[side, level.price] = (level.quantity, level.order_count)
+            else:
+                levels.pop((side, level.price), None)
+
+
+def book(leader: Leader, symbol: str) -> Levels:
+    message = book_message(leader.exchange, symbol, 0)
+    found = {("bid", level.price): (level.quantity, level.order_count) for level in message.bids}
+    return found | {("ask", level.price): (level.quantity, level.order_count) for level in message.asks}
+
+
+async def test_a_reader_of_the_streams_has_the_machines_books(bus: Redis, leader: Leader, project: Project) -> None:
+    for _ in range(5):
+        await leader.run(10)
+        await project(leader.exchange.clock.sequence)
+    for symbol in MARKETS:
+        levels: Levels = {}
+        previous = 0
+        for entry_id, record in await market_records(bus, symbol):
+            assert record.previous_sequence == previous
+            assert entry_id == f"{record.sequence}-0"
+            previous = record.sequence
+            fold(levels, record)
+        assert levels == book(leader, symbol)
+    assert await find_published(bus, PARTITION) == leader.exchange.clock.sequence
+
+
+async def test_trades_are_published_once_and_in_order(
+    bus: Redis, connection: Connection, leader: Leader, project: Project
+) -> None:
+    for _ in range(5):
+        await leader.run(10)
+        await project(leader.exchange.clock.sequence)
+    published = [
+        trade.trade_id
+        for symbol in MARKETS
+        for _, record in await market_records(bus, symbol)
+        for trade in record.trades
+    ]
+    query = "SELECT partition || '-t' || number FROM trades WHERE partition = %s ORDER BY symbol, number"
+    assert published == [trade_id for (trade_id,) in await rows(connection, query)]
+
+
+async def test_an_accounts_stream_is_the_record_of_the_account(
+    bus: Redis, connection: Connection, leader: Leader, project: Project
+) -> None:
+    await leader.run(30)
+    await project(leader.exchange.clock.sequence)
+    query = (
+        "SELECT account_id, sequence, previous_sequence, payload FROM account_events WHERE partition = %s ORDER BY 1, 2"
+    )
+    recorded = await rows(connection, query)
+    published = []
+    for account_id in ACCOUNTS:
+        key = account_key(PARTITION, account_id)
+        entries: Any = await bus.xrange(key)
+        published += [
+            (account_id, int(entry_id.partition(b"-")[0]), int(fields[b"p"]), fields[b"r"])
+            for entry_id, fields in entries
+        ]
+        assert 3_500 < await bus.ttl(key) <= 3_600
+    assert published == recorded
+
+
+async def test_a_bus_that_lost_everything_is_reset_and_goes_on(
+    database_url: str, bus: Redis, redis_url: str, leader: Leader
+) -> None:
+    replica = await make(database_url, bus)
+    task = asyncio.create_task(replica.run())
+    with redis.Redis.from_url(redis_url) as operator:
+        for _ in range(4):
+            await leader.run(5)
+            await until(lambda: replica.bus.sequence == leader.exchange.clock.sequence)
+            operator.flushall()
+            await leader.run(1)
+            await until(lambda: replica.bus.sequence == leader.exchange.clock.sequence)
+    for symbol in MARKETS:
+        await _until_reset(bus, symbol)
+    await kill(task)
+
+
+async def test_a_loss_while_nothing_happens_is_noticed(
+    database_url: str, bus: Redis, redis_url: str, leader: Leader
+) -> None:
+    replica = await make(database_url, bus)
+    task = asyncio.create_task(replica.run())
+    await until(lambda: replica.bus.sequence == leader.exchange.clock.sequence)
+    with redis.Redis.from_url(redis_url) as operator:
+        operator.flushall()
+    for symbol in MARKETS:
+        await _until_reset(bus, symbol)
+    await kill(task)
+
+
+async def _until_reset(bus: Redis, symbol: str) -> None:
+    """Raises TimeoutError."""
+    async with asyncio.timeout(5):
+        records: list[tuple[str, pb.MarketRecord]] = []
+        while not any(record.reset for _, record in records):
+            await asyncio.sleep(0.05)
+            records = await market_records(bus, symbol)
+
+
+async def test_a_cut_connection_loses_and_doubles_nothing(
+    database_url: str, bus: Redis, redis_url: str, leader: Leader
+) -> None:
+    replica = await make(database_url, bus)
+    task = asyncio.create_task(replica.run())
+    with redis.Redis.from_url(redis_url) as operator:
+        for _ in range(20):
+            await leader.run(2)
+            operator.client_kill_filter(_type="normal", skipme=True)
+        await until(lambda: task.done() or replica.bus.sequence == leader.exchange.clock.sequence)
+    for symbol in MARKETS:
+        levels: Levels = {}
+        numbers: list[int] = []
+        records = await market_records(bus, symbol)
+        # The first entry of a bus that never had one says that nothing stands before it.
+        assert [record.reset for _, record in records][1:] == [False] * (len(records) - 1)
+        for _, record in records:
+            fold(levels, record)
+            numbers += [int(trade.trade_id.partition("-t")[2]) for trade in record.trades]
+        assert levels == book(leader, symbol)
+        assert len(set(numbers)) == len(numbers)
+    await kill(task)
+
+
+async def test_the_tables_go_on_without_a_bus_and_the_bus_catches_up(
+    database_url: str, bus: Redis, redis_url: str, leader: Leader
+) -> None:
+    replica = await make(database_url, bus)
+    task = asyncio.create_task(replica.run())
+    await until(lambda: replica.bus.sequence == leader.exchange.clock.sequence)
+    with redis.Redis.from_url(redis_url) as operator:
+        operator.config_set("maxmemory", "1")
+        operator.config_set("maxmemory-policy", "noeviction")
+        try:
+            stuck = replica.bus.sequence
+            await leader.run(20)
+            await until(lambda: replica.tables.sequence == leader.exchange.clock.sequence)
+            assert replica.bus.sequence == stuck
+        finally:
+            operator.config_set("maxmemory", "0")
+    await until(lambda: replica.bus.sequence == leader.exchange.clock.sequence)
+    for symbol in MARKETS:
+        levels: Levels = {}
+        for _, record in await market_records(bus, symbol):
+            fold(levels, record)
+        assert levels == book(leader, symbol)
+    await kill(task)
+
+
+async def test_what_does_not_fit_is_announced(database_url: str, bus: Redis, leader: Leader, project: Project) -> None:
+    await project(leader.exchange.clock.sequence)
+    await bus.xtrim(market_key(PARTITION, MARKETS[0]), maxlen=0)
+    await bus.xtrim(market_key(PARTITION, MARKETS[1]), maxlen=0)
+    replica = await make(database_url, bus, bus_backlog_max=10)
+    await leader.commit([leader.command() for _ in range(60)])
+    task = asyncio.create_task(replica.run())
+    await until(lambda: replica.bus.sequence == leader.exchange.clock.sequence)
+    await kill(task)
+    for symbol in MARKETS:
+        assert [record.reset for _, record in await market_records(bus, symbol)] == [True]
