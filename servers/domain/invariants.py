@@ -66,6 +66,9 @@ def _books(exchange: Exchange) -> list[str]:
     listed = {number for account in exchange.ledger.accounts.values() for number in account.orders}
     if listed != set(exchange.floor.orders):
         found.append("accounts' lists and open orders differ")
+    for account in exchange.ledger.accounts.values():
+        if account.labels != {o.client_order_id: o for o in account.orders.values() if o.client_order_id}:
+            found.append(f"{account.account_id}: labels and open orders differ")
     return found
 
 

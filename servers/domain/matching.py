@@ -82,8 +82,7 @@ class _Walk:
         while maker is not None:
             lots = maker.lots - maker.filled_lots - maker.removed_lots
             wanted = self.wanted if self.budget < 0 else self._affordable(price)
-            if lots >= wanted:
-                lots = wanted
+            lots = min(lots, wanted)
             if maker.account.self_trade_group == self.group and lots:
                 if not self._prevent(maker, lots, wanted, price):
                     return False

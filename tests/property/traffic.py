@@ -27,8 +27,8 @@ ASSETS = {"USD": 4, "AAA": 3, "BBB": 2}
 SYMBOLS = ("AAA-USD", "BBB-USD")
 # tick, lot, least, most, highest price, maker's rate, taker's rate: a lot of AAA at one tick costs one unit of USD.
 MARKETS = {
-    "AAA-USD": ("0.01", "0.01", "0.02", "0.60", "1.10", -RATE // 1_000, RATE // 500),
-    "BBB-USD": ("0.5", "1", "1", "50", "60", RATE // 1_000, RATE // 300),
+    "AAA-USD": ("0.01", "0.01", "0.02", "0.35", "1.10", -RATE // 1_000, RATE // 500),
+    "BBB-USD": ("0.5", "1", "1", "38", "60", RATE // 1_000, RATE // 300),
 }
 _ORDER_KINDS = (
     (OrderType.LIMIT, TimeInForce.GTC),

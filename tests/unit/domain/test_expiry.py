@@ -40,6 +40,14 @@ def test_a_day_order_placed_at_midnight_has_a_whole_day() -> None:
     assert desk.buy("ann", "1", "100", life=TimeInForce.DAY).expire_time == MIDNIGHT_US + 2 * DAY
 
 
+@pytest.mark.parametrize(("after_us", "status"), [(-1, "REJECTED"), (0, "REJECTED"), (1, "OPEN")])
+def test_an_order_must_expire_after_it_is_placed(after_us: int, status: str) -> None:
+    desk = Desk()
+    placed_us = desk.now + 1
+    order = desk.buy("ann", "1", "100", life=TimeInForce.GTD, expires=placed_us + after_us)
+    assert (outcome(order).status, order.create_time) == (status, placed_us)
+
+
 def test_a_partly_filled_order_keeps_what_it_traded() -> None:
     desk = Desk()
     order = desk.sell("ann", "2", "100", life=TimeInForce.GTD, expires=MIDNIGHT_US + SECOND)

@@ -31,6 +31,12 @@ def test_a_resting_purchase_pays_the_maker_s_rate_out_of_its_hold() -> None:
     assert (desk.balance("ann"), desk.balance("ben")) == (("999899.9", "0"), ("1000099.8", "0"))
 
 
+def test_a_purchase_holds_the_worse_of_both_rates() -> None:
+    desk = Desk(maker="0.003", taker="0.001")
+    desk.buy("ann", "1", "100")
+    assert desk.balance("ann") == ("999899.7", "100.3")
+
+
 def small(maker: str, taker: str) -> Desk:
     """A market whose lot at one tick costs a unit: every fee is far less than a unit."""
     desk = Desk()
