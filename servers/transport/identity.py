@@ -206,9 +206,13 @@ class TokenVerifier:
             for tell in self.on_revoked:
                 tell(fresh)
 
-    async def start(self) -> None:
-        """Fetches both once, then keeps them fresh until `stop`."""
+    async def start(self, wait_s: float = 0.0) -> None:
+        """Fetches both, then keeps them fresh until `stop`; waits up to `wait_s` for a first key."""
+        until = time.monotonic() + wait_s
         await self.fetch_keys()
+        while not self._keys and time.monotonic() < until:
+            await asyncio.sleep(FIRST_KEYS_EVERY_S)
+            await self.fetch_keys()
         await self.fetch_revoked()
         self._tasks = [
             # Until there is a first key nobody gets in: processes that start together wait for the auth server.

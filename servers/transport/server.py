@@ -65,18 +65,25 @@ class Routes(grpc.GenericRpcHandler):
 
 
 def build_server(
-    services: Sequence[Service], guard: Guard, *, internal: bool = False, options: Sequence[tuple[str, Any]] = ()
+    services: Sequence[Service],
+    guard: Guard,
+    *,
+    internal: bool = False,
+    mirrored: Sequence[str] = (),
+    options: Sequence[tuple[str, Any]] = (),
 ) -> Server:
     """A server that is not started and has no port yet.
 
-    `internal` allows services between servers of the venue. Raises ValueError where a method may not be served.
+    `internal` allows services between servers of the venue; `mirrored` are services of other processes that reflection tells of.
+    Raises ValueError where a method may not be served.
     """
     handlers: dict[str, Route] = {}
     for service, servicer in services:
         for method in service.methods:
             handlers[f"/{service.full_name}/{method.name}"] = guard.bind(method, servicer, internal=internal)
     status = health.aio.HealthServicer()
-    names = [service.full_name for service, _ in services] + [health.SERVICE_NAME, reflection.SERVICE_NAME]
+    names = [service.full_name for service, _ in services]
+    names += [*mirrored, health.SERVICE_NAME, reflection.SERVICE_NAME]
     handlers.update(_companions(status, reflection.aio.ReflectionServicer(service_names=names)))
     inner = grpc.aio.server(
         options=[

@@ -1,8 +1,9 @@
 """Process `api`: who somebody is, and what he has."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any, Final
 
 from db import session
 from db.session import SERVICES
@@ -17,9 +18,18 @@ from servers.auth.tokens import RefreshTokens
 from servers.config import Settings
 from servers.engine.fence import Fence
 from servers.engine.markets import Markets
+from servers.transport.identity import KeySource
 from servers.wiring.parts import Process, bus_of, guard_of, page_tokens, pool_of, remote_engines, serving
 from venue.account.v1 import account_pb2
 from venue.auth.v1 import auth_pb2
+from venue.marketdata.v1 import marketdata_pb2
+from venue.order.v1 import order_service_pb2
+
+# The gateway asks this process for reflection: it tells of what other processes serve too.
+ELSEWHERE: Final = (
+    order_service_pb2.DESCRIPTOR.services_by_name["OrderService"].full_name,
+    marketdata_pb2.DESCRIPTOR.services_by_name["MarketDataService"].full_name,
+)
 
 
 @asynccontextmanager
@@ -49,6 +59,16 @@ async def auth(settings: Settings) -> AsyncIterator[AuthServicer]:
         await database.dispose()
 
 
+def own_keys(settings: Settings) -> KeySource:
+    """The keys that this process signs with: it need not ask itself."""
+    signing = SigningKeys(settings.state.root / "secrets")
+
+    async def keys() -> Mapping[str, Any]:
+        return {"keys": signing.jwks()}
+
+    return keys
+
+
 @asynccontextmanager
 async def build(process: Process) -> AsyncIterator[None]:
     """AuthService and AccountService."""
@@ -57,7 +77,7 @@ async def build(process: Process) -> AsyncIterator[None]:
     async with (
         pool_of(settings, "api") as pool,
         auth(settings) as auth_servicer,
-        guard_of(process, pool) as guard,
+        guard_of(process, pool, own_keys(settings)) as guard,
         remote_engines(settings, pool) as engines,
         bus_of(settings) as bus,
     ):
@@ -77,7 +97,7 @@ async def build(process: Process) -> AsyncIterator[None]:
             (auth_pb2.DESCRIPTOR.services_by_name["AuthService"], auth_servicer),
             (account_pb2.DESCRIPTOR.services_by_name["AccountService"], accounts),
         ]
-        async with serving(process, "api", services, guard):
+        async with serving(process, "api", services, guard, mirrored=ELSEWHERE):
             yield
         for task in feeding:
             task.cancel()

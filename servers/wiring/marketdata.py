@@ -7,7 +7,7 @@ from servers.domain.terms import Environment
 from servers.engine.markets import Markets
 from servers.marketdata.market_data import MarketData
 from servers.marketdata.servicer import MarketDataServicer
-from servers.wiring.parts import Process, bus_of, guard_of, page_tokens, pool_of, remote_engines, serving
+from servers.wiring.parts import Process, bus_of, guard_of, keys_of, page_tokens, pool_of, remote_engines, serving
 from venue.marketdata.v1 import marketdata_pb2
 
 
@@ -17,7 +17,8 @@ async def build(process: Process) -> AsyncIterator[None]:
     settings = process.settings
     async with (
         pool_of(settings, "marketdata") as pool,
-        guard_of(process, pool) as guard,
+        keys_of(settings) as keys,
+        guard_of(process, pool, keys) as guard,
         remote_engines(settings, pool) as engines,
         bus_of(settings) as bus,
     ):

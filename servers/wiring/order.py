@@ -13,7 +13,7 @@ from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
 from servers.engine.servicer import EngineServicer
 from servers.order.servicer import OrderServicer
-from servers.wiring.parts import Process, guard_of, page_tokens, pool_of, serving
+from servers.wiring.parts import Process, guard_of, keys_of, page_tokens, pool_of, serving
 from venue.engine.v1 import engine_pb2
 from venue.order.v1 import order_service_pb2
 
@@ -31,7 +31,11 @@ async def build(process: Process) -> AsyncIterator[None]:
         request_memory=settings.request_memory,
         projector_lag_max=settings.projector_lag_max,
     )
-    async with pool_of(settings, "order") as pool, guard_of(process, pool) as guard:
+    async with (
+        pool_of(settings, "order") as pool,
+        keys_of(settings) as keys,
+        guard_of(process, pool, keys) as guard,
+    ):
         engines = {number: LocalEngine(number, pool) for number in settings.partitions}
         leaders = [
             Leader(Environment[environment], engines[number], pool, terms, missing)

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import grpc
 from google.protobuf.json_format import MessageToDict
@@ -23,13 +23,15 @@ from servers.domain.terms import Environment
 from servers.engine.client import Engines, RemoteEngine
 from servers.transport.caller import channel_to
 from servers.transport.guard import Guard
-from servers.transport.identity import TokenVerifier
+from servers.transport.identity import KeySource, TokenVerifier
 from servers.transport.limits import GENEROUS, Limits, Rate
 from servers.transport.paging import PageTokens
 from servers.transport.server import Server, Service, build_server
 from servers.transport.telemetry import Metrics
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 from venue.option.v1 import access_pb2
+
+FIRST_KEY_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,8 @@ async def pool_of(settings: Settings, name: str) -> AsyncIterator[Pool]:
 
 
 @asynccontextmanager
-async def guard_of(process: Process, pool: Pool) -> AsyncIterator[Guard]:
-    """The guard of a process: keys from the auth server, revoked sessions from its table, limits from the settings."""
-    settings = process.settings
+async def keys_of(settings: Settings) -> AsyncIterator[KeySource]:
+    """The public keys as the auth server publishes them."""
     channel = channel_to(f"{settings.host}:{settings.api_port}")
     stub = auth_pb2_grpc.AuthServiceStub(channel)
 
@@ -67,13 +68,25 @@ async def guard_of(process: Process, pool: Pool) -> AsyncIterator[Guard]:
         except grpc.aio.AioRpcError as error:
             raise PartUnavailable(f"the auth server ({error.code().name})") from None
 
-    verifier = TokenVerifier(keys, lambda: revoked_sessions(pool))
-    await verifier.start()
     try:
-        yield Guard(verifier, limits_of(settings), process.metrics)
+        yield keys
+    finally:
+        await channel.close()
+
+
+@asynccontextmanager
+async def guard_of(process: Process, pool: Pool, keys: KeySource) -> AsyncIterator[Guard]:
+    """The guard of a process: keys, revoked sessions from the tables, limits from the settings.
+
+    Waits a little for the first key: a server that says it serves should know its callers. Without one it serves all the same,
+    since other servers need it.
+    """
+    verifier = TokenVerifier(keys, lambda: revoked_sessions(pool))
+    await verifier.start(FIRST_KEY_S)
+    try:
+        yield Guard(verifier, limits_of(process.settings), process.metrics)
     finally:
         await verifier.stop()
-        await channel.close()
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -90,11 +103,17 @@ def page_tokens(settings: Settings) -> PageTokens:
 
 @asynccontextmanager
 async def serving(
-    process: Process, name: str, services: Sequence[Service], guard: Guard, *, internal: bool = False
+    process: Process,
+    name: str,
+    services: Sequence[Service],
+    guard: Guard,
+    *,
+    internal: bool = False,
+    mirrored: Sequence[str] = (),
 ) -> AsyncIterator[Server]:
     """A started server on the process's port, drained at the end."""
     settings = process.settings
-    server = build_server(services, guard, internal=internal)
+    server = build_server(services, guard, internal=internal, mirrored=mirrored)
     server.add_insecure_port(f"{settings.host}:{settings.port(name)}")
     await server.start()
     try:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from servers.domain.terms import Environment
 from servers.engine.measures import ReplicaMeasures
 from servers.engine.replica import run as project
-from servers.wiring.parts import Process, guard_of, pool_of, remote_engines, serving
+from servers.wiring.parts import Process, guard_of, keys_of, pool_of, remote_engines, serving
 
 
 @asynccontextmanager
@@ -15,7 +15,8 @@ async def build(process: Process) -> AsyncIterator[None]:
     settings = process.settings
     async with (
         pool_of(settings, "replica") as pool,
-        guard_of(process, pool) as guard,
+        keys_of(settings) as keys,
+        guard_of(process, pool, keys) as guard,
         remote_engines(settings, pool) as engines,
     ):
         projecting = process.tasks.create_task(
