@@ -15,6 +15,8 @@ from venue.type.v1 import stream_pb2
 # How often a channel is told at most, in seconds; books and trades have the window of the settings.
 PACE_S: Final = {TICKER: 0.25, CANDLES: 0.25, STATUS: 0.0}
 SNAPSHOT_TRADES: Final = 50
+# The reason of a gap that is nobody's slowness.
+NOT_KEPT: Final = "NOT_KEPT"
 # Many who come at once share a snapshot.
 SNAPSHOT_KEPT_S: Final = 1.0
 
@@ -26,7 +28,7 @@ class Reader(Protocol):
         """The next frame. Never waits."""
         ...
 
-    def skip(self, series: "Series", previous_sequence: int) -> None:
+    def skip(self, series: "Series", previous_sequence: int, reason: str) -> None:
         """Frames after a sequence are lost: announce it, then ask for a snapshot."""
         ...
 
@@ -113,7 +115,7 @@ class Series:
         self._snapshots.clear()
         before, self.sequence = self.sequence, self.view.sequence(self.channel)
         for reader in list(self.readers):
-            reader.skip(self, before)
+            reader.skip(self, before, NOT_KEPT)
 
     def _draw(self) -> list[pb.MarketEvent]:
         view, symbol = self.view, self.view.symbol

@@ -23,14 +23,15 @@ from venue.type.v1 import stream_pb2
 
 SUBSCRIPTIONS_MAX: Final = 50
 SLOW_CONSUMER: Final = "SLOW_CONSUMER"
+CONFLATED: Final = "CONFLATED"
 
 
 class Bounds(NamedTuple):
     """How much may wait for a reader: from where on books are conflated, and where the stream ends."""
 
-    conflate_frames: int = 64
+    conflate_frames: int = 1024
     conflate_bytes: int = 256 * 1024
-    frames_max: int = 512
+    frames_max: int = 4096
     bytes_max: int = 1024 * 1024
 
 
@@ -55,9 +56,9 @@ class Subscriber:
         self._bounds = bounds
         self._queue: deque[Waiting] = deque()
         self._queued_bytes = 0
-        # Series whose snapshot is to be sent; with the sequence they stopped at where a gap goes before it.
+        # Series whose snapshot is to be sent; with the sequence they stopped at and the reason where a gap goes before it.
         self._fresh: dict[Series, None] = {}
-        self._lagging: dict[Series, int] = {}
+        self._lagging: dict[Series, tuple[int, str]] = {}
         self._awake = asyncio.Event()
         self._ended = ""
         self._failure: VenueError | None = None
@@ -91,18 +92,18 @@ class Subscriber:
         if frames > bounds.frames_max or size > bounds.bytes_max:
             self.end(SLOW_CONSUMER)
         elif series.channel != TRADES and (frames > bounds.conflate_frames or size > bounds.conflate_bytes):
-            self.skip(series, previous_sequence)
+            self.skip(series, previous_sequence, CONFLATED)
         else:
             self._queue.append(Waiting(series, previous_sequence, frame))
             self._queued_bytes = size
             self._awake.set()
 
-    def skip(self, series: Series, previous_sequence: int) -> None:
+    def skip(self, series: Series, previous_sequence: int, reason: str) -> None:
         """Drop what waits of a series, and come back to it with a gap and a snapshot."""
         if series in self._fresh or series in self._lagging:
             return
         dropped = self._drop(series)
-        self._lagging[series] = dropped if dropped is not None else previous_sequence
+        self._lagging[series] = dropped if dropped is not None else previous_sequence, reason
         self._awake.set()
 
     def end(self, reason: str) -> None:
@@ -147,19 +148,21 @@ class Subscriber:
     def _next(self) -> bytes | None:
         if self._fresh:
             series = next(iter(self._fresh))
+            # What the snapshot holds must not be queued behind it: until it is made the series is one of the fresh.
+            snapshot = series.snapshot(self.depth, time.monotonic())
             del self._fresh[series]
-            return series.snapshot(self.depth, time.monotonic())
+            return snapshot
         if self._queue:
             waiting = self._queue.popleft()
             self._queued_bytes -= len(waiting.frame)
             return waiting.frame
         if self._lagging:
-            series, stopped_at = next(iter(self._lagging.items()))
-            del self._lagging[series]
+            series, (stopped_at, reason) = next(iter(self._lagging.items()))
             snapshot = series.snapshot(self.depth, time.monotonic())
+            del self._lagging[series]
             self._queue.append(Waiting(series, stopped_at, snapshot))
             self._queued_bytes += len(snapshot)
-            return series.gap(stopped_at, "CONFLATED")
+            return series.gap(stopped_at, reason)
         return None
 
     async def _wait(self) -> bool:

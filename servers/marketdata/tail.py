@@ -130,15 +130,15 @@ class Tail:
 
     async def _check(self) -> None:
         """Markets that are new, and a bus that lost what it had or does not get what was committed."""
-        published = await find_published(self.bus, self.engine.partition)
+        published = await find_published(self.bus, self.engine.partition) or 0
         committed = await self._list_markets()
-        lost = published is None or published < self._published
-        if lost or (published or 0) < self._committed:
+        lost = published < self._published
+        if lost or published < self._committed:
             log.info("bus behind", partition=self.engine.partition, published=published, committed=committed)
             await self._restore_all(trades_lost=lost)
         for symbol, view in self.views.items():
             self._read_to.setdefault(symbol, f"{view.position}-0")
-        self._published, self._committed = published or 0, committed
+        self._published, self._committed = published, committed
 
     async def _restore_all(self, *, trades_lost: bool) -> None:
         await self._list_markets()

@@ -76,6 +76,19 @@ async def test_ready_then_snapshots_then_a_chain_of_events() -> None:
     assert [frame.event.book.bids[0].price for frame in events] == ["11", "12"]
 
 
+async def test_a_snapshot_made_between_two_windows_goes_before_what_it_does_not_hold() -> None:
+    feed = Feed()
+    _, first = feed.open(BOOK)
+    await take(first, 2)
+    feed.view.apply(record(11, 10, bids=[level("10", "1")]))
+    _, second = feed.open(BOOK)
+    assert [frame.sequence for frame in await take(second, 2)] == [0, 11]
+    feed.sequence = 11
+    feed.quote(12)
+    assert [(frame.previous_sequence, frame.sequence) for frame in await take(second, 1)] == [(11, 12)]
+    assert [(frame.previous_sequence, frame.sequence) for frame in await take(first, 2)] == [(0, 11), (11, 12)]
+
+
 async def test_a_quiet_stream_has_heartbeats_and_says_goodbye() -> None:
     feed = Feed(silence_s=0.02)
     _, frames = feed.open(BOOK)

@@ -1,0 +1,189 @@
+"""Market data for those who ask once: definitions, books, trades, candles and tickers."""
+
+import time
+from collections import defaultdict
+
+import grpc
+import pytest
+
+from servers.domain.money import format_units, parse
+from servers.engine.replica import Replica
+from tests.integration.marketdata.stand import Stand, sides_of, until
+from tests.integration.replica.leader import MARKETS, PARTITION
+from tests.unit.transport.conftest import refusal_of
+from venue.marketdata.v1 import marketdata_pb2 as pb
+from venue.type.v1 import type_pb2
+
+SYMBOL = MARKETS[0]
+LENGTHS_S = {
+    pb.CANDLE_INTERVAL_1S: 1,
+    pb.CANDLE_INTERVAL_1M: 60,
+    pb.CANDLE_INTERVAL_5M: 300,
+    pb.CANDLE_INTERVAL_15M: 900,
+    pb.CANDLE_INTERVAL_1H: 3600,
+    pb.CANDLE_INTERVAL_4H: 14_400,
+    pb.CANDLE_INTERVAL_1D: 86_400,
+}
+
+
+async def projected(stand: Stand, projecting: Replica) -> None:
+    await until(lambda: projecting.tables.sequence == stand.leader.exchange.clock.sequence)
+
+
+async def all_trades(stand: Stand, page_size: int = 100) -> list[pb.Trade]:
+    found: list[pb.Trade] = []
+    request = pb.ListTradesRequest(symbol=SYMBOL, page_size=page_size)
+    while True:
+        answer = await stand.stub.ListTrades(request)
+        found += answer.trades
+        if not answer.next_page_token:
+            return found
+        request.page_token = answer.next_page_token
+
+
+async def all_candles(stand: Stand, interval: pb.CandleInterval.ValueType, page_size: int = 7) -> list[pb.Candle]:
+    found: list[pb.Candle] = []
+    request = pb.ListCandlesRequest(symbol=SYMBOL, interval=interval, page_size=page_size)
+    while True:
+        answer = await stand.stub.ListCandles(request)
+        found += answer.candles
+        if not answer.next_page_token:
+            return found
+        request.page_token = answer.next_page_token
+
+
+def expected_candles(trades: list[pb.Trade], interval: pb.CandleInterval.ValueType, now: float) -> list[pb.Candle]:
+    """Newest first, from trades that are newest first."""
+    length = LENGTHS_S[interval]
+    groups: dict[int, list[pb.Trade]] = defaultdict(list)
+    for trade in reversed(trades):
+        groups[trade.trade_time.seconds // length * length].append(trade)
+    found = []
+    for start in sorted(groups, reverse=True):
+        prices = [parse(trade.price) for trade in groups[start]]
+        quantities = [parse(trade.quantity) for trade in groups[start]]
+        quote = sum(price * quantity for price, quantity in zip(prices, quantities, strict=True))
+        candle = pb.Candle(
+            symbol=SYMBOL,
+            interval=interval,
+            open=format_units(prices[0], 18),
+            high=format_units(max(prices), 18),
+            low=format_units(min(prices), 18),
+            close=format_units(prices[-1], 18),
+            volume=format_units(sum(quantities), 18),
+            quote_volume=format_units(quote, 36),
+            trade_count=len(prices),
+            is_closed=start + length <= now,
+        )
+        candle.open_time.seconds = start
+        found.append(candle)
+    return found
+
+
+async def test_markets_are_listed_by_symbol_in_pages(stand: Stand) -> None:
+    first = await stand.stub.ListMarkets(pb.ListMarketsRequest(page_size=1))
+    second = await stand.stub.ListMarkets(pb.ListMarketsRequest(page_size=1, page_token=first.next_page_token))
+    assert [market.symbol for market in (*first.markets, *second.markets)] == sorted(MARKETS)
+    assert second.next_page_token == ""
+    one = (await stand.stub.GetMarket(pb.GetMarketRequest(symbol=SYMBOL))).market
+    assert one == first.markets[0]
+    assert one.environment == type_pb2.ENVIRONMENT_DEMO
+
+
+async def test_the_book_is_the_engines_and_as_new_as_it_has_to_be(stand: Stand) -> None:
+    for _ in range(20):
+        await stand.leader.run(3)
+        position = f"{PARTITION}.1.{stand.leader.exchange.clock.sequence}"
+        request = pb.GetOrderBookRequest(symbol=SYMBOL, depth=5000, min_position=position)
+        book = await stand.stub.GetOrderBook(request)
+        expected = stand.leader.book(SYMBOL)
+        assert (sides_of(book), book.checksum) == (sides_of(expected), expected.checksum)
+    expected = stand.leader.book(SYMBOL)
+    few = await stand.stub.GetOrderBook(pb.GetOrderBookRequest(symbol=SYMBOL, depth=3))
+    assert (sides_of(few), few.checksum) == (sides_of(stand.leader.book(SYMBOL, 3)), expected.checksum)
+
+
+async def test_what_is_no_position_is_refused(stand: Stand) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stand.stub.GetOrderBook(pb.GetOrderBookRequest(symbol=SYMBOL, min_position="yesterday"))
+    assert refusal_of(raised.value).info.reason == "POSITION_INVALID"
+
+
+async def test_unknown_symbols_and_environments_are_not_found(stand: Stand) -> None:
+    live = pb.GetTickerRequest(symbol=SYMBOL, environment=type_pb2.ENVIRONMENT_LIVE)
+    for request in (live, pb.GetTickerRequest(symbol="NO-PE")):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stand.stub.GetTicker(request)
+        assert refusal_of(raised.value).info.reason == "MARKET_NOT_FOUND"
+
+
+async def test_trades_are_listed_newest_first_without_a_gap(stand: Stand, projecting: Replica) -> None:
+    await stand.leader.run(60)
+    await projected(stand, projecting)
+    numbers = [int(trade.trade_id.removeprefix("2-t")) for trade in await all_trades(stand, 17)]
+    assert numbers == sorted(set(numbers), reverse=True)
+    ticker = (await stand.stub.GetTicker(pb.GetTickerRequest(symbol=SYMBOL))).ticker
+    assert ticker.trade_count == len(numbers) > 50
+
+
+@pytest.mark.parametrize("interval", LENGTHS_S)
+async def test_candles_are_those_of_the_trades(
+    stand: Stand, projecting: Replica, interval: pb.CandleInterval.ValueType
+) -> None:
+    for _ in range(60):
+        await stand.leader.run(1)
+        stand.leader.time_us += stand.leader.random.choice((1, 20, 500)) * 1_000_000
+    await projected(stand, projecting)
+    trades = await all_trades(stand)
+    assert await all_candles(stand, interval) == expected_candles(trades, interval, time.time())
+
+
+async def test_candles_of_a_stretch_of_time(stand: Stand, projecting: Replica) -> None:
+    await stand.leader.run(40)
+    await projected(stand, projecting)
+    seconds = await all_candles(stand, pb.CANDLE_INTERVAL_1S)
+    request = pb.ListCandlesRequest(symbol=SYMBOL, interval=pb.CANDLE_INTERVAL_1S, page_size=500)
+    request.start_time.CopyFrom(seconds[9].open_time)
+    request.end_time.CopyFrom(seconds[4].open_time)
+    assert list((await stand.stub.ListCandles(request)).candles) == seconds[5:10]
+    request.end_time.seconds = 2**40
+    request.start_time.seconds = -(2**40)
+    answer = await stand.stub.ListCandles(request)
+    assert list(answer.candles) == seconds[:500]
+
+
+async def test_tickers_are_those_of_the_trades_also_after_a_start(stand: Stand, projecting: Replica) -> None:
+    await stand.leader.run(60)
+    await projected(stand, projecting)
+    trades = await all_trades(stand)
+    prices = [parse(trade.price) for trade in trades]
+    book = stand.leader.book(SYMBOL)
+    await until(lambda: sides_of(stand.data.tail(0).views[SYMBOL].book(5000)) == sides_of(book))
+    expected = pb.Ticker(
+        symbol=SYMBOL,
+        last_price=trades[0].price,
+        open_price=trades[-1].price,
+        high_price=format_units(max(prices), 18),
+        low_price=format_units(min(prices), 18),
+        volume=format_units(sum(parse(trade.quantity) for trade in trades), 18),
+        quote_volume=format_units(sum(parse(trade.price) * parse(trade.quantity) for trade in trades), 36),
+        price_change=format_units(prices[0] - prices[-1], 18),
+        trade_count=len(trades),
+    )
+    for bid in book.bids[:1]:
+        expected.bid_price, expected.bid_quantity = bid.price, bid.quantity
+    for ask in book.asks[:1]:
+        expected.ask_price, expected.ask_quantity = ask.price, ask.quantity
+    for answered in (
+        (await stand.stub.GetTicker(pb.GetTickerRequest(symbol=SYMBOL))).ticker,
+        (await stand.stub.ListTickers(pb.ListTickersRequest())).tickers[0],
+    ):
+        assert answered.HasField("update_time")
+        answered.ClearField("update_time")
+        assert answered == expected
+
+
+async def test_a_forged_page_token_is_refused(stand: Stand) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stand.stub.ListTrades(pb.ListTradesRequest(symbol=SYMBOL, page_token="AAAA"))
+    assert refusal_of(raised.value).info.reason == "PAGE_TOKEN_INVALID"
