@@ -2,11 +2,13 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import UTC, date, datetime
 from typing import Final
 
 import psycopg
 import structlog
 
+from db.partitions import ensure_partitions
 from db.projecting import Cut, is_written, open_projection, write_cut
 from db.session import Connection
 from servers.engine.projection import TableChanges
@@ -29,6 +31,7 @@ class TableWriter:
         self._changes = changes
         self._backlog_max = backlog_max
         self._connection: Connection | None = None
+        self._ranges_made: date | None = None
 
     def watch(self) -> None:
         """Let the reader of the journal go on, or hold it back, by what is collected."""
@@ -60,6 +63,7 @@ class TableWriter:
                     self._connection = await open_projection(self._url, self._partition)
                     if await is_written(self._connection, cut):
                         return
+                await self._make_room(self._connection)
                 await write_cut(self._connection, cut)
             except psycopg.OperationalError as error:
                 log.warning("tables not written yet", partition=self._partition, attempt=attempt, cause=str(error))
@@ -67,6 +71,13 @@ class TableWriter:
                 await asyncio.sleep(BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)])
             else:
                 return
+
+    async def _make_room(self, connection: Connection) -> None:
+        """Once a day: the ranges of the months to come."""
+        now = datetime.now(UTC)
+        if self._ranges_made != now.date():
+            await ensure_partitions(connection, now)
+            self._ranges_made = now.date()
 
     async def _hang_up(self) -> None:
         connection, self._connection = self._connection, None

@@ -35,6 +35,7 @@ __all__ = ["Diverged", "JournalCorrupt", "Recovered", "Replica", "RulesUnknown",
 log = structlog.get_logger()
 TABLES_BACKLOG_MAX: Final = 20_000
 BUS_BACKLOG_MAX: Final = 50_000
+POLL_S: Final = 0.01
 BACK_OFF_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0)
 
 
@@ -75,12 +76,18 @@ class Replica:
             raise stops.exceptions[0] from failed
 
     async def _read(self) -> None:
-        async with aclosing(self._follower.rows()) as rows:
-            async for row in rows:
-                self.apply(row)
-                self.tables.watch()
-                await self.tables.room.wait()
-                await asyncio.sleep(0)
+        try:
+            async with aclosing(self._follower.rows()) as rows:
+                async for row in rows:
+                    self.apply(row)
+                    self.tables.watch()
+                    await self.tables.room.wait()
+                    await asyncio.sleep(0)
+        except RulesUnknown:
+            # Nothing of an older version may be left for the program that knows the newer one.
+            while self.tables.sequence < self.replay.sequence:  # noqa: ASYNC110  # a position, not an event
+                await asyncio.sleep(POLL_S)
+            raise
 
     def apply(self, row: Row) -> None:
         """Execute a row and hand what it caused to both writers. Raises JournalCorrupt, Diverged, RulesUnknown."""
@@ -110,22 +117,21 @@ async def run(
 ) -> None:
     """The projectors of several partitions, each started again after what may pass; `tail` gives a partition's Tail.
 
-    Raises JournalCorrupt or RulesUnknown when no partition is left to serve; one that stops does not stop the others.
+    One that is halted does not stop the others. Raises what halted the first one when none is left, and an ExceptionGroup with
+    RulesUnknown when the process must restart into a newer program.
     """
     bus = open_bus(redis_url)
     try:
-        ended = await asyncio.gather(
-            *(
-                _supervise(partition, environment, url, bus, request_memory, tail and tail(partition), measures)
+        async with asyncio.TaskGroup() as tasks:
+            serving = [
+                tasks.create_task(
+                    _supervise(partition, environment, url, bus, request_memory, tail and tail(partition), measures)
+                )
                 for partition, environment in partitions.items()
-            ),
-            return_exceptions=True,
-        )
+            ]
     finally:
         await bus.aclose()
-    for error in ended:
-        if isinstance(error, BaseException):
-            raise error
+    raise serving[0].result()
 
 
 async def _supervise(
@@ -136,7 +142,8 @@ async def _supervise(
     request_memory: int,
     tail: Tail | None,
     measures: ReplicaMeasures,
-) -> None:
+) -> RuntimeError | InvariantBreach:
+    """Until the partition is halted: returns why. Raises RulesUnknown."""
     attempt = 0
     loop = asyncio.get_running_loop()
     while True:
@@ -149,7 +156,7 @@ async def _supervise(
             log.critical("partition halted", partition=partition, cause=str(error))
             measures.halted(partition)
             await _halt(url, partition, str(error))
-            raise
+            return error
         except (psycopg.Error, ProjectionMovedError, LookupError) as error:
             log.warning("projector starts again", partition=partition, cause=str(error))
             attempt = 0 if loop.time() - started > 10 else attempt + 1
