@@ -85,7 +85,6 @@ class Tail:
                 await self._read_bus()
             except BusError as error:
                 log.warning("bus away", partition=self.engine.partition, cause=str(error))
-                self.on_bus = False
                 await asyncio.sleep(AWAY_S)
             except (VenueError, psycopg.Error) as error:
                 log.warning("engine away", partition=self.engine.partition, cause=str(error))
@@ -98,26 +97,40 @@ class Tail:
         self._published = await find_published(self.bus, partition) or 0
         self._checked, self._committed = time.monotonic(), 0
         self.on_bus = True
-        while True:
-            entries = []
-            if self._read_to:
-                entries = await read_markets(
-                    self.bus, partition, self._read_to, block_ms=BLOCK_MS, entries_max=ENTRIES_MAX
-                )
-            else:
-                await asyncio.sleep(BLOCK_MS / 1000)
-            for symbol, entry_id, raw in entries:
-                self._read_to[symbol] = entry_id
-                view = self.views[symbol]
-                view.apply(pb.MarketRecord.FromString(raw))
-                self._tell(view)
-            await self._mend()
-            self._progress.set()
-            self._progress = asyncio.Event()
+        # Beside the reading: an engine that hangs must not hold up what the bus brings.
+        mending = asyncio.create_task(self._mend())
+        try:
+            while True:
+                await self._read_entries()
+                if mending.done() and (self._is_due() or any(view.torn for view in self.views.values())):
+                    mending.result()
+                    mending = asyncio.create_task(self._mend())
+        finally:
+            self.on_bus = False
+            mending.cancel()
+            await asyncio.gather(mending, return_exceptions=True)
+
+    async def _read_entries(self) -> None:
+        if not self._read_to:
+            await asyncio.sleep(BLOCK_MS / 1000)
+            return
+        entries = await read_markets(
+            self.bus, self.engine.partition, self._read_to, block_ms=BLOCK_MS, entries_max=ENTRIES_MAX
+        )
+        for symbol, entry_id, raw in entries:
+            self._read_to[symbol] = entry_id
+            view = self.views[symbol]
+            view.apply(pb.MarketRecord.FromString(raw))
+            self._tell(view)
+        self._progress.set()
+        self._progress = asyncio.Event()
+
+    def _is_due(self) -> bool:
+        return time.monotonic() >= self._checked + CHECK_S
 
     async def _mend(self) -> None:
         """Ask the engine where something is missing, or may be. Raises BusError."""
-        due = time.monotonic() >= self._checked + CHECK_S
+        due = self._is_due()
         try:
             for view in [view for view in self.views.values() if view.torn]:
                 log.info("gap on the bus", partition=self.engine.partition, symbol=view.symbol, after=view.position)
@@ -127,6 +140,7 @@ class Tail:
                 await self._check()
         except (VenueError, psycopg.Error) as error:
             log.warning("engine away", partition=self.engine.partition, cause=str(error))
+            await asyncio.sleep(RETRY_S)
 
     async def _check(self) -> None:
         """Markets that are new, and a bus that lost what it had or does not get what was committed."""

@@ -97,16 +97,21 @@ class View:
             self.changed.add(STATUS)
 
     def restore(self, book: pb.GetOrderBookResponse, sequence: int, *, trades_lost: bool) -> None:
-        """Take over the engine's book as of a sequence; `trades_lost` if the bus did not bring every trade up to it."""
+        """Take over the engine's book as of a sequence; `trades_lost` if the bus did not bring every trade up to it.
+
+        Records may have come while the engine was asked: a book of before them is not taken.
+        """
+        if trades_lost:
+            self.needed = max(sequence, self.position)
+        if sequence < self.position:
+            return
         top = self.levels.top
         if self.levels.replace(book):
             self.changed.add(BOOK)
             if self.levels.top != top:
                 self.changed.add(TICKER)
-        self.position = max(self.position, sequence)
+        self.position = sequence
         self.torn = False
-        if trades_lost:
-            self.needed = sequence
 
     def _take_levels(self, record: engine_pb2.MarketRecord) -> None:
         top = self.levels.top

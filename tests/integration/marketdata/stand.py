@@ -50,6 +50,9 @@ class LeaderEngine:
         self.leader = leader
         self.away = False
         self.queries: list[str] = []
+        # Cleared: every query waits, and nobody is told why.
+        self.answering = asyncio.Event()
+        self.answering.set()
 
     @property
     def partition(self) -> int:
@@ -60,6 +63,7 @@ class LeaderEngine:
 
     async def query(self, request: engine_pb2.QueryRequest) -> engine_pb2.QueryResponse:
         self.queries.append(request.WhichOneof("query") or "")
+        await self.answering.wait()
         await until(lambda: self.away or self.leader.exchange.clock.sequence >= request.min_sequence)
         if self.away:
             raise PartUnavailable("the engine")

@@ -162,6 +162,17 @@ async def test_while_the_engine_is_away_the_bus_goes_on(stand: Stand) -> None:
         stand.engine.away = False
 
 
+async def test_while_the_engine_hangs_the_bus_goes_on(stand: Stand) -> None:
+    async with reading(stand) as reader:
+        await until(lambda: stand.data.tail(0).on_bus)
+        stand.engine.answering.clear()
+        for _ in range(5):
+            await stand.leader.run(10)
+            await asyncio.sleep(0.4)
+            await whole(reader, stand.leader, stand)
+        stand.engine.answering.set()
+
+
 async def test_a_server_that_never_reached_the_engine_says_that_it_cannot_answer(
     open_stand: Open, leader: WitnessedLeader
 ) -> None:

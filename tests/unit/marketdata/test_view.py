@@ -48,6 +48,14 @@ def test_a_missing_record_tears_the_book_until_it_is_restored() -> None:
     assert view.book(10) == pb.GetOrderBookResponse(symbol=SYMBOL, sequence=18, environment=type_pb2.ENVIRONMENT_DEMO)
 
 
+def test_a_book_of_before_records_that_came_meanwhile_is_not_taken() -> None:
+    view = opened(position=10)
+    view.apply(record(12, 8, bids=[level("10", "1")]))
+    before = view.book(10)
+    view.restore(pb.GetOrderBookResponse(sequence=11), 11, trades_lost=False)
+    assert (view.book(10), view.position) == (before, 12)
+
+
 def test_a_reset_tears_the_book() -> None:
     view = opened(position=10)
     view.apply(record(11, 10, reset=True))
