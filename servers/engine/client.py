@@ -121,7 +121,8 @@ class RemoteEngine:
         timeout_us = 0 if timeout_s is None else max(1, int(timeout_s * 1e6))
         request = pb.SubmitRequest(partition=self._partition, commands=commands, timeout_us=timeout_us)
         try:
-            response = await asyncio.wait_for(line.submit(request), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                response = await line.submit(request)
         except TimeoutError:
             raise PartUnavailable("the engine") from None
         outcomes = [_outcome(result) for result in response.results]

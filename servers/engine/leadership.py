@@ -152,7 +152,8 @@ class Leader:
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def _wait_for_lease(self, connection: Connection) -> tuple[int, float] | None:
         """The new epoch and when (monotonic) it was asked for, or None when stopped before there was one."""

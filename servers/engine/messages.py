@@ -1,5 +1,7 @@
 """What the machine holds and causes, as messages of the contract. Readers of the machine use it between two commands."""
 
+from functools import lru_cache
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from servers.domain.book import BookSide
@@ -24,8 +26,9 @@ _FILLED = int(OrderStatus.FILLED)
 _BUY = int(Side.BUY)
 
 
+@lru_cache(4096)
 def timestamp(time_us: int) -> Timestamp:
-    """Microseconds since 1970 as a Timestamp."""
+    """Microseconds since 1970 as a Timestamp, for putting into messages (which copy it); never change one."""
     seconds, rest = divmod(time_us, 1_000_000)
     return Timestamp(seconds=seconds, nanos=rest * 1000)
 
@@ -50,14 +53,12 @@ def average_price(order: Order) -> str:
 
 
 def order_message(partition: int, order: Order) -> order_pb2.Order:
-    """An order as clients see it."""
+    """An order as clients see it. What is empty or zero is left out: setting it costs and says nothing."""
     market = order.market
     number = f"{partition}-{order.number}"
     rest = 0 if order.status >= _FILLED else order.lots - order.filled_lots - order.removed_lots
     message = order_pb2.Order(
         order_id=number,
-        client_order_id=order.client_order_id,
-        request_id=order.request_id,
         account_id=order.account.account_id,
         symbol=market.symbol,
         side=order.side,  # type: ignore[arg-type]  # the domain's numbers are the wire's
@@ -66,13 +67,9 @@ def order_message(partition: int, order: Order) -> order_pb2.Order:
         quantity=format_units(order.quantity, ATTO_SCALE),
         filled_quantity=quantity_text(market, order.filled_lots) if order.filled_lots else "0",
         remaining_quantity=quantity_text(market, rest) if rest else "0",
-        fee=format_units(order.fee_charged, market.quote_scale),
+        fee=format_units(order.fee_charged, market.quote_scale) if order.fee_charged else "0",
         fee_asset=market.quote_asset,
         status=order.status,  # type: ignore[arg-type]
-        reject_reason=order.reject_reason,  # type: ignore[arg-type]
-        cancel_reason=order.cancel_reason,  # type: ignore[arg-type]
-        post_only=order.post_only,
-        reduce_only=order.reduce_only,
         root_order_id=number,
         create_time=timestamp(order.create_time),
         update_time=timestamp(order.update_time),
@@ -81,8 +78,20 @@ def order_message(partition: int, order: Order) -> order_pb2.Order:
     )
     if order.price:
         message.price = format_units(order.price, ATTO_SCALE)
+    if order.client_order_id:
+        message.client_order_id = order.client_order_id
+    if order.request_id:
+        message.request_id = order.request_id
     if order.filled_lots:
         message.average_price = average_price(order)
+    if order.reject_reason:
+        message.reject_reason = order.reject_reason  # type: ignore[assignment]
+    if order.cancel_reason:
+        message.cancel_reason = order.cancel_reason  # type: ignore[assignment]
+    if order.post_only:
+        message.post_only = True
+    if order.reduce_only:
+        message.reduce_only = True
     if order.quote_amount:
         message.quote_amount = format_units(order.quote_amount, ATTO_SCALE)
     if order.expire_time:

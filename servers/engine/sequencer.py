@@ -223,7 +223,8 @@ class Sequencer:
                 if not self._forming.commands:
                     self._wake.clear()
                     try:
-                        await asyncio.wait_for(self._wake.wait(), idle_s)
+                        async with asyncio.timeout(idle_s):
+                            await self._wake.wait()
                     except TimeoutError:
                         await self.appender.renew()
                     continue
