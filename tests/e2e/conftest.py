@@ -1,13 +1,10 @@
 """What the tests through the gateway share: the gateway with small servers behind it, and the whole venue."""
 
-import json
-import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +15,8 @@ import pytest
 from servers.auth.keys import SigningKey, add_key, key_files, read_key
 from servers.transport.identity import ALGORITHM, SCOPES, Identity, claims_of
 from tests.e2e.gateway import ROOT, STOP_S, Gateway, Ports, gateway, wait_until
-from tests.servers import free_port
+from tests.e2e.launching import Venue, launched
 from venue.option.v1 import access_pb2
-
-UP_S = 180.0
-DOWN_S = 60.0
-PORTS = (
-    "GATEWAY", "ENVOY_ADMIN", "ORDER", "API", "MARKETDATA", "REPLICA", "POSTGRES", "REDIS",
-    "ORDER_METRICS", "API_METRICS", "MARKETDATA_METRICS", "REPLICA_METRICS", "BOT_METRICS",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,46 +100,8 @@ def client(edge: Gateway) -> Iterator[httpx.Client]:
         yield made
 
 
-@dataclass(frozen=True, slots=True)
-class Venue:
-    """The whole venue, as `make up` starts it."""
-
-    url: str
-    target: str
-    state: Path
-    ports: dict[str, int]
-    logins: dict[str, str] = field(repr=False)
-
-    def port(self, name: str) -> int:
-        return self.ports[name]
-
-
 @pytest.fixture(scope="session")
 def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    """Every process of a fresh embedded venue on free ports, and the passwords of its seeded users by e-mail."""
-    state = tmp_path_factory.mktemp("venue") / "state"
-    ports = {name: free_port() for name in PORTS}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("VENUE_")}
-    environment |= {f"VENUE_{name}_PORT": str(port) for name, port in ports.items()}
-    environment |= {"VENUE_STATE_DIR": str(state), "VENUE_BCRYPT_COST": "4"}
-    log = state.with_name("up.log")
-    with log.open("wb") as output:
-        command = [sys.executable, "-m", "servers.cli", "up"]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-    url = f"http://127.0.0.1:{ports['GATEWAY']}"
-    try:
-        wait_until(lambda: is_ready(url, log), process, log, within_s=UP_S)
-        logins = json.loads((state / "secrets" / "logins.json").read_text())
-        yield Venue(url, url.removeprefix("http://"), state, ports, logins)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(DOWN_S)
-
-
-def is_ready(url: str, log: Path) -> bool:
-    """Whether everything answers and the command has said so, which it does after the last seed."""
-    try:
-        healthy = httpx.get(f"{url}/healthz").status_code == 200
-    except httpx.TransportError:
-        return False
-    return healthy and "ready in" in log.read_text()
+    """Every process of a fresh embedded venue on free ports, market maker included; one for all tests."""
+    with launched(tmp_path_factory.mktemp("venue")) as running:
+        yield running

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.e2e.conftest import Venue
+from tests.e2e.launching import Venue
 
 DEMO = "demo@venue.local"
 
