@@ -4,7 +4,6 @@ A user of its own is registered at the first run, so that nobody's list of accou
 paper funds, through the ledger and with the venue's own rights: the public API gives every demo account the same small sum.
 """
 
-import asyncio
 import json
 import os
 import secrets
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import grpc
 
-from servers.domain.errors import Unavailable, VenueError
 from servers.engine.client import Engine
+from servers.replay.patience import query, submit
 from servers.replay.run_record import RunRecord
 from servers.replay.steps import Book
 from servers.transport.caller import CallerError, Credentials, Login
@@ -32,7 +31,6 @@ TIER: Final = "replay"
 BASE_AMOUNT: Final = "10000"
 QUOTE_AMOUNT: Final = "1000000"
 CALL_S: Final = 30.0
-AWAY_S: Final = 30.0
 
 
 async def log_in(channel: grpc.aio.Channel, file: Path) -> Login:
@@ -72,7 +70,7 @@ def write_login(file: Path, email: str, password: str) -> None:
 
 async def find_market(engine: Engine, symbol: str) -> marketdata_pb2.Market:
     """Raises CallerError with the markets there are."""
-    markets = (await engine.query(pb.QueryRequest(markets=pb.MarketsQuery()))).markets
+    markets = (await query(engine, pb.QueryRequest(markets=pb.MarketsQuery()))).markets
     for market in markets:
         if market.symbol == symbol:
             return market
@@ -99,25 +97,7 @@ async def open_accounts(engine: Engine, book: Book, market: marketdata_pb2.Marke
         )
         for index in range(book.accounts)
     ]
-    outcomes = await _submit(engine, commands)
-    for outcome in outcomes:
-        if isinstance(outcome, VenueError):
-            raise outcome
-
-
-async def _submit(engine: Engine, commands: list[pb.Command]) -> list[bytes | VenueError]:
-    """Repeats while the engine is away, for a while."""
-    deadline = asyncio.get_running_loop().time() + AWAY_S
-    while True:
-        try:
-            outcomes = await engine.submit(commands, None)
-        except Unavailable:
-            if asyncio.get_running_loop().time() > deadline:
-                raise
-            continue
-        if asyncio.get_running_loop().time() > deadline or not any(isinstance(each, Unavailable) for each in outcomes):
-            return outcomes
-        await asyncio.sleep(0.2)
+    await submit(engine, commands)
 
 
 async def cancel_left_over(stub: "OrderServiceAsyncStub", login: Login, run: RunRecord) -> None:

@@ -12,6 +12,7 @@ from db.totals import AssetTotal, sum_ledger
 from servers.domain.money import parse
 from servers.engine.client import Engine
 from servers.engine.fence import Fence
+from servers.replay.patience import query
 from servers.replay.steps import Book
 from servers.transport.caller import CallerError
 from venue.engine.v1 import engine_pb2 as pb
@@ -34,7 +35,7 @@ class LedgerCheck:
 
 async def check_ledger(pool: Pool, engine: Engine, book: Book) -> LedgerCheck:
     """Waits until the tables have what the engine has. Raises CallerError where they do not get there, VenueError."""
-    now = await engine.query(pb.QueryRequest(sequence=pb.SequenceQuery()))
+    now = await query(engine, pb.QueryRequest(sequence=pb.SequenceQuery()))
     if not await Fence(pool).reach(engine.partition, now.sequence, time.monotonic() + PROJECTED_S):
         raise CallerError(
             f"the tables are not as new as the engine after {PROJECTED_S:.0f} s: see the log of `replica`"
@@ -46,7 +47,7 @@ async def check_ledger(pool: Pool, engine: Engine, book: Book) -> LedgerCheck:
     entries = {(each.account_id, each.asset): each.entries for each in by_account}
     differing: list[str] = []
     for account_id in accounts:
-        answer = await engine.query(pb.QueryRequest(balances=pb.BalancesQuery(account_id=account_id)))
+        answer = await query(engine, pb.QueryRequest(balances=pb.BalancesQuery(account_id=account_id)))
         has = {(account_id, each.asset): parse(each.total, scales[each.asset]) for each in answer.balances}
         has |= {key: 0 for key in entries if key[0] == account_id and key not in has}
         differing += [

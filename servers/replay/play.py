@@ -17,6 +17,7 @@ from servers.replay import report
 from servers.replay.accounts import cancel_left_over, find_market, log_in, open_accounts
 from servers.replay.dispatch import Dispatcher
 from servers.replay.ledger_check import check_ledger
+from servers.replay.patience import query
 from servers.replay.run_record import RunRecord
 from servers.replay.steps import steps
 from servers.replay.survey import Survey, survey
@@ -75,7 +76,7 @@ async def play(plan: Plan, console: Console) -> bool:
                 finally:
                     showing.cancel()
             check = await check_ledger(pool, engine, run.book)
-            answer = await engine.query(pb.QueryRequest(book=pb.BookQuery(symbol=plan.symbol)))
+            answer = await query(engine, pb.QueryRequest(book=pb.BookQuery(symbol=plan.symbol)))
             report.print_outcome(console, run.tally, dispatcher.timing, market, check)
             report.print_book(console, answer.book)
             return check.holds
