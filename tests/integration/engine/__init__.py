@@ -1,0 +1,1 @@
+"""The leader on a real PostgreSQL."""

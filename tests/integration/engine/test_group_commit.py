@@ -1,0 +1,122 @@
+"""Batches: many commands a row, and nothing told before the row is there."""
+
+import asyncio
+import uuid
+from collections.abc import Coroutine
+from typing import Any
+
+from db.session import Connection
+from servers.domain.errors import AccountNotFound, OrderNotFound, VenueError
+from tests.integration.engine.conftest import Lead
+from tests.integration.engine.leading import PARTITION, USER, cancel, commands, journal, place, stalled
+from venue.engine.v1 import engine_pb2 as pb
+from venue.order.v1 import order_pb2
+from venue.order.v1 import order_service_pb2 as wire
+
+
+async def test_callers_of_one_moment_share_a_row(lead: Lead, database: Connection) -> None:
+    led = await lead()
+    account_id = await led.open_account()
+    before = len(await journal(database))
+    answers = await asyncio.gather(*(led.place(account_id, price=str(40_000 + n)) for n in range(300)))
+    assert len(await journal(database)) - before <= 3
+    assert len({answer.order.order_id for answer in answers}) == 300
+    assert [answer.order.price for answer in answers] == [str(40_000 + n) for n in range(300)]
+
+
+async def test_the_journal_keeps_what_every_caller_was_told(lead: Lead, database: Connection) -> None:
+    led = await lead()
+    account_id = await led.open_account()
+    told = await asyncio.gather(*(led.submit(place(account_id)) for _ in range(20)))
+    rows = await journal(database)
+    kept = [answer for row in rows for answer in pb.AnswerBatch.FromString(row.answers).answers]
+    assert kept[-20:] == told
+    assert [command.sequence for command in await commands(database)] == list(range(1, len(kept) + 1))
+    times = [command.time_us for command in await commands(database)]
+    assert times == sorted(times)
+
+
+async def test_nothing_that_saw_memory_is_told_before_the_row_is_there(lead: Lead, database: Connection) -> None:
+    led = await lead(lease_s=30.0)
+    account_id = await led.open_account()
+    resting = await led.place(account_id)
+    rows = len(await journal(database))
+    request_id = str(uuid.uuid4())
+    account = pb.AccountsQuery(user_id=USER, account_id=account_id)
+    async with stalled(database):
+        waiting: dict[str, Coroutine[Any, Any, Any]] = {
+            "order": led.submit(place(account_id, request_id=request_id)),
+            "repeat": led.submit(place(account_id, request_id=request_id)),
+            "cancel": led.submit(cancel(resting.order.order_id)),
+            "refusal": led.submit(cancel(resting.order.order_id)),
+            "reject": led.submit(place(account_id, quantity="999", price="99999999")),
+            "balances": led.balances(account_id),
+            "account": led.engine.query(pb.QueryRequest(accounts=account)),
+            "gone": led.engine.query(
+                pb.QueryRequest(open_orders=pb.OpenOrdersQuery(user_id=USER, order_id=resting.order.order_id))
+            ),
+            "outcome": led.engine.outcome(USER, request_id),
+            "following": led.engine.follow(account_id, USER),
+        }
+        tasks = {name: asyncio.ensure_future(work) for name, work in waiting.items()}
+        await asyncio.sleep(0.4)
+        assert [name for name, task in tasks.items() if task.done()] == []
+        cursor = await database.execute("SELECT count(*) FROM journal")
+        assert await cursor.fetchone() == (rows,)
+    results: dict[str, Any] = dict(
+        zip(tasks, await asyncio.gather(*tasks.values(), return_exceptions=True), strict=True)
+    )
+    assert isinstance(results["refusal"], OrderNotFound)
+    assert isinstance(results["gone"], OrderNotFound)
+    assert not wire.PlaceOrderResponse.FromString(results["order"]).replayed
+    assert wire.PlaceOrderResponse.FromString(results["repeat"]).replayed
+    rejected = wire.PlaceOrderResponse.FromString(results["reject"])
+    assert rejected.order.reject_reason == order_pb2.REJECT_REASON_INSUFFICIENT_FUNDS
+    assert results["balances"]["USD"] == ("999499", "501")
+    assert results["outcome"][1] == results["repeat"]
+    assert [order.request_id for order in results["following"].orders] == [request_id]
+    led.engine.unfollow(results["following"])
+
+
+async def test_commands_of_one_call_are_executed_in_order_and_fail_one_by_one(lead: Lead) -> None:
+    led = await lead()
+    account_id = await led.open_account()
+    first = await led.place(account_id, client_order_id="mine")
+    batch = [
+        cancel(first.order.order_id),
+        cancel(first.order.order_id),
+        place(account_id, client_order_id="mine"),
+        place("demo-nobody"),
+    ]
+    outcomes = await led.engine.submit(batch, None)
+    assert [type(outcome) for outcome in outcomes] == [bytes, OrderNotFound, bytes, AccountNotFound]
+    assert not isinstance(outcomes[2], VenueError)
+    assert wire.PlaceOrderResponse.FromString(outcomes[2]).order.status == order_pb2.ORDER_STATUS_OPEN
+
+
+async def test_a_follower_gets_each_event_after_its_snapshot_once(lead: Lead, database: Connection) -> None:
+    led = await lead(lease_s=30.0)
+    account_id = await led.open_account()
+    early = await led.engine.follow(account_id, USER)
+    async with stalled(database):
+        placing = asyncio.ensure_future(led.place(account_id))
+        joining = asyncio.ensure_future(led.engine.follow(account_id, USER))
+        await asyncio.sleep(0.1)
+    placed, late = await placing, await joining
+    again = await led.place(account_id)
+    frames = [await follower.follower.take() for follower in (early, late)]
+    sequences = [[frame.sequence for frame in taken] for taken in frames]
+    assert [order.order_id for order in late.orders] == [placed.order.order_id]
+    assert sequences == [[placed.order.sequence, again.order.sequence], [again.order.sequence]]
+    assert frames[1][0].previous_sequence == late.account_sequence == placed.order.sequence
+    for following in (early, late):
+        led.engine.unfollow(following)
+    assert led.sequencer.feed.followers == {}
+
+
+async def test_ids_tell_partition_and_sequence(lead: Lead) -> None:
+    led = await lead()
+    account_id = await led.open_account()
+    answer = await led.place(account_id)
+    assert answer.order.order_id == f"{PARTITION}-{answer.order.sequence}"
+    assert answer.position == f"{PARTITION}.{led.exchange.clock.epoch}.{answer.order.sequence}"

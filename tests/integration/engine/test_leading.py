@@ -1,0 +1,104 @@
+"""Who leads: one at a time, the others refused, the late one fenced off, and each new one with the same machine."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from db.journal import find_partition, halt
+from db.session import Connection
+from servers.domain.errors import NotLeader, PartUnavailable, VenueError
+from servers.domain.state import dump
+from tests.integration.engine.conftest import Lead
+from tests.integration.engine.leading import PARTITION, commands, journal, place, projecting, until
+from tests.integration.engine.line import line
+
+
+async def test_a_second_leader_waits_while_the_first_one_lives(lead: Lead, database: Connection) -> None:
+    first = await lead(lease_s=0.5)
+    account_id = await first.open_account()
+    second = await lead(waits=True, lease_s=0.5)
+    await asyncio.sleep(1.2)
+    assert second.engine.sequencer is None
+    with pytest.raises(PartUnavailable):
+        await second.place(account_id)
+    epoch = first.exchange.clock.epoch
+    await first.stop()
+    await second.leads()
+    assert second.exchange.clock.epoch == epoch + 1
+    await second.place(account_id)
+
+
+async def test_a_stopped_leader_hands_over_at_once(lead: Lead) -> None:
+    first = await lead(lease_s=30.0)
+    await first.stop()
+    async with asyncio.timeout(2):
+        await lead(lease_s=30.0)
+
+
+async def test_a_late_leader_is_fenced_off(lead: Lead, database: Connection, database_url: str) -> None:
+    async with line(database_url) as (address, between):
+        first = await lead(through=address, lease_s=0.6)
+        account_id = await first.open_account()
+        stale = first.sequencer
+        between.hold()
+        late = [asyncio.ensure_future(first.submit(place(account_id, client_order_id=f"late-{n}"))) for n in range(3)]
+        second = await lead(lease_s=30.0)
+        await second.place(account_id, client_order_id="in-time")
+        between.release()
+        results = await asyncio.gather(*late, return_exceptions=True)
+        assert {type(result) for result in results} == {NotLeader}
+        await until(lambda: first.engine.sequencer is None)
+        with pytest.raises(NotLeader):
+            await stale.submit([place(account_id)], None, {})
+        with pytest.raises(NotLeader):
+            await stale.settled(10**9)
+        with pytest.raises(PartUnavailable):
+            await first.place(account_id)
+        placed = [c.place_order.client_order_id for c in await commands(database) if c.HasField("place_order")]
+        assert placed == ["in-time"]
+        rows = await journal(database)
+        assert [row.epoch for row in rows] == sorted(row.epoch for row in rows)
+        await first.stop()
+
+
+async def test_the_next_leader_has_the_same_machine(
+    lead: Lead, database: Connection, database_url: str, redis_url: str
+) -> None:
+    first = await lead()
+    one, other = await first.open_account(), await first.open_account("user-2")
+    async with projecting(database_url, redis_url):
+        for n in range(60):
+            await first.place(one, price=str(50_000 + n % 7), client_order_id=f"label-{n}")
+            await first.place(other, user_id="user-2", side=2, price=str(50_003 + n % 5), quantity="0.004")
+        await asyncio.sleep(0.3)
+    for n in range(20):
+        await first.place(one, price=str(49_000 + n))
+    expected, sequence = dump(first.exchange), first.exchange.clock.sequence
+    await first.stop()
+    second = await lead()
+    # Its own mark is the one command that came since; nothing of the catalogue was missing.
+    marks = (await commands(database))[sequence:]
+    assert [command.WhichOneof("body") for command in marks] == ["leader_started"]
+    found = dump(second.exchange)
+    assert found.machine["trade_number"] == expected.machine["trade_number"] > 0
+    assert replace(found, machine={}) == replace(expected, machine={})
+    answer = await second.place(one, price="49500")
+    assert answer.order.order_id == f"{PARTITION}-{sequence + 2}"
+
+
+async def test_a_halted_partition_is_not_led(lead: Lead, database: Connection) -> None:
+    led = await lead(lease_s=0.5)
+    account_id = await led.open_account()
+    assert await halt(database, PARTITION, "somebody has to look")
+    with pytest.raises(VenueError) as refused:
+        await led.place(account_id)
+    assert refused.value.code == "UNAVAILABLE"
+    await asyncio.sleep(0.8)
+    assert led.engine.sequencer is None
+    state = await find_partition(database, PARTITION)
+    assert state is not None
+    assert (state.halted_reason, state.holder) == ("somebody has to look", "")
+    await database.execute("UPDATE partitions SET halted_reason = NULL")
+    await led.leads()
+    await led.place(account_id)
