@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
     envoy_bin: Path | None = None
+    # A Python 3.12 for the one program that `venue bench` compares with; the one on PATH where it is not set.
+    python312: Path | None = None
     # The folder of the browser terminal; the checkout's own where it is not set.
     web_root: Path | None = None
 

@@ -1,0 +1,5 @@
+"""What stops a measurement."""
+
+
+class BenchError(Exception):
+    """One line that says what went wrong."""

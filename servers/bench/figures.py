@@ -1,0 +1,103 @@
+"""What was measured, and what is said about it."""
+
+from dataclasses import dataclass, field
+from statistics import median
+
+from servers.bench.errors import BenchError
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One load on one server: orders a second, how long answers took (microseconds, sorted), the replica's catch-up time."""
+
+    rate: float
+    took_us: list[int]
+    catch_up_s: float = 0.0
+
+    def quantile_ms(self, share: float) -> float:
+        """Raises BenchError where nothing was answered."""
+        if not self.took_us:
+            raise BenchError("nothing was answered while it was measured")
+        return self.took_us[min(int(len(self.took_us) * share), len(self.took_us) - 1)] / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a ratio must reach, and where it is to go."""
+
+    floor: float
+    aim: float
+    low_is_good: bool = False
+
+    def verdict(self, ratio: float) -> str:
+        if self.low_is_good:
+            return "aim" if ratio <= self.aim else "floor" if ratio <= self.floor else "below"
+        return "aim" if ratio >= self.aim else "floor" if ratio >= self.floor else "below"
+
+    def text(self, number: float) -> str:
+        return f"{'<=' if self.low_is_good else '>='} {number:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A figure of the venue beside the same of another server, round by round."""
+
+    number: str
+    what: str
+    other: str
+    unit: str
+    goal: Goal
+    ours: list[float] = field(default_factory=list)
+    theirs: list[float] = field(default_factory=list)
+
+    def add(self, ours: float, theirs: float) -> None:
+        """A round's pair. Raises BenchError where the other's is no figure."""
+        if theirs <= 0:
+            raise BenchError(f"{self.number}: {self.other} answered nothing")
+        self.ours.append(ours)
+        self.theirs.append(theirs)
+
+    @property
+    def ratios(self) -> list[float]:
+        """By round: both were measured within seconds of each other."""
+        return [ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)]
+
+    @property
+    def ratio(self) -> float:
+        return median(self.ratios)
+
+
+def measures() -> list[Measure]:
+    """P1 to P4, without a figure yet."""
+    echo, rate, ms = "echo", "orders/s", "ms"
+    return [
+        Measure("P1", "PlaceOrder, unary, 64 callers", echo, rate, Goal(0.35, 0.70)),
+        Measure("P2", "Trade sessions, an order a message", echo, rate, Goal(0.25, 0.60)),
+        Measure("P3", "PlaceOrders, 50 a message", echo, rate, Goal(0.25, 0.40)),
+        Measure("P4a", "p50, 1 caller", echo, ms, Goal(5, 4, low_is_good=True)),
+        Measure("P4b", "p99 at half load", echo, ms, Goal(10, 10, low_is_good=True)),
+    ]
+
+
+def peer_measures(peer: str) -> list[Measure]:
+    """P5, without a figure yet. The peer knows single orders only, so sessions and batches meet its 64 callers."""
+    rate = "orders/s"
+    return [
+        Measure("P5a", "PlaceOrder, 1 caller", peer, rate, Goal(0.9, 1.0)),
+        Measure("P5b", "PlaceOrder, 64 callers", peer, rate, Goal(1.0, 1.3)),
+        Measure("P5c", "Trade sessions", f"{peer}, 64 callers", rate, Goal(2.5, 3)),
+        Measure("P5d", "PlaceOrders, 50 a message", f"{peer}, 64 callers", rate, Goal(6, 8)),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A whole run."""
+
+    measures: list[Measure]
+    # By form of order entry (P1, P2, P3), round by round.
+    catch_up_s: dict[str, list[float]]
+    orders: int
+    trades: int
+    # Why a part was left out, a line each.
+    notes: list[str]

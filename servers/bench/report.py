@@ -1,0 +1,101 @@
+"""The figures as a table on the terminal and as a page of the documentation."""
+
+from collections.abc import Mapping
+from statistics import median
+from typing import Final
+
+from rich.table import Table
+
+from servers.bench.figures import Measure, Results
+
+TITLES: Final = ("", "measure", "venue", "other", "unit", "ratio", "min - max", "floor", "aim", "")
+VERDICTS: Final = {"aim": "aim reached", "floor": "above the floor", "below": "below the floor"}
+HEAD: Final = """\
+# Benchmarks
+
+Written by `make bench`. Every figure is a ratio of two servers on one machine, measured seconds apart in the same run: machines
+differ, and one machine differs from itself within minutes.
+
+The venue is the real one, started by `venue up` on a state folder of its own, with everything on: token check, risk, ledger and
+fees, PostgreSQL with `fsync = on`, an answer only after the commit, and the replica writing tables and publishing meanwhile on
+the same cores. The market maker is off. The echo is one process of grpc.aio on uvloop that parses the same requests and builds
+answers of the same size. Load comes from other processes on the same machine, over loopback, to the servers' own ports.
+"""
+LEGEND: Final = """\
+Columns: the median of all rounds; the ratio is the median of the rounds' ratios, with the smallest and the largest. For P4 small
+is good, for all others large.
+"""
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def cells(measure: Measure) -> list[str]:
+    """A measure as the columns of TITLES."""
+    ratios, goal = measure.ratios, measure.goal
+    return [
+        measure.number,
+        measure.what,
+        number(median(measure.ours)),
+        f"{number(median(measure.theirs))} ({measure.other})",
+        measure.unit,
+        f"{measure.ratio:.2f}",
+        f"{min(ratios):.2f} - {max(ratios):.2f}",
+        goal.text(goal.floor),
+        goal.text(goal.aim),
+        VERDICTS[goal.verdict(measure.ratio)],
+    ]
+
+
+def facts(results: Results) -> list[str]:
+    """What the table does not say, a line each."""
+    lines = [
+        f"replica's catch-up after {name}: {median(times):.2f} s ({min(times):.2f} - {max(times):.2f})"
+        for name, times in results.catch_up_s.items()
+    ]
+    share = 2 * results.trades / results.orders if results.orders else 0.0
+    lines.append(f"mix: {results.orders:,} commands, {results.trades:,} trades; {share:.0%} of the orders were filled")
+    return lines + results.notes
+
+
+def table(results: Results) -> Table:
+    """For the terminal."""
+    made = Table(*TITLES)
+    for measure in results.measures:
+        made.add_row(*cells(measure))
+    return made
+
+
+def page(results: Results, machine: Mapping[str, str], command: str, date: str, picture: str | None) -> str:
+    """For docs/benchmarks.md."""
+    rows = [TITLES, ("---",) * len(TITLES), *(cells(measure) for measure in results.measures)]
+    lines = [HEAD, *("| " + " | ".join(row) + " |" for row in rows), "", LEGEND]
+    if picture is not None:
+        lines += [f"![Ratios with their floors and aims]({picture})", ""]
+    lines += [f"- {fact}" for fact in facts(results)]
+    lines += ["", "## The run", "", f"- date: {date}", f"- command: `{command}`"]
+    lines += [f"- {name}: {value}" for name, value in machine.items()]
+    lines += ["", MIX]
+    return "\n".join(lines)
+
+
+MIX: Final = """\
+## What is sent
+
+Limit orders of one quantity at one price on BTC-USD, half of the callers buying and half selling, from accounts of two users: the
+one that comes first rests, the next of the other side fills it, so every order passes through risk, book, ledger and fees, and
+the book holds no more than one side is ahead. What still rests after a load is cancelled before the next. No order has a
+request_id; each is a new one.
+
+- P1: 64 connections, one call at a time on each.
+- P2: four sessions of four accounts, messages sent as fast as HTTP/2 lets them; a session also gets its account's order events,
+  which the echo does not send.
+- P3: eight callers, 50 orders a call. The catch-up time runs from the last answer until the replica's tables hold everything.
+- P4: one caller who first buys and then sells; and 16 callers who together send half of what the same server took in P1.
+- P5: `matching-engine` 0.1.1 from the package index in a Python 3.12 of its own, its gateway with `ME_FSYNC=1`, over HTTP/1.1
+  keep-alive connections with the same load client. It has no accounts, ledger or database.
+
+Orders a second are counted by the servers (the venue's are commands in the journal), the peer's by the client. Each load runs
+before it is measured, and goes on until after.
+"""
