@@ -1,7 +1,7 @@
 """What a run has brought about so far, counted from the answers."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
 from servers.domain.money import ATTO_SCALE, parse
@@ -56,7 +56,7 @@ class Tally:
             self.quote_volume += quantity * parse(fill.price, ATTO_SCALE)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:

@@ -46,7 +46,9 @@ def credentials_of(logins: Path, email: str, password: str) -> Credentials:
     try:
         found = json.loads(logins.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CallerError(f"no logins at {logins}: start the venue with `venue up`, or give --user and --password") from None
+        raise CallerError(
+            f"no logins at {logins}: start the venue with `venue up`, or give --user and --password"
+        ) from None
     if email not in found:
         raise CallerError(f"no password is known for {email}: give --password")
     return Credentials(email, found[email])
@@ -102,5 +104,8 @@ def explain(error: grpc.aio.AioRpcError, target: str) -> str:
         if error.code() == grpc.StatusCode.UNAVAILABLE:
             return f"the venue does not answer at {target}: start it with `venue up`"
         return f"{error.details() or 'no answer'} ({error.code().name}, from {target})"
-    lines = [f"{status.message} ({reason_of(status)})"]
-    return "\n".join([*lines, *(f"  {name}: {description}" for name, description in violations_of(status))])
+    violations = violations_of(status)
+    what = "the request is not valid" if violations else status.message
+    return "\n".join(
+        [f"{what} ({reason_of(status)})", *(f"  {name}: {description}" for name, description in violations)]
+    )
