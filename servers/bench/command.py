@@ -1,6 +1,7 @@
 """`venue bench`: the figures of this machine, as ratios."""
 
 import asyncio
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -15,7 +16,9 @@ from servers.bench.load import find_client
 from servers.bench.run import Plan, measure
 
 PAGE: Final = Path("docs/benchmarks.md")
-QUICK_S: Final = 0.6
+QUICK_S: Final = 0.4
+# Of the table in a file or a pipe.
+WIDTH: Final = 120
 
 
 def command(
@@ -37,7 +40,7 @@ def command(
         rounds=1 if quick else rounds,
         with_peer=not quick,
     )
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
     client = find_client()
     known = machine.describe(plan.beside, client.name)
     try:

@@ -71,8 +71,8 @@ def measures() -> list[Measure]:
     """P1 to P4, without a figure yet."""
     echo, rate, ms = "echo", "orders/s", "ms"
     return [
-        Measure("P1", "PlaceOrder, unary, 64 callers", echo, rate, Goal(0.35, 0.70)),
-        Measure("P2", "Trade sessions, an order a message", echo, rate, Goal(0.25, 0.60)),
+        Measure("P1", "PlaceOrder, 64 callers", echo, rate, Goal(0.35, 0.70)),
+        Measure("P2", "Trade, 1 a message", echo, rate, Goal(0.25, 0.60)),
         Measure("P3", "PlaceOrders, 50 a message", echo, rate, Goal(0.25, 0.40)),
         Measure("P4a", "p50, 1 caller", echo, ms, Goal(5, 4, low_is_good=True)),
         Measure("P4b", "p99 at half load", echo, ms, Goal(10, 10, low_is_good=True)),
@@ -85,8 +85,8 @@ def peer_measures(peer: str) -> list[Measure]:
     return [
         Measure("P5a", "PlaceOrder, 1 caller", peer, rate, Goal(0.9, 1.0)),
         Measure("P5b", "PlaceOrder, 64 callers", peer, rate, Goal(1.0, 1.3)),
-        Measure("P5c", "Trade sessions", f"{peer}, 64 callers", rate, Goal(2.5, 3)),
-        Measure("P5d", "PlaceOrders, 50 a message", f"{peer}, 64 callers", rate, Goal(6, 8)),
+        Measure("P5c", "Trade, 1 a message", peer, rate, Goal(2.5, 3)),
+        Measure("P5d", "PlaceOrders, 50 a message", peer, rate, Goal(6, 8)),
     ]
 
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from servers.bench.figures import Measure, Results
 
-TITLES: Final = ("", "measure", "venue", "other", "unit", "ratio", "min - max", "floor", "aim", "")
-VERDICTS: Final = {"aim": "aim reached", "floor": "above the floor", "below": "below the floor"}
+TITLES: Final = ("", "measure", "unit", "venue", "other", "ratio", "min - max", "floor", "aim", "")
+VERDICTS: Final = {"aim": "aim", "floor": "ok", "below": "below"}
 HEAD: Final = """\
 # Benchmarks
 
@@ -23,7 +24,8 @@ answers of the same size. Load comes from other processes on the same machine, o
 """
 LEGEND: Final = """\
 Columns: the median of all rounds; the ratio is the median of the rounds' ratios, with the smallest and the largest. For P4 small
-is good, for all others large.
+is good, for all others large. The last column says where the ratio is: below its floor, between floor and aim (ok), or at its
+aim.
 """
 
 
@@ -37,9 +39,9 @@ def cells(measure: Measure) -> list[str]:
     return [
         measure.number,
         measure.what,
-        number(median(measure.ours)),
-        f"{number(median(measure.theirs))} ({measure.other})",
         measure.unit,
+        number(median(measure.ours)),
+        f"{measure.other} {number(median(measure.theirs))}",
         f"{measure.ratio:.2f}",
         f"{min(ratios):.2f} - {max(ratios):.2f}",
         goal.text(goal.floor),
@@ -61,7 +63,9 @@ def facts(results: Results) -> list[str]:
 
 def table(results: Results) -> Table:
     """For the terminal."""
-    made = Table(*TITLES)
+    made = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for title in TITLES:
+        made.add_column(title, no_wrap=True)
     for measure in results.measures:
         made.add_row(*cells(measure))
     return made

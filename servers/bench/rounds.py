@@ -20,9 +20,8 @@ from servers.bench.rivals import Echo
 from servers.bench.venue import Side, Venue
 from venue.type.v1 import type_pb2
 
-WARM_S: Final = 0.6
-# The load outlives the measured time by so much.
-TAIL_S: Final = 0.4
+# A load begins so much before the measured time, and outlives it by as much; less where that is short.
+MARGIN_S: Final = 0.5
 CALLERS: Final = 64
 BATCH_CALLERS: Final = 8
 # Fewer than at full load: paced callers start together, and all 64 at once would be a burst and no half load.
@@ -71,7 +70,7 @@ class Bench:
         before = await server.count()
         running = await start(self.client, [timed(load, server.address, seconds) for load in loads], self.folder)
         try:
-            await asyncio.sleep(WARM_S)
+            await asyncio.sleep(margin_s(seconds))
             first, begun_s, begun_us = await server.count(), time.monotonic(), time.time_ns() // 1000
             await asyncio.sleep(seconds)
             last, end_s, end_us = await server.count(), time.monotonic(), time.time_ns() // 1000
@@ -91,7 +90,7 @@ class Bench:
         """As `load`, counted by the client: the peer has no counter."""
         running = await start(self.client, [timed(load, address, self.seconds) for load in loads], self.folder)
         try:
-            begun_us = time.time_ns() // 1000 + int(WARM_S * 1e6)
+            begun_us = time.time_ns() // 1000 + int(margin_s(self.seconds) * 1e6)
             answers = await running.answers()
         finally:
             running.kill()
@@ -100,8 +99,12 @@ class Bench:
         return Slot(len(took) / self.seconds, took)
 
 
+def margin_s(seconds: float) -> float:
+    return min(MARGIN_S, seconds / 2)
+
+
 def timed(load: Load, address: str, seconds: float) -> Load:
-    return replace(load, address=address, seconds=WARM_S + seconds + TAIL_S)
+    return replace(load, address=address, seconds=seconds + 2 * margin_s(seconds))
 
 
 def entry(sides: Sequence[Side], name: str, callers: int, folder: Path) -> Entry:
