@@ -15,6 +15,8 @@ from servers.transport.guard import Guard, Route, refuse_unknown
 # The guard refuses a message above its own bound with a reason; what is larger than this gRPC itself cuts off, without one.
 BYTES_RECEIVED_MAX = 4 * 1024 * 1024
 BYTES_SENT_MAX = 64 * 1024 * 1024
+# More than the gateway lets in and adds, as gRPC's own refusal of long headers lists their names to the caller.
+HEADER_BYTES_MAX = 128 * 1024
 GOODBYE_S = 2.0
 
 Service = tuple[ServiceDescriptor, object]
@@ -89,6 +91,8 @@ def build_server(
         options=[
             ("grpc.max_receive_message_length", BYTES_RECEIVED_MAX),
             ("grpc.max_send_message_length", BYTES_SENT_MAX),
+            ("grpc.max_metadata_size", HEADER_BYTES_MAX),
+            ("grpc.absolute_max_metadata_size", HEADER_BYTES_MAX),
             ("grpc.so_reuseport", 0),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
