@@ -5,6 +5,7 @@ from db.orders import OrderRecord, find_by_label, find_order
 from db.session import Pool
 from servers.domain.errors import AccountNotFound, OrderNotFound
 from servers.domain.identifiers import find_order as parse_order_id
+from servers.domain.identifiers import positions
 from servers.domain.model import Market
 from servers.engine.client import Engine
 from servers.engine.fence import Fence
@@ -50,6 +51,8 @@ class History:
 
     async def get(self, engine: Engine, request: order_service_pb2.GetOrderRequest, call: Call) -> order_pb2.Order:
         """An order: the machine's if it is open, else the tables'. Raises OrderNotFound, PositionInvalid."""
+        # The machine is as new as any position, but nonsense is refused whether the order is open or not.
+        positions(request.min_position)
         query = pb.OpenOrdersQuery(
             user_id=call.identity.user_id,
             account_id=request.account_id,
