@@ -16,6 +16,9 @@ from servers.auth.keys import SigningKey, add_key, key_files, read_key
 from servers.transport.identity import ALGORITHM, SCOPES, Identity, claims_of
 from tests.e2e.gateway import ROOT, STOP_S, Gateway, Ports, gateway, wait_until
 from tests.e2e.launching import Venue, launched
+from tests.e2e.people import join
+from tests.e2e.probe import GrpcProbe, RestProbe, Victim, victim_of
+from tests.e2e.ways import Rest
 from venue.option.v1 import access_pb2
 
 
@@ -105,3 +108,39 @@ def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
     """Every process of a fresh embedded venue on free ports, market maker included; one for all tests."""
     with launched(tmp_path_factory.mktemp("venue")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def rest(venue: Venue) -> Iterator[Rest]:
+    """The venue over REST."""
+    made = Rest(venue.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def victim(rest: Rest) -> Victim:
+    return victim_of(rest, join(rest, "eve"))
+
+
+@pytest.fixture
+def untouched(venue: Venue, rest: Rest, victim: Victim) -> Iterator[None]:
+    """Nothing of the victim's may change meanwhile, and no process may end."""
+    before, pids = victim.state(rest), venue.pids()
+    yield
+    assert victim.state(rest) == before
+    assert venue.pids() == pids
+
+
+@pytest.fixture(scope="module")
+def over_rest(venue: Venue) -> Iterator[RestProbe]:
+    probe = RestProbe(venue)
+    yield probe
+    probe.close()
+
+
+@pytest.fixture(scope="module")
+def over_grpc(venue: Venue) -> Iterator[GrpcProbe]:
+    probe = GrpcProbe(venue)
+    yield probe
+    probe.close()
