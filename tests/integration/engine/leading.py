@@ -114,7 +114,7 @@ def place(account_id: str, *, user_id: str = USER, **changes: Any) -> pb.Command
         "quantity": "0.01",
         "price": "50000",
     }
-    body = order_service_pb2.PlaceOrderRequest(**{**fields, **changes})  # type: ignore[arg-type]
+    body = order_service_pb2.PlaceOrderRequest(**{**fields, **changes})
     return pb.Command(user_id=user_id, place_order=body)
 
 

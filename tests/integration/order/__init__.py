@@ -1,0 +1,1 @@
+"""The order service over gRPC, on real engines, tables and bus."""
