@@ -5,11 +5,13 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from servers.domain import commands as c
-from servers.domain.errors import DefinitionInvalid, OrderNotFound
+from servers.domain.errors import DefinitionInvalid, FieldViolation, OrderNotFound
 from servers.domain.identifiers import find_order
 from servers.domain.money import RATE_SCALE, NotDecimal, parse
+from servers.transport.refusals import InvalidField
 from venue.engine.v1 import engine_pb2 as pb
 from venue.order.v1 import order_service_pb2 as order_pb
 
@@ -48,6 +50,16 @@ def _decimal(text: str, field: str, scale: int = 18) -> int:
         raise DefinitionInvalid(field, "is not a decimal of this scale") from None
 
 
+def _expires(moment: Timestamp) -> int:
+    try:
+        # 0 would mean never; whatever lies before 1970 is as past as its first microsecond.
+        return max(moment.ToMicroseconds(), 1)
+    except ValueError:
+        raise InvalidField(
+            [FieldViolation("expire_time", "must be a time of the years 1 to 9999", "timestamp")]
+        ) from None
+
+
 def _place(command: pb.Command, body: order_pb.PlaceOrderRequest) -> c.PlaceOrder:
     return c.PlaceOrder(
         *_stamp(command, body.request_id, body),
@@ -63,7 +75,7 @@ def _place(command: pb.Command, body: order_pb.PlaceOrderRequest) -> c.PlaceOrde
         body.reduce_only,
         body.self_trade_prevention,
         body.client_order_id,
-        body.expire_time.ToMicroseconds() if body.HasField("expire_time") else 0,
+        _expires(body.expire_time) if body.HasField("expire_time") else 0,
     )
 
 

@@ -113,6 +113,9 @@ class Leader:
                 queue_max=self._terms.queue_max,
             )
             await sequencer.begin(self._missing(recovered.exchange))
+            if self._stopping.is_set():
+                # Told to while it was not there yet to be stopped.
+                return
             self.engine.sequencer = sequencer
             log.info("leading", partition=self._partition, epoch=epoch, sequence=recovered.sequence)
             await self._serve(sequencer, clock)
