@@ -14,8 +14,8 @@ from venue.engine.v1 import engine_pb2 as pb
 POLL_S: Final = 0.004
 # How long a reader who named no position waits for what was durable when it asked; then it gets what is there.
 COURTESY_S: Final = 0.25
-# How long a reader waits for a position it named, where its call has no deadline.
-PATIENCE_S: Final = 5.0
+# How long a reader waits for a position it named. Less than the gateway gives a call: its own end of a call says less.
+PATIENCE_S: Final = 4.0
 
 
 class Fence:
