@@ -8,10 +8,11 @@ import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import grpc
 import structlog
+from grpc.aio import EOF
 
 from servers.bot.quotes import Ladder, ladder
 from servers.bot.walk import Walk
@@ -21,6 +22,7 @@ from venue.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from venue.type.v1 import type_pb2
 
 log = structlog.get_logger()
+Command = order_service_pb2.TradeCommand
 CALL_S: Final = 5.0
 PAUSE_S: Final = 1.0
 RETRY_S: Final = 2.0
@@ -59,6 +61,7 @@ class Trader:
         self._accounts = account_pb2_grpc.AccountServiceStub(self._api_channel)
         self._orders = order_service_pb2_grpc.OrderServiceStub(self._order_channel)
         self._metadata: tuple[tuple[str, str], ...] = ()
+        self._session: Any = None
         self.account_id = ""
 
     async def log_in(self) -> None:
@@ -83,18 +86,36 @@ class Trader:
         )
         return opened.account.account_id
 
-    async def cancel_all(self, symbol: str) -> None:
-        """Take the account's orders out of a market."""
-        request = order_service_pb2.CancelAllOrdersRequest(account_id=self.account_id, symbol=symbol)
-        await self._orders.CancelAllOrders(request, metadata=self._metadata, timeout=CALL_S)
+    async def trade(self, commands: list[Command]) -> None:
+        """Send commands as one message of the session, which the venue executes as one; wait for their answers.
 
-    async def place(self, orders: list[order_service_pb2.PlaceOrderRequest]) -> None:
-        """Place orders; rejects (funds run low, the book moved) are part of the business."""
-        request = order_service_pb2.PlaceOrdersRequest(orders=orders)
-        await self._orders.PlaceOrders(request, metadata=self._metadata, timeout=CALL_S)
+        Rejects (funds run low, the book moved) are part of the business.
+        """
+        if self._session is None:
+            self._session = self._orders.Trade(metadata=self._metadata)
+            start = order_service_pb2.TradeStart(account_id=self.account_id)
+            await self._send([Command(start=start)])
+        await self._send(commands)
+        answered = 0
+        while answered < len(commands):
+            frame = await self._session.read()
+            if frame is EOF or frame.WhichOneof("frame") == "goodbye":
+                self.hang_up()
+                return
+            answered += len(frame.answers.answers)
+
+    async def _send(self, commands: list[Command]) -> None:
+        await self._session.write(order_service_pb2.TradeRequest(commands=commands))
+
+    def hang_up(self) -> None:
+        """End the session; the next `trade` begins another."""
+        if self._session is not None:
+            self._session.cancel()
+            self._session = None
 
     async def close(self) -> None:
-        """Hang up."""
+        """End everything."""
+        self.hang_up()
         await self._order_channel.close()
         await self._api_channel.close()
 
@@ -109,11 +130,12 @@ class Quoter:
         self._walk = Walk(anchor, max(anchor // 5_000, 1), anchor // 20)
 
     async def turn(self, maker: Trader, taker: Trader) -> None:
-        """Move the ladder; sometimes take from it."""
-        await maker.cancel_all(self.symbol)
-        await maker.place(self._quotes(maker, self._ladder, self._walk.next(self._source)))
+        """Move the ladder, in one step so that nobody sees an empty book; sometimes take from it."""
+        gone = order_service_pb2.CancelAllOrdersRequest(account_id=maker.account_id, symbol=self.symbol)
+        quotes = self._quotes(maker, self._ladder, self._walk.next(self._source))
+        await maker.trade([Command(cancel_all=gone), *(Command(place=quote) for quote in quotes)])
         if self._source.random() < TAKE_CHANCE:
-            await taker.place([self._taking(taker)])
+            await taker.trade([Command(place=self._taking(taker))])
 
     def _quotes(self, maker: Trader, quotes: Ladder, price_ticks: int) -> list[order_service_pb2.PlaceOrderRequest]:
         return [
@@ -161,6 +183,8 @@ async def run(addresses: Addresses, logins: Mapping[str, str], instruments: list
                 await asyncio.sleep(PAUSE_S)
             except grpc.aio.AioRpcError as error:
                 log.info("the venue is away; waiting", code=error.code().name, details=error.details())
+                maker.hang_up()
+                taker.hang_up()
                 login_at = 0.0
                 await asyncio.sleep(RETRY_S)
     finally:
