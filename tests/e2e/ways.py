@@ -92,6 +92,7 @@ class Rest:
     """JSON over HTTP/1.1; streams as a JSON object a line, or as Server-Sent Events."""
 
     def __init__(self, url: str, *, events: bool = False) -> None:
+        self.url = url
         self._client = httpx.Client(base_url=url, timeout=CALL_S)
         self._accept = {"accept": "text/event-stream"} if events else {}
         self._events = events
