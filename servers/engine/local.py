@@ -1,7 +1,7 @@
 """The machine in its leader's process: look-ups before, waiting for the commit after."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -117,7 +117,7 @@ class LocalEngine:
         await sequencer.settled(request.min_sequence)
         return await self._seen(sequencer, lambda exchange: read(exchange, request))
 
-    async def tail(self, after_sequence: int) -> AsyncIterator[pb.TailResponse]:
+    async def tail(self, after_sequence: int) -> AsyncGenerator[pb.TailResponse, None]:
         sequencer = self._leading()
         while sequencer.ended is None:
             rows = sequencer.tail.after(after_sequence)
@@ -195,6 +195,7 @@ class LocalEngine:
 
     async def outcome(self, user_id: str, request_id: str) -> tuple[str, bytes] | None:
         """Kind of command and first answer (marked as replayed) of a user's request, durable; None: nothing is known."""
+        request_id = request_id.lower()
         key = (user_id, request_id)
         request = await self._seen(self._leading(), lambda exchange: exchange.requests.get(key))
         if request is not None:

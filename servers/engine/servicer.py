@@ -1,7 +1,7 @@
 """EngineService: the machine for other processes of the venue."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 from servers.domain.errors import PartUnavailable, VenueError
 from servers.engine.local import LocalEngine
@@ -26,8 +26,13 @@ class EngineServicer:
         return await self._engine(request.partition).query(request)
 
     async def Tail(self, request: pb.TailRequest, call: Call) -> AsyncIterator[pb.TailResponse]:
-        async for row in self._engine(request.partition).tail(request.after_sequence):
-            yield row
+        tail = self._engine(request.partition).tail(request.after_sequence)
+        try:
+            # A server that stops does not wait for a stream that has no end.
+            while (row := await _next(tail, call)) is not None:
+                yield row
+        finally:
+            await tail.aclose()
 
     async def Submit(self, requests: AsyncIterator[pb.SubmitRequest], call: Call) -> AsyncIterator[pb.SubmitResponse]:
         """Requests are executed in the order they come; their results go out as they become durable."""
@@ -42,16 +47,23 @@ class EngineServicer:
                 task = asyncio.ensure_future(answer(request))
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
+
+        async def finish() -> None:
+            assert call.end is not None
+            await asyncio.wait((receiver, call.end), return_when=asyncio.FIRST_COMPLETED)
+            receiver.cancel()
             await asyncio.gather(*under_way)
+            outbox.put_nowait(None)
 
         receiver = asyncio.ensure_future(receive())
-        receiver.add_done_callback(lambda _: outbox.put_nowait(None))
+        finisher = asyncio.ensure_future(finish())
         try:
             while (response := await outbox.get()) is not None:
                 yield response
-            receiver.result()
+            if receiver.done() and not receiver.cancelled():
+                receiver.result()
         finally:
-            for task in (receiver, *under_way):
+            for task in (receiver, finisher, *under_way):
                 task.cancel()
 
     async def _submit(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
@@ -67,3 +79,16 @@ class EngineServicer:
             else:
                 response.results.add(error=to_status(outcome))
         return response
+
+
+async def _next(rows: AsyncGenerator[pb.TailResponse, None], call: Call) -> pb.TailResponse | None:
+    """The next row; None once the server ends the stream."""
+    assert call.end is not None
+    coming = asyncio.ensure_future(anext(rows))
+    try:
+        await asyncio.wait((coming, call.end), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not coming.done():
+            coming.cancel()
+            await asyncio.wait((coming,))
+    return None if coming.cancelled() else coming.result()

@@ -1,8 +1,6 @@
 """What others read of a leader: the tail of its journal, and answers as new as they ask for."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from typing import cast
 
 import pytest
 
@@ -16,7 +14,7 @@ from venue.engine.v1 import engine_pb2 as pb
 async def read_tail(led: Led, after: int, last: int) -> list[pb.TailResponse]:
     """The tail's rows up to a sequence."""
     found = []
-    tail = cast("AsyncGenerator[pb.TailResponse]", led.engine.tail(after))
+    tail = led.engine.tail(after)
     async for row in tail:
         found.append(row)
         if row.last_sequence >= last:

@@ -34,7 +34,7 @@ async def nobody() -> dict[str, list[object]]:
 
 
 @asynccontextmanager
-async def served(led: Led, port: int) -> AsyncIterator[None]:
+async def served(led: Led, port: int, grace_s: float = 0.1) -> AsyncIterator[None]:
     """The leader's process as others see it."""
     guard = Guard(TokenVerifier(nobody), Limits(), Metrics(CollectorRegistry()))
     server = build_server([(SERVICE, EngineServicer({PARTITION: led.engine}))], guard, internal=True)
@@ -43,7 +43,7 @@ async def served(led: Led, port: int) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await server.stop(0.1)
+        await server.stop(grace_s)
 
 
 @asynccontextmanager
@@ -156,3 +156,23 @@ async def test_the_client_comes_back_after_the_process_was_away(lead: Lead) -> N
                     continue
                 assert isinstance(outcome, bytes)
                 break
+
+
+async def test_a_server_that_stops_ends_its_streams_at_once(lead: Lead) -> None:
+    port = free_port()
+    led = await lead(address=f"127.0.0.1:{port}")
+    account_id = await led.open_account()
+    async with remote(led) as engine:
+        async with served(led, port, grace_s=10.0):
+            await engine.submit([place(account_id)], None)
+            rows: list[pb.TailResponse] = []
+
+            async def follow() -> None:
+                async for row in engine.tail(led.sequencer.tail.sequence - 1):
+                    rows.append(row)  # noqa: PERF401  # read while it grows
+
+            following = asyncio.ensure_future(follow())
+            await until(lambda: len(rows) == 1)
+            stopping = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - stopping < 1.5
+        await following

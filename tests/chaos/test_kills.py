@@ -1,0 +1,149 @@
+"""Processes killed under load: nothing that was acknowledged is lost, nothing is done twice, and it goes on by itself."""
+
+import asyncio
+import random
+import signal
+import statistics
+import time
+from contextlib import AbstractAsyncContextManager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from db.streams import find_published, open_bus, read_markets
+from tests.chaos.checker import PARTITIONS, check
+from tests.chaos.clients import Load, load
+from tests.chaos.driver import Venue
+from tests.servers import free_port
+from venue.engine.v1 import engine_pb2
+
+TRADERS = 6
+LONG_S = 3_600
+
+
+def loaded(venue: Venue, seed: int) -> AbstractAsyncContextManager[Load]:
+    api, order = (f"127.0.0.1:{venue.ports[name]}" for name in ("api", "order"))
+    return load(api, order, venue.record, traders=TRADERS, seed=seed)
+
+
+async def kill(venue: Venue, name: str) -> None:
+    child = venue.processes[name]
+    await asyncio.to_thread(child.end, signal.SIGKILL)
+    child.start()
+
+
+async def published(bus: Redis) -> int:
+    """Commands of all partitions that are on the bus."""
+    return sum([await find_published(bus, partition) or 0 for partition in PARTITIONS])
+
+
+def report(what: str, figures: list[float], at_work: Load) -> None:
+    tally = at_work.tally
+    print(
+        f"{what}: {len(figures)} times; from kill to served p50 {statistics.median(figures):.2f} s,"
+        f" max {max(figures):.2f} s; {tally.acknowledged} acknowledged, {tally.repeats} repeats"
+    )
+
+
+@pytest.mark.timeout(LONG_S)
+async def test_the_order_process_killed_at_random_moments(
+    venue: Venue, seed: int, request: pytest.FixtureRequest
+) -> None:
+    moments = random.Random(seed)
+    figures = []
+    async with loaded(venue, seed) as at_work:
+        for _ in range(200 if request.config.getoption("--long") else 25):
+            await asyncio.sleep(moments.uniform(0.05, 0.8))
+            killed = time.monotonic()
+            await kill(venue, "order")
+            figures.append(await at_work.tally.until_served(killed))
+    report("order process", figures, at_work)
+    assert at_work.tally.faults == []
+    print(await check(venue, at_work.traders))
+
+
+async def test_the_replica_killed_at_random_moments(venue: Venue, seed: int) -> None:
+    moments = random.Random(seed)
+    async with loaded(venue, seed) as at_work:
+        for _ in range(8):
+            await asyncio.sleep(moments.uniform(0.2, 2.5))
+            await kill(venue, "replica")
+            await at_work.tally.until_served(time.monotonic(), 2.0)
+    assert at_work.tally.faults == []
+    assert at_work.tally.repeats == 0
+    print(await check(venue, at_work.traders))
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL], ids=["fast", "immediate", "killed"])
+async def test_postgresql_restarted_under_load(venue: Venue, seed: int, how: signal.Signals) -> None:
+    figures = []
+    async with loaded(venue, seed) as at_work:
+        for _ in range(3):
+            await asyncio.sleep(0.7)
+            await asyncio.to_thread(venue.postgres.end, how)
+            await asyncio.to_thread(venue.start_postgres)
+            figures.append(await at_work.tally.until_served(time.monotonic(), 20))
+    report(f"PostgreSQL {how.name}", figures, at_work)
+    assert at_work.tally.faults == []
+    assert all(child.runs for child in venue.processes.values())
+    print(await check(venue, at_work.traders))
+
+
+async def test_the_bus_is_lost_and_comes_back(venue: Venue, seed: int) -> None:
+    async with loaded(venue, seed) as at_work:
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(venue.valkey.end, signal.SIGKILL)
+        await at_work.tally.until_served(time.monotonic(), 2.0)
+        await asyncio.sleep(1.5)
+        await asyncio.to_thread(venue.start_valkey)
+        await asyncio.sleep(1.0)
+        bus = open_bus(venue.redis_url)
+        await bus.flushall()
+        await asyncio.sleep(1.0)
+        await at_work.tally.until_served(time.monotonic(), 2.0)
+    # No order depends on it.
+    assert (at_work.tally.faults, at_work.tally.repeats) == ([], 0)
+    verdict = await check(venue, at_work.traders)
+    print(verdict)
+    async with asyncio.timeout(20):
+        while await published(bus) < verdict.commands:  # noqa: ASYNC110  # another process writes it
+            await asyncio.sleep(0.05)
+    entries = await read_markets(bus, 2, {"ETH-USD": "0"}, block_ms=100, entries_max=10_000)
+    await bus.aclose()
+    records = [engine_pb2.MarketRecord.FromString(record) for _, _, record in entries]
+    # What was lost is announced, and from there on nothing is missing.
+    assert records[0].reset
+    assert all(later.reset or later.previous_sequence == former.sequence for former, later in pairwise(records))
+    assert venue.replica.runs
+
+
+async def test_a_second_order_process_waits_and_takes_over(venue: Venue, seed: int, tmp_path: Path) -> None:
+    ports = {**venue.ports, "order": free_port()}
+    standby = venue.process("order", tmp_path / "standby.log", ports)
+    async with loaded(venue, seed) as at_work:
+        await asyncio.to_thread(standby.start)
+        async with asyncio.timeout(60):
+            while "waiting to lead" not in standby.told():  # noqa: ASYNC110  # another process's state
+                await asyncio.sleep(0.1)
+        before = at_work.tally.acknowledged
+        await asyncio.sleep(3)
+        assert at_work.tally.acknowledged > before
+        assert (at_work.tally.repeats, '"leading"' in standby.told()) == (0, False)
+        killed = time.monotonic()
+        await asyncio.to_thread(venue.order.end, signal.SIGKILL)
+        for trader in at_work.traders:
+            trader.reach(f"127.0.0.1:{ports['order']}")
+        report("take-over", [await at_work.tally.until_served(killed)], at_work)
+        await asyncio.sleep(1)
+        # Back again the first one waits in its turn, and gets the lead when the second one stops as planned.
+        venue.order.start()
+        await asyncio.sleep(2)
+        stopped = time.monotonic()
+        await asyncio.to_thread(standby.end, signal.SIGTERM)
+        for trader in at_work.traders:
+            trader.reach(f"127.0.0.1:{venue.ports['order']}")
+        report("hand-over", [await at_work.tally.until_served(stopped)], at_work)
+    assert at_work.tally.faults == []
+    print(await check(venue, at_work.traders))
