@@ -77,6 +77,7 @@ RETURNING epoch
 """
 RENEW: Final = """
 UPDATE partitions SET lease_until = clock_timestamp() + make_interval(secs => %b) WHERE partition = %b AND epoch = %b
+AND halted_reason IS NULL
 """
 RELEASE: Final = (
     "UPDATE partitions SET lease_until = NULL, holder = '', address = '' WHERE partition = %b AND epoch = %b"
@@ -158,7 +159,7 @@ async def take_over(connection: Connection, partition: int, holder: str, address
 
 
 async def renew(connection: Connection, partition: int, epoch: int, lease_s: float) -> bool:
-    """Prolong the lease of an epoch. False: another epoch has begun."""
+    """Prolong the lease of an epoch. False: another epoch has begun, or the partition is halted."""
     cursor = await connection.execute(RENEW, [float(lease_s), Int4(partition), Int8(epoch)], prepare=True)
     return cursor.rowcount == 1
 

@@ -80,7 +80,9 @@ class Opening:
             # A partition that is away must not stand in the way: what its tables say so far is enough then.
             await self._fence.pass_through(engine, "", call.timeout_s)
         async with self._pool.connection() as connection:
-            return await find_request(connection, engine.partition, call.identity.user_id, request_id) is not None
+            return (
+                await find_request(connection, engine.partition, call.identity.user_id, request_id.lower()) is not None
+            )
 
 
 def open_account(request: pb.CreateAccountRequest, environment: Environment, role: int) -> engine_pb2.OpenAccount:

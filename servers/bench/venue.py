@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings
 
 from db import journal, projections, session
 from servers.bench.errors import BenchError
+from servers.transport.call import INTERNAL_KEY
 from servers.transport.caller import channel_to
 from venue.account.v1 import account_pb2
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
@@ -125,6 +126,7 @@ class Own:
     api: str
     database: str
     logins: Path
+    internal_key: str
     environment: dict[str, str]
 
 
@@ -143,6 +145,7 @@ def own_venue(settings: BaseSettings, folder: Path) -> Own:
         f"{host}:{ports['api_port']}",
         made.database,
         made.state.logins,
+        made.state.secret("internal"),
         inherited | told,
     )
 
@@ -172,7 +175,8 @@ async def running(settings: BaseSettings, beside: Path, accounts: int) -> AsyncI
                 api = await held.enter_async_context(channel_to(own.api))
                 logins = json.loads(own.logins.read_text())
                 sides = [
-                    await open_side(side, email, logins[email], accounts, api, orders) for side, email in USERS.items()
+                    await open_side(side, email, logins[email], accounts, api, orders, own.internal_key)
+                    for side, email in USERS.items()
                 ]
                 yield Venue(own, connection, sides, orders)
         finally:
@@ -196,6 +200,7 @@ async def open_side(
     accounts: int,
     api: grpc.aio.Channel,
     orders: grpc.aio.Channel,
+    internal_key: str,
 ) -> Side:
     """Log a seeded user in and give it funded accounts of the demo environment."""
     auth = auth_pb2_grpc.AuthServiceStub(api)
@@ -215,7 +220,7 @@ async def open_side(
     ]
     commands = [engine_pb2.Command(user_id=user_id, open_account=item) for item in opened]
     request = engine_pb2.SubmitRequest(correlation_id=1, partition=PARTITION, commands=commands)
-    async for response in engine.Submit(iter([request]), timeout=CALL_S):
+    async for response in engine.Submit(iter([request]), metadata=((INTERNAL_KEY, internal_key),), timeout=CALL_S):
         for result in response.results:
             if result.HasField("error"):
                 raise BenchError(f"an account was not opened: {result.error.message}")

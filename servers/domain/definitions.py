@@ -95,7 +95,7 @@ def open_account(ledger: Ledger, command: c.OpenAccount) -> None:
         command.time,
         0,
     )
-    ledger.accounts[account.account_id] = account
+    ledger.add(account)
     ledger.record.events.append(AccountChanged(account))
     ledger.record.fold(account.type, len(opening))
     paper = ledger.accounts[VENUE_PAPER]

@@ -19,7 +19,7 @@ class InvariantBreach(AssertionError):
 class Ledger:
     """Accounts and assets of a partition."""
 
-    __slots__ = ("accounts", "assets", "fees", "record")
+    __slots__ = ("accounts", "assets", "by_user", "fees", "record")
 
     def __init__(self, record: Record) -> None:
         self.record = record
@@ -28,6 +28,8 @@ class Ledger:
             name: Account(name, "", 0, name, "venue", name, int(AccountStatus.ACTIVE), 0, 0) for name in VENUE_ACCOUNTS
         }
         self.fees = self.accounts[VENUE_FEES]
+        # Customers' accounts by user, in the order they were opened.
+        self.by_user: dict[str, list[Account]] = {}
 
     def account(self, account_id: str, user_id: str) -> Account:
         """A customer's account for a user; an empty user is the venue itself. Raises AccountNotFound."""
@@ -35,6 +37,11 @@ class Ledger:
         if account is None or not account.user_id or (user_id and account.user_id != user_id):
             raise AccountNotFound(account_id)
         return account
+
+    def add(self, account: Account) -> None:
+        """Take in a customer's account."""
+        self.accounts[account.account_id] = account
+        self.by_user.setdefault(account.user_id, []).append(account)
 
     def asset(self, symbol: str) -> Asset:
         """An asset. Raises DefinitionInvalid: there is none."""

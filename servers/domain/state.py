@@ -103,7 +103,7 @@ def load(
     for r in snapshot.fees:
         floor.fees[r["symbol"], r["tier"]] = Fees(**r)
     for r in snapshot.accounts:
-        ledger.accounts[r["account_id"]] = Account(**r)
+        ledger.add(Account(**r))
     for r in snapshot.balances:
         account = ledger.accounts[r["account_id"]]
         account.balances[r["asset"]] = Balance(account, r["asset"], r["available"], r["held"])

@@ -82,7 +82,7 @@ class Appender:
             await self._reconnect(0)
             return
         if not renewed:
-            raise FencedError(f"partition {self.partition}: epoch {self.epoch} is over")
+            raise FencedError(f"partition {self.partition}: epoch {self.epoch} is over, or halted")
         self._lease_until = started + self.lease_s - MARGIN_S
 
     async def release(self) -> None:

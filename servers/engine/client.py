@@ -21,6 +21,7 @@ from servers.domain.errors import (
     VenueError,
 )
 from servers.domain.identifiers import account_environment, find_order
+from servers.transport.call import INTERNAL_KEY
 from servers.transport.errors import from_call, from_status
 from venue.engine.v1 import engine_pb2 as pb
 from venue.engine.v1 import engine_pb2_grpc
@@ -28,7 +29,12 @@ from venue.engine.v1 import engine_pb2_grpc
 log = structlog.get_logger()
 ADDRESS_RETRY_S: Final = 0.1
 MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
+QUERY_S: Final = 10.0
+_AWAY: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
 CHANNEL_OPTIONS: Final = (
+    # A leader whose machine lost its power says nothing: notice within seconds.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -106,9 +112,11 @@ class Engines(Generic[EngineT_co]):
 class RemoteEngine:
     """A partition led by another process, found by the address in its fence."""
 
-    def __init__(self, partition: int, pool: Pool) -> None:
+    def __init__(self, partition: int, pool: Pool, key: str = "") -> None:
         self._partition = partition
         self._pool = pool
+        # What servers of the venue know each other by.
+        self._metadata = ((INTERNAL_KEY, key),) if key else ()
         self._lock = asyncio.Lock()
         self._line: _Line | None = None
 
@@ -124,6 +132,8 @@ class RemoteEngine:
             async with asyncio.timeout(timeout_s):
                 response = await line.submit(request)
         except TimeoutError:
+            # Perhaps the other end is gone without a word: look its address up again.
+            line.broken = True
             raise PartUnavailable("the engine") from None
         outcomes = [_outcome(result) for result in response.results]
         if any(isinstance(outcome, VenueError) and _moved(outcome) for outcome in outcomes):
@@ -135,14 +145,16 @@ class RemoteEngine:
         request.partition = self._partition
         line = await self._connected()
         try:
-            return await line.stub.Query(request, timeout=10)
+            return await line.stub.Query(request, timeout=QUERY_S, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise await self._failed(error) from None
 
     async def tail(self, after_sequence: int) -> AsyncIterator[pb.TailResponse]:
         line = await self._connected()
         try:
-            async for row in line.stub.Tail(pb.TailRequest(partition=self._partition, after_sequence=after_sequence)):
+            async for row in line.stub.Tail(
+                pb.TailRequest(partition=self._partition, after_sequence=after_sequence), metadata=self._metadata
+            ):
                 yield row
         except grpc.aio.AioRpcError as error:
             raise await self._failed(error) from None
@@ -163,7 +175,7 @@ class RemoteEngine:
             except psycopg.OperationalError as error:
                 raise PartUnavailable("the database") from error
             if state is not None and state.address and state.lease_left_s > 0:
-                self._line = _Line(state.address)
+                self._line = _Line(state.address, self._metadata)
                 return self._line
         await asyncio.sleep(ADDRESS_RETRY_S)
         raise PartUnavailable("the engine")
@@ -174,7 +186,7 @@ class RemoteEngine:
             await line.close()
 
     async def _failed(self, error: grpc.aio.AioRpcError) -> VenueError:
-        if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED} and self._line is not None:
+        if error.code() in _AWAY and self._line is not None:
             # The leader may have moved: look its address up again at the next call.
             self._line.broken = True
         return from_call(error)
@@ -183,14 +195,14 @@ class RemoteEngine:
 class _Line:
     """A channel to a leader with one Submit stream on it, shared by all callers of this process."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, metadata: tuple[tuple[str, str], ...]) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self.stub = engine_pb2_grpc.EngineServiceStub(self._channel)
         self.broken = False
         self._marks = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[pb.SubmitResponse]] = {}
         self._outbox: asyncio.Queue[pb.SubmitRequest] = asyncio.Queue()
-        self._call = self.stub.Submit(self._requests())
+        self._call = self.stub.Submit(self._requests(), metadata=metadata)
         self._reader = asyncio.ensure_future(self._read())
 
     async def submit(self, request: pb.SubmitRequest) -> pb.SubmitResponse:

@@ -18,9 +18,9 @@ from venue.order.v1 import order_service_pb2 as order_pb
 _NO_BODY: Final = b""
 
 
-def fingerprint(body: Message) -> bytes:
-    """What tells one body from another under the same request_id: 16 bytes."""
-    return blake2b(body.SerializeToString(deterministic=True), digest_size=16).digest()
+def fingerprint(body: Message, batch: bytes = b"") -> bytes:
+    """What tells one body (of a batch with its own fingerprint) from another under the same request_id: 16 bytes."""
+    return blake2b(batch + body.SerializeToString(deterministic=True), digest_size=16).digest()
 
 
 def decode(command: pb.Command) -> c.Command:
@@ -33,13 +33,14 @@ def decode(command: pb.Command) -> c.Command:
 
 
 def _stamp(command: pb.Command, request_id: str, body: Message) -> tuple[int, int, str, str, bytes]:
-    request_id = command.request_id or request_id
+    # A UUID is the same in capitals.
+    request_id = (command.request_id or request_id).lower()
     return (
         command.sequence,
         command.time_us,
         command.user_id,
         request_id,
-        fingerprint(body) if request_id else _NO_BODY,
+        fingerprint(body, command.batch) if request_id else _NO_BODY,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from db import projections
 from db.session import Pool
-from servers.domain.errors import PartUnavailable
+from servers.domain.errors import PartUnavailable, PositionInvalid
 from servers.domain.identifiers import positions
 from servers.engine.client import Engine
 from venue.engine.v1 import engine_pb2 as pb
@@ -35,6 +35,10 @@ class Fence:
         if named:
             deadline = time.monotonic() + min(timeout_s or PATIENCE_S, PATIENCE_S)
             for position in named:
+                if position.partition != engine.partition and not self._projected.get(position.partition):
+                    await self._poll(position.partition)
+                    if position.partition not in self._projected:
+                        raise PositionInvalid("min_position")
                 if not await self.reach(position.partition, position.sequence, deadline):
                     raise PartUnavailable("a view as new as min_position")
             return

@@ -89,6 +89,7 @@ class Leader:
                 await self._pause(BROKEN_S)
             finally:
                 self.engine.sequencer = None
+                self.engine.leads.clear()
             await self._pause(WAIT_S)
 
     async def _lead(self) -> None:
@@ -117,6 +118,7 @@ class Leader:
                 # Told to while it was not there yet to be stopped.
                 return
             self.engine.sequencer = sequencer
+            self.engine.leads.set()
             log.info("leading", partition=self._partition, epoch=epoch, sequence=recovered.sequence)
             await self._serve(sequencer, clock)
         finally:
@@ -129,16 +131,21 @@ class Leader:
             await self.engine.sequencer.stop()
 
     async def _serve(self, sequencer: Sequencer, clock: VenueClock) -> None:
+        """Until the sequencer ends. Raises FencedError, and what ends a watcher: without it time would stand still."""
         committing = asyncio.ensure_future(sequencer.run())
-        watchers = [
+        watchers = {
             asyncio.ensure_future(self._tick(sequencer, clock)),
             asyncio.ensure_future(self._watch_lag(sequencer)),
-        ]
+        }
         try:
-            await committing
+            done, _ = await asyncio.wait({committing, *watchers}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            for watcher in watchers:
-                watcher.cancel()
+            for task in (committing, *watchers):
+                task.cancel()
+            await asyncio.wait({committing, *watchers})
+            sequencer.abandon()
 
     async def _connect(self) -> Connection:
         return await connect(self._terms.database_url, application_name=f"venue journal {self._partition}", role=ENGINE)

@@ -66,9 +66,9 @@ class Pending:
             return [] if self._error is None else [self._error] * self._count
         try:
             await self._ticket.done
+            return await self._engine.tell(self._ticket.results)
         except VenueError as error:
             return [error] * self._count
-        return await self._engine.tell(self._ticket.results)
 
 
 class LocalEngine:
@@ -77,8 +77,9 @@ class LocalEngine:
     def __init__(self, partition: int, pool: Pool) -> None:
         self._partition = partition
         self._pool = pool
-        # Set while this process leads.
+        # Set while this process leads, and the event with it.
         self.sequencer: Sequencer | None = None
+        self.leads = asyncio.Event()
 
     @property
     def partition(self) -> int:

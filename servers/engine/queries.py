@@ -40,7 +40,6 @@ def read(exchange: Exchange, request: pb.QueryRequest) -> pb.QueryResponse:
 
 
 def _accounts(exchange: Exchange, query: pb.AccountsQuery, response: pb.QueryResponse) -> None:
-    accounts = exchange.ledger.accounts
     if query.account_id:
         account = exchange.ledger.account(query.account_id, query.user_id)
         response.accounts.append(account_message(account))
@@ -48,7 +47,7 @@ def _accounts(exchange: Exchange, query: pb.AccountsQuery, response: pb.QueryRes
         return
     if not query.user_id:
         raise AccountNotFound("")
-    mine = [account for account in accounts.values() if account.user_id == query.user_id]
+    mine = list(exchange.ledger.by_user.get(query.user_id, ()))
     mine.sort(key=lambda account: (account.create_time, account.account_id))
     response.accounts.extend(account_message(account) for account in mine)
 

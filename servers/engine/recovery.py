@@ -1,5 +1,6 @@
 """The state of a partition from its tables and the rest of its journal: how a leader starts, and a replica."""
 
+import asyncio
 from dataclasses import dataclass
 
 from db.journal import read_after
@@ -30,8 +31,9 @@ async def recover_tables(
 ) -> Recovered:
     """The machine as of the projected sequence. Raises SnapshotTornError, InvariantBreach."""
     loaded = await load_snapshot(connection, partition, request_memory)
-    exchange = load(partition, environment, loaded.snapshot, request_memory)
-    found = breaches(exchange)
+    # In a thread: the loop leads other partitions meanwhile, and renews this one's lease.
+    exchange = await asyncio.to_thread(load, partition, environment, loaded.snapshot, request_memory)
+    found = await asyncio.to_thread(breaches, exchange)
     if found:
         raise InvariantBreach(f"tables of partition {partition} at {loaded.sequence}: " + "; ".join(found[:10]))
     return Recovered(exchange, loaded.chain, loaded.sequence)
@@ -47,4 +49,5 @@ async def recover(connection: Connection, partition: int, environment: Environme
     while rows := await read_after(connection, partition, replay.sequence, ROWS_A_READ):
         for row in rows:
             replay.skip(row)
+            await asyncio.sleep(0)
     return Recovered(replay.exchange, replay.chain, replay.sequence)

@@ -14,8 +14,8 @@ from servers.domain.commands import Command
 from servers.domain.errors import VenueError
 from servers.domain.events import Event
 from servers.domain.exchange import RULES_VERSION, Exchange
-from servers.domain.ledger import InvariantBreach
 from servers.engine.codec import decode
+from servers.engine.faults import FAULTS
 from venue.engine.v1 import engine_pb2
 
 
@@ -50,7 +50,7 @@ class Diverged(JournalCorrupt):
 
 
 class RulesUnknown(RuntimeError):
-    """The row was executed under rules that this program does not have yet: restart into a newer one."""
+    """The row was executed under other rules than this program has: run the program that has them."""
 
 
 class Replay:
@@ -75,7 +75,8 @@ class Replay:
         chain = sha256(self.chain + row.commands).digest()
         if chain != row.chain:
             raise JournalCorrupt(partition, first, "fails its hash chain")
-        if row.rules_version > RULES_VERSION:
+        if row.rules_version != RULES_VERSION:
+            # New code never reinterprets old commands: what is left of them is projected by the program that knew them.
             raise RulesUnknown(f"journal row {first} of partition {partition} needs rules version {row.rules_version}")
         return chain
 
@@ -95,7 +96,7 @@ class Replay:
             try:
                 command = decode(message)
                 events = exchange.execute(command)
-            except (VenueError, InvariantBreach) as error:
+            except (VenueError, *FAULTS) as error:
                 what = f"command {message.sequence} fails here: {type(error).__name__}: {error}"
                 raise Diverged(partition, first, what) from error
             yield command, events

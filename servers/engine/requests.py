@@ -17,6 +17,8 @@ _UUID7: Final = re.compile(
 
 def made_us(request_id: str) -> int | None:
     """When a UUIDv7 was made, in microseconds since 1970; None for any other text."""
+    # An item of a batch is named after the batch's id.
+    request_id = request_id.partition("#")[0]
     if len(request_id) != 36 or request_id[14] != "7":
         return None
     match = _UUID7.fullmatch(request_id)

@@ -13,13 +13,14 @@ import structlog
 
 from servers.domain.errors import DeadlinePassed, Fault, NotLeader, Overloaded, PartUnavailable, VenueError
 from servers.domain.events import AccountTouched, Event
-from servers.domain.exchange import Exchange, scope_of
+from servers.domain.exchange import RULES_VERSION, Exchange, scope_of
 from servers.domain.ledger import InvariantBreach
 from servers.engine.answers import answer, replayed
 from servers.engine.appender import Appender
 from servers.engine.batch import Batch, Outcome, Replay, Ticket
 from servers.engine.clock import VenueClock
 from servers.engine.codec import decode
+from servers.engine.faults import FAULTS
 from servers.engine.feed import AccountFrame, Feed
 from servers.engine.messages import account_records
 from servers.engine.requests import check_future, needs_look_up
@@ -27,8 +28,6 @@ from servers.engine.tail import Tail
 from venue.engine.v1 import engine_pb2 as pb
 
 log = structlog.get_logger()
-# What a fault in the rules looks like. Anything else (memory, the loop) ends the process.
-FAULTS: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 # Answers of this many batches stay at hand for repeated requests; older ones are read from the journal.
 RECENT_BATCHES: Final = 64
 # Cancels may still queue where new orders are turned away.
@@ -288,6 +287,13 @@ class Sequencer:
         for index, command in enumerate(ticket.commands):
             known = ticket.known.get(index)
             try:
+                self._advance()
+            except FAULTS as fault:
+                # Not the command's fault, and nothing can be sequenced any more at this time or later.
+                log.exception("time cannot pass", partition=self.exchange.partition)
+                self._breach(InvariantBreach(f"time cannot pass: {type(fault).__name__}"), ticket)
+                return
+            try:
                 outcome = self._execute(command) if known is None else known
             except InvariantBreach as breach:
                 self._breach(breach, ticket)
@@ -321,6 +327,14 @@ class Sequencer:
         self._drained.set()
         self._wake.set()
 
+    def abandon(self) -> None:
+        """An end without order: nobody commits any more, so everybody who waits is told that the outcome is unknown."""
+        if not self._drained.is_set():
+            error = NotLeader(self.exchange.partition)
+            for ticket in self._flying.tickets if self._flying is not None else ():
+                ticket.fail(error)
+            self._end(error)
+
     async def stop(self) -> None:
         """A planned stop: take nothing new, commit what was executed; `run` then returns."""
         self.ended = NotLeader(self.exchange.partition)
@@ -334,7 +348,11 @@ class Sequencer:
     async def begin(self, commands: Sequence[pb.Command]) -> None:
         """The first commands of a leader, durable before it serves: its mark, and what its catalogue lacks."""
         epoch = self.appender.epoch
-        for command in (pb.Command(leader_started=pb.LeaderStarted(epoch=epoch)), *commands):
+        first = [pb.Command(leader_started=pb.LeaderStarted(epoch=epoch)), *commands]
+        if self.exchange.clock.rules_version < RULES_VERSION:
+            # The last of its batch: what follows is executed, and journaled, under the new rules.
+            first.append(pb.Command(change_rules=pb.ChangeRules(rules_version=RULES_VERSION)))
+        for command in first:
             outcome = self._execute(command)
             if isinstance(outcome, VenueError):
                 raise outcome

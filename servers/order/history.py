@@ -1,7 +1,7 @@
 """Orders and fills of the past, from the tables: only the caller's own, and as new as the caller needs."""
 
 from db import accounts
-from db.orders import OrderRecord, find_by_label, find_order
+from db.orders import OPEN, OrderRecord, find_by_label, find_order
 from db.session import Pool
 from servers.domain.errors import AccountNotFound, OrderNotFound
 from servers.domain.identifiers import find_order as parse_order_id
@@ -36,8 +36,20 @@ class History:
     async def find(
         self, engine: Engine, call: Call, *, order_id: str, account_id: str, label: str, min_position: str = ""
     ) -> OrderRecord | None:
-        """The caller's order by id, or by account and label, as new as what was durable when it asked."""
+        """The caller's order by id, or by account and label, as new as what was durable when it asked.
+
+        A final order does not change, so it is enough to find it; that there is none must be true, so it takes tables that
+        are new enough to say so. Raises PositionInvalid, PartUnavailable.
+        """
+        if not min_position:
+            row = await self._look(engine, call, order_id, account_id, label)
+            if row is not None and order_id and row.status not in OPEN:
+                return row
+            min_position = (await engine.query(pb.QueryRequest(sequence=pb.SequenceQuery()))).position
         await self.fence.pass_through(engine, min_position, call.timeout_s)
+        return await self._look(engine, call, order_id, account_id, label)
+
+    async def _look(self, engine: Engine, call: Call, order_id: str, account_id: str, label: str) -> OrderRecord | None:
         async with self.pool.connection() as connection:
             if order_id:
                 parsed = parse_order_id(order_id)

@@ -7,6 +7,7 @@ from typing import Final
 from servers.domain.errors import NotImplementedYet, VenueError
 from servers.domain.terms import OrderType
 from servers.engine.client import Engine, Engines
+from servers.engine.codec import fingerprint
 from servers.order.wire import field
 from servers.transport.call import Call
 from servers.transport.errors import to_status
@@ -43,10 +44,12 @@ async def place_orders(engines: Engines[Engine], request: order_service_pb2.Plac
     outcomes: list[bytes | VenueError | None] = [None] * len(request.orders)
     by_partition: dict[int, list[int]] = {}
     commands: list[pb.Command] = []
+    batch = fingerprint(request) if request.request_id else b""
     for index, item in enumerate(request.orders):
         command = pb.Command(user_id=call.identity.user_id, place_order=item)
         if request.request_id and not item.request_id:
-            command.request_id = f"{request.request_id}#{index}"
+            command.request_id = item_id(request.request_id, index)
+            command.batch = batch
         commands.append(command)
         try:
             check_served(item)
@@ -71,6 +74,16 @@ async def place_orders(engines: Engines[Engine], request: order_service_pb2.Plac
         await submit(*next(iter(by_partition.items())))
     else:
         await asyncio.gather(*(submit(partition, indices) for partition, indices in by_partition.items()))
+    return joined(outcomes)
+
+
+def item_id(request_id: str, index: int) -> str:
+    """What an item of a batch is remembered under."""
+    return f"{request_id.lower()}#{index}"
+
+
+def joined(outcomes: Sequence[bytes | VenueError | None]) -> bytes:
+    """The serialized PlaceOrdersResponse."""
     return b"".join(field(_RESULTS, _result(outcome)) for outcome in outcomes)
 
 

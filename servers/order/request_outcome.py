@@ -2,15 +2,17 @@
 
 from typing import Final
 
-from servers.domain.errors import RequestNotFound
+from servers.domain.errors import RequestNotFound, VenueError
 from servers.engine.local import LocalEngine
 from servers.order.history import History
+from servers.order.place_orders import item_id, joined
 from servers.order.wire import field
 from servers.transport.call import Call
-from venue.engine.v1 import engine_pb2
 from venue.order.v1 import order_service_pb2 as pb
 
-_FIELDS: Final = {"place_order": 1, "cancel_order": 2, "cancel_all_orders": 3}
+_FIELDS: Final = {"place_order": 1, "cancel_order": 2, "cancel_all_orders": 3, "open_account": 5}
+_BATCH: Final = 4
+_ITEMS_MAX: Final = 100
 
 
 async def get_request_outcome(
@@ -21,18 +23,31 @@ async def get_request_outcome(
     if request.request_id:
         found = await engine.outcome(call.identity.user_id, request.request_id)
     else:
-        # That nothing is known must be true, not only true of tables that are behind: the caller may place the order again.
-        now = await engine.query(engine_pb2.QueryRequest(sequence=engine_pb2.SequenceQuery()))
         row = await history.find(
             engine,
             call,
             order_id="",
             account_id=request.account_id,
             label=request.client_order_id,
-            min_position=now.position,
         )
         found = None if row is None else await engine.journaled(row.number)
-    if found is None or found[0] not in _FIELDS:
+    if found is None and request.request_id:
+        batch = await _batch(engine, request.request_id, call)
+        if batch is not None:
+            return field(_BATCH, batch)
+    if found is None:
         raise RequestNotFound(request.request_id or request.client_order_id)
     kind, answer = found
     return field(_FIELDS[kind], answer)
+
+
+async def _batch(engine: LocalEngine, request_id: str, call: Call) -> bytes | None:
+    """The serialized PlaceOrdersResponse of a batch, as far as its last item that is known; None if none is."""
+    outcomes: list[bytes | VenueError] = []
+    known = 0
+    for index in range(_ITEMS_MAX):
+        found = await engine.outcome(call.identity.user_id, item_id(request_id, index))
+        outcomes.append(RequestNotFound(item_id(request_id, index)) if found is None else found[1])
+        if found is not None:
+            known = index + 1
+    return joined(outcomes[:known]) if known else None

@@ -68,11 +68,14 @@ class Session:
         self._head = pb.TradeResponse(stream_id=self._stream_id).SerializeToString()
         self._account_id = ""
         self._epoch = 0
+        # The last event that was handed out, and the last that waits to be.
         self._last = 0
+        self._queued = 0
         self._waiting: deque[tuple[list[tuple[str, str]], Pending]] = deque()
+        self._unanswered = 0
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
-        self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._outbox: asyncio.Queue[tuple[bytes, int] | None] = asyncio.Queue()
         self._sent = asyncio.Event()
 
     async def frames(self, requests: AsyncIterator[pb.TradeRequest], call: Call) -> AsyncIterator[bytes]:
@@ -86,12 +89,12 @@ class Session:
         try:
             self._account_id, self._epoch = start.account_id, following.epoch
             after = resume_sequence(engine.partition, start.resume_after, following)
-            self._last = following.sequence if after is None else after
+            self._last = self._queued = following.sequence if after is None else after
             frames = lively(
                 self._merged(requests, call, engine, following, after),
                 call,
-                heartbeat=lambda: self._frame(engine, heartbeat=stream_pb2.Heartbeat()),
-                goodbye=lambda reason: self._goodbye(engine, reason),
+                heartbeat=lambda: self._frame(engine, self._last, heartbeat=stream_pb2.Heartbeat()),
+                goodbye=lambda reason: self._goodbye(engine, reason, self._last),
                 silence_s=self._silence_s,
                 ahead=8,
             )
@@ -117,11 +120,16 @@ class Session:
         after: int | None,
     ) -> AsyncIterator[bytes]:
         silence = Duration(seconds=int(self._silence_s), nanos=int(self._silence_s % 1 * 1e9))
-        yield self._frame(engine, ready=stream_pb2.Ready(heartbeat_interval=silence, resumed=after is not None))
+        yield self._frame(
+            engine, self._last, ready=stream_pb2.Ready(heartbeat_interval=silence, resumed=after is not None)
+        )
         work = asyncio.ensure_future(self._work(requests, call, engine, following, after))
         try:
-            while (frame := await self._outbox.get()) is not None:
+            while (queued := await self._outbox.get()) is not None:
+                frame, sequence = queued
                 self._sent.set()
+                # Only what was handed out counts as told: a goodbye names it as the place to resume.
+                self._last = sequence or self._last
                 yield frame
             await work
         finally:
@@ -150,12 +158,12 @@ class Session:
                 task.cancel()
             self._outbox.put_nowait(None)
 
-    async def _put(self, frame: bytes) -> None:
-        """Queue a frame; waits while the client does not read."""
+    async def _put(self, frame: bytes, sequence: int = 0) -> None:
+        """Queue a frame (of an event with a sequence); waits while the client does not read."""
         while self._outbox.qsize() >= OUTBOX_MAX:
             self._sent.clear()
             await self._sent.wait()
-        self._outbox.put_nowait(frame)
+        self._outbox.put_nowait((frame, sequence))
 
     # In
 
@@ -164,11 +172,12 @@ class Session:
             if not 1 <= len(request.commands) <= COMMANDS_MAX:
                 what = f"a message has 1 to {COMMANDS_MAX} commands"
                 raise InvalidField([FieldViolation("commands", what, "commands.count")])
-            while len(self._waiting) >= WAITING_MAX:
+            while self._unanswered >= WAITING_MAX:
                 self._room.clear()
                 await self._room.wait()
             marks, commands, errors = self._commands(request, call, engine)
             pending = await engine.enqueue(commands, errors)
+            self._unanswered += len(marks)
             self._waiting.append((marks, pending))
             self._arrived.set()
         self._waiting.append(([], engine.nothing()))
@@ -227,6 +236,7 @@ class Session:
             while self._waiting and self._waiting[0][1].is_ready() and size < ANSWER_BYTES_MAX:
                 marks, pending = self._waiting.popleft()
                 ended = not marks
+                self._unanswered -= len(marks)
                 for (mark, kind), outcome in zip(marks, await pending.outcomes(), strict=True):
                     parts.append(field(_ANSWERS, _answer(mark, kind, outcome)))
                     size += len(parts[-1])
@@ -245,30 +255,32 @@ class Session:
                 async for frame in missed:
                     await self._event(engine, frame.sequence, frame.previous_sequence, frame.record)
             except GapError as gap:
-                self._last = following.sequence
+                self._queued = following.sequence
                 lost = stream_pb2.Gap(from_sequence=gap.after, to_sequence=following.sequence, reason="NOT_KEPT")
-                await self._put(self._frame(engine, gap=lost))
+                await self._put(self._frame(engine, self._queued, gap=lost), self._queued)
         try:
             async for frame in live(following):
                 await self._event(engine, frame.sequence, frame.previous_sequence, frame.record)
         except SlowConsumerError:
-            await self._put(self._goodbye(engine, "SLOW_CONSUMER"))
+            await self._put(self._goodbye(engine, "SLOW_CONSUMER", self._queued))
             return
-        await self._put(self._goodbye(engine, "LEADER_CHANGED"))
+        await self._put(self._goodbye(engine, "LEADER_CHANGED", self._queued))
 
     async def _event(self, engine: LocalEngine, sequence: int, previous: int, record: engine_pb2.AccountRecord) -> None:
-        self._last = sequence
+        self._queued = sequence
         event = pb.OrderEvent(updates=record.orders)
-        await self._put(self._frame(engine, event=event, sequence=sequence, previous_sequence=previous))
+        frame = self._frame(engine, sequence, event=event, sequence=sequence, previous_sequence=previous)
+        await self._put(frame, sequence)
 
-    def _goodbye(self, engine: LocalEngine, reason: str) -> bytes:
-        resume_after = position_text(engine.partition, self._epoch, self._last)
-        return self._frame(engine, goodbye=stream_pb2.Goodbye(reason=reason, resume_after=resume_after))
+    def _goodbye(self, engine: LocalEngine, reason: str, told: int) -> bytes:
+        resume_after = position_text(engine.partition, self._epoch, told)
+        return self._frame(engine, told, goodbye=stream_pb2.Goodbye(reason=reason, resume_after=resume_after))
 
-    def _frame(self, engine: LocalEngine, **parts: object) -> bytes:
+    def _frame(self, engine: LocalEngine, told: int, /, **parts: object) -> bytes:
+        """A frame whose position is the last event that was told with it."""
         return pb.TradeResponse(
             stream_id=self._stream_id,
-            position=position_text(engine.partition, self._epoch, self._last),
+            position=position_text(engine.partition, self._epoch, told),
             server_time=timestamp(time.time_ns() // 1000),
             **parts,  # type: ignore[arg-type]  # one of the envelope's frames, and its sequences
         ).SerializeToString()

@@ -44,6 +44,7 @@ def command(
         target=target or gateway,
         login_target=gateway,
         database=settings.database,
+        internal_key=settings.state.secret("internal"),
         partition=demo_partition(settings.partitions),
         folder=settings.state.root / "replay",
     )

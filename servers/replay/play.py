@@ -41,6 +41,7 @@ class Plan:
     target: str
     login_target: str
     database: str
+    internal_key: str
     partition: int
     folder: Path
 
@@ -104,7 +105,7 @@ async def engine_of(plan: Plan) -> AsyncIterator[tuple[Pool, RemoteEngine]]:
         pool = await session.open_pool(plan.database, application_name="venue replay", role=SERVICES, size_max=2)
     except PoolTimeout:
         raise CallerError("PostgreSQL does not answer: start the venue with `venue up`") from None
-    engine = RemoteEngine(plan.partition, pool)
+    engine = RemoteEngine(plan.partition, pool, plan.internal_key)
     try:
         yield pool, engine
     finally:

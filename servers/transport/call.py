@@ -16,6 +16,8 @@ from servers.transport.telemetry import MethodMetrics
 REQUEST_ID_LENGTH_MAX = 128
 OURS = {"INTERNAL", "UNKNOWN", "DATA_LOSS"}
 
+# Metadata by which servers of the venue know each other.
+INTERNAL_KEY = "x-venue-internal"
 log = structlog.get_logger()
 
 
@@ -27,7 +29,7 @@ class Call:
 
     __slots__ = (
         "_context", "_metrics", "_peer", "_requested", "_started",
-        "caller", "credential", "deadline_monotonic", "end", "forwarded", "identity", "method",
+        "caller", "credential", "deadline_monotonic", "end", "forwarded", "identity", "internal", "method",
     )  # fmt: skip
 
     def __init__(self, context: Any, method: str, metrics: MethodMetrics) -> None:  # noqa: ANN401  gRPC's own type
@@ -42,6 +44,7 @@ class Call:
         self.caller = ""
         self.credential = ""
         self.forwarded = ""
+        self.internal = ""
         self.end: asyncio.Future[str] | None = None
         remaining = context.time_remaining()
         self.deadline_monotonic: float | None = None if remaining is None else time.monotonic() + remaining
@@ -53,6 +56,8 @@ class Call:
                 self.credential = "\n"
             elif name == REQUEST_ID:
                 self._requested = value
+            elif name == INTERNAL_KEY:
+                self.internal = value
             elif name == "x-forwarded-for":
                 self.forwarded = value
 

@@ -7,6 +7,7 @@ limits. So one bad request has one right answer.
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from hmac import compare_digest
 from typing import Any, TypeAlias
 
 import grpc
@@ -39,8 +40,16 @@ class Guard:
     """The checks of one process, and its open streams."""
 
     def __init__(
-        self, verifier: TokenVerifier, limits: Limits, metrics: Metrics, *, bytes_max: int = BYTES_MAX
+        self,
+        verifier: TokenVerifier,
+        limits: Limits,
+        metrics: Metrics,
+        *,
+        bytes_max: int = BYTES_MAX,
+        internal_key: str = "",
     ) -> None:
+        # What callers of internal methods must know; empty: nothing (a server that only tests can reach).
+        self.internal_key = internal_key.encode()
         self.verifier = verifier
         self.limits = limits
         self.metrics = metrics
@@ -126,6 +135,9 @@ class Bound:
             verifier = self._guard.verifier
             call.identity = verifier.remembered(token) or await verifier.verify(token)
         self._rule.check(call.identity)
+        key = self._guard.internal_key
+        if key and self._rule.scope == access_pb2.SCOPE_INTERNAL and not compare_digest(call.internal.encode(), key):
+            raise NotAuthenticated("not a server of this venue")
         call.caller = call.identity.user_id or call.peer
         if self._serve is None:
             raise NotImplementedYet(self._method.name)

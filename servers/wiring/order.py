@@ -1,9 +1,10 @@
 """Process `order`: the leaders of all partitions and what is closest to them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+from db.session import Pool
 from servers.domain.terms import Environment
 from servers.engine.catalogue import missing
 from servers.engine.client import Engines
@@ -17,10 +18,13 @@ from servers.wiring.parts import Process, guard_of, keys_of, page_tokens, pool_o
 from venue.engine.v1 import engine_pb2
 from venue.order.v1 import order_service_pb2
 
+# How long a start waits to lead before it says that it serves: a lease of a leader that was killed runs two seconds.
+LEADING_S = 5.0
+
 
 @asynccontextmanager
-async def build(process: Process) -> AsyncIterator[None]:
-    """OrderService, EngineService and the sequencers of all partitions."""
+async def leading(process: Process, engines: Mapping[int, LocalEngine], pool: Pool) -> AsyncIterator[None]:
+    """The leaders of all partitions; entered once all lead, or some time has passed: another process may lead them."""
     settings = process.settings
     terms = Terms(
         database_url=settings.database,
@@ -31,17 +35,31 @@ async def build(process: Process) -> AsyncIterator[None]:
         request_memory=settings.request_memory,
         projector_lag_max=settings.projector_lag_max,
     )
-    async with (
-        pool_of(settings, "order") as pool,
-        keys_of(settings) as keys,
-        guard_of(process, pool, keys) as guard,
-    ):
+    leaders = [
+        Leader(Environment[environment], engines[number], pool, terms, missing)
+        for number, environment in settings.partitions.items()
+    ]
+    tasks = [process.tasks.create_task(leader.run()) for leader in leaders]
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEADING_S):
+                await asyncio.gather(*(engine.leads.wait() for engine in engines.values()))
+        yield
+    finally:
+        await asyncio.gather(*(leader.stop() for leader in leaders))
+        await asyncio.gather(*tasks)
+
+
+@asynccontextmanager
+async def build(process: Process) -> AsyncIterator[None]:
+    """OrderService, EngineService and the sequencers of all partitions."""
+    settings = process.settings
+    async with AsyncExitStack() as held:
+        pool = await held.enter_async_context(pool_of(settings, "order"))
         engines = {number: LocalEngine(number, pool) for number in settings.partitions}
-        leaders = [
-            Leader(Environment[environment], engines[number], pool, terms, missing)
-            for number, environment in settings.partitions.items()
-        ]
-        leading = [process.tasks.create_task(leader.run()) for leader in leaders]
+        await held.enter_async_context(leading(process, engines, pool))
+        keys = await held.enter_async_context(keys_of(settings))
+        guard = await held.enter_async_context(guard_of(process, pool, keys))
         routes = Engines({int(Environment[name]): engines[number] for number, name in settings.partitions.items()})
         orders = OrderServicer(
             routes, pool, Fence(pool), Markets(pool), page_tokens(settings), guard.limits, settings.heartbeat_s
@@ -50,7 +68,5 @@ async def build(process: Process) -> AsyncIterator[None]:
             (order_service_pb2.DESCRIPTOR.services_by_name["OrderService"], orders),
             (engine_pb2.DESCRIPTOR.services_by_name["EngineService"], EngineServicer(engines)),
         ]
-        async with serving(process, "order", services, guard, internal=True):
-            yield
-        await asyncio.gather(*(leader.stop() for leader in leaders))
-        await asyncio.gather(*leading)
+        await held.enter_async_context(serving(process, "order", services, guard, internal=True))
+        yield

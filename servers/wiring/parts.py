@@ -84,7 +84,12 @@ async def guard_of(process: Process, pool: Pool, keys: KeySource) -> AsyncIterat
     verifier = TokenVerifier(keys, lambda: revoked_sessions(pool))
     await verifier.start(FIRST_KEY_S)
     try:
-        yield Guard(verifier, limits_of(process.settings), process.metrics)
+        yield Guard(
+            verifier,
+            limits_of(process.settings),
+            process.metrics,
+            internal_key=internal_key(process.settings),
+        )
     finally:
         await verifier.stop()
 
@@ -94,6 +99,11 @@ def limits_of(settings: Settings) -> Limits:
     numbers = access_pb2.Bucket.DESCRIPTOR.values_by_name
     rates = {numbers[f"BUCKET_{name}"].number: Rate(*given) for name, given in settings.rates.items()}
     return Limits({**GENEROUS, **rates}, in_flight_max=settings.in_flight_max, streams_max=settings.streams_max)
+
+
+def internal_key(settings: Settings) -> str:
+    """What the servers of this venue know each other by."""
+    return settings.state.secret("internal")
 
 
 def page_tokens(settings: Settings) -> PageTokens:
@@ -125,7 +135,7 @@ async def serving(
 @asynccontextmanager
 async def remote_engines(settings: Settings, pool: Pool) -> AsyncIterator[Engines[RemoteEngine]]:
     """The partitions as other processes reach them."""
-    engines = {number: RemoteEngine(number, pool) for number in settings.partitions}
+    engines = {number: RemoteEngine(number, pool, internal_key(settings)) for number in settings.partitions}
     try:
         yield Engines({int(Environment[name]): engines[number] for number, name in settings.partitions.items()})
     finally:

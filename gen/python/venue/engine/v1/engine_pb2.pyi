@@ -56,6 +56,7 @@ class Command(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
     PLACE_ORDER_FIELD_NUMBER: _builtins.int
     CANCEL_ORDER_FIELD_NUMBER: _builtins.int
     CANCEL_ALL_ORDERS_FIELD_NUMBER: _builtins.int
@@ -80,6 +81,8 @@ class Command(_message.Message):
     """What idempotency is counted under, in place of the body's own request_id (items of a batch)."""
     verdict: Global___Verdict.ValueType
     """What the look-up of the request id found."""
+    batch: _builtins.bytes
+    """The fingerprint of the batch that the body is an item of: the same item in another batch is another request."""
     @_builtins.property
     def place_order(self) -> _order_service_pb2.PlaceOrderRequest:
         """Places an order."""
@@ -144,6 +147,7 @@ class Command(_message.Message):
         user_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
         verdict: Global___Verdict.ValueType = ...,
+        batch: _builtins.bytes = ...,
         place_order: _order_service_pb2.PlaceOrderRequest | None = ...,
         cancel_order: _order_service_pb2.CancelOrderRequest | None = ...,
         cancel_all_orders: _order_service_pb2.CancelAllOrdersRequest | None = ...,
@@ -161,7 +165,7 @@ class Command(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "body", b"body", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "define_asset", b"define_asset", "define_market", b"define_market", "leader_started", b"leader_started", "open_account", b"open_account", "place_order", b"place_order", "resolve_transfer", b"resolve_transfer", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_market_state", b"set_market_state", "transfer", b"transfer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "body", b"body", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "define_asset", b"define_asset", "define_market", b"define_market", "leader_started", b"leader_started", "open_account", b"open_account", "place_order", b"place_order", "request_id", b"request_id", "resolve_transfer", b"resolve_transfer", "sequence", b"sequence", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_market_state", b"set_market_state", "time_us", b"time_us", "transfer", b"transfer", "user_id", b"user_id", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "batch", b"batch", "body", b"body", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "define_asset", b"define_asset", "define_market", b"define_market", "leader_started", b"leader_started", "open_account", b"open_account", "place_order", b"place_order", "request_id", b"request_id", "resolve_transfer", b"resolve_transfer", "sequence", b"sequence", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_market_state", b"set_market_state", "time_us", b"time_us", "transfer", b"transfer", "user_id", b"user_id", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["place_order", "cancel_order", "cancel_all_orders", "open_account", "transfer", "resolve_transfer", "define_asset", "define_market", "set_market_state", "set_fees", "set_account_status", "advance", "leader_started", "change_rules"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015

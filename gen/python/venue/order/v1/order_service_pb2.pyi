@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
+from venue.account.v1 import account_pb2 as _account_pb2
 from venue.order.v1 import order_pb2 as _order_pb2
 from venue.type.v1 import stream_pb2 as _stream_pb2
 from venue.type.v1 import type_pb2 as _type_pb2
@@ -853,6 +854,8 @@ class GetRequestOutcomeResponse(_message.Message):
     PLACED_FIELD_NUMBER: _builtins.int
     CANCELLED_FIELD_NUMBER: _builtins.int
     CANCELLED_ALL_FIELD_NUMBER: _builtins.int
+    PLACED_BATCH_FIELD_NUMBER: _builtins.int
+    OPENED_ACCOUNT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def placed(self) -> Global___PlaceOrderResponse:
         """Of a PlaceOrder."""
@@ -865,18 +868,28 @@ class GetRequestOutcomeResponse(_message.Message):
     def cancelled_all(self) -> Global___CancelAllOrdersResponse:
         """Of a CancelAllOrders."""
 
+    @_builtins.property
+    def placed_batch(self) -> Global___PlaceOrdersResponse:
+        """Of a PlaceOrders, found by the batch's request_id; items that were refused with an error are not kept."""
+
+    @_builtins.property
+    def opened_account(self) -> _account_pb2.CreateAccountResponse:
+        """Of a CreateAccount."""
+
     def __init__(
         self,
         *,
         placed: Global___PlaceOrderResponse | None = ...,
         cancelled: Global___CancelOrderResponse | None = ...,
         cancelled_all: Global___CancelAllOrdersResponse | None = ...,
+        placed_batch: Global___PlaceOrdersResponse | None = ...,
+        opened_account: _account_pb2.CreateAccountResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "outcome", b"outcome", "placed", b"placed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "outcome", b"outcome", "placed", b"placed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["placed", "cancelled", "cancelled_all"]  # noqa: Y015
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["placed", "cancelled", "cancelled_all", "placed_batch", "opened_account"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
