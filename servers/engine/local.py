@@ -140,14 +140,15 @@ class LocalEngine:
                 await sequencer.tail.wait()
         raise sequencer.ended
 
-    async def follow(self, account_id: str, user_id: str) -> Following:
-        """Follow an account's events from now on; leave with `unfollow`. Raises AccountNotFound."""
+    async def follow(self, account_id: str, user_id: str, *, snapshot: bool) -> Following:
+        """Follow an account's events from now on, with its open orders if asked; `unfollow` ends it. Raises AccountNotFound."""
         sequencer = self._leading()
         followers: list[Follower] = []
 
         def begin(exchange: Exchange) -> Following:
             account = exchange.ledger.account(account_id, user_id)
-            orders = [order_message(self._partition, order) for order in account.orders.values()]
+            resting = account.orders.values() if snapshot else ()
+            orders = [order_message(self._partition, order) for order in resting]
             clock = exchange.clock
             followers.append(sequencer.feed.follow(account_id, clock.sequence))
             return Following(followers[-1], clock.sequence, clock.epoch, account.last_event_sequence, orders)

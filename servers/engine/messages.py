@@ -1,5 +1,6 @@
 """What the machine holds and causes, as messages of the contract. Readers of the machine use it between two commands."""
 
+from collections.abc import Container
 from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -8,7 +9,6 @@ from servers.domain.book import BookSide
 from servers.domain.checksum import book_checksum
 from servers.domain.events import (
     AccountTouched,
-    BalanceChanged,
     Event,
     OrderChanged,
     Traded,
@@ -210,24 +210,29 @@ def _levels(market: Market, side: BookSide, depth: int) -> list[marketdata_pb2.B
     ]
 
 
-def account_records(exchange: Exchange, events: list[Event]) -> list[tuple[Account, int, engine_pb2.AccountRecord]]:
-    """What a command changed, by customer's account: (account, sequence of its event before, record)."""
+def order_records(
+    exchange: Exchange, events: list[Event], accounts: Container[str]
+) -> list[tuple[Account, int, engine_pb2.AccountRecord]]:
+    """What a command changed of the orders of some accounts: (account, sequence of its event before, record without balances)."""
     record = exchange.record
     found: dict[str, tuple[Account, int, engine_pb2.AccountRecord]] = {}
     updates: dict[int, order_pb2.OrderUpdate] = {}
     for event in events:
         if isinstance(event, AccountTouched):
-            found[event.account.account_id] = (event.account, event.previous, engine_pb2.AccountRecord())
+            if event.account.account_id in accounts:
+                found[event.account.account_id] = (event.account, event.previous, engine_pb2.AccountRecord())
         elif isinstance(event, OrderChanged):
-            updates[event.order.number] = order_pb2.OrderUpdate(order=order_message(exchange.partition, event.order))
+            if event.order.account.account_id in accounts:
+                updates[event.order.number] = order_pb2.OrderUpdate(
+                    order=order_message(exchange.partition, event.order)
+                )
         elif isinstance(event, Traded):
             for order in (event.maker, event.taker):
-                fill = fill_message(exchange.partition, event, order, record.sequence, record.time)
-                updates[order.number].fills.append(fill)
+                update = updates.get(order.number)
+                if update is not None:
+                    fill = fill_message(exchange.partition, event, order, record.sequence, record.time)
+                    update.fills.append(fill)
     for event in events:
-        if isinstance(event, OrderChanged):
+        if isinstance(event, OrderChanged) and event.order.number in updates:
             found[event.order.account.account_id][2].orders.append(updates[event.order.number])
-        elif isinstance(event, BalanceChanged) and event.balance.account.user_id:
-            balances = found[event.balance.account.account_id][2].balances
-            balances.append(balance_message(exchange, event.balance))
     return list(found.values())

@@ -22,7 +22,7 @@ from servers.engine.clock import VenueClock
 from servers.engine.codec import decode
 from servers.engine.faults import FAULTS
 from servers.engine.feed import AccountFrame, Feed
-from servers.engine.messages import account_records
+from servers.engine.messages import order_records
 from servers.engine.requests import check_future, needs_look_up
 from servers.engine.tail import Tail
 from venue.engine.v1 import engine_pb2 as pb
@@ -186,9 +186,8 @@ class Sequencer:
         followers = self.feed.followers
         if any(isinstance(event, AccountTouched) and event.account.account_id in followers for event in events):
             sequence = self.exchange.clock.sequence
-            for account, previous, record in account_records(self.exchange, events):
-                if account.account_id in followers:
-                    batch.frames.append(AccountFrame(account.account_id, sequence, previous, record))
+            for account, previous, record in order_records(self.exchange, events, followers):
+                batch.frames.append(AccountFrame(account.account_id, sequence, previous, record))
 
     def _recent_answer(self, sequence: int) -> bytes | None:
         for batch in (self._forming, self._flying, *self._recent):

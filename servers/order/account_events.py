@@ -33,12 +33,13 @@ def backlog(
     return missed(pool, fence, partition, account_id, after, following.account_sequence)
 
 
-async def live(following: Following) -> AsyncIterator[AccountFrame]:
-    """The events since following began, until the leader stops. Raises SlowConsumerError."""
+async def live(following: Following) -> AsyncIterator[list[AccountFrame]]:
+    """The events since following began, as many together as there are, until the leader stops. Raises SlowConsumerError."""
     follower = following.follower
     while True:
-        for frame in await follower.take():
-            yield frame
+        frames = await follower.take()
+        if frames:
+            yield frames
         if follower.slow:
             raise SlowConsumerError
         if follower.ended:

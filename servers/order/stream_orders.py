@@ -38,7 +38,7 @@ class OrderStream:
 
     async def frames(self, call: Call) -> AsyncIterator[Response]:
         """Raises AccountNotFound, PositionInvalid."""
-        following = await self._engine.follow(self._request.account_id, call.identity.user_id)
+        following = await self._engine.follow(self._request.account_id, call.identity.user_id, snapshot=True)
         self._epoch = following.epoch
         try:
             after = resume_sequence(self._engine.partition, self._request.resume_after, following)
@@ -71,8 +71,9 @@ class OrderStream:
                 )
                 yield self._snapshot(following)
         try:
-            async for account_frame in live(following):
-                yield self._event(account_frame)
+            async for account_frames in live(following):
+                for account_frame in account_frames:
+                    yield self._event(account_frame)
         except SlowConsumerError:
             yield self._goodbye("SLOW_CONSUMER")
             return

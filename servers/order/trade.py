@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from typing import Final
 
@@ -32,6 +32,7 @@ from servers.transport.refusals import InvalidField
 from servers.transport.streaming import lively
 from venue.engine.v1 import engine_pb2
 from venue.option.v1 import access_pb2
+from venue.order.v1 import order_pb2
 from venue.order.v1 import order_service_pb2 as pb
 from venue.type.v1 import stream_pb2
 
@@ -85,7 +86,7 @@ class Session:
             return
         start = self._start(first)
         engine = self._engines.for_account(start.account_id)
-        following = await engine.follow(start.account_id, call.identity.user_id)
+        following = await engine.follow(start.account_id, call.identity.user_id, snapshot=False)
         try:
             self._account_id, self._epoch = start.account_id, following.epoch
             after = resume_sequence(engine.partition, start.resume_after, following)
@@ -253,22 +254,26 @@ class Session:
             try:
                 missed = backlog(history.pool, history.fence, engine.partition, self._account_id, after, following)
                 async for frame in missed:
-                    await self._event(engine, frame.sequence, frame.previous_sequence, frame.record)
+                    await self._event(engine, frame.sequence, frame.previous_sequence, frame.record.orders)
             except GapError as gap:
                 self._queued = following.sequence
                 lost = stream_pb2.Gap(from_sequence=gap.after, to_sequence=following.sequence, reason="NOT_KEPT")
                 await self._put(self._frame(engine, self._queued, gap=lost), self._queued)
         try:
-            async for frame in live(following):
-                await self._event(engine, frame.sequence, frame.previous_sequence, frame.record)
+            async for frames in live(following):
+                # What became durable together goes out as one frame: a write costs more than what it carries.
+                updates = [update for frame in frames for update in frame.record.orders]
+                await self._event(engine, frames[-1].sequence, frames[0].previous_sequence, updates)
         except SlowConsumerError:
             await self._put(self._goodbye(engine, "SLOW_CONSUMER", self._queued))
             return
         await self._put(self._goodbye(engine, "LEADER_CHANGED", self._queued))
 
-    async def _event(self, engine: LocalEngine, sequence: int, previous: int, record: engine_pb2.AccountRecord) -> None:
+    async def _event(
+        self, engine: LocalEngine, sequence: int, previous: int, updates: Iterable[order_pb2.OrderUpdate]
+    ) -> None:
         self._queued = sequence
-        event = pb.OrderEvent(updates=record.orders)
+        event = pb.OrderEvent(updates=updates)
         frame = self._frame(engine, sequence, event=event, sequence=sequence, previous_sequence=previous)
         await self._put(frame, sequence)
 

@@ -97,7 +97,7 @@ async def test_memory_is_not_read_once_the_lease_has_run_out(
         await until(lambda: not led.sequencer.appender.leads)
         looks = {
             "balances": led.balances(account_id),
-            "follow": led.engine.follow(account_id, "user-1"),
+            "follow": led.engine.follow(account_id, "user-1", snapshot=True),
             "outcome": led.engine.outcome("user-1", "00000000-0000-4000-8000-000000000000"),
             "refusal": led.submit(cancel("2-999")),
         }

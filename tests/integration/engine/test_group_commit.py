@@ -56,7 +56,7 @@ async def test_nothing_that_saw_memory_is_told_before_the_row_is_there(lead: Lea
                 pb.QueryRequest(open_orders=pb.OpenOrdersQuery(user_id=USER, order_id=resting.order.order_id))
             ),
             "outcome": led.engine.outcome(USER, request_id),
-            "following": led.engine.follow(account_id, USER),
+            "following": led.engine.follow(account_id, USER, snapshot=True),
         }
         tasks = {name: asyncio.ensure_future(work) for name, work in waiting.items()}
         await asyncio.sleep(0.4)
@@ -97,10 +97,10 @@ async def test_commands_of_one_call_are_executed_in_order_and_fail_one_by_one(le
 async def test_a_follower_gets_each_event_after_its_snapshot_once(lead: Lead, database: Connection) -> None:
     led = await lead(lease_s=30.0)
     account_id = await led.open_account()
-    early = await led.engine.follow(account_id, USER)
+    early = await led.engine.follow(account_id, USER, snapshot=True)
     async with stalled(database):
         placing = asyncio.ensure_future(led.place(account_id))
-        joining = asyncio.ensure_future(led.engine.follow(account_id, USER))
+        joining = asyncio.ensure_future(led.engine.follow(account_id, USER, snapshot=True))
         await asyncio.sleep(0.1)
     placed, late = await placing, await joining
     again = await led.place(account_id)

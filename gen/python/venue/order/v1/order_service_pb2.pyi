@@ -947,7 +947,9 @@ Global___OrderSnapshot: _TypeAlias = OrderSnapshot  # noqa: Y015
 
 @_typing.final
 class OrderEvent(_message.Message):
-    """What one command changed among an account's orders. May be empty: it then only carries the sequence forward."""
+    """What one command (in a session: one or more) changed among an account's orders. May be empty: it then only carries the
+    sequence forward.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1264,7 +1266,9 @@ class TradeResponse(_message.Message):
 
     @_builtins.property
     def event(self) -> Global___OrderEvent:
-        """Changed orders."""
+        """Changed orders, by one or more commands that became durable together: sequence is the last one's, previous_sequence that of
+        the account's event before the first.
+        """
 
     @_builtins.property
     def heartbeat(self) -> _stream_pb2.Heartbeat:

@@ -1074,7 +1074,8 @@ export const OrderSnapshotSchema: GenMessage<OrderSnapshot> = /*@__PURE__*/
   messageDesc(file_venue_order_v1_order_service, 26);
 
 /**
- * What one command changed among an account's orders. May be empty: it then only carries the sequence forward.
+ * What one command (in a session: one or more) changed among an account's orders. May be empty: it then only carries the
+ * sequence forward.
  *
  * @generated from message venue.order.v1.OrderEvent
  */
@@ -1460,7 +1461,8 @@ export type TradeResponse = Message<"venue.order.v1.TradeResponse"> & {
     case: "ready";
   } | {
     /**
-     * Changed orders.
+     * Changed orders, by one or more commands that became durable together: sequence is the last one's, previous_sequence that of
+     * the account's event before the first.
      *
      * @generated from field: venue.order.v1.OrderEvent event = 12;
      */
