@@ -1,23 +1,28 @@
 """Users, sessions and tokens in PostgreSQL. Times are the database's own, so servers need not agree on the time.
 
-Each function is one transaction and has committed when it returns.
+Each function is one transaction and has committed when it returns. All raise PartUnavailable where the database is away.
 """
 
 import unicodedata
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from psycopg import OperationalError
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from db.models.users import RefreshTokenRow, SessionRow, UserRow, VerificationTokenRow
+from servers.domain.errors import PartUnavailable
 
 ACTIVE: Final = "ACTIVE"
 LOGOUT: Final = "LOGOUT"
 REUSE: Final = "REFRESH_TOKEN_REUSED"
-# The life of an access token and what clocks may differ.
 NOW: Final[ColumnElement[datetime]] = func.clock_timestamp()
 
 
@@ -52,8 +57,18 @@ def email_key(email: str) -> str:
     return unicodedata.normalize("NFC", email.lower())
 
 
-def transaction(engine: AsyncEngine) -> AsyncSession:
-    return AsyncSession(engine, expire_on_commit=False)
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    """Raises PartUnavailable where the database is away, or has no connection left for us."""
+    try:
+        async with AsyncSession(engine, expire_on_commit=False) as session:
+            yield session
+    except NoConnectionFree as error:
+        raise PartUnavailable("the database") from error
+    except DBAPIError as error:
+        if isinstance(error.orig, OperationalError):
+            raise PartUnavailable("the database") from error
+        raise
 
 
 async def find_user_by_email(engine: AsyncEngine, email: str) -> UserRow | None:

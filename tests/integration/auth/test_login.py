@@ -6,7 +6,11 @@ import time
 
 import grpc
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from db import users
+from db.session import engine, sqlalchemy_url
+from servers.domain.errors import PartUnavailable
 from tests.integration.auth.conftest import PASSWORD, Auth, Open
 from venue.auth.v1 import auth_pb2
 
@@ -98,3 +102,24 @@ async def test_a_flood_is_shed_and_whoever_is_let_in_is_answered(open_auth: Open
     )
     assert set(outcomes) == {WRONG, ("RESOURCE_EXHAUSTED", "OVERLOADED")}
     assert await auth.refused(auth.login("user-1@example.com", "wrong")) == WRONG
+
+
+async def test_a_database_that_is_away_is_unavailable() -> None:
+    away = engine("postgresql://nobody@127.0.0.1:1/nothing", application_name="auth")
+    try:
+        with pytest.raises(PartUnavailable):
+            await users.find_user_by_email(away, "ada@example.com")
+        with pytest.raises(PartUnavailable):
+            await users.forget_expired(away)
+    finally:
+        await away.dispose()
+
+
+async def test_a_pool_without_a_free_connection_is_unavailable(database_url: str) -> None:
+    busy = create_async_engine(sqlalchemy_url(database_url), pool_size=1, max_overflow=0, pool_timeout=0.1)
+    try:
+        async with busy.connect():
+            with pytest.raises(PartUnavailable):
+                await users.find_user_by_email(busy, "ada@example.com")
+    finally:
+        await busy.dispose()
