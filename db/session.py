@@ -4,6 +4,7 @@ Connections of `connect` and `open_pool` speak the rules' numbers: amounts and t
 """
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import AsyncConnection
@@ -57,11 +58,12 @@ async def connect(url: str, *, application_name: str, role: str | None = None) -
 
     Raises psycopg.OperationalError.
     """
-    connection = await AsyncConnection.connect(
-        conninfo(url, application_name=application_name, role=role), autocommit=True
-    )
-    await adapt(connection)
-    return connection
+    address = conninfo(url, application_name=application_name, role=role)
+    async with AsyncExitStack() as unless_ready:
+        connection = await unless_ready.enter_async_context(await AsyncConnection.connect(address, autocommit=True))
+        await adapt(connection)
+        unless_ready.pop_all()
+        return connection
 
 
 async def open_pool(

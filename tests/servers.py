@@ -27,6 +27,8 @@ IN_A_HURRY = {
     "shared_buffers": "64MB",
     "max_connections": "200",
     "max_wal_size": "512MB",
+    # A client that is cancelled while it logs in may keep its end open, and DROP DATABASE waits for every log-in.
+    "authentication_timeout": "2s",
 }
 
 

@@ -89,9 +89,10 @@ class Appender:
         """End the lease at once: a planned stop. A database that is away lets it run out."""
         try:
             await journal.release(self._connection, self.partition, self.epoch)
-            await self._connection.close()
         except psycopg.OperationalError as error:
             log.warning("lease not released", partition=self.partition, cause=str(error))
+        finally:
+            await self._connection.close()
 
     async def halt(self, reason: str) -> None:
         """Stop the partition for good, however often the database goes away meanwhile: a person has to look."""

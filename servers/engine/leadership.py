@@ -9,7 +9,7 @@ import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -93,12 +93,13 @@ class Leader:
             await self._pause(WAIT_S)
 
     async def _lead(self) -> None:
-        connection = await self._connect()
-        await journal.ensure_partition(connection, self._partition, int(self._environment))
-        taken = await self._wait_for_lease(connection)
-        if taken is None:
-            await connection.close()
-            return
+        async with AsyncExitStack() as unless_taken:
+            connection = await unless_taken.enter_async_context(await self._connect())
+            await journal.ensure_partition(connection, self._partition, int(self._environment))
+            taken = await self._wait_for_lease(connection)
+            if taken is None:
+                return
+            unless_taken.pop_all()
         epoch, since = taken
         clock = VenueClock()
         appender = Appender(self._connect, connection, self._partition, epoch, self._terms.lease_s, since)
