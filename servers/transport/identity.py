@@ -113,6 +113,7 @@ class TokenVerifier:
         self._cache_size = cache_size
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched = -REFETCH_AFTER_S
+        self._keys_away = False
         self._verified: OrderedDict[str, Identity] = OrderedDict()
         self._revoked: frozenset[str] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
@@ -187,8 +188,11 @@ class TokenVerifier:
             key_set = await self._key_source()
             keys = [jwt.PyJWK(key) for key in key_set["keys"] if key.get("alg") == ALGORITHM]
         except (PartUnavailable, jwt.PyJWKError, jwt.InvalidKeyError, KeyError) as error:
-            log.warning("keys not fetched", cause=str(error))
+            if not self._keys_away:  # one line for a row of failures, however often it is tried again
+                log.warning("keys not fetched", cause=str(error))
+            self._keys_away = True
             return
+        self._keys_away = False
         self._keys = {str(key.key_id): key for key in keys}
 
     async def fetch_revoked(self) -> None:
