@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from psycopg import OperationalError
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, Update, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
@@ -22,6 +22,7 @@ from servers.domain.errors import PartUnavailable
 
 ACTIVE: Final = "ACTIVE"
 LOGOUT: Final = "LOGOUT"
+REGISTERED_AGAIN: Final = "REGISTERED_AGAIN"
 REUSE: Final = "REFRESH_TOKEN_REUSED"
 NOW: Final[ColumnElement[datetime]] = func.clock_timestamp()
 
@@ -86,14 +87,23 @@ async def find_user(engine: AsyncEngine, user_id: str) -> UserRow | None:
 async def add_user(engine: AsyncEngine, user: NewUser, *, verification_hash: bytes, verification_s: float) -> UserRow:
     """Add a user unless one has this address of mail. Returns the user who has it.
 
-    A verification token is stored for whoever has yet to verify the address.
+    Whoever has yet to verify the address is registered anew: password and name become those given, sessions end, and only the
+    verification token stored here is good. So nobody keeps a door to what the owner of the address verifies later.
     """
     key = email_key(user.email)
-    added = insert(UserRow).values(**asdict(user), email_key=key).on_conflict_do_nothing(index_elements=["email_key"])
+    given = insert(UserRow).values(**asdict(user), email_key=key)
+    put = given.on_conflict_do_update(
+        index_elements=["email_key"],
+        set_={name: given.excluded[name] for name in ("password_hash", "display_name")},
+        where=UserRow.email_verified.is_(False),
+    )
     async with transaction(engine) as session, session.begin():
-        await session.execute(added)
+        await session.execute(put)
         row = (await session.scalars(select(UserRow).where(UserRow.email_key == key))).one()
         if not row.email_verified:
+            await session.execute(_revoking(REGISTERED_AGAIN).where(SessionRow.user_id == row.user_id))
+            tokens = VerificationTokenRow.user_id == row.user_id
+            await session.execute(delete(VerificationTokenRow).where(tokens, VerificationTokenRow.use_time.is_(None)))
             token = {"token_hash": verification_hash, "user_id": row.user_id}
             expires = NOW + timedelta(seconds=verification_s)
             await session.execute(insert(VerificationTokenRow).values(**token, expire_time=expires))
@@ -122,7 +132,11 @@ async def verify_email(engine: AsyncEngine, verification_hash: bytes) -> bool:
         .values(use_time=NOW)
         .returning(VerificationTokenRow.user_id)
     )
+    # The user first, as a registration does: neither then waits for the other for ever.
+    token = VerificationTokenRow.token_hash == verification_hash
+    owner = select(UserRow.user_id).join(VerificationTokenRow, VerificationTokenRow.user_id == UserRow.user_id)
     async with transaction(engine) as session, session.begin():
+        await session.execute(owner.where(token).with_for_update(of=UserRow))
         user_id = await session.scalar(unused)
         if user_id is None:
             return False
@@ -139,12 +153,15 @@ async def replace_password_hash(engine: AsyncEngine, user_id: str, old: str, new
 
 
 async def open_session(
-    engine: AsyncEngine, *, session_id: str, user_id: str, address: str, refresh_hash: bytes, life_s: float
-) -> SessionRow:
-    """Store a session and its first refresh token."""
-    values = {"session_id": session_id, "user_id": user_id, "address": address}
+    engine: AsyncEngine, user: UserRow, *, session_id: str, address: str, refresh_hash: bytes, life_s: float
+) -> SessionRow | None:
+    """Store a session and its first refresh token. None where the password is not that of `user` any more."""
+    values = {"session_id": session_id, "user_id": user.user_id, "address": address}
     opened = insert(SessionRow).values(**values, expire_time=NOW + timedelta(seconds=life_s)).returning(SessionRow)
+    same = select(UserRow.user_id).where(UserRow.user_id == user.user_id, UserRow.password_hash == user.password_hash)
     async with transaction(engine) as session, session.begin():
+        if await session.scalar(same.with_for_update(read=True)) is None:
+            return None
         row = (await session.scalars(opened)).one()
         await session.execute(insert(RefreshTokenRow).values(token_hash=refresh_hash, session_id=session_id))
         return row
@@ -187,11 +204,11 @@ async def use_refresh_token(
 async def revoke_session(engine: AsyncEngine, session_id: str, reason: str) -> None:
     """End a session; one that has ended stays as it is."""
     async with transaction(engine) as session, session.begin():
-        await session.execute(
-            update(SessionRow)
-            .where(SessionRow.session_id == session_id, SessionRow.revoke_time.is_(None))
-            .values(revoke_time=NOW, revoke_reason=reason)
-        )
+        await session.execute(_revoking(reason).where(SessionRow.session_id == session_id))
+
+
+def _revoking(reason: str) -> Update:
+    return update(SessionRow).where(SessionRow.revoke_time.is_(None)).values(revoke_time=NOW, revoke_reason=reason)
 
 
 async def forget_expired(engine: AsyncEngine, kept: timedelta = timedelta(days=1)) -> None:

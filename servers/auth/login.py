@@ -40,17 +40,19 @@ async def log_in(
     if user is None or not matches or user.status != users.ACTIVE or (requires_verified and not user.email_verified):
         raise CredentialsInvalid
     attempts.succeed(place)
-    if passwords.is_outdated(user.password_hash):
-        with suppress(Overloaded):  # the next log-in is as good
-            renewed = await passwords.hash(password)
-            await users.replace_password_hash(engine, user.user_id, user.password_hash, renewed)
     refresh_token = RefreshTokens.first()
     session = await users.open_session(
         engine,
+        user,
         session_id=new_id("ses"),
-        user_id=user.user_id,
         address=address,
         refresh_hash=token_hash(refresh_token),
         life_s=session_life_s,
     )
+    if session is None:  # registered anew while the password was looked at
+        raise CredentialsInvalid
+    if passwords.is_outdated(user.password_hash):
+        with suppress(Overloaded):  # the next log-in is as good
+            renewed = await passwords.hash(password)
+            await users.replace_password_hash(engine, user.user_id, user.password_hash, renewed)
     return access.grant(user, session, refresh_token)

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
+from db import users
 from tests.integration.auth.conftest import PASSWORD, Auth, Open
 from venue.auth.v1 import auth_pb2
 from venue.option.v1 import access_pb2
@@ -55,7 +56,7 @@ async def test_a_verification_token_expires(auth: Auth) -> None:
     assert await auth.refused(auth.verify(auth.mailed_token())) == ("INVALID_ARGUMENT", "VERIFICATION_TOKEN_INVALID")
 
 
-async def test_a_known_address_gets_the_same_answer_and_keeps_its_password(auth: Auth) -> None:
+async def test_a_known_address_gets_the_same_answer_and_a_verified_one_keeps_its_password(auth: Auth) -> None:
     first = await auth.register("ada@example.com")
     again = await auth.register("ADA@Example.com", "another harbour entirely")
     await auth.verify(auth.mailed_token())
@@ -68,11 +69,27 @@ async def test_a_known_address_gets_the_same_answer_and_keeps_its_password(auth:
     ]
     assert {address for address, _, _ in auth.mails()} == {"ada@example.com"}
     assert "Mallory" not in auth.mails()[-1][2]
-    assert (await auth.login("Ada@example.COM")).user.email == "ada@example.com"
-    assert await auth.refused(auth.login("ada@example.com", "another harbour entirely")) == (
-        "UNAUTHENTICATED",
-        "CREDENTIALS_INVALID",
-    )
+    user = (await auth.login("Ada@example.COM", "another harbour entirely")).user
+    assert (user.email, user.display_name) == ("ada@example.com", "")
+    for other in (PASSWORD, "a third harbour entirely"):
+        assert await auth.refused(auth.login("ada@example.com", other)) == ("UNAUTHENTICATED", "CREDENTIALS_INVALID")
+
+
+async def test_who_registers_an_unverified_address_again_locks_out_who_did_before(auth: Auth) -> None:
+    await auth.register("ada@example.com", name="Mallory")
+    early, session = auth.mailed_token(), await auth.login("ada@example.com")
+    row = await users.find_user_by_email(auth.engine, "ada@example.com")
+    assert row is not None
+    await auth.register("ada@example.com", "another harbour entirely", "Ada")
+    assert await auth.refused(auth.verify(early)) == ("INVALID_ARGUMENT", "VERIFICATION_TOKEN_INVALID")
+    assert await auth.refused(auth.refresh(session.refresh_token)) == ("UNAUTHENTICATED", "REFRESH_TOKEN_INVALID")
+    assert await auth.refused(auth.login("ada@example.com")) == ("UNAUTHENTICATED", "CREDENTIALS_INVALID")
+    # A log-in that had compared the old password just before.
+    late = users.open_session(auth.engine, row, session_id="ses-late", address="", refresh_hash=bytes(32), life_s=60.0)
+    assert await late is None
+    await auth.verify(auth.mailed_token())
+    user = (await auth.login("ada@example.com", "another harbour entirely")).user
+    assert (user.user_id, user.display_name, user.email_verified) == (row.user_id, "Ada", True)
 
 
 async def test_many_registrations_of_one_address_at_once_make_one_user(auth: Auth) -> None:
