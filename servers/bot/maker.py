@@ -1,27 +1,29 @@
 """Keeps the demo books alive: every second or so each market's ladder moves, and now and then somebody takes.
 
-Everything goes through the public API under the seeded users' own accounts, so the bot has no rights that a customer lacks.
+Everything goes through the public API under two demo accounts of one user, so the bot has no rights that a customer lacks.
 When a part of the venue is away it waits and starts again: its orders are found by their account, not remembered.
 """
 
 import asyncio
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 import grpc
 import structlog
 from grpc.aio import EOF
 
-from servers.bot.quotes import Ladder, ladder
+from servers.bot.quotes import Ladder, affordable, ladder
 from servers.bot.walk import Walk
+from servers.domain.money import ATTO_SCALE, format_units
 from venue.account.v1 import account_pb2, account_pb2_grpc
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 from venue.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from venue.type.v1 import type_pb2
 
 log = structlog.get_logger()
+MATCHING: Final[dict[int, int]] = {type_pb2.SIDE_BUY: type_pb2.SIDE_SELL, type_pb2.SIDE_SELL: type_pb2.SIDE_BUY}
 Command = order_service_pb2.TradeCommand
 CALL_S: Final = 5.0
 PAUSE_S: Final = 1.0
@@ -29,6 +31,12 @@ RETRY_S: Final = 2.0
 # Renewed well before the fifteen minutes of an access token are over.
 LOGIN_EVERY_S: Final = 600.0
 TAKE_CHANCE: Final = 0.6
+# A taker pays fees: small orders last for long.
+TAKE_PART: Final = 20
+BALANCES_EVERY_S: Final = 30.0
+# The rest is for fees and for what trades between two looks at the balances.
+USABLE: Final = Decimal("0.9")
+PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +56,18 @@ class Instrument:
     lot_size: str
     seed_price: str
 
+    @property
+    def assets(self) -> tuple[str, str]:
+        """Base and quote asset."""
+        base, quote, *_ = self.symbol.split("-")
+        return base, quote
+
 
 class Trader:
-    """A logged-in user with a demo account."""
+    """A logged-in user with a demo account, found by its name. `funds` is what it has of each asset, held or not."""
 
-    def __init__(self, addresses: Addresses, email: str, password: str) -> None:
+    def __init__(self, addresses: Addresses, email: str, password: str, name: str) -> None:
+        self._name = name
         self._email = email
         self._password = password
         self._order_channel = grpc.aio.insecure_channel(addresses.order)
@@ -63,6 +78,7 @@ class Trader:
         self._metadata: tuple[tuple[str, str], ...] = ()
         self._session: Any = None
         self.account_id = ""
+        self.funds: dict[str, Decimal] = {}
 
     async def log_in(self) -> None:
         """Get a new token, and a demo account at the first time."""
@@ -73,18 +89,26 @@ class Trader:
             self.account_id = await self._demo_account()
 
     async def _demo_account(self) -> str:
-        listed = await self._accounts.ListAccounts(
-            account_pb2.ListAccountsRequest(), metadata=self._metadata, timeout=CALL_S
-        )
+        asked = account_pb2.ListAccountsRequest(page_size=PAGE)
+        listed = await self._accounts.ListAccounts(asked, metadata=self._metadata, timeout=CALL_S)
         for account in listed.accounts:
-            if account.type == account_pb2.ACCOUNT_TYPE_DEMO:
+            if account.type == account_pb2.ACCOUNT_TYPE_DEMO and account.name == self._name:
                 return account.account_id
         opened = await self._accounts.CreateAccount(
-            account_pb2.CreateAccountRequest(type=account_pb2.ACCOUNT_TYPE_DEMO, name="Demo"),
+            account_pb2.CreateAccountRequest(type=account_pb2.ACCOUNT_TYPE_DEMO, name=self._name),
             metadata=self._metadata,
             timeout=CALL_S,
         )
         return opened.account.account_id
+
+    async def look(self) -> None:
+        """Read the balances."""
+        request = account_pb2.ListBalancesRequest(account_id=self.account_id)
+        answer = await self._accounts.ListBalances(request, metadata=self._metadata, timeout=CALL_S)
+        self.funds = {balance.asset: Decimal(balance.total) for balance in answer.balances}
+
+    def usable(self, asset: str) -> Decimal:
+        return self.funds.get(asset, Decimal(0)) * USABLE
 
     async def trade(self, commands: list[Command]) -> None:
         """Send commands as one message of the session, which the venue executes as one; wait for their answers.
@@ -121,12 +145,15 @@ class Trader:
 
 
 class Quoter:
-    """One market: the maker's ladder, and a taker's small orders against it."""
+    """One market: the maker's ladder, and a taker's small orders against it. `sharing` markets have the quote asset."""
 
-    def __init__(self, instrument: Instrument, source: random.Random) -> None:
+    def __init__(self, instrument: Instrument, source: random.Random, sharing: int) -> None:
         self.symbol = instrument.symbol
+        self._assets = instrument.assets
+        self._sharing = sharing
         self._source = source
         self._ladder, anchor = ladder(instrument.tick_size, instrument.lot_size, instrument.seed_price)
+        self._small = format_units(max(self._ladder.lots // TAKE_PART, 1) * self._ladder.lot_size, ATTO_SCALE)
         self._walk = Walk(anchor, max(anchor // 5_000, 1), anchor // 20)
 
     async def turn(self, maker: Trader, taker: Trader) -> None:
@@ -134,10 +161,21 @@ class Quoter:
         gone = order_service_pb2.CancelAllOrdersRequest(account_id=maker.account_id, symbol=self.symbol)
         quotes = self._quotes(maker, self._ladder, self._walk.next(self._source))
         await maker.trade([Command(cancel_all=gone), *(Command(place=quote) for quote in quotes)])
-        if self._source.random() < TAKE_CHANCE:
-            await taker.trade([Command(place=self._taking(taker))])
+        # Only what somebody can pay for, and what the maker still quotes.
+        quoted = {quote.side for quote in quotes}
+        sides = [side for side in self._payable(taker) if MATCHING[side] in quoted]
+        if sides and self._source.random() < TAKE_CHANCE:
+            await taker.trade([Command(place=self._taking(taker, self._source.choice(sides)))])
+
+    def _payable(self, taker: Trader) -> list[int]:
+        base, quote = self._assets
+        best = self._ladder.around(self._walk.price)[:2]
+        most = Decimal(self._small) * max(Decimal(each.price) for each in best)
+        sides: list[int] = [type_pb2.SIDE_BUY] if most <= taker.usable(quote) / self._sharing else []
+        return sides + ([type_pb2.SIDE_SELL] if Decimal(self._small) <= taker.usable(base) else [])
 
     def _quotes(self, maker: Trader, quotes: Ladder, price_ticks: int) -> list[order_service_pb2.PlaceOrderRequest]:
+        base, asset = self._assets
         return [
             order_service_pb2.PlaceOrderRequest(
                 account_id=maker.account_id,
@@ -149,28 +187,35 @@ class Quoter:
                 quantity=quote.quantity,
                 post_only=True,
             )
-            for quote in quotes.around(price_ticks)
+            for quote in affordable(quotes.around(price_ticks), maker.usable(base), maker.usable(asset) / self._sharing)
         ]
 
-    def _taking(self, taker: Trader) -> order_service_pb2.PlaceOrderRequest:
-        side = self._source.choice((type_pb2.SIDE_BUY, type_pb2.SIDE_SELL))
-        quote = self._ladder.around(self._walk.price)[0]
+    def _taking(self, taker: Trader, side: int) -> order_service_pb2.PlaceOrderRequest:
         return order_service_pb2.PlaceOrderRequest(
             account_id=taker.account_id,
             symbol=self.symbol,
-            side=side,
+            side=side,  # type: ignore[arg-type]  # the wire's numbers
             type=order_pb2.ORDER_TYPE_MARKET,
             time_in_force=order_pb2.TIME_IN_FORCE_IOC,
-            quantity=quote.quantity,
+            quantity=self._small,
         )
 
 
-async def run(addresses: Addresses, logins: Mapping[str, str], instruments: list[Instrument], seed: int) -> None:
-    """Quote for ever. `logins` maps the e-mail addresses of maker and taker, in this order, to their passwords."""
-    maker, taker = (Trader(addresses, email, password) for email, password in logins.items())
-    quoters = [Quoter(instrument, random.Random(f"{seed}:{instrument.symbol}")) for instrument in instruments]
+def quoters_of(instruments: list[Instrument], seed: int) -> list[Quoter]:
+    """One a market; markets of one quote asset share the funds of it evenly."""
+    shared = [instrument.assets[1] for instrument in instruments]
+    return [
+        Quoter(instrument, random.Random(f"{seed}:{instrument.symbol}"), shared.count(instrument.assets[1]))
+        for instrument in instruments
+    ]
+
+
+async def run(addresses: Addresses, email: str, password: str, instruments: list[Instrument], seed: int) -> None:
+    """Quote for ever, with two accounts of one user."""
+    maker, taker = (Trader(addresses, email, password, name) for name in ("Maker", "Taker"))
+    quoters = quoters_of(instruments, seed)
     loop = asyncio.get_running_loop()
-    login_at = 0.0
+    login_at = look_at = 0.0
     try:
         while True:
             try:
@@ -178,6 +223,10 @@ async def run(addresses: Addresses, logins: Mapping[str, str], instruments: list
                     await maker.log_in()
                     await taker.log_in()
                     login_at = loop.time() + LOGIN_EVERY_S
+                if loop.time() >= look_at:
+                    await maker.look()
+                    await taker.look()
+                    look_at = loop.time() + BALANCES_EVERY_S
                 for quoter in quoters:
                     await quoter.turn(maker, taker)
                 await asyncio.sleep(PAUSE_S)
@@ -185,7 +234,7 @@ async def run(addresses: Addresses, logins: Mapping[str, str], instruments: list
                 log.info("the venue is away; waiting", code=error.code().name, details=error.details())
                 maker.hang_up()
                 taker.hang_up()
-                login_at = 0.0
+                login_at = look_at = 0.0
                 await asyncio.sleep(RETRY_S)
     finally:
         await maker.close()

@@ -38,6 +38,18 @@ class Ladder:
         return quotes
 
 
+def affordable(quotes: list[Quote], base: Decimal, quote: Decimal) -> list[Quote]:
+    """The quotes that these funds cover, the nearest first: bids cost the quote asset, asks the base asset."""
+    left, kept = {1: quote, 2: base}, []
+    for each in quotes:
+        size = Decimal(each.quantity)
+        cost = size * Decimal(each.price) if each.side == 1 else size
+        if cost <= left[each.side]:
+            left[each.side] -= cost
+            kept.append(each)
+    return kept
+
+
 def ladder(tick_size: str, lot_size: str, seed_price: str, notional: int = 2_000) -> tuple[Ladder, int]:
     """A ladder whose best level is worth about `notional` of the quote asset, and the seed price in ticks."""
     tick, lot = parse(tick_size), parse(lot_size)

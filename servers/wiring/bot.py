@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from servers.account.create_account import PAPER_FUNDS
 from servers.bot.maker import Addresses, Instrument
 from servers.bot.maker import run as quote
 from servers.config import Settings
@@ -14,7 +15,6 @@ from servers.transport.caller import CallerError, credentials_of
 from servers.wiring.parts import Process
 
 MAKER: Final = "maker@venue.local"
-TAKER: Final = "demo@venue.local"
 
 
 @asynccontextmanager
@@ -22,15 +22,21 @@ async def build(process: Process) -> AsyncIterator[None]:
     """The market maker of the demo books."""
     settings = process.settings
     addresses = Addresses(f"{settings.host}:{settings.order_port}", f"{settings.host}:{settings.api_port}")
-    logins = {email: await _password(settings, email) for email in (MAKER, TAKER)}
-    instruments = [
-        Instrument(listing.symbol, listing.tick_size, listing.lot_size, listing.seed_price)
-        for listing in LISTINGS
-        if listing.state == MarketState.OPEN and listing.symbol.split("-")[0] in ("BTC", "ETH")
-    ]
-    quoting = process.tasks.create_task(quote(addresses, logins, instruments, seed=1))
+    password = await _password(settings, MAKER)
+    quoting = process.tasks.create_task(quote(addresses, MAKER, password, instruments(), seed=1))
     yield
     quoting.cancel()
+
+
+def instruments() -> list[Instrument]:
+    """The open markets whose both assets a demo account opens with."""
+    paper = {asset for asset, _ in PAPER_FUNDS}
+    listed = [
+        Instrument(listing.symbol, listing.tick_size, listing.lot_size, listing.seed_price)
+        for listing in LISTINGS
+        if listing.state == MarketState.OPEN
+    ]
+    return [instrument for instrument in listed if paper.issuperset(instrument.assets)]
 
 
 async def _password(settings: Settings, email: str) -> str:
