@@ -2,7 +2,16 @@
 
 from collections.abc import Sequence
 
-from servers.domain.errors import FieldViolation, Forbidden, Invalid, OverLimit, Unauthenticated, VenueError
+from servers.domain.errors import (
+    DeadlineExceeded,
+    FieldViolation,
+    Forbidden,
+    Invalid,
+    NotFound,
+    OverLimit,
+    Unauthenticated,
+    VenueError,
+)
 
 
 class NotAuthenticated(Unauthenticated):
@@ -70,3 +79,21 @@ class MessageTooLarge(VenueError):
 
     def __init__(self, bytes_max: int) -> None:
         super().__init__(f"the message is larger than {bytes_max} bytes", bytes_max=str(bytes_max))
+
+
+class PathNotFound(NotFound):
+    """No such path, or not with this method. The gateway says it, no server does."""
+
+    reason = "PATH_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("no such path")
+
+
+class TimedOut(DeadlineExceeded):
+    """The gateway waited no longer; the outcome is unknown. The gateway says it, no server does."""
+
+    reason = "TIMED_OUT"
+
+    def __init__(self) -> None:
+        super().__init__("the service took too long; the outcome is unknown")

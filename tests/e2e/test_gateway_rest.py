@@ -76,7 +76,7 @@ def test_a_fault_says_nothing_of_itself(client: httpx.Client, bearer: dict[str, 
         ("GET", "/v1/nothing", 404, 5),
         ("PUT", "/v1/orders", 404, 5),
         ("GET", "/nothing", 404, 5),
-        ("POST", "/nothing", 405, 12),
+        ("POST", "/nothing", 405, 5),
         ("GET", "/v1/markets?colour=red", 400, 3),
         ("GET", "/v1/markets?environment=ENVIRONMENT_MOON", 400, 3),
         ("GET", "/v1/markets/NO-SUCH", 404, 5),
@@ -93,6 +93,7 @@ def test_refusals_are_json_with_the_code_of_grpc(
     assert set(body) == {"code", "message", "details"}
     assert body["code"] == code
     assert body["message"]
+    assert body["details"][0]["@type"] == TYPE + "ErrorInfo"
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff\xfe", b'{"quantity": }', b'{"accountId": "a"} {}', b"[" * 20_000])
@@ -132,6 +133,7 @@ def test_a_body_without_a_length_is_bounded_too(client: httpx.Client, bearer: di
 def test_large_headers_are_refused(client: httpx.Client) -> None:
     answer = client.get("/v1/markets", headers={"x-padding": "a" * 40_000})
     assert (answer.status_code, answer.json()["code"]) == (431, 3)
+    assert answer.json()["details"][0]["reason"] == "MALFORMED_MESSAGE"
 
 
 def test_an_allowed_page_may_ask(client: httpx.Client) -> None:

@@ -108,6 +108,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[FAILED_PRECONDITION] The user has all the accounts of this type that one may have."""
     REASON_MESSAGE_TOO_LARGE: _Reason.ValueType  # 39
     """[RESOURCE_EXHAUSTED] The message is larger than the server takes."""
+    REASON_PATH_NOT_FOUND: _Reason.ValueType  # 40
+    """[NOT_FOUND] The gateway knows no such path, or not with this method."""
+    REASON_TIMED_OUT: _Reason.ValueType  # 41
+    """[DEADLINE_EXCEEDED] The gateway waited no longer. The outcome is unknown: repeat with the same request_id."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -192,4 +196,8 @@ REASON_TOO_MANY_ACCOUNTS: Reason.ValueType  # 38
 """[FAILED_PRECONDITION] The user has all the accounts of this type that one may have."""
 REASON_MESSAGE_TOO_LARGE: Reason.ValueType  # 39
 """[RESOURCE_EXHAUSTED] The message is larger than the server takes."""
+REASON_PATH_NOT_FOUND: Reason.ValueType  # 40
+"""[NOT_FOUND] The gateway knows no such path, or not with this method."""
+REASON_TIMED_OUT: Reason.ValueType  # 41
+"""[DEADLINE_EXCEEDED] The gateway waited no longer. The outcome is unknown: repeat with the same request_id."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
