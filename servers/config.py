@@ -75,9 +75,8 @@ class Settings(BaseSettings):
     grace_s: PositiveFloat = 5.0
 
     # Identity.
-    jwt_issuer: str = "venue"
-    jwt_audience: str = "venue-api"
-    access_ttl_s: PositiveInt = 900
+    # No longer than any server believes a token (servers/transport/identity.py).
+    access_ttl_s: Annotated[int, Field(ge=60, le=3600)] = 900
     refresh_ttl_days: PositiveInt = 30
     bcrypt_cost: Annotated[int, Field(ge=4, le=16)] = 12
     auth_workers: PositiveInt = 2
