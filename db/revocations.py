@@ -1,18 +1,16 @@
 """Sessions that were ended: what every server has to know of the auth room's tables."""
 
 from datetime import timedelta
-from typing import Final
 
 from psycopg import OperationalError
 
 from db.session import Pool
 from servers.domain.errors import PartUnavailable
 
-REVOKED_WITHIN: Final = timedelta(minutes=16)
 
-
-async def revoked_sessions(pool: Pool, within: timedelta = REVOKED_WITHIN) -> set[str]:
-    """The sessions ended so lately that their access tokens may still live. Every server asks every few seconds.
+async def revoked_sessions(pool: Pool, within: timedelta) -> set[str]:
+    """The sessions ended so lately that their access tokens may still live: `within` is such a token's life and what clocks may
+    differ. Every server asks every few seconds.
 
     Raises PartUnavailable where the database is away.
     """

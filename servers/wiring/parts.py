@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -32,6 +33,8 @@ from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 from venue.option.v1 import access_pb2
 
 FIRST_KEY_S: Final = 10.0
+# What the clocks of servers and database may differ.
+CLOCKS_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ async def guard_of(process: Process, pool: Pool, keys: KeySource) -> AsyncIterat
     Waits a little for the first key: a server that says it serves should know its callers. Without one it serves all the same,
     since other servers need it.
     """
-    verifier = TokenVerifier(keys, lambda: revoked_sessions(pool))
+    verifier = TokenVerifier(keys, lambda: revoked_sessions(pool, revocations_kept(process.settings)))
     await verifier.start(FIRST_KEY_S)
     try:
         yield Guard(
@@ -92,6 +95,11 @@ async def guard_of(process: Process, pool: Pool, keys: KeySource) -> AsyncIterat
         )
     finally:
         await verifier.stop()
+
+
+def revocations_kept(settings: Settings) -> timedelta:
+    """How long a session that was ended is remembered: until its last access token is over for everybody."""
+    return timedelta(seconds=settings.access_ttl_s + CLOCKS_S)
 
 
 def limits_of(settings: Settings) -> Limits:

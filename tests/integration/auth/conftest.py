@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from email import message_from_bytes
 from email.policy import SMTP
 from pathlib import Path
@@ -109,7 +110,7 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
             async def key_set() -> dict[str, list[dict[str, str]]]:
                 return {"keys": keys.jwks()}
 
-            verifier = TokenVerifier(key_set, lambda: revocations.revoked_sessions(pool))
+            verifier = TokenVerifier(key_set, lambda: revocations.revoked_sessions(pool, timedelta(minutes=16)))
             await verifier.start()
             stack.push_async_callback(verifier.stop)
             servicer = AuthServicer(
