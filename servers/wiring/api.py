@@ -1,11 +1,15 @@
 """Process `api`: who somebody is, and what he has."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
 
-from db import session
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import session, users
 from db.session import SERVICES
 from servers.account.bus_feed import BusFeed
 from servers.account.servicer import AccountServicer
@@ -16,6 +20,7 @@ from servers.auth.seed_users import seed_users
 from servers.auth.servicer import AuthRules, AuthServicer
 from servers.auth.tokens import RefreshTokens
 from servers.config import Settings
+from servers.domain.errors import PartUnavailable
 from servers.engine.fence import Fence
 from servers.engine.markets import Markets
 from servers.transport.identity import KeySource
@@ -32,15 +37,24 @@ ELSEWHERE: Final = (
 )
 
 
+FORGET_FIRST_S: Final = 60.0
+FORGET_EVERY_S: Final = 86_400.0
+FORGET_RETRY_S: Final = 300.0
+
+log = structlog.get_logger()
+
+
 @asynccontextmanager
-async def auth(settings: Settings) -> AsyncIterator[AuthServicer]:
+async def auth(process: Process) -> AsyncIterator[AuthServicer]:
     """AuthService with the secrets of the state folder, and the first users of an embedded venue."""
+    settings = process.settings
     state = settings.state
     database = session.engine(settings.database, application_name="venue auth", role=SERVICES)
     passwords = Passwords(pepper=state.secret("pepper"), cost=settings.bcrypt_cost, workers=settings.auth_workers)
     try:
         if settings.seed_users:
             await seed_users(database, passwords, state.logins)
+        forgetting = process.tasks.create_task(forget_daily(database))
         yield AuthServicer(
             engine=database,
             passwords=passwords,
@@ -54,9 +68,29 @@ async def auth(settings: Settings) -> AsyncIterator[AuthServicer]:
                 login_requires_verified=settings.login_requires_verified,
             ),
         )
+        forgetting.cancel()
     finally:
         passwords.close()
         await database.dispose()
+
+
+async def forget_daily(
+    database: AsyncEngine,
+    *,
+    first_s: float = FORGET_FIRST_S,
+    every_s: float = FORGET_EVERY_S,
+    retry_s: float = FORGET_RETRY_S,
+) -> None:
+    """Delete what expired of sessions and tokens, for ever; sooner again where the database was away."""
+    pause = first_s
+    while True:
+        await asyncio.sleep(pause)
+        try:
+            await users.forget_expired(database)
+            pause = every_s
+        except PartUnavailable as error:
+            log.warning("expired sessions not deleted", cause=str(error))
+            pause = retry_s
 
 
 def own_keys(settings: Settings) -> KeySource:
@@ -76,7 +110,7 @@ async def build(process: Process) -> AsyncIterator[None]:
     # The first users are made before anybody hears that the server is there: the bot logs in as one of them.
     async with (
         pool_of(settings, "api") as pool,
-        auth(settings) as auth_servicer,
+        auth(process) as auth_servicer,
         guard_of(process, pool, own_keys(settings)) as guard,
         remote_engines(settings, pool) as engines,
         bus_of(settings) as bus,

@@ -9,9 +9,12 @@ import jwt
 import pytest
 
 from db import revocations, users
-from db.session import ENGINE, open_pool
+from db.session import ENGINE, engine, open_pool
 from servers.auth.keys import add_key
+from servers.config import BadSettingsError, Settings
 from servers.domain.errors import PartUnavailable
+from servers.wiring.api import forget_daily
+from servers.wiring.parts import revocations_kept
 from tests.integration.auth.conftest import Auth, Open, bearer
 from venue.auth.v1 import auth_pb2
 from venue.option.v1 import access_pb2
@@ -21,7 +24,8 @@ NOBODY = ("UNAUTHENTICATED", "UNAUTHENTICATED")
 
 
 async def login(auth: Auth, email: str = "ada@example.com") -> auth_pb2.LoginResponse:
-    await auth.register(email)
+    if not await auth.rows("SELECT 1 FROM users WHERE email = %s", email):
+        await auth.register(email)
     return await auth.login(email)
 
 
@@ -163,14 +167,26 @@ async def test_every_role_may_ask_for_ended_sessions_and_they_are_forgotten_in_t
     answer = await login(auth)
     session_id = (await auth.who_am_i(answer.access_token)).session_id
     pool = await open_pool(auth.database_url, application_name="order", role=ENGINE)
-    assert await revocations.revoked_sessions(pool) == set()
+    within = revocations_kept(Settings(access_ttl_s=3600))
+    assert await revocations.revoked_sessions(pool, within) == set()
     await auth.stub.Logout(auth_pb2.LogoutRequest(), metadata=bearer(answer.access_token))
-    assert await revocations.revoked_sessions(pool) == {session_id}
-    await auth.rows("UPDATE sessions SET revoke_time = revoke_time - interval '17 m'")
-    assert await revocations.revoked_sessions(pool) == set()
+    assert await revocations.revoked_sessions(pool, within) == {session_id}
+    await auth.rows("UPDATE sessions SET revoke_time = revoke_time - %s", within - timedelta(seconds=30))
+    assert await revocations.revoked_sessions(pool, within) == {session_id}
+    await auth.rows("UPDATE sessions SET revoke_time = revoke_time - interval '31 s'")
+    assert await revocations.revoked_sessions(pool, within) == set()
     await pool.close()
     with pytest.raises(PartUnavailable):
-        await revocations.revoked_sessions(pool)
+        await revocations.revoked_sessions(pool, within)
+
+
+@pytest.mark.parametrize("life_s", ["59", "3601"])
+def test_an_access_token_lives_as_long_as_every_server_believes_it(
+    monkeypatch: pytest.MonkeyPatch, life_s: str
+) -> None:
+    monkeypatch.setenv("VENUE_ACCESS_TTL_S", life_s)
+    with pytest.raises(BadSettingsError, match="VENUE_ACCESS_TTL_S"):
+        Settings.load()
 
 
 async def test_no_token_passes_as_another_kind(auth: Auth) -> None:
@@ -224,6 +240,26 @@ async def test_what_ended_long_ago_is_forgotten(auth: Auth) -> None:
         await auth.rows(f"SELECT count(*) FROM {t}") for t in ("sessions", "refresh_tokens", "verification_tokens")
     ]
     assert counts == [[(1,)], [(1,)], [(0,)]]
+
+
+async def test_what_expired_is_deleted_again_and_again_whether_the_database_was_away_or_not(auth: Auth) -> None:
+    away = engine("postgresql://nobody@127.0.0.1:1/nothing", application_name="auth")
+    tasks = [
+        asyncio.create_task(forget_daily(tables, first_s=0.0, every_s=0.05, retry_s=0.05))
+        for tables in (away, auth.engine)
+    ]
+    for _ in range(2):
+        await auth.register("ada@example.com")
+        await auth.rows("UPDATE verification_tokens SET expire_time = now() - interval '25 h'")
+        for _ in range(100):
+            if not await auth.rows("SELECT 1 FROM verification_tokens"):
+                break
+            await asyncio.sleep(0.1)
+        assert await auth.rows("SELECT 1 FROM verification_tokens") == []
+    assert not [task for task in tasks if task.done()]
+    for task in tasks:
+        task.cancel()
+    await away.dispose()
 
 
 async def test_a_deleted_user_is_nobody(auth: Auth) -> None:
