@@ -41,7 +41,7 @@ def test_errors_over_grpc_web_keep_code_and_details(seen: Any) -> None:
         "closed": ("FailedPrecondition", "ORDER_CLOSED"),
         "fault": ("Internal", "INTERNAL"),
         "hanging": ("DeadlineExceeded", None),
-        "cut": ("DeadlineExceeded", None),
+        "cut": ("DeadlineExceeded", "TIMED_OUT"),
         "inTheMiddle": ("NotFound", "MARKET_NOT_FOUND"),
     }
     assert refused["closed"]["preconditions"] == 1
