@@ -226,7 +226,8 @@ async def run(addresses: Addresses, email: str, password: str, instruments: list
                 if loop.time() >= look_at:
                     await maker.look()
                     await taker.look()
-                    look_at = loop.time() + BALANCES_EVERY_S
+                    # The funds of an account that was just opened show a moment later.
+                    look_at = loop.time() + (BALANCES_EVERY_S if maker.funds and taker.funds else 0.0)
                 for quoter in quoters:
                     await quoter.turn(maker, taker)
                 await asyncio.sleep(PAUSE_S)
