@@ -1,7 +1,6 @@
 """Cancelling: what the machine does not know as open is looked for among the final orders, for the precise error."""
 
-from servers.domain.errors import OrderClosed, OrderNotFound, VenueError
-from servers.domain.identifiers import order_id
+from servers.domain.errors import OrderNotFound, VenueError
 from servers.engine.client import Engine, Engines
 from servers.order.history import History
 from servers.transport.call import Call
@@ -17,11 +16,9 @@ async def cancel_order(
     command = pb.Command(user_id=call.identity.user_id, cancel_order=request)
     outcome = (await engine.submit((command,), call.timeout_s))[0]
     if isinstance(outcome, OrderNotFound):
-        row = await history.find(
+        await history.check_closed(
             engine, call, order_id=request.order_id, account_id=request.account_id, label=request.client_order_id
         )
-        if row is not None:
-            raise OrderClosed(order_id(row.partition, row.number))
     if isinstance(outcome, VenueError):
         raise outcome
     return outcome
@@ -33,6 +30,18 @@ async def cancel_all_orders(
     """The serialized CancelAllOrdersResponse. Raises AccountNotFound, MarketNotFound, RequestIdReused."""
     engine = engines.for_account(request.account_id)
     command = pb.Command(user_id=call.identity.user_id, cancel_all_orders=request)
+    outcome = (await engine.submit((command,), call.timeout_s))[0]
+    if isinstance(outcome, VenueError):
+        raise outcome
+    return outcome
+
+
+async def cancel_all_after(
+    engines: Engines[Engine], request: order_service_pb2.CancelAllAfterRequest, call: Call
+) -> bytes:
+    """The serialized CancelAllAfterResponse. Raises AccountNotFound."""
+    engine = engines.for_account(request.account_id)
+    command = pb.Command(user_id=call.identity.user_id, cancel_all_after=request)
     outcome = (await engine.submit((command,), call.timeout_s))[0]
     if isinstance(outcome, VenueError):
         raise outcome
