@@ -83,8 +83,9 @@ def step(exchange: Exchange, naive: NaiveVenue, command: c.Command) -> bool:
         order = exchange.floor.orders.get(command.number)
         naive.now = command.time
         expected = changes.refusal(naive, command, 0 if order is None else order.update_sequence)
+    events: list[Event] = []
     try:
-        events: list[Event] = exchange.execute(command)
+        events = exchange.execute(command)
         refusal = ("", "")
     except VenueError as error:
         refusal = error.reason, error.metadata.get("reject_reason", "")

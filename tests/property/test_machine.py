@@ -98,8 +98,8 @@ class Venue(RuleBasedStateMachine):
         numbers = sorted(self.exchange.floor.orders)
         if at < len(numbers):
             version = self.exchange.floor.orders[numbers[at]].update_sequence if seen else 0
-            change = (numbers[at], "", "", price * TICK, size * LOT, version)
-            step(self.exchange, self.naive, c.AmendOrder(*self.stamp(), *change))
+            change = c.AmendOrder(*self.stamp(), numbers[at], "", "", price * TICK, size * LOT, version)
+            step(self.exchange, self.naive, change)
 
     @rule(
         at=st.integers(0, 5),
@@ -113,10 +113,10 @@ class Venue(RuleBasedStateMachine):
         numbers = sorted(self.exchange.floor.orders)
         if at < len(numbers):
             old, stamp = self.exchange.floor.orders[numbers[at]], self.stamp()
-            numbers_of_it = (old.side, int(OrderType.LIMIT), int(life), price * TICK, size * LOT, 0)
-            rests = post_only and life == TimeInForce.GTC
-            terms = (*numbers_of_it, rests, False, prevention, "", 0)
-            order = c.PlaceOrder(*stamp, old.account.account_id, "AAA-USD", *terms)
+            kind, rests = int(OrderType.LIMIT), post_only and life == TimeInForce.GTC
+            sized = (old.side, kind, int(life), price * TICK, size * LOT, 0)
+            account_id = old.account.account_id
+            order = c.PlaceOrder(*stamp, account_id, "AAA-USD", *sized, rests, False, prevention, "", 0)
             step(self.exchange, self.naive, c.ReplaceOrder(*stamp, old.number, order))
 
     @rule(account_id=accounts, timeout=st.integers(0, 3))

@@ -11,7 +11,7 @@ from servers.domain.terms import AccountStatus, MarketState, Side
 from tests.unit.domain.desk import SYMBOL, Desk, Outcome, outcome, trades
 
 
-def amend(desk: Desk, order: Order, quantity: str = "", price: str = "", *, version: int = 0) -> list[Event]:
+def amend(desk: Desk, order: Order, quantity: str = "", price: str = "", version: int = 0) -> list[Event]:
     numbers = parse(price) if price else 0, parse(quantity) if quantity else 0
     return desk.run(c.AmendOrder, order.number, "", "", *numbers, version, user=order.account.user_id)
 
@@ -91,25 +91,25 @@ def test_the_quantity_counts_what_is_filled() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("quantity", "price", "reason"),
     [
-        ({"price": "100.001"}, "PRICE_OFF_TICK"),
-        ({"price": "100000.01"}, "PRICE_OUT_OF_RANGE"),
-        ({"quantity": "1.0001"}, "QUANTITY_OFF_LOT"),
-        ({"quantity": "101"}, "QUANTITY_TOO_LARGE"),
-        ({"price": "101"}, "POST_ONLY_WOULD_TRADE"),
-        ({"quantity": "90", "price": "100.99"}, ""),
+        ("", "100.001", "PRICE_OFF_TICK"),
+        ("", "100000.01", "PRICE_OUT_OF_RANGE"),
+        ("1.0001", "", "QUANTITY_OFF_LOT"),
+        ("101", "", "QUANTITY_TOO_LARGE"),
+        ("", "101", "POST_ONLY_WOULD_TRADE"),
+        ("90", "100.99", ""),
     ],
 )
-def test_what_would_be_rejected_is_refused(change: dict[str, str], reason: str) -> None:
+def test_what_would_be_rejected_is_refused(quantity: str, price: str, reason: str) -> None:
     desk = Desk()
     desk.sell("ben", "1", "101")
     order = desk.buy("ann", "2", "100", post_only=True)
     if not reason:
-        amend(desk, order, **change)
+        amend(desk, order, quantity, price)
         return
     with pytest.raises(AmendRefused) as refused:
-        amend(desk, order, **change)
+        amend(desk, order, quantity, price)
     assert refused.value.metadata["reject_reason"] == reason
     assert (outcome(order).status, desk.book(Side.BUY)) == ("OPEN", ["2 @ 100"])
 
