@@ -1,10 +1,11 @@
 """Changing an open order, in place or by another; what the machine does not know as open may be final, for the precise error."""
 
-from servers.domain.errors import OrderNotFound, VenueError
+from servers.domain.errors import FieldViolation, OrderNotFound, VenueError
 from servers.engine.client import Engine, Engines
 from servers.order.history import History
 from servers.order.place_orders import check_served
 from servers.transport.call import Call
+from servers.transport.refusals import InvalidField
 from venue.engine.v1 import engine_pb2 as pb
 from venue.order.v1 import order_service_pb2
 
@@ -33,9 +34,12 @@ async def replace_order(
 ) -> bytes:
     """The serialized ReplaceOrderResponse.
 
-    Raises OrderNotFound, OrderClosed, MarketHalted, ReplaceMismatched, AmendRefused, RequestIdReused.
+    Raises InvalidField, OrderNotFound, OrderClosed, MarketHalted, ReplaceMismatched, AmendRefused, RequestIdReused.
     """
     check_served(request.order)
+    if request.order.quote_amount:
+        what = "must be empty: what takes an order's place gives its quantity"
+        raise InvalidField([FieldViolation("order.quote_amount", what, "order.quantity")])
     engine = engines.for_order(request.order_id)
     command = pb.Command(user_id=call.identity.user_id, replace_order=request)
     outcome = (await engine.submit((command,), call.timeout_s))[0]

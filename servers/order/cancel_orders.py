@@ -1,11 +1,16 @@
 """Cancelling: what the machine does not know as open is looked for among the final orders, for the precise error."""
 
-from servers.domain.errors import OrderNotFound, VenueError
+from typing import Final
+
+from servers.domain.errors import FieldViolation, OrderNotFound, VenueError
 from servers.engine.client import Engine, Engines
 from servers.order.history import History
 from servers.transport.call import Call
+from servers.transport.refusals import InvalidField
 from venue.engine.v1 import engine_pb2 as pb
 from venue.order.v1 import order_service_pb2
+
+TIMEOUT_MAX_S: Final = 86_400
 
 
 async def cancel_order(
@@ -39,7 +44,11 @@ async def cancel_all_orders(
 async def cancel_all_after(
     engines: Engines[Engine], request: order_service_pb2.CancelAllAfterRequest, call: Call
 ) -> bytes:
-    """The serialized CancelAllAfterResponse. Raises AccountNotFound."""
+    """The serialized CancelAllAfterResponse. Raises InvalidField, AccountNotFound."""
+    timeout = request.timeout
+    whole = timeout.nanos >= 0 and (timeout.seconds, timeout.nanos) <= (TIMEOUT_MAX_S, 0)
+    if not whole or (timeout.seconds < 1 and (timeout.seconds, timeout.nanos) != (0, 0)):
+        raise InvalidField([FieldViolation("timeout", "must be 0, or 1 s to 24 h", "timeout.range")])
     engine = engines.for_account(request.account_id)
     command = pb.Command(user_id=call.identity.user_id, cancel_all_after=request)
     outcome = (await engine.submit((command,), call.timeout_s))[0]

@@ -454,7 +454,9 @@ class ReplaceOrderRequest(_message.Message):
     """A UUID that makes repeating the call safe; empty: that of `order` stands for it."""
     @_builtins.property
     def order(self) -> Global___PlaceOrderRequest:
-        """The order to place: of the same account, market and side. Its quantity is the whole, what the old one filled included."""
+        """The order to place: of the same account, market and side. Its quantity is the whole, what the old one filled included;
+        a quote_amount is not taken.
+        """
 
     def __init__(
         self,
