@@ -48,6 +48,8 @@ class OrderRecord(NamedTuple):
     priority: int
     update_time: int
     update_sequence: int
+    parent_number: int
+    root_number: int
 
 
 SELECT: Final = sql.SQL("SELECT {} FROM orders").format(sql.SQL(", ").join(map(sql.Identifier, OrderRecord._fields)))

@@ -33,6 +33,11 @@ STATE: Final[Mapping[str, tuple[Columns, tuple[str, ...]]]] = {
 }
 # What can change on an order that was written before.
 CHANGING: Final = (
+    "price",
+    "quantity",
+    "ticks",
+    "lots",
+    "priority",
     "filled_lots",
     "removed_lots",
     "notional",

@@ -20,6 +20,7 @@ class AccountRow(Row):
     status: Mapped[Small]
     create_time: Mapped[Time]
     last_event_sequence: Mapped[Big]
+    lease_time: Mapped[Time]
 
 
 class BalanceRow(Row):

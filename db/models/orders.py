@@ -44,3 +44,5 @@ class OrderRow(Row):
     priority: Mapped[Big]
     update_time: Mapped[Time]
     update_sequence: Mapped[Big]
+    parent_number: Mapped[Big]
+    root_number: Mapped[Big]

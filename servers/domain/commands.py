@@ -57,6 +57,34 @@ class CancelAllOrders(Command):
 
 
 @dataclass(slots=True)
+class AmendOrder(Command):
+    """Changes an open order, named as in CancelOrder; price or quantity 0: unchanged, expected_version 0: whatever it is."""
+
+    number: int
+    account_id: str
+    client_order_id: str
+    price: int
+    quantity: int
+    expected_version: int
+
+
+@dataclass(slots=True)
+class ReplaceOrder(Command):
+    """Cancels an open order and places another, whose quantity counts what the old one filled; both have one stamp."""
+
+    number: int
+    order: PlaceOrder
+
+
+@dataclass(slots=True)
+class CancelAllAfter(Command):
+    """Arms the dead-man's switch of an account to go off after so many microseconds; 0 disarms."""
+
+    account_id: str
+    timeout: int
+
+
+@dataclass(slots=True)
 class OpenAccount(Command):
     """Opens an account with paper funds (asset, atto) as given."""
 

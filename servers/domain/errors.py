@@ -199,6 +199,44 @@ class OrderClosed(Refused):
         super().__init__("order is filled, cancelled, rejected or expired already", order_id=order_id)
 
 
+class OrderHasChanged(Contended):
+    """The order is not as the caller saw it any more."""
+
+    reason = "ORDER_CHANGED"
+
+    def __init__(self, order_id: str, expected: int, sequence: int) -> None:
+        super().__init__(
+            "order has changed meanwhile", order_id=order_id, expected_version=str(expected), sequence=str(sequence)
+        )
+
+
+class AmendBelowFilled(Refused):
+    """Nothing would be left of the order; quantities in decimal text."""
+
+    reason = "AMEND_BELOW_FILLED"
+
+    def __init__(self, order_id: str, filled: str) -> None:
+        super().__init__("the quantity must be more than what is filled already", order_id=order_id, filled=filled)
+
+
+class AmendRefused(Refused):
+    """The order as it would be after the change would be rejected; `reject_reason` is the name of a RejectReason."""
+
+    reason = "AMEND_REFUSED"
+
+    def __init__(self, order_id: str, reject_reason: str) -> None:
+        super().__init__("the changed order would be rejected", order_id=order_id, reject_reason=reject_reason)
+
+
+class ReplaceMismatched(Refused):
+    """What takes an order's place must be of its market and side."""
+
+    reason = "REPLACE_MISMATCHED"
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__("the new order is of another market or side", order_id=order_id)
+
+
 class MarketHalted(Refused):
     """The market takes nothing, cancels included."""
 

@@ -9,9 +9,11 @@ from heapq import heappop, heappush
 from typing import Any, Final
 
 from servers.domain import commands as c
+from servers.domain.amending import amend, decide_amend, decide_replace, put_in_place
 from servers.domain.definitions import define_asset, define_market, open_account, set_fees, set_status
 from servers.domain.errors import MarketHalted, MarketNotFound, OrderNotFound, RequestIdReused, TransferIdReused
 from servers.domain.events import Event, RequestRemembered
+from servers.domain.leases import Leases
 from servers.domain.ledger import InvariantBreach, Ledger
 from servers.domain.model import Clockwork, Market, Order, Request
 from servers.domain.placing import Floor
@@ -38,6 +40,7 @@ class Exchange:
         "deadlines",
         "environment",
         "floor",
+        "leases",
         "ledger",
         "partition",
         "record",
@@ -55,6 +58,7 @@ class Exchange:
         self.ledger = Ledger(self.record)
         self.floor = Floor(partition, self.clock, self.record, self.ledger)
         self.transfers = Transfers(self.ledger, self.record)
+        self.leases = Leases(self.floor)
         # Used request ids, oldest first.
         self.requests: dict[tuple[str, str], Request] = {}
         # (expire_time, number) of orders that expire; entries of orders that ended earlier are dropped when they come up.
@@ -63,6 +67,9 @@ class Exchange:
             c.PlaceOrder: self._place_order,
             c.CancelOrder: self._cancel_order,
             c.CancelAllOrders: self._cancel_all_orders,
+            c.AmendOrder: self._amend_order,
+            c.ReplaceOrder: self._replace_order,
+            c.CancelAllAfter: self._cancel_all_after,
             c.OpenAccount: self._open_account,
             c.MakeTransfer: self._make_transfer,
             c.ResolveTransfer: self._resolve_transfer,
@@ -105,6 +112,12 @@ class Exchange:
 
     def next_deadline(self) -> int | None:
         """The time (microseconds since 1970) at which Advance has something to do, or None."""
+        expiry, lease = self._next_expiry(), self.leases.next()
+        if expiry is None or lease is None:
+            return lease if expiry is None else expiry
+        return min(expiry, lease)
+
+    def _next_expiry(self) -> int | None:
         deadlines = self.deadlines
         while deadlines:
             time, number = deadlines[0]
@@ -149,9 +162,29 @@ class Exchange:
         account = self.ledger.account(command.account_id, command.user_id)
         market = self.market(command.symbol)
         self._remember(command)
-        order = self.floor.place(command, account, market)
+        self._await_expiry(self.floor.place(command, account, market))
+
+    def _await_expiry(self, order: Order) -> None:
         if order.expire_time and order.number in self.floor.orders:
             heappush(self.deadlines, (order.expire_time, order.number))
+
+    def _amend_order(self, command: c.AmendOrder) -> None:
+        order = self.order(command.number, command.account_id, command.client_order_id, command.user_id)
+        amended, found = decide_amend(self.floor, command, order)
+        self._remember(command)
+        amend(self.floor, order, amended, found)
+
+    def _replace_order(self, command: c.ReplaceOrder) -> None:
+        old = self.order(command.number, command.order.account_id, "", command.user_id)
+        decided = decide_replace(self.floor, command, old)
+        self._remember(command)
+        put_in_place(self.floor, old, decided, _REQUESTED if command.user_id else _ADMINISTRATIVE)
+        if decided is not None:
+            self._await_expiry(decided[0])
+
+    def _cancel_all_after(self, command: c.CancelAllAfter) -> None:
+        account = self.ledger.account(command.account_id, command.user_id)
+        self.leases.set(account, command.time + command.timeout if command.timeout else 0)
 
     def _cancel_order(self, command: c.CancelOrder) -> None:
         order = self.order(command.number, command.account_id, command.client_order_id, command.user_id)
@@ -200,16 +233,17 @@ class Exchange:
         set_status(self.ledger, command)
 
     def _advance(self, command: c.Advance) -> None:
-        """End the orders whose time has come, in the order of their times, then of their numbers."""
-        deadlines = self.deadlines
-        while deadlines and deadlines[0][0] <= command.time:
-            _, number = heappop(deadlines)
-            order = self.floor.orders.get(number)
-            if order is not None:
-                self.floor.end(order, _EXPIRED, 0)
+        """End what has its time come, in the order of times: orders by number, then leases by account."""
+        while (due := self.next_deadline()) is not None and due <= command.time:
+            if self._next_expiry() == due:
+                _, number = heappop(self.deadlines)
+                self.floor.end(self.floor.orders[number], _EXPIRED, 0)
+            else:
+                self.leases.expire()
 
     def _leader_started(self, command: c.LeaderStarted) -> None:
         self.clock.epoch = command.epoch
+        self.leases.extend(command.time)
 
     def _change_rules(self, command: c.ChangeRules) -> None:
         self.clock.rules_version = command.rules_version

@@ -72,6 +72,8 @@ class Account:
     create_time: int = field(metadata=STORED)
     # The sequence of the last command that changed an order or a balance of it.
     last_event_sequence: int = field(metadata=STORED)
+    # When the dead-man's switch cancels its open orders, in microseconds since 1970; 0: not armed.
+    lease_time: int = field(metadata=STORED, default=0)
     balances: "dict[str, Balance]" = field(metadata=DERIVED, default_factory=dict)
     # Open orders by number, oldest first, and by label.
     orders: "dict[int, Order]" = field(metadata=DERIVED, default_factory=dict)
@@ -92,7 +94,7 @@ class Balance:
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """An order. `price`, `quantity` and `quote_amount` are as given, in atto; the rest counts ticks, lots, quote units.
+    """An order. `price`, `quantity` and `quote_amount` are as given or amended, in atto; the rest: ticks, lots, quote units.
 
     lots == filled_lots + removed_lots + what remains (open) or was given up (final).
     """
@@ -134,6 +136,9 @@ class Order:
     priority: int = field(metadata=STORED, default=0)
     update_time: int = field(metadata=STORED, default=0)
     update_sequence: int = field(metadata=STORED, default=0)
+    # The order that it replaced, and the first of that line; 0: none, it is the first itself.
+    parent_number: int = field(metadata=STORED, default=0)
+    root_number: int = field(metadata=STORED, default=0)
     before: "Order | None" = field(metadata=DERIVED, default=None, repr=False)
     after: "Order | None" = field(metadata=DERIVED, default=None, repr=False)
 

@@ -6,7 +6,7 @@ cost (a buy: the rest at its limit and the worse fee on it; a sell: the rest of 
 
 from typing import Final
 
-from servers.domain.book import Book
+from servers.domain.book import Book, Level
 from servers.domain.commands import PlaceOrder
 from servers.domain.events import LevelChanged, MarketChanged, Traded
 from servers.domain.fees import buy_need, charge
@@ -61,25 +61,42 @@ class Floor:
 
     def place(self, command: PlaceOrder, account: Account, market: Market) -> Order:
         """Accept or reject an order and match it."""
-        order = self._order(command, account, market)
-        reason = check(command, account, market, order.expire_time, command.time)
-        found = None
-        if not reason:
-            self._size(order)
-            fees = self.fees.get((market.symbol, account.tier)) or self.fees[market.symbol, "default"]
-            order.maker_rate, order.taker_rate = fees.maker_rate, fees.taker_rate
-            found = plan(order, self.books[market.symbol].side(3 - order.side), order.lots, self._budget(order))
-            reason = self._refusal(order, found)
-        if reason or found is None:
-            order.status = _REJECTED
-            order.reject_reason = reason
+        order, found = self.decide(command, account, market, None)
+        if found is None:
             self.record.order(order)
-            self.record.fold(order.number, reason)
+            self.record.fold(order.number, order.reject_reason)
             return order
-        self._accept(order, found)
+        self.accept(order, found)
         return order
 
-    def _order(self, command: PlaceOrder, account: Account, market: Market) -> Order:
+    def decide(
+        self, command: PlaceOrder, account: Account, market: Market, instead_of: Order | None
+    ) -> tuple[Order, Plan | None]:
+        """The order as it would be accepted, and what it would do; or rejected, and None. Changes nothing.
+
+        `instead_of` is an open order of the account, market and side that would be gone: its hold is free, and its label.
+        """
+        order = self.draft(command, account, market)
+        reason = check(command, account, market, order.expire_time, command.time, instead_of)
+        if not reason:
+            found = self.planned(order)
+            reason = self._refusal(order, found, 0 if instead_of is None else instead_of.held)
+            if not reason:
+                return order, found
+        order.status = _REJECTED
+        order.reject_reason = reason
+        return order, None
+
+    def planned(self, order: Order) -> Plan:
+        """Fill in a new order's size and rates, and what it would do to the book."""
+        market = order.market
+        self._size(order)
+        fees = self.fees.get((market.symbol, order.account.tier)) or self.fees[market.symbol, "default"]
+        order.maker_rate, order.taker_rate = fees.maker_rate, fees.taker_rate
+        return plan(order, self.books[market.symbol].side(3 - order.side), order.lots, self._budget(order))
+
+    def draft(self, command: PlaceOrder, account: Account, market: Market) -> Order:
+        """The order of a command, nothing decided yet."""
         return Order(
             command.sequence,
             account,
@@ -109,9 +126,12 @@ class Floor:
             return -1
         return int(order.quote_amount // 10 ** (ATTO_SCALE - order.market.quote_scale))
 
-    def _refusal(self, order: Order, found: Plan) -> int:
-        """Reasons that the book and the funds give, in order of their numbers; 0: none. Fills in what the order holds."""
-        if order.post_only and self._would_trade(order):
+    def _refusal(self, order: Order, found: Plan, freed: int) -> int:
+        """Reasons that the book and the funds give, in order of their numbers; 0: none. Fills in what the order holds.
+
+        `freed` is what becomes available beside what is.
+        """
+        if order.post_only and self.would_trade(order):
             return int(RejectReason.POST_ONLY_WOULD_TRADE)
         if order.type == _MARKET:
             if not found.filled_lots and not found.steps and not found.stopped:
@@ -123,8 +143,8 @@ class Floor:
                     return reason
         if order.time_in_force == _FOK and found.filled_lots != order.lots:
             return int(RejectReason.NOT_FILLABLE)
-        order.held = self._need(order, found)
-        if order.held > self.ledger.available(order.account, self._pays(order)):
+        order.held = self.first_need(order, found)
+        if order.held > self.ledger.available(order.account, self.pays(order)) + freed:
             order.held = 0
             return int(RejectReason.INSUFFICIENT_FUNDS)
         return 0
@@ -139,13 +159,14 @@ class Floor:
             return int(RejectReason.NOT_FILLABLE)
         return 0
 
-    def _would_trade(self, order: Order) -> bool:
+    def would_trade(self, order: Order) -> bool:
+        """Whether the best order of the other side meets an order's limit."""
         best = self.books[order.market.symbol].side(3 - order.side).best()
         if best is None:
             return False
         return best.ticks <= order.ticks if order.side == _BUY else best.ticks >= order.ticks
 
-    def _need(self, order: Order, found: Plan) -> int:
+    def first_need(self, order: Order, found: Plan) -> int:
         """What the order must hold at first: at its limit, or for a market order what its plan costs."""
         if order.side != _BUY:
             lots = found.filled_lots if order.type == _MARKET else order.lots
@@ -155,17 +176,22 @@ class Floor:
         return found.notional + max(-(-order.taker_rate * found.notional // 10**8), 0)
 
     @staticmethod
-    def _pays(order: Order) -> str:
+    def pays(order: Order) -> str:
+        """The asset that an order holds."""
         return order.market.quote_asset if order.side == _BUY else order.market.base_asset
 
-    def _accept(self, order: Order, found: Plan) -> None:
-        account, market = order.account, order.market
+    def accept(self, order: Order, found: Plan) -> None:
+        """Take its hold and match it."""
         order.status = _OPEN
         record = self.record
         record.order(order)
         record.fold(order.number, order.held)
         if order.held:
-            self.ledger.hold(account, self._pays(order), order.held)
+            self.ledger.hold(order.account, self.pays(order), order.held)
+        self.match(order, found)
+
+    def match(self, order: Order, found: Plan) -> None:
+        """Carry out the plan of an order that holds what it needs, then end it or let its rest rest."""
         for kind, maker, lots in found.steps:
             if kind == FILL:
                 self._trade(maker, order, lots)
@@ -174,29 +200,23 @@ class Floor:
             else:
                 self._decrement(maker, order, lots)
         if order.quote_amount:
-            order.quantity = order.lots * market.lot_size
-        rest = order.lots - order.filled_lots - order.removed_lots
-        if found.stopped:
-            self._finish(order, _CANCELLED, _SELF_TRADE)
-        elif order.quote_amount and not found.spent:
-            self._finish(order, _CANCELLED, _UNFILLED)
-        elif not rest:
-            self._finish(order, _CANCELLED if order.removed_lots else _FILLED, _SELF_TRADE if order.removed_lots else 0)
-        elif order.time_in_force == _IOC or order.type == _MARKET:
-            self._finish(order, _CANCELLED, _UNFILLED)
+            order.quantity = order.lots * order.market.lot_size
+        status, reason = end_of(order, found)
+        if status:
+            self._finish(order, status, reason)
         else:
             self.rest(order)
 
     def rest(self, order: Order) -> None:
         """Put an order into its book, its account's list and the open orders, and hold no more than it needs."""
-        order.priority = order.number
-        self._rehold(order)
+        order.priority = self.record.sequence
+        self.rehold(order)
         account = order.account
         level = self.books[order.market.symbol].side(order.side).add(order)
         self.orders[order.number] = account.orders[order.number] = order
         if order.client_order_id:
             account.labels[order.client_order_id] = order
-        self._level(order.market, order.side, level.ticks, level.lots, level.count)
+        self.tell_level(order.market, order.side, level)
 
     def end(self, order: Order, status: int, reason: int) -> None:
         """Take an open order out of its book and end it."""
@@ -205,22 +225,30 @@ class Floor:
         self._finish(order, status, reason)
 
     def _leave(self, order: Order) -> None:
+        self.withdraw(order)
+        self.forget(order)
+
+    def withdraw(self, order: Order) -> None:
+        """Take a resting order out of its level; it stays among the open ones."""
         rest = order.lots - order.filled_lots - order.removed_lots
         level = self.books[order.market.symbol].side(order.side).remove(order, rest)
+        self.tell_level(order.market, order.side, level)
+
+    def forget(self, order: Order) -> None:
+        """Take an order off the open ones."""
         del self.orders[order.number], order.account.orders[order.number]
         if order.client_order_id:
             del order.account.labels[order.client_order_id]
-        self._level(order.market, order.side, level.ticks, level.lots, level.count)
 
     def _finish(self, order: Order, status: int, reason: int) -> None:
         order.status = status
         order.cancel_reason = reason if status == _CANCELLED else 0
         self.record.fold(order.number, status)
         if order.held:
-            self.ledger.hold(order.account, self._pays(order), -order.held)
+            self.ledger.hold(order.account, self.pays(order), -order.held)
             order.held = 0
 
-    def _rehold(self, order: Order) -> None:
+    def rehold(self, order: Order) -> None:
         """Release what an order with a limit holds beyond what its rest may cost."""
         rest = order.lots - order.filled_lots - order.removed_lots
         need = buy_need(order, rest) if order.side == _BUY else rest * order.market.lot_units
@@ -228,7 +256,7 @@ class Floor:
         if need - order.held > (1 if order.maker_rate < 0 else 0):
             raise InvariantBreach(f"order {order.number} holds {order.held} and needs {need}")
         if need != order.held:
-            self.ledger.hold(order.account, self._pays(order), need - order.held)
+            self.ledger.hold(order.account, self.pays(order), need - order.held)
             order.held = need
 
     def _decrement(self, maker: Order, taker: Order, lots: int) -> None:
@@ -241,8 +269,8 @@ class Floor:
         if maker.lots == maker.filled_lots + maker.removed_lots:
             self.end(maker, _CANCELLED, _SELF_TRADE)
         else:
-            self._rehold(maker)
-            self._level(maker.market, maker.side, level.ticks, level.lots, level.count)
+            self.rehold(maker)
+            self.tell_level(maker.market, maker.side, level)
 
     def _trade(self, maker: Order, taker: Order, lots: int) -> None:
         """Fill both orders at the maker's price and settle: base one way, quote the other, fees to the venue."""
@@ -273,8 +301,8 @@ class Floor:
             self._finish(maker, _CANCELLED if maker.removed_lots else _FILLED, _SELF_TRADE)
             return
         maker.status = _PARTIALLY_FILLED
-        self._rehold(maker)
-        self._level(market, maker.side, level.ticks, level.lots, level.count)
+        self.rehold(maker)
+        self.tell_level(market, maker.side, level)
 
     def _settle(
         self, buyer: Order, seller: Order, base: int, quote: int, fees: tuple[int, int], maker_buys: bool
@@ -299,12 +327,26 @@ class Floor:
         if buyer.held < 0 or seller.held < 0:
             raise InvariantBreach(f"trade {reference} cost more than was held")
 
-    def _level(self, market: Market, side: int, ticks: int, lots: int, count: int) -> None:
+    def tell_level(self, market: Market, side: int, level: Level) -> None:
+        """Note that a level of the book changed."""
         market.book_sequence = self.record.sequence
-        self.record.events.append(LevelChanged(market, side, ticks, lots, count))
+        self.record.events.append(LevelChanged(market, side, level.ticks, level.lots, level.count))
 
     def set_state(self, market: Market, state: int) -> None:
         """Set what a market takes."""
         market.state = state
         self.record.events.append(MarketChanged(market))
         self.record.fold(state, market.book_sequence)
+
+
+def end_of(order: Order, found: Plan) -> tuple[int, int]:
+    """How an order ends once its plan is carried out: status and cancel reason; status 0: its rest may rest."""
+    if found.stopped:
+        return _CANCELLED, _SELF_TRADE
+    if order.quote_amount and not found.spent:
+        return _CANCELLED, _UNFILLED
+    if order.lots == order.filled_lots + order.removed_lots:
+        return (_CANCELLED, _SELF_TRADE) if order.removed_lots else (_FILLED, 0)
+    if order.time_in_force == _IOC or order.type == _MARKET:
+        return _CANCELLED, _UNFILLED
+    return 0, 0

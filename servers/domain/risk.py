@@ -3,7 +3,7 @@
 from typing import Final
 
 from servers.domain.commands import PlaceOrder
-from servers.domain.model import Account, Market
+from servers.domain.model import Account, Market, Order
 from servers.domain.terms import AccountStatus, MarketState, OrderType, RejectReason, TimeInForce
 
 # Open orders that an account of a tier may have; a tier not named here has the default's.
@@ -16,28 +16,45 @@ _MARKET: Final = int(OrderType.MARKET)
 _NONE: Final = 0
 
 
-def check(command: PlaceOrder, account: Account, market: Market, expire_time: int, now: int) -> int:
-    """The first reason (RejectReason) to refuse a placement before the book and the funds are looked at; 0: none."""
-    if account.status != _ACTIVE:
-        return int(RejectReason.ACCOUNT_NOT_ACTIVE)
-    if market.state != _OPEN:
-        return int(RejectReason.MARKET_CANCEL_ONLY if market.state == _CANCEL_ONLY else RejectReason.MARKET_HALTED)
-    reason = _check_price(command, market) or _check_size(command, market)
+def check(
+    command: PlaceOrder, account: Account, market: Market, expire_time: int, now: int, instead_of: Order | None
+) -> int:
+    """The first reason (RejectReason) to refuse a placement before the book and the funds are looked at; 0: none.
+
+    `instead_of` is an order of the account that would be gone.
+    """
+    reason = check_standing(account, market)
+    if reason:
+        return reason
+    reason = (0 if command.type == _MARKET else check_price(command.price, market)) or check_size(command, market)
     if reason:
         return reason
     if expire_time and expire_time <= now:
         return int(RejectReason.EXPIRE_TIME_PAST)
-    if command.client_order_id and command.client_order_id in account.labels:
+    if command.client_order_id and account.labels.get(command.client_order_id, instead_of) is not instead_of:
         return int(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
-    if len(account.orders) >= MAX_OPEN_ORDERS.get(account.tier, MAX_OPEN_ORDERS["default"]):
+    if len(account.orders) - (instead_of is not None) >= open_orders_max(account):
         return int(RejectReason.TOO_MANY_OPEN_ORDERS)
     return _NONE
 
 
-def _check_price(command: PlaceOrder, market: Market) -> int:
-    if command.type == _MARKET:
-        return _NONE
-    ticks, rest = divmod(command.price, market.tick_size)
+def open_orders_max(account: Account) -> int:
+    """How many open orders an account may have."""
+    return MAX_OPEN_ORDERS.get(account.tier, MAX_OPEN_ORDERS["default"])
+
+
+def check_standing(account: Account, market: Market) -> int:
+    """Whether the account may place, and the market takes orders."""
+    if account.status != _ACTIVE:
+        return int(RejectReason.ACCOUNT_NOT_ACTIVE)
+    if market.state != _OPEN:
+        return int(RejectReason.MARKET_CANCEL_ONLY if market.state == _CANCEL_ONLY else RejectReason.MARKET_HALTED)
+    return _NONE
+
+
+def check_price(price: int, market: Market) -> int:
+    """Whether the market can hold a limit price (atto)."""
+    ticks, rest = divmod(price, market.tick_size)
     if rest:
         return int(RejectReason.PRICE_OFF_TICK)
     if not 0 < ticks <= market.max_ticks:
@@ -45,12 +62,18 @@ def _check_price(command: PlaceOrder, market: Market) -> int:
     return _NONE
 
 
-def _check_size(command: PlaceOrder, market: Market) -> int:
+def check_size(command: PlaceOrder, market: Market) -> int:
+    """Whether the market can hold a placement's quantity or amount."""
     if command.quote_amount:
         # In quote units; what it buys is decided by the book. It must be a whole amount of the quote asset.
         rest = command.quote_amount % 10 ** (18 - market.quote_scale)
         return int(RejectReason.QUANTITY_OFF_LOT) if rest else _NONE
-    lots, rest = divmod(command.quantity, market.lot_size)
+    return check_quantity(command.quantity, market)
+
+
+def check_quantity(quantity: int, market: Market) -> int:
+    """Whether the market can hold a quantity (atto)."""
+    lots, rest = divmod(quantity, market.lot_size)
     if rest:
         return int(RejectReason.QUANTITY_OFF_LOT)
     if lots < market.min_lots:

@@ -103,7 +103,10 @@ def load(
     for r in snapshot.fees:
         floor.fees[r["symbol"], r["tier"]] = Fees(**r)
     for r in snapshot.accounts:
-        ledger.add(Account(**r))
+        account = Account(**r)
+        ledger.add(account)
+        if account.lease_time:
+            exchange.leases.due.append((account.lease_time, account.account_id))
     for r in snapshot.balances:
         account = ledger.accounts[r["account_id"]]
         account.balances[r["asset"]] = Balance(account, r["asset"], r["available"], r["held"])
@@ -144,6 +147,7 @@ def _load_orders(exchange: Exchange, rows: list[Row]) -> None:
         if order.expire_time:
             exchange.deadlines.append((order.expire_time, order.number))
     heapify(exchange.deadlines)
+    heapify(exchange.leases.due)
 
 
 def state_hash(exchange: Exchange) -> str:

@@ -85,6 +85,8 @@ class CancelReason(IntEnum):
     UNFILLED = 2
     SELF_TRADE = 3
     ADMINISTRATIVE = 4
+    REPLACED = 5
+    LEASE_EXPIRED = 6
 
 
 class SelfTradePrevention(IntEnum):

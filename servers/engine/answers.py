@@ -5,13 +5,19 @@ from servers.domain.events import Event, OrderChanged, Traded
 from servers.domain.exchange import Exchange
 from servers.domain.identifiers import position_text
 from servers.domain.model import Order
-from servers.engine.messages import account_message, fill_message, order_message
+from servers.engine.messages import account_message, fill_message, order_message, timestamp
 from venue.account.v1 import account_pb2
 from venue.engine.v1 import engine_pb2
-from venue.order.v1 import order_service_pb2
+from venue.order.v1 import order_pb2, order_service_pb2
 
-# Field 4, 3 or 2, wire type varint, value 1: appended to a serialized answer it sets `replayed`, whatever else it holds.
-_REPLAYED = {"place_order": b"\x20\x01", "cancel_order": b"\x18\x01", "cancel_all_orders": b"\x18\x01"}
+# Field 5 to 2, wire type varint, value 1: appended to a serialized answer it sets `replayed`, whatever else it holds.
+_REPLAYED = {
+    "place_order": b"\x20\x01",
+    "cancel_order": b"\x18\x01",
+    "cancel_all_orders": b"\x18\x01",
+    "amend_order": b"\x20\x01",
+    "replace_order": b"\x28\x01",
+}
 _REPLAYED_OPEN_ACCOUNT = b"\x18\x01"
 _REPLAYED_DONE = b"\x10\x01"
 
@@ -21,13 +27,26 @@ def answer(exchange: Exchange, command: c.Command, events: list[Event]) -> bytes
     partition = exchange.partition
     position = position_text(partition, exchange.clock.epoch, command.sequence)
     if isinstance(command, c.PlaceOrder):
-        return _placed(exchange, command, events, position)
+        order, fills = _matched(exchange, command.sequence, events)
+        return order_service_pb2.PlaceOrderResponse(order=order, fills=fills, position=position).SerializeToString()
     if isinstance(command, c.CancelOrder):
         order = order_message(partition, _orders(events)[0])
         return order_service_pb2.CancelOrderResponse(order=order, position=position).SerializeToString()
     if isinstance(command, c.CancelAllOrders):
         orders = [order_message(partition, order) for order in _orders(events)]
         return order_service_pb2.CancelAllOrdersResponse(orders=orders, position=position).SerializeToString()
+    if isinstance(command, c.AmendOrder):
+        # The order itself is the first thing that an amend touches.
+        order, fills = _matched(exchange, _orders(events)[0].number, events)
+        return order_service_pb2.AmendOrderResponse(order=order, fills=fills, position=position).SerializeToString()
+    if isinstance(command, c.ReplaceOrder):
+        return _replaced(exchange, command, events, position)
+    if isinstance(command, c.CancelAllAfter):
+        lease_time = exchange.ledger.accounts[command.account_id].lease_time
+        armed = order_service_pb2.CancelAllAfterResponse(position=position)
+        if lease_time:
+            armed.trigger_time.CopyFrom(timestamp(lease_time))
+        return armed.SerializeToString()
     if isinstance(command, c.OpenAccount):
         account = account_message(exchange.ledger.accounts[command.account_id])
         return account_pb2.CreateAccountResponse(account=account, position=position).SerializeToString()
@@ -38,19 +57,25 @@ def _orders(events: list[Event]) -> list[Order]:
     return [event.order for event in events if isinstance(event, OrderChanged)]
 
 
-def _placed(exchange: Exchange, command: c.PlaceOrder, events: list[Event], position: str) -> bytes:
-    partition = exchange.partition
+def _matched(
+    exchange: Exchange, number: int, events: list[Event]
+) -> tuple[order_pb2.Order | None, list[order_pb2.Fill]]:
+    """The order that a command let into the book, None if it did not, and its fills: it is the taker of every trade."""
+    partition, record = exchange.partition, exchange.record
     fills = []
-    placed = None
+    matched = None
     for event in events:
         if isinstance(event, Traded):
-            fills.append(fill_message(partition, event, event.taker, command.sequence, command.time))
-        elif isinstance(event, OrderChanged) and event.order.number == command.sequence:
-            placed = event.order
-    assert placed is not None
-    message = order_service_pb2.PlaceOrderResponse(
-        order=order_message(partition, placed), fills=fills, position=position
-    )
+            fills.append(fill_message(partition, event, event.taker, record.sequence, record.time))
+        elif isinstance(event, OrderChanged) and event.order.number == number:
+            matched = order_message(partition, event.order)
+    return matched, fills
+
+
+def _replaced(exchange: Exchange, command: c.ReplaceOrder, events: list[Event], position: str) -> bytes:
+    old = order_message(exchange.partition, _orders(events)[0])
+    order, fills = _matched(exchange, command.sequence, events)
+    message = order_service_pb2.ReplaceOrderResponse(cancelled=old, order=order, fills=fills, position=position)
     return message.SerializeToString()
 
 

@@ -61,9 +61,14 @@ def _expires(moment: Timestamp) -> int:
         ) from None
 
 
-def _place(command: pb.Command, body: order_pb.PlaceOrderRequest) -> c.PlaceOrder:
+def decode_placement(command: pb.Command, body: order_pb.PlaceOrderRequest) -> c.PlaceOrder:
+    """A placement with the stamp of a command."""
+    return _placement(_stamp(command, body.request_id, body), body)
+
+
+def _placement(stamp: tuple[int, int, str, str, bytes], body: order_pb.PlaceOrderRequest) -> c.PlaceOrder:
     return c.PlaceOrder(
-        *_stamp(command, body.request_id, body),
+        *stamp,
         body.account_id,
         body.symbol,
         body.side,
@@ -81,13 +86,36 @@ def _place(command: pb.Command, body: order_pb.PlaceOrderRequest) -> c.PlaceOrde
 
 
 def _cancel(command: pb.Command, body: order_pb.CancelOrderRequest) -> c.CancelOrder:
-    number = 0
-    if body.order_id:
-        found = find_order(body.order_id)
-        if found is None:
-            raise OrderNotFound(body.order_id)
-        number = found[1]
+    number = _number(body.order_id) if body.order_id else 0
     return c.CancelOrder(*_stamp(command, body.request_id, body), number, body.account_id, body.client_order_id)
+
+
+def _number(order_id: str) -> int:
+    found = find_order(order_id)
+    if found is None:
+        raise OrderNotFound(order_id)
+    return found[1]
+
+
+def _amend(command: pb.Command, body: order_pb.AmendOrderRequest) -> c.AmendOrder:
+    return c.AmendOrder(
+        *_stamp(command, body.request_id, body),
+        _number(body.order_id) if body.order_id else 0,
+        body.account_id,
+        body.client_order_id,
+        parse(body.price) if body.price else 0,
+        parse(body.quantity) if body.quantity else 0,
+        body.expected_version,
+    )
+
+
+def _replace(command: pb.Command, body: order_pb.ReplaceOrderRequest) -> c.ReplaceOrder:
+    stamp = _stamp(command, body.request_id or body.order.request_id, body)
+    return c.ReplaceOrder(*stamp, _number(body.order_id), _placement(stamp, body.order))
+
+
+def _cancel_all_after(command: pb.Command, body: order_pb.CancelAllAfterRequest) -> c.CancelAllAfter:
+    return c.CancelAllAfter(*_stamp(command, "", body), body.account_id, body.timeout.ToMicroseconds())
 
 
 def _cancel_all(command: pb.Command, body: order_pb.CancelAllOrdersRequest) -> c.CancelAllOrders:
@@ -173,9 +201,12 @@ def _change_rules(command: pb.Command, body: pb.ChangeRules) -> c.ChangeRules:
 
 
 _DECODERS: Final[dict[str, Callable[[pb.Command, Any], c.Command]]] = {
-    "place_order": _place,
+    "place_order": decode_placement,
     "cancel_order": _cancel,
     "cancel_all_orders": _cancel_all,
+    "amend_order": _amend,
+    "replace_order": _replace,
+    "cancel_all_after": _cancel_all_after,
     "open_account": _open_account,
     "transfer": _transfer,
     "resolve_transfer": _resolve,

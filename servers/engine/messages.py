@@ -70,12 +70,14 @@ def order_message(partition: int, order: Order) -> order_pb2.Order:
         fee=format_units(order.fee_charged, market.quote_scale) if order.fee_charged else "0",
         fee_asset=market.quote_asset,
         status=order.status,  # type: ignore[arg-type]
-        root_order_id=number,
+        root_order_id=f"{partition}-{order.root_number}" if order.root_number else number,
         create_time=timestamp(order.create_time),
         update_time=timestamp(order.update_time),
         sequence=order.update_sequence,
         self_trade_prevention=order.self_trade_prevention,  # type: ignore[arg-type]
     )
+    if order.parent_number:
+        message.parent_order_id = f"{partition}-{order.parent_number}"
     if order.price:
         message.price = format_units(order.price, ATTO_SCALE)
     if order.client_order_id:

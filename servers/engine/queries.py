@@ -11,6 +11,7 @@ from servers.engine.messages import (
     market_message,
     order_message,
 )
+from servers.engine.previews import preview_message
 from venue.engine.v1 import engine_pb2 as pb
 
 
@@ -33,6 +34,9 @@ def read(exchange: Exchange, request: pb.QueryRequest) -> pb.QueryResponse:
         _open_orders(exchange, request.open_orders, response)
     elif kind == "book":
         response.book.CopyFrom(book_message(exchange, request.book.symbol, request.book.depth))
+    elif kind == "preview":
+        response.preview.CopyFrom(preview_message(exchange, request.preview))
+        response.preview.position = response.position
     elif kind == "markets":
         markets = exchange.floor.markets
         response.markets.extend(market_message(exchange, markets[symbol]) for symbol in sorted(markets))

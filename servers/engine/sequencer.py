@@ -30,6 +30,8 @@ from venue.engine.v1 import engine_pb2 as pb
 log = structlog.get_logger()
 # Answers of this many batches stay at hand for repeated requests; older ones are read from the journal.
 RECENT_BATCHES: Final = 64
+# What brings new orders to the book, or lets old ones trade anew.
+PLACING: Final = frozenset({"place_order", "amend_order", "replace_order"})
 # Cancels may still queue where new orders are turned away.
 CANCEL_RESERVE: Final = 1.25
 
@@ -110,7 +112,7 @@ class Sequencer:
             await self.tail.wait()
 
     def _admit(self, ticket: Ticket) -> None:
-        places = any(command.WhichOneof("body") == "place_order" for command in ticket.commands)
+        places = any(command.WhichOneof("body") in PLACING for command in ticket.commands)
         bound = self._queue_max if places else self._queue_max * CANCEL_RESERVE
         if self._queued + len(ticket.commands) > bound or (places and self.shedding):
             raise Overloaded

@@ -1,12 +1,16 @@
 """Cancelling: what the machine does not know as open is looked for among the final orders, for the precise error."""
 
-from servers.domain.errors import OrderClosed, OrderNotFound, VenueError
-from servers.domain.identifiers import order_id
+from typing import Final
+
+from servers.domain.errors import FieldViolation, OrderNotFound, VenueError
 from servers.engine.client import Engine, Engines
 from servers.order.history import History
 from servers.transport.call import Call
+from servers.transport.refusals import InvalidField
 from venue.engine.v1 import engine_pb2 as pb
 from venue.order.v1 import order_service_pb2
+
+TIMEOUT_MAX_S: Final = 86_400
 
 
 async def cancel_order(
@@ -17,11 +21,9 @@ async def cancel_order(
     command = pb.Command(user_id=call.identity.user_id, cancel_order=request)
     outcome = (await engine.submit((command,), call.timeout_s))[0]
     if isinstance(outcome, OrderNotFound):
-        row = await history.find(
+        await history.check_closed(
             engine, call, order_id=request.order_id, account_id=request.account_id, label=request.client_order_id
         )
-        if row is not None:
-            raise OrderClosed(order_id(row.partition, row.number))
     if isinstance(outcome, VenueError):
         raise outcome
     return outcome
@@ -33,6 +35,22 @@ async def cancel_all_orders(
     """The serialized CancelAllOrdersResponse. Raises AccountNotFound, MarketNotFound, RequestIdReused."""
     engine = engines.for_account(request.account_id)
     command = pb.Command(user_id=call.identity.user_id, cancel_all_orders=request)
+    outcome = (await engine.submit((command,), call.timeout_s))[0]
+    if isinstance(outcome, VenueError):
+        raise outcome
+    return outcome
+
+
+async def cancel_all_after(
+    engines: Engines[Engine], request: order_service_pb2.CancelAllAfterRequest, call: Call
+) -> bytes:
+    """The serialized CancelAllAfterResponse. Raises InvalidField, AccountNotFound."""
+    timeout = request.timeout
+    whole = timeout.nanos >= 0 and (timeout.seconds, timeout.nanos) <= (TIMEOUT_MAX_S, 0)
+    if not whole or (timeout.seconds < 1 and (timeout.seconds, timeout.nanos) != (0, 0)):
+        raise InvalidField([FieldViolation("timeout", "must be 0, or 1 s to 24 h", "timeout.range")])
+    engine = engines.for_account(request.account_id)
+    command = pb.Command(user_id=call.identity.user_id, cancel_all_after=request)
     outcome = (await engine.submit((command,), call.timeout_s))[0]
     if isinstance(outcome, VenueError):
         raise outcome

@@ -3,8 +3,9 @@
 from db import accounts
 from db.orders import OPEN, OrderRecord, find_by_label, find_order
 from db.session import Pool
-from servers.domain.errors import AccountNotFound, OrderNotFound
+from servers.domain.errors import AccountNotFound, OrderClosed, OrderNotFound
 from servers.domain.identifiers import find_order as parse_order_id
+from servers.domain.identifiers import order_id as order_id_text
 from servers.domain.identifiers import positions
 from servers.domain.model import Market
 from servers.engine.client import Engine
@@ -60,6 +61,12 @@ class History:
                 return None
             owner = await accounts.find_account(connection, row.partition, row.account_id)
         return row if owner is not None and owner.user_id == call.identity.user_id else None
+
+    async def check_closed(self, engine: Engine, call: Call, *, order_id: str, account_id: str, label: str) -> None:
+        """Raises OrderClosed: what is not open any more is the caller's, and final."""
+        row = await self.find(engine, call, order_id=order_id, account_id=account_id, label=label)
+        if row is not None:
+            raise OrderClosed(order_id_text(row.partition, row.number))
 
     async def get(self, engine: Engine, request: order_service_pb2.GetOrderRequest, call: Call) -> order_pb2.Order:
         """An order: the machine's if it is open, else the tables'. Raises OrderNotFound, PositionInvalid."""

@@ -10,7 +10,14 @@ from servers.order.wire import field
 from servers.transport.call import Call
 from venue.order.v1 import order_service_pb2 as pb
 
-_FIELDS: Final = {"place_order": 1, "cancel_order": 2, "cancel_all_orders": 3, "open_account": 5}
+_FIELDS: Final = {
+    "place_order": 1,
+    "cancel_order": 2,
+    "cancel_all_orders": 3,
+    "open_account": 5,
+    "amend_order": 6,
+    "replace_order": 7,
+}
 _BATCH: Final = 4
 _ITEMS_MAX: Final = 100
 

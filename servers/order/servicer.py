@@ -7,10 +7,12 @@ from servers.engine.client import Engine, Engines
 from servers.engine.fence import Fence
 from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
-from servers.order.cancel_orders import cancel_all_orders, cancel_order
+from servers.order.amend_orders import amend_order, replace_order
+from servers.order.cancel_orders import cancel_all_after, cancel_all_orders, cancel_order
 from servers.order.history import History
 from servers.order.list_orders import list_fills, list_orders
 from servers.order.place_orders import place_order, place_orders
+from servers.order.preview_order import preview_order
 from servers.order.request_outcome import get_request_outcome
 from servers.order.stream_orders import OrderStream
 from servers.order.trade import Session
@@ -49,11 +51,23 @@ class OrderServicer:
     async def PlaceOrders(self, request: pb.PlaceOrdersRequest, call: Call) -> bytes:
         return await place_orders(self._engines, request, call)
 
+    async def PreviewOrder(self, request: pb.PreviewOrderRequest, call: Call) -> pb.PreviewOrderResponse:
+        return await preview_order(self._engines, request, call)
+
+    async def AmendOrder(self, request: pb.AmendOrderRequest, call: Call) -> bytes:
+        return await amend_order(self._engines, self._history, request, call)
+
+    async def ReplaceOrder(self, request: pb.ReplaceOrderRequest, call: Call) -> bytes:
+        return await replace_order(self._engines, self._history, request, call)
+
     async def CancelOrder(self, request: pb.CancelOrderRequest, call: Call) -> bytes:
         return await cancel_order(self._engines, self._history, request, call)
 
     async def CancelAllOrders(self, request: pb.CancelAllOrdersRequest, call: Call) -> bytes:
         return await cancel_all_orders(self._engines, request, call)
+
+    async def CancelAllAfter(self, request: pb.CancelAllAfterRequest, call: Call) -> bytes:
+        return await cancel_all_after(self._engines, request, call)
 
     async def GetOrder(self, request: pb.GetOrderRequest, call: Call) -> pb.GetOrderResponse:
         engine = self._engine(request.order_id, request.account_id)

@@ -14,7 +14,7 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 
-from servers.domain.errors import AccountNotFound, FieldViolation, NotImplementedYet, OrderNotFound, VenueError
+from servers.domain.errors import AccountNotFound, FieldViolation, OrderNotFound, VenueError
 from servers.domain.identifiers import find_order, position_text
 from servers.engine.client import Engines
 from servers.engine.local import Following, LocalEngine, Pending
@@ -45,11 +45,16 @@ ANSWER_BYTES_MAX: Final = 256 * 1024
 # Frames that may wait for a client that does not read.
 OUTBOX_MAX: Final = 64
 # Fields of TradeAnswer by kind of command, and of the frames around it.
-_ANSWER_FIELD: Final = {"place": 2, "cancel": 3, "cancel_all": 4}
+_ANSWER_FIELD: Final = {"place": 2, "cancel": 3, "cancel_all": 4, "amend": 5}
 _ERROR_FIELD: Final = 6
 _ANSWERS: Final = 1
 _FRAME_ANSWERS: Final = 16
-_COMMAND: Final = {"place": "place_order", "cancel": "cancel_order", "cancel_all": "cancel_all_orders"}
+_COMMAND: Final = {
+    "place": "place_order",
+    "cancel": "cancel_order",
+    "cancel_all": "cancel_all_orders",
+    "amend": "amend_order",
+}
 
 
 class Session:
@@ -62,6 +67,7 @@ class Session:
         # Commands of a session count as calls do.
         self._buckets = {
             "place": limits.bucket(access_pb2.BUCKET_ORDER),
+            "amend": limits.bucket(access_pb2.BUCKET_ORDER),
             "cancel": limits.bucket(access_pb2.BUCKET_CANCEL),
             "cancel_all": limits.bucket(access_pb2.BUCKET_CANCEL),
         }
@@ -207,14 +213,12 @@ class Session:
         validation.check(item)
         if kind == "start":
             raise InvalidField([FieldViolation("start", "the session has started already", "start.once")])
-        if kind not in _COMMAND:
-            raise NotImplementedYet(kind)
         body = getattr(item, kind)
         if kind == "place":
             check_served(body)
         if body.account_id and body.account_id != self._account_id:
             raise AccountNotFound(body.account_id)
-        if kind == "cancel" and body.order_id:
+        if kind in {"cancel", "amend"} and body.order_id:
             found = find_order(body.order_id)
             if found is None or found[0] != partition:
                 # The machine knows its orders by number alone.

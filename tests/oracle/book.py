@@ -33,6 +33,8 @@ class NaiveOrder:
     # "" while it is open, else: filled, unfilled, self-trade, cancelled, expired, rejected.
     end: str = ""
     spent: bool = False
+    # The place in the queue of its price: the number, unless it lost that place to an amend.
+    rank: int = 0
 
     def remaining(self) -> Number:
         assert self.quantity is not None
@@ -162,7 +164,12 @@ class NaiveBook:
             order.end = "self-trade" if order.removed else "filled"
         elif order.type == OrderType.MARKET or order.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}:
             order.end = "unfilled"
-        elif order.side == Side.BUY:
+        else:
+            self.rest(order)
+
+    def rest(self, order: NaiveOrder) -> None:
+        """Put an order into the queue where its price and rank belong."""
+        if order.side == Side.BUY:
             insort(self.bids, order, key=_bid_key)
         else:
             insort(self.asks, order, key=_ask_key)
@@ -177,9 +184,9 @@ def _reaches(order: NaiveOrder, maker: NaiveOrder) -> bool:
 
 def _bid_key(order: NaiveOrder) -> tuple[Number, int]:
     assert order.price is not None
-    return -order.price, order.number
+    return -order.price, order.rank or order.number
 
 
 def _ask_key(order: NaiveOrder) -> tuple[Number, int]:
     assert order.price is not None
-    return order.price, order.number
+    return order.price, order.rank or order.number

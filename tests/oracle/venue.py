@@ -19,6 +19,7 @@ from servers.domain.terms import (
     Side,
     TimeInForce,
 )
+from tests.oracle import changes
 from tests.oracle.book import NaiveBook, NaiveOrder, NaiveTrade
 
 ATTO = 10**18
@@ -49,6 +50,8 @@ class NaiveAccount:
     group: str
     tier: str
     active: bool = True
+    # When its dead-man's switch goes off; 0: not armed.
+    lease: int = 0
     totals: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
 
 
@@ -66,6 +69,9 @@ class Placed:
     reject: RejectReason = RejectReason.UNSPECIFIED
     accrued: Fraction = Fraction(0)
     charged: Fraction = Fraction(0)
+    # The numbers of the order it replaced, and of the first of the line.
+    parent: int = 0
+    root: int = 0
 
     def fee(self, more: Fraction) -> Fraction:
         """The whole fee so far and `more`, rounded up to the quote unit, less what was charged."""
@@ -125,20 +131,26 @@ class NaiveVenue:
                 self.markets[command.symbol].state = command.state
             case c.SetAccountStatus():
                 self.accounts[command.account_id].active = command.status == AccountStatus.ACTIVE
-            case c.Advance():
-                due = [p for p in self.open_orders() if 0 < p.expire_time <= command.time]
-                for placed in sorted(due, key=lambda p: (p.expire_time, p.order.number)):
-                    placed.market.book.cancel(placed.order.number, "expired")
+            case c.Advance() | c.LeaderStarted() | c.CancelAllAfter():
+                self._tell_time(command)
             case c.CancelOrder():
                 placed = self.orders[command.number]
                 placed.market.book.cancel(command.number)
             case c.CancelAllOrders():
                 self._cancel_all(command)
+            case _:
+                return self._trade(command)
+        return []
+
+    def _trade(self, command: c.Command) -> list[SettledTrade]:
+        match command:
             case c.PlaceOrder():
                 return self._place(command)
-            case _:
-                raise AssertionError(command)
-        return []
+            case c.AmendOrder():
+                return changes.amend(self, command)
+            case c.ReplaceOrder():
+                return changes.replace(self, command)
+        raise AssertionError(command)
 
     def open_orders(self, account_id: str = "") -> Iterator[Placed]:
         """Resting orders, oldest first."""
@@ -161,6 +173,30 @@ class NaiveVenue:
         book = NaiveBook(Fraction(command.lot_size, ATTO), unit)
         self.markets[command.symbol] = NaiveMarket(command, unit, command.state, book, {"default": rates})
 
+    def _tell_time(self, command: c.Advance | c.LeaderStarted | c.CancelAllAfter) -> None:
+        match command:
+            case c.Advance():
+                self._advance(command.time)
+            case c.LeaderStarted():
+                for account in self.accounts.values():
+                    account.lease = max(account.lease, command.time) + 10_000_000 if account.lease else 0
+            case c.CancelAllAfter():
+                lease = command.time + command.timeout if command.timeout else 0
+                self.accounts[command.account_id].lease = lease
+
+    def _advance(self, now: int) -> None:
+        orders = [(p.expire_time, 0, p.order.number, "") for p in self.open_orders() if 0 < p.expire_time <= now]
+        leases = [(a.lease, 1, 0, a.account_id) for a in self.accounts.values() if 0 < a.lease <= now]
+        for _, _, number, account_id in sorted(orders + leases):
+            if number:
+                placed = self.orders[number]
+                if not placed.order.end:
+                    placed.market.book.cancel(number, "expired")
+                continue
+            self.accounts[account_id].lease = 0
+            for placed in list(self.open_orders(account_id)):
+                placed.market.book.cancel(placed.order.number, "lease")
+
     def _cancel_all(self, command: c.CancelAllOrders) -> None:
         for placed in list(self.open_orders(command.account_id)):
             named = command.symbol in {"", placed.market.definition.symbol}
@@ -168,6 +204,26 @@ class NaiveVenue:
                 placed.market.book.cancel(placed.order.number)
 
     def _place(self, command: c.PlaceOrder) -> list[SettledTrade]:
+        placed = self.draft(command)
+        placed.reject = self.check(placed)
+        if placed.reject:
+            placed.order.end = "rejected"
+            self.orders[placed.order.number] = placed
+            return []
+        return self.accept(placed)
+
+    def accept(self, placed: Placed) -> list[SettledTrade]:
+        """Match an order that nothing stands against."""
+        trades = placed.market.book.place(placed.order, placed.taker_rate)
+        self.orders[placed.order.number] = placed
+        return [self.settle(trade) for trade in trades]
+
+    def check(self, placed: Placed) -> RejectReason:
+        """The first reason to refuse an order."""
+        return self._check(placed) or self.check_on_a_copy(placed)
+
+    def draft(self, command: c.PlaceOrder) -> Placed:
+        """A command's order, nothing decided yet."""
         account, market = self.accounts[command.account_id], self.markets[command.symbol]
         maker_rate, taker_rate = market.rates.get(account.tier, market.rates["default"])
         expires = command.expire_time
@@ -185,15 +241,7 @@ class NaiveVenue:
             command.post_only,
             SelfTradePrevention(command.self_trade_prevention or SelfTradePrevention.CANCEL_NEWEST),
         )
-        placed = Placed(order, account, market, maker_rate, taker_rate, command.client_order_id, expires)
-        placed.reject = self._check(placed) or self._check_on_a_copy(placed)
-        if placed.reject:
-            order.end = "rejected"
-            self.orders[order.number] = placed
-            return []
-        trades = market.book.place(order, taker_rate)
-        self.orders[order.number] = placed
-        return [self._settle(trade) for trade in trades]
+        return Placed(order, account, market, maker_rate, taker_rate, command.client_order_id, expires)
 
     def _check(self, placed: Placed) -> RejectReason:
         order, market, account = placed.order, placed.market, placed.account
@@ -217,7 +265,7 @@ class NaiveVenue:
         ]
         return next((reason for reason, failed in failures if failed), RejectReason.UNSPECIFIED)
 
-    def _check_on_a_copy(self, placed: Placed) -> RejectReason:
+    def check_on_a_copy(self, placed: Placed) -> RejectReason:
         """What only the book and the funds can tell, found by trying it on a copy of the book."""
         order, market = placed.order, placed.market
         trial_book = NaiveBook(market.book.lot, market.book.unit, *map(_copies, (market.book.bids, market.book.asks)))
@@ -255,7 +303,8 @@ class NaiveVenue:
         notional = Fraction(sum(t.price * t.quantity for t in trades))
         return placed.market.definition.quote_asset, notional + placed.fee(placed.taker_rate * notional)
 
-    def _settle(self, trade: NaiveTrade) -> SettledTrade:
+    def settle(self, trade: NaiveTrade) -> SettledTrade:
+        """Move what a trade moves, and charge its fees."""
         maker, taker = self.orders[trade.maker], self.orders[trade.taker]
         definition = maker.market.definition
         notional = Fraction(trade.price * trade.quantity)

@@ -4,11 +4,12 @@ from fractions import Fraction
 
 from servers.domain import commands as c
 from servers.domain.errors import VenueError
-from servers.domain.events import OrderChanged, Traded
+from servers.domain.events import Event, OrderChanged, Traded
 from servers.domain.exchange import Exchange
 from servers.domain.model import Market, Order
 from servers.domain.money import ATTO
 from servers.domain.terms import CancelReason, OrderStatus, Side
+from tests.oracle import changes
 from tests.oracle.book import NaiveTrade
 from tests.oracle.venue import NaiveVenue, SettledTrade
 from tests.property.traffic import ACCOUNTS, ASSETS, SYMBOLS
@@ -42,6 +43,8 @@ def end_of(order: Order) -> str:
         (OrderStatus.CANCELLED, CancelReason.SELF_TRADE): "self-trade",
         (OrderStatus.CANCELLED, CancelReason.REQUESTED): "cancelled",
         (OrderStatus.CANCELLED, CancelReason.ADMINISTRATIVE): "cancelled",
+        (OrderStatus.CANCELLED, CancelReason.REPLACED): "replaced",
+        (OrderStatus.CANCELLED, CancelReason.LEASE_EXPIRED): "lease",
         (OrderStatus.REJECTED, 0): "rejected",
         (OrderStatus.EXPIRED, 0): "expired",
     }[OrderStatus(order.status), CancelReason(order.cancel_reason)]
@@ -75,9 +78,19 @@ def check_funds(exchange: Exchange, naive: NaiveVenue) -> None:
 
 def step(exchange: Exchange, naive: NaiveVenue, command: c.Command) -> bool:
     """Execute in both and compare what came of it; False if it was refused."""
+    expected = None
+    if isinstance(command, c.AmendOrder | c.ReplaceOrder):
+        order = exchange.floor.orders.get(command.number)
+        naive.now = command.time
+        expected = changes.refusal(naive, command, 0 if order is None else order.update_sequence)
+    events: list[Event] = []
     try:
         events = exchange.execute(command)
-    except VenueError:
+        refusal = ("", "")
+    except VenueError as error:
+        refusal = error.reason, error.metadata.get("reject_reason", "")
+    assert expected in {None, refusal}
+    if refusal[0]:
         return False
     trades = [naive_trade(event) for event in events if isinstance(event, Traded)]
     assert trades == naive.execute(command)
@@ -85,7 +98,13 @@ def step(exchange: Exchange, naive: NaiveVenue, command: c.Command) -> bool:
         if isinstance(event, OrderChanged):
             order, placed = event.order, naive.orders[event.order.number]
             assert (end_of(order), order.reject_reason) == (placed.order.end, placed.reject)
+            assert (order.parent_number, order.root_number) == (placed.parent, placed.root)
             if not order.reject_reason:
                 assert quantity_of(order.market, order.filled_lots) == placed.order.filled
+                if placed.order.price is not None:
+                    assert (Fraction(order.price, ATTO), Fraction(order.quantity, ATTO)) == (
+                        placed.order.price,
+                        placed.order.quantity,
+                    )
                 assert Fraction(order.fee_charged, 10**order.market.quote_scale) == placed.charged
     return True

@@ -91,11 +91,47 @@ class Venue(RuleBasedStateMachine):
         if at < len(numbers):
             assert step(self.exchange, self.naive, c.CancelOrder(*self.stamp(), numbers[at], "", ""))
 
+    @rule(
+        at=st.integers(0, 5), price=st.sampled_from((0, *range(97, 104))), size=st.integers(0, 14), seen=st.booleans()
+    )
+    def amend(self, at: int, price: int, size: int, seen: bool) -> None:
+        numbers = sorted(self.exchange.floor.orders)
+        if at < len(numbers):
+            version = self.exchange.floor.orders[numbers[at]].update_sequence if seen else 0
+            change = c.AmendOrder(*self.stamp(), numbers[at], "", "", price * TICK, size * LOT, version)
+            step(self.exchange, self.naive, change)
+
+    @rule(
+        at=st.integers(0, 5),
+        price=ticks,
+        size=lots,
+        life=st.sampled_from((TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK)),
+        post_only=st.booleans(),
+        prevention=preventions,
+    )
+    def replace(self, at: int, price: int, size: int, life: TimeInForce, post_only: bool, prevention: int) -> None:
+        numbers = sorted(self.exchange.floor.orders)
+        if at < len(numbers):
+            old, stamp = self.exchange.floor.orders[numbers[at]], self.stamp()
+            kind, rests = int(OrderType.LIMIT), post_only and life == TimeInForce.GTC
+            sized = (old.side, kind, int(life), price * TICK, size * LOT, 0)
+            account_id = old.account.account_id
+            order = c.PlaceOrder(*stamp, account_id, "AAA-USD", *sized, rests, False, prevention, "", 0)
+            step(self.exchange, self.naive, c.ReplaceOrder(*stamp, old.number, order))
+
+    @rule(account_id=accounts, timeout=st.integers(0, 3))
+    def cancel_all_after(self, account_id: str, timeout: int) -> None:
+        assert step(self.exchange, self.naive, c.CancelAllAfter(*self.stamp(), account_id, timeout))
+
+    @rule()
+    def start_a_leader(self) -> None:
+        assert step(self.exchange, self.naive, c.LeaderStarted(*self.stamp(), 1))
+
     @rule(account_id=accounts, side=st.sampled_from((0, 1, 2)))
     def cancel_all(self, account_id: str, side: int) -> None:
         assert step(self.exchange, self.naive, c.CancelAllOrders(*self.stamp(), account_id, "", side))
 
-    @rule(by=st.integers(0, 2))
+    @rule(by=st.sampled_from((0, 1, 2, 10_000_001)))
     def advance(self, by: int) -> None:
         self.time += by
         assert step(self.exchange, self.naive, c.Advance(*self.stamp()))

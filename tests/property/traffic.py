@@ -52,6 +52,8 @@ class Traffic:
         self.sequence = 0
         self.time = START_US
         self.numbers: list[int] = []
+        # What was sent as the order of each number.
+        self.sent: dict[int, c.PlaceOrder] = {}
         self.pending: list[str] = []
         # Markets and accounts that take nothing at present: they soon will again.
         self.closed: list[str] = []
@@ -81,8 +83,12 @@ class Traffic:
             return c.SetMarketState(*self._stamp(), self.closed.pop(), int(MarketState.OPEN))
         if dice < 0.1 and self.frozen:
             return c.SetAccountStatus(*self._stamp(), self.frozen.pop(), int(AccountStatus.ACTIVE))
-        if dice < 0.78:
+        if dice < 0.66:
             return self._place()
+        if dice < 0.73 and self.numbers:
+            return self._amend()
+        if dice < 0.78 and self.numbers:
+            return self._replace()
         if dice < 0.9 and self.numbers:
             number = self.numbers.pop(-min(self.random.randrange(1, 30), len(self.numbers)))
             return c.CancelOrder(*self._stamp(), number, "", "")
@@ -98,9 +104,13 @@ class Traffic:
         user = "user of " + account_id if account_id else ""
         return self.sequence, self.time, user, request_id, b"body" if request_id else b""
 
-    def _place(self) -> c.PlaceOrder:
+    def _place(self, like: c.PlaceOrder | None = None) -> c.PlaceOrder:
+        """An order of any account, market and side, or of those of another order."""
         random = self.random
         account_id, symbol = random.choice(ACCOUNTS), random.choice(SYMBOLS)
+        side = int(random.choice((Side.BUY, Side.SELL)))
+        if like is not None:
+            account_id, symbol, side = like.account_id, like.symbol, like.side
         tick, lot, *_ = MARKETS[symbol]
         kind, time_in_force = random.choice(_ORDER_KINDS)
         stamp = self._stamp(account_id, f"place {self.sequence}" if random.random() < 0.5 else "")
@@ -115,11 +125,11 @@ class Traffic:
         resting = kind == OrderType.LIMIT and time_in_force not in {TimeInForce.IOC, TimeInForce.FOK}
         label = f"label {random.randrange(8)}" if random.random() < 0.3 else ""
         self.numbers.append(self.sequence)
-        return c.PlaceOrder(
+        order = self.sent[self.sequence] = c.PlaceOrder(
             *stamp,
             account_id,
             symbol,
-            int(random.choice((Side.BUY, Side.SELL))),
+            side,
             int(kind),
             int(time_in_force),
             price,
@@ -131,11 +141,32 @@ class Traffic:
             label,
             expires,
         )
+        return order
+
+    def _amend(self) -> c.AmendOrder:
+        """Of a recent order, which may be gone; now and then in prices and sizes of the other market."""
+        random = self.random
+        number = self.numbers[-min(random.randrange(1, 12), len(self.numbers))]
+        tick, lot, *_ = MARKETS[self.sent[number].symbol if random.random() < 0.9 else random.choice(SYMBOLS)]
+        price = random.choice((0, 0, 98, 99, 100, 101, 102, 130)) * parse(tick) + (random.random() < 0.02)
+        quantity = random.choice((0, *range(1, 40))) * parse(lot) + (random.random() < 0.02)
+        stamp = self._stamp("", f"amend {self.sequence}" if random.random() < 0.5 else "")
+        return c.AmendOrder(*stamp, number, "", "", price, quantity, random.choice((0, 0, 0, 0, 7)))
+
+    def _replace(self) -> c.ReplaceOrder:
+        """Of a recent order, which may be gone; now and then by one that may not take its place."""
+        number = self.numbers[-min(self.random.randrange(1, 6), len(self.numbers))]
+        order = self._place(self.sent[number] if self.random.random() < 0.9 else None)
+        if order.quote_amount:
+            order.quantity, order.quote_amount = order.quote_amount, 0
+        order.user_id = ""
+        stamp = (order.sequence, order.time, order.user_id, order.request_id, order.fingerprint)
+        return c.ReplaceOrder(*stamp, number, order)
 
     def _seldom(self) -> c.Command:
         random = self.random
         account_id, symbol = random.choice(ACCOUNTS), random.choice(SYMBOLS)
-        match random.randrange(9 if self.transfers else 6):
+        match random.randrange(11 if self.transfers else 8):
             case 0:
                 wanted = random.choice(("", symbol)), random.choice((0, 0, int(Side.BUY), int(Side.SELL)))
                 return c.CancelAllOrders(*self._stamp(account_id), account_id, *wanted)
@@ -152,7 +183,12 @@ class Traffic:
             case 5:
                 rates = random.choice(((-RATE // 1_000, RATE // 500), (0, 0), (RATE // 10, RATE // 100), (-1, 1)))
                 return c.SetFees(*self._stamp(), symbol, random.choice(("default", "vip")), *rates)
-            case 6 | 7:
+            case 6:
+                timeout = random.choice((0, 5_000, 20_000, 20_000, 3_600_000_000))
+                return c.CancelAllAfter(*self._stamp(account_id), account_id, timeout)
+            case 7:
+                return c.LeaderStarted(*self._stamp(), self.sequence)
+            case 8 | 9:
                 return self._transfer(account_id)
             case _:
                 transfer_id = random.choice(self.pending) if self.pending else "none"

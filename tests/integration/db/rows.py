@@ -45,6 +45,8 @@ ORDER: Mapping[str, object] = {
     "priority": 1,
     "update_time": Micros(NOON),
     "update_sequence": 1,
+    "parent_number": 0,
+    "root_number": 0,
 }
 TRADE: Mapping[str, object] = {
     "partition": 2,

@@ -254,9 +254,9 @@ async def test_a_batch_keeps_what_one_environment_did_when_the_other_is_away(flo
 
 async def test_what_is_declared_and_not_served_says_so(floor: Floor) -> None:
     ana = floor.ana
-    refusal = await ana.refused("PreviewOrder", order=order(ana.demo))
-    assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
     stop = order(ana.demo, type=order_pb2.ORDER_TYPE_STOP, price="", stop_price="50000")
+    refusal = await ana.refused("PreviewOrder", order=stop)
+    assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
     refusal = await ana.refused("PlaceOrder", **fields_of(stop))
     assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
 

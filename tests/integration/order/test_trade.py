@@ -99,7 +99,7 @@ async def test_a_bad_command_is_answered_and_the_session_goes_on(floor: Floor) -
         "their account": 5,
         "no command": 3,
         "start again": 3,
-        "amend": 12,
+        "amend": 3,
         "nothing to cancel": 5,
         "other partition": 5,
         "same number here": 5,
@@ -231,3 +231,30 @@ async def test_many_sessions_trade_at_once(floor: Floor) -> None:
     fills = await asyncio.gather(*(session(user, side) for user, side in sides))
     machine = floor.room.engines[2].sequencer.exchange  # type: ignore[union-attr]
     assert sum(fills) == machine.clock.trade_number > 50
+
+
+async def test_an_order_is_amended_in_its_session(floor: Floor) -> None:
+    ana = floor.ana
+    desk = Desk(ana)
+    await desk.start(ana.demo)
+    change: dict[str, Any] = {"account_id": ana.demo, "client_order_id": "mine"}
+    await desk.send(
+        place("1", ana.demo, client_order_id="mine"),
+        wire.TradeCommand(correlation_id="2", amend=wire.AmendOrderRequest(quantity="0.004", **change)),
+        wire.TradeCommand(correlation_id="3", amend=wire.AmendOrderRequest(price="50000.001", **change)),
+        wire.TradeCommand(correlation_id="4", amend=wire.AmendOrderRequest(price="50001", **change)),
+        wire.TradeCommand(correlation_id="5", amend=wire.AmendOrderRequest(order_id="1-1", price="50001")),
+    )
+    placed, smaller, off_tick, dearer, elsewhere = await desk.answers(5)
+    order_id = placed.placed.order.order_id
+    assert (smaller.amended.order.order_id, smaller.amended.order.remaining_quantity) == (order_id, "0.004")
+    assert (off_tick.error.code, elsewhere.error.code) == (9, 5)
+    assert (dearer.amended.order.price, dearer.amended.order.quantity) == ("50001", "0.004")
+    told: list[tuple[str, int]] = []
+    while len(told) < 3:
+        told = [update for frame in desk.events() for update in updates(frame)]
+        if len(told) < 3:
+            await desk.next("event")
+    assert told == [(order_id, order_pb2.ORDER_STATUS_OPEN)] * 3
+    await desk.call.done_writing()
+    assert await desk.ended()

@@ -94,13 +94,14 @@ class Leader:
     def command(self) -> pb.Command:
         """A random command; it may well be refused."""
         kind = self.random.random()
-        if kind < 0.72:
+        if kind < 0.66:
             return self.place()
+        if kind < 0.74:
+            return self.change()
         if kind < 0.9:
             return self.cancel()
         if kind < 0.93:
-            body = order_service_pb2.CancelAllOrdersRequest(account_id=self.random.choice(ACCOUNTS))
-            return pb.Command(user_id="", cancel_all_orders=body)
+            return self.cancel_all()
         if kind < 0.98:
             return self.transfer()
         rate = f"0.000{self.random.randint(0, 9)}"
@@ -135,11 +136,42 @@ class Leader:
                 body.expire_time.FromMicroseconds(self.time_us + self.random.randint(1, 30_000_000))
         return pb.Command(user_id=f"user-{account}", place_order=body)
 
+    def open_order(self) -> int:
+        return self.random.choice(list(self.exchange.floor.orders) or [1])
+
     def cancel(self) -> pb.Command:
-        numbers = list(self.exchange.floor.orders)
-        number = self.random.choice(numbers) if numbers else 1
-        body = order_service_pb2.CancelOrderRequest(order_id=f"{PARTITION}-{number}", request_id=self.request_id())
+        order_id = f"{PARTITION}-{self.open_order()}"
+        body = order_service_pb2.CancelOrderRequest(order_id=order_id, request_id=self.request_id())
         return pb.Command(cancel_order=body)
+
+    def cancel_all(self) -> pb.Command:
+        account_id = self.random.choice(ACCOUNTS)
+        if self.random.random() < 0.3:
+            body = order_service_pb2.CancelAllOrdersRequest(account_id=account_id)
+            return pb.Command(cancel_all_orders=body)
+        after = order_service_pb2.CancelAllAfterRequest(account_id=account_id)
+        after.timeout.FromSeconds(self.random.choice((0, 1, 5, 20)))
+        return pb.Command(cancel_all_after=after)
+
+    def change(self) -> pb.Command:
+        """Amend an open order, or put another in its place."""
+        number = self.open_order()
+        order = self.exchange.floor.orders.get(number)
+        order_id, request_id = f"{PARTITION}-{number}", self.request_id()
+        if order is None or self.random.random() < 0.6:
+            body = order_service_pb2.AmendOrderRequest(
+                order_id=order_id,
+                quantity=self.random.choice(("", f"0.{self.random.randint(1, 999):04d}")),
+                price=self.random.choice(("", f"{self.random.randint(9_900, 10_100) / 100:.2f}")),
+                request_id=request_id,
+            )
+            return pb.Command(amend_order=body)
+        placing = self.place().place_order
+        placing.account_id, placing.symbol = order.account.account_id, order.market.symbol
+        placing.side = order.side  # type: ignore[assignment]  # the domain's numbers are the wire's
+        placing.quantity, placing.quote_amount = placing.quantity or "0.05", ""
+        replace = order_service_pb2.ReplaceOrderRequest(order_id=order_id, order=placing, request_id=request_id)
+        return pb.Command(replace_order=replace)
 
     def transfer(self) -> pb.Command:
         if self.transfers and self.random.random() < 0.4:

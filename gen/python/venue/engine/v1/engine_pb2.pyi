@@ -71,6 +71,9 @@ class Command(_message.Message):
     ADVANCE_FIELD_NUMBER: _builtins.int
     LEADER_STARTED_FIELD_NUMBER: _builtins.int
     CHANGE_RULES_FIELD_NUMBER: _builtins.int
+    AMEND_ORDER_FIELD_NUMBER: _builtins.int
+    REPLACE_ORDER_FIELD_NUMBER: _builtins.int
+    CANCEL_ALL_AFTER_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The place in the partition's journal, from 1; stamped by the sequencer."""
     time_us: _builtins.int
@@ -139,6 +142,18 @@ class Command(_message.Message):
     def change_rules(self) -> Global___ChangeRules:
         """Goes over to another version of the rules; the last of its batch."""
 
+    @_builtins.property
+    def amend_order(self) -> _order_service_pb2.AmendOrderRequest:
+        """Amends an order."""
+
+    @_builtins.property
+    def replace_order(self) -> _order_service_pb2.ReplaceOrderRequest:
+        """Cancels an order and places another."""
+
+    @_builtins.property
+    def cancel_all_after(self) -> _order_service_pb2.CancelAllAfterRequest:
+        """Arms or disarms a dead-man's switch."""
+
     def __init__(
         self,
         *,
@@ -162,12 +177,15 @@ class Command(_message.Message):
         advance: Global___Advance | None = ...,
         leader_started: Global___LeaderStarted | None = ...,
         change_rules: Global___ChangeRules | None = ...,
+        amend_order: _order_service_pb2.AmendOrderRequest | None = ...,
+        replace_order: _order_service_pb2.ReplaceOrderRequest | None = ...,
+        cancel_all_after: _order_service_pb2.CancelAllAfterRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "body", b"body", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "define_asset", b"define_asset", "define_market", b"define_market", "leader_started", b"leader_started", "open_account", b"open_account", "place_order", b"place_order", "resolve_transfer", b"resolve_transfer", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_market_state", b"set_market_state", "transfer", b"transfer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "define_asset", b"define_asset", "define_market", b"define_market", "leader_started", b"leader_started", "open_account", b"open_account", "place_order", b"place_order", "replace_order", b"replace_order", "resolve_transfer", b"resolve_transfer", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_market_state", b"set_market_state", "transfer", b"transfer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "batch", b"batch", "body", b"body", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "define_asset", b"define_asset", "define_market", b"define_market", "leader_started", b"leader_started", "open_account", b"open_account", "place_order", b"place_order", "request_id", b"request_id", "resolve_transfer", b"resolve_transfer", "sequence", b"sequence", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_market_state", b"set_market_state", "time_us", b"time_us", "transfer", b"transfer", "user_id", b"user_id", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "batch", b"batch", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "define_asset", b"define_asset", "define_market", b"define_market", "leader_started", b"leader_started", "open_account", b"open_account", "place_order", b"place_order", "replace_order", b"replace_order", "request_id", b"request_id", "resolve_transfer", b"resolve_transfer", "sequence", b"sequence", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_market_state", b"set_market_state", "time_us", b"time_us", "transfer", b"transfer", "user_id", b"user_id", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["place_order", "cancel_order", "cancel_all_orders", "open_account", "transfer", "resolve_transfer", "define_asset", "define_market", "set_market_state", "set_fees", "set_account_status", "advance", "leader_started", "change_rules"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["place_order", "cancel_order", "cancel_all_orders", "open_account", "transfer", "resolve_transfer", "define_asset", "define_market", "set_market_state", "set_fees", "set_account_status", "advance", "leader_started", "change_rules", "amend_order", "replace_order", "cancel_all_after"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -595,8 +613,8 @@ class Result(_message.Message):
     ANSWER_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     answer: _builtins.bytes
-    """The answer's bytes: PlaceOrderResponse, CancelOrderResponse, CancelAllOrdersResponse, CreateAccountResponse or Done,
-    by the kind of command.
+    """The answer's bytes: the response of the public RPC that the command is of (CreateAccountResponse for an opened account),
+    or Done where there is none.
     """
     @_builtins.property
     def error(self) -> _status_pb2.Status:
@@ -660,6 +678,7 @@ class QueryRequest(_message.Message):
     BOOK_FIELD_NUMBER: _builtins.int
     MARKETS_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     """The partition."""
     min_sequence: _builtins.int
@@ -688,6 +707,10 @@ class QueryRequest(_message.Message):
     def sequence(self) -> Global___SequenceQuery:
         """Only the sequence."""
 
+    @_builtins.property
+    def preview(self) -> Global___PreviewQuery:
+        """What a placement would come to."""
+
     def __init__(
         self,
         *,
@@ -699,12 +722,13 @@ class QueryRequest(_message.Message):
         book: Global___BookQuery | None = ...,
         markets: Global___MarketsQuery | None = ...,
         sequence: Global___SequenceQuery | None = ...,
+        preview: Global___PreviewQuery | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "open_orders", b"open_orders", "query", b"query", "sequence", b"sequence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "open_orders", b"open_orders", "preview", b"preview", "query", b"query", "sequence", b"sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "min_sequence", b"min_sequence", "open_orders", b"open_orders", "partition", b"partition", "query", b"query", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "min_sequence", b"min_sequence", "open_orders", b"open_orders", "partition", b"partition", "preview", b"preview", "query", b"query", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["accounts", "balances", "open_orders", "book", "markets", "sequence"]  # noqa: Y015
+    _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["accounts", "balances", "open_orders", "book", "markets", "sequence", "preview"]  # noqa: Y015
     _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_query) -> _WhichOneofReturnType_query | None: ...
 
@@ -861,6 +885,38 @@ class SequenceQuery(_message.Message):
 Global___SequenceQuery: _TypeAlias = SequenceQuery  # noqa: Y015
 
 @_typing.final
+class PreviewQuery(_message.Message):
+    """What a placement would come to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    TIME_US_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The user on whose behalf."""
+    time_us: _builtins.int
+    """When it would be placed, in microseconds since 1970 UTC; earlier than the last command: at its time."""
+    @_builtins.property
+    def order(self) -> _order_service_pb2.PlaceOrderRequest:
+        """The order that would be placed."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        order: _order_service_pb2.PlaceOrderRequest | None = ...,
+        time_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "time_us", b"time_us", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewQuery: _TypeAlias = PreviewQuery  # noqa: Y015
+
+@_typing.final
 class QueryResponse(_message.Message):
     """What was read."""
 
@@ -874,6 +930,7 @@ class QueryResponse(_message.Message):
     BOOK_FIELD_NUMBER: _builtins.int
     MARKETS_FIELD_NUMBER: _builtins.int
     ACCOUNT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """As of which sequence; durable."""
     position: _builtins.str
@@ -900,6 +957,10 @@ class QueryResponse(_message.Message):
     def markets(self) -> _containers.RepeatedCompositeFieldContainer[_marketdata_pb2.Market]:
         """The markets, by symbol."""
 
+    @_builtins.property
+    def preview(self) -> _order_service_pb2.PreviewOrderResponse:
+        """What the placement would come to."""
+
     def __init__(
         self,
         *,
@@ -911,10 +972,11 @@ class QueryResponse(_message.Message):
         book: _marketdata_pb2.GetOrderBookResponse | None = ...,
         markets: _abc.Iterable[_marketdata_pb2.Market] | None = ...,
         account_sequence: _builtins.int = ...,
+        preview: _order_service_pb2.PreviewOrderResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["book", b"book"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["book", b"book", "preview", b"preview"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_sequence", b"account_sequence", "accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "orders", b"orders", "position", b"position", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_sequence", b"account_sequence", "accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "orders", b"orders", "position", b"position", "preview", b"preview", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -112,6 +112,14 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[NOT_FOUND] The gateway knows no such path, or not with this method."""
     REASON_TIMED_OUT: _Reason.ValueType  # 41
     """[DEADLINE_EXCEEDED] The gateway waited no longer. The outcome is unknown: repeat with the same request_id."""
+    REASON_ORDER_CHANGED: _Reason.ValueType  # 42
+    """[ABORTED] The order has changed since the version that the caller expected: read it again."""
+    REASON_AMEND_BELOW_FILLED: _Reason.ValueType  # 43
+    """[FAILED_PRECONDITION] The new quantity is not more than what is filled already; cancel the order instead."""
+    REASON_AMEND_REFUSED: _Reason.ValueType  # 44
+    """[FAILED_PRECONDITION] The order as it would be after an amend or a replace would be rejected; reject_reason says why."""
+    REASON_REPLACE_MISMATCHED: _Reason.ValueType  # 45
+    """[FAILED_PRECONDITION] The new order is not of the market and side of the one it would replace."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -200,4 +208,12 @@ REASON_PATH_NOT_FOUND: Reason.ValueType  # 40
 """[NOT_FOUND] The gateway knows no such path, or not with this method."""
 REASON_TIMED_OUT: Reason.ValueType  # 41
 """[DEADLINE_EXCEEDED] The gateway waited no longer. The outcome is unknown: repeat with the same request_id."""
+REASON_ORDER_CHANGED: Reason.ValueType  # 42
+"""[ABORTED] The order has changed since the version that the caller expected: read it again."""
+REASON_AMEND_BELOW_FILLED: Reason.ValueType  # 43
+"""[FAILED_PRECONDITION] The new quantity is not more than what is filled already; cancel the order instead."""
+REASON_AMEND_REFUSED: Reason.ValueType  # 44
+"""[FAILED_PRECONDITION] The order as it would be after an amend or a replace would be rejected; reject_reason says why."""
+REASON_REPLACE_MISMATCHED: Reason.ValueType  # 45
+"""[FAILED_PRECONDITION] The new order is not of the market and side of the one it would replace."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

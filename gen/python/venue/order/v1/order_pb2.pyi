@@ -237,6 +237,10 @@ class _CancelReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CancelRe
     """It would have traded with an order of its own group."""
     CANCEL_REASON_ADMINISTRATIVE: _CancelReason.ValueType  # 4
     """An administrator cancelled it."""
+    CANCEL_REASON_REPLACED: _CancelReason.ValueType  # 5
+    """Another order took its place (ReplaceOrder)."""
+    CANCEL_REASON_LEASE_EXPIRED: _CancelReason.ValueType  # 6
+    """The dead-man's switch of its account ran out (CancelAllAfter)."""
 
 class CancelReason(_CancelReason, metaclass=_CancelReasonEnumTypeWrapper):
     """Why an accepted order was cancelled."""
@@ -251,6 +255,10 @@ CANCEL_REASON_SELF_TRADE: CancelReason.ValueType  # 3
 """It would have traded with an order of its own group."""
 CANCEL_REASON_ADMINISTRATIVE: CancelReason.ValueType  # 4
 """An administrator cancelled it."""
+CANCEL_REASON_REPLACED: CancelReason.ValueType  # 5
+"""Another order took its place (ReplaceOrder)."""
+CANCEL_REASON_LEASE_EXPIRED: CancelReason.ValueType  # 6
+"""The dead-man's switch of its account ran out (CancelAllAfter)."""
 Global___CancelReason: _TypeAlias = CancelReason  # noqa: Y015
 
 class _SelfTradePrevention:
@@ -362,9 +370,9 @@ class Order(_message.Message):
     time_in_force: Global___TimeInForce.ValueType
     """How long it lives."""
     quantity: _builtins.str
-    """How much of the base asset; for an order by quote amount, what it traded. Decimal."""
+    """How much of the base asset, as last amended; for an order by quote amount, what it traded. Decimal."""
     price: _builtins.str
-    """The limit price; empty for a market order. Decimal."""
+    """The limit price, as last amended; empty for a market order. Decimal."""
     stop_price: _builtins.str
     """The stop price of a triggered order; else empty. Decimal."""
     filled_quantity: _builtins.str
@@ -386,7 +394,7 @@ class Order(_message.Message):
     reduce_only: _builtins.bool
     """True if it may only reduce a position."""
     parent_order_id: _builtins.str
-    """The order that caused this one; empty if none."""
+    """The order that this one replaced; empty if none."""
     root_order_id: _builtins.str
     """The first order of the lineage: this one's own id if it has no parent."""
     list_id: _builtins.str

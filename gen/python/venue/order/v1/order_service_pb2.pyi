@@ -238,7 +238,7 @@ class PreviewOrderRequest(_message.Message):
     ORDER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def order(self) -> Global___PlaceOrderRequest:
-        """The order that would be placed."""
+        """The order that would be placed. Its request_id counts for nothing here."""
 
     def __init__(
         self,
@@ -254,6 +254,44 @@ class PreviewOrderRequest(_message.Message):
 Global___PreviewOrderRequest: _TypeAlias = PreviewOrderRequest  # noqa: Y015
 
 @_typing.final
+class PreviewCheck(_message.Message):
+    """One check of a placement and what it found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    check: _order_pb2.RejectReason.ValueType
+    """What a placement that fails this check is rejected for."""
+    passed: _builtins.bool
+    """True if the order passes."""
+    limit: _builtins.str
+    """The bound that the check knows: a state, a step, a least or most. Decimal where it is a number."""
+    now: _builtins.str
+    """What is held against it at present. Decimal where it is a number."""
+    after: _builtins.str
+    """What that would be with the order. Decimal where it is a number."""
+    def __init__(
+        self,
+        *,
+        check: _order_pb2.RejectReason.ValueType = ...,
+        passed: _builtins.bool = ...,
+        limit: _builtins.str = ...,
+        now: _builtins.str = ...,
+        after: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "check", b"check", "limit", b"limit", "now", b"now", "passed", b"passed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewCheck: _TypeAlias = PreviewCheck  # noqa: Y015
+
+@_typing.final
 class PreviewOrderResponse(_message.Message):
     """Response of PreviewOrder."""
 
@@ -261,23 +299,55 @@ class PreviewOrderResponse(_message.Message):
 
     ORDER_FIELD_NUMBER: _builtins.int
     FILLS_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
+    ESTIMATED_FEE_FIELD_NUMBER: _builtins.int
+    AVERAGE_PRICE_FIELD_NUMBER: _builtins.int
+    REMAINING_QUANTITY_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    HOLD_ASSET_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    estimated_fee: _builtins.str
+    """The fees of the fills, and the maker's fee should the rest be filled at its limit (negative: a rebate). Decimal."""
+    average_price: _builtins.str
+    """The average price of the fills; empty if there are none. Decimal."""
+    remaining_quantity: _builtins.str
+    """What would rest in the book. Decimal."""
+    hold: _builtins.str
+    """What the rest would hold. Decimal."""
+    hold_asset: _builtins.str
+    """The asset of `hold`."""
+    position: _builtins.str
+    """As of when."""
     @_builtins.property
     def order(self) -> _order_pb2.Order:
-        """The order as it would be after matching."""
+        """The order as it would be after matching; it has no id."""
 
     @_builtins.property
     def fills(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Fill]:
-        """The fills it would have."""
+        """The fills it would have; they have no ids."""
+
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewCheck]:
+        """Every check, in the order they run; the first that is not passed is the order's reject_reason. Those that a price or a
+        quantity which the market cannot hold makes meaningless are left out.
+        """
 
     def __init__(
         self,
         *,
         order: _order_pb2.Order | None = ...,
         fills: _abc.Iterable[_order_pb2.Fill] | None = ...,
+        checks: _abc.Iterable[Global___PreviewCheck] | None = ...,
+        estimated_fee: _builtins.str = ...,
+        average_price: _builtins.str = ...,
+        remaining_quantity: _builtins.str = ...,
+        hold: _builtins.str = ...,
+        hold_asset: _builtins.str = ...,
+        position: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fills", b"fills", "order", b"order"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["average_price", b"average_price", "checks", b"checks", "estimated_fee", b"estimated_fee", "fills", b"fills", "hold", b"hold", "hold_asset", b"hold_asset", "order", b"order", "position", b"position", "remaining_quantity", b"remaining_quantity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -285,7 +355,7 @@ Global___PreviewOrderResponse: _TypeAlias = PreviewOrderResponse  # noqa: Y015
 
 @_typing.final
 class AmendOrderRequest(_message.Message):
-    """Request of AmendOrder."""
+    """Request of AmendOrder: of an order by order_id, or by account_id and client_order_id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -293,14 +363,25 @@ class AmendOrderRequest(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The order's id."""
     quantity: _builtins.str
-    """The new quantity; empty: unchanged. Decimal."""
+    """The new quantity, what is filled included; empty: unchanged. It must be more than what is filled. Decimal."""
     price: _builtins.str
     """The new price; empty: unchanged. Decimal."""
     request_id: _builtins.str
     """A UUID that makes repeating the call safe."""
+    account_id: _builtins.str
+    """The account, with client_order_id."""
+    client_order_id: _builtins.str
+    """The client's label of an open order."""
+    expected_version: _builtins.int
+    """The `sequence` of the order that the change is meant for: if it has changed since, the call ends with ORDER_CHANGED.
+    0: whatever it is now.
+    """
     def __init__(
         self,
         *,
@@ -308,10 +389,13 @@ class AmendOrderRequest(_message.Message):
         quantity: _builtins.str = ...,
         price: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        client_order_id: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_id", b"order_id", "price", b"price", "quantity", b"quantity", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "expected_version", b"expected_version", "order_id", b"order_id", "price", b"price", "quantity", b"quantity", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -367,10 +451,12 @@ class ReplaceOrderRequest(_message.Message):
     order_id: _builtins.str
     """The order to cancel."""
     request_id: _builtins.str
-    """A UUID that makes repeating the call safe."""
+    """A UUID that makes repeating the call safe; empty: that of `order` stands for it."""
     @_builtins.property
     def order(self) -> Global___PlaceOrderRequest:
-        """The order to place."""
+        """The order to place: of the same account, market and side. Its quantity is the whole, what the old one filled included;
+        a quote_amount is not taken.
+        """
 
     def __init__(
         self,
@@ -408,7 +494,7 @@ class ReplaceOrderResponse(_message.Message):
 
     @_builtins.property
     def order(self) -> _order_pb2.Order:
-        """The order that took its place."""
+        """The order that took its place; absent if the old one had filled all that is wanted."""
 
     @_builtins.property
     def fills(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Fill]:
@@ -575,7 +661,7 @@ class CancelAllAfterRequest(_message.Message):
     """The account."""
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """How long until the orders are cancelled; 0 disarms."""
+        """How long until the orders are cancelled: 1 s to 24 h. 0 disarms."""
 
     def __init__(
         self,
@@ -598,6 +684,9 @@ class CancelAllAfterResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TRIGGER_TIME_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.str
+    """The place in the journal."""
     @_builtins.property
     def trigger_time(self) -> _timestamp_pb2.Timestamp:
         """When the orders will be cancelled; absent if disarmed."""
@@ -606,10 +695,11 @@ class CancelAllAfterResponse(_message.Message):
         self,
         *,
         trigger_time: _timestamp_pb2.Timestamp | None = ...,
+        position: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["trigger_time", b"trigger_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["trigger_time", b"trigger_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "trigger_time", b"trigger_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -856,6 +946,8 @@ class GetRequestOutcomeResponse(_message.Message):
     CANCELLED_ALL_FIELD_NUMBER: _builtins.int
     PLACED_BATCH_FIELD_NUMBER: _builtins.int
     OPENED_ACCOUNT_FIELD_NUMBER: _builtins.int
+    AMENDED_FIELD_NUMBER: _builtins.int
+    REPLACED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def placed(self) -> Global___PlaceOrderResponse:
         """Of a PlaceOrder."""
@@ -876,6 +968,14 @@ class GetRequestOutcomeResponse(_message.Message):
     def opened_account(self) -> _account_pb2.CreateAccountResponse:
         """Of a CreateAccount."""
 
+    @_builtins.property
+    def amended(self) -> Global___AmendOrderResponse:
+        """Of an AmendOrder."""
+
+    @_builtins.property
+    def replaced(self) -> Global___ReplaceOrderResponse:
+        """Of a ReplaceOrder."""
+
     def __init__(
         self,
         *,
@@ -884,12 +984,14 @@ class GetRequestOutcomeResponse(_message.Message):
         cancelled_all: Global___CancelAllOrdersResponse | None = ...,
         placed_batch: Global___PlaceOrdersResponse | None = ...,
         opened_account: _account_pb2.CreateAccountResponse | None = ...,
+        amended: Global___AmendOrderResponse | None = ...,
+        replaced: Global___ReplaceOrderResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch", "replaced", b"replaced"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch", "replaced", b"replaced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["placed", "cancelled", "cancelled_all", "placed_batch", "opened_account"]  # noqa: Y015
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["placed", "cancelled", "cancelled_all", "placed_batch", "opened_account", "amended", "replaced"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 

@@ -137,21 +137,39 @@ class OrderServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PreviewOrder(self, request, context):
-        """Runs every check of a placement without placing, and estimates its fills.
+        """Runs every check of a placement without placing, says of each what it found, and estimates fills and fees. Changes
+        nothing and promises nothing: the book moves on.
+        Errors: ACCOUNT_NOT_FOUND, MARKET_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AmendOrder(self, request, context):
-        """Changes price or quantity of an open order.
+        """Changes price or quantity of an open order, which keeps its ids, its label and its pinned fee rates.
+        A smaller quantity at the same price keeps the order's place in the queue. Another price or a larger quantity loses it:
+        the order goes to the end of its level and may trade at once, as a new one would. A change that is refused leaves the
+        order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
+        account), a smaller quantity is all that is taken.
+        Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
+        Errors, in the order of the checks: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED, ORDER_CHANGED, AMEND_BELOW_FILLED,
+        AMEND_REFUSED (its metadata says why: reject_reason); also REQUEST_ID_REUSED, OVERLOADED, DEADLINE_PASSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReplaceOrder(self, request, context):
-        """Cancels an order and places another in one step.
+        """Cancels an open order and places another of the same account, market and side in one step: both or neither.
+
+        The quantity of the new order is the whole that is wanted, what the old one filled so far included: the new order gets
+        the quantity less that, so a fill on the way is never bought or sold twice. If nothing is left, the old order is cancelled
+        and no new one is placed; the answer then has no `order`. The new order may use the old one's funds and its label,
+        queues as a new one, names the old one as its parent and has the old one's root.
+        Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
+        Errors, in the order of the checks: ORDER_NOT_FOUND (also: of another account), ORDER_CLOSED, MARKET_HALTED,
+        REPLACE_MISMATCHED, AMEND_REFUSED (the new order would be rejected; its metadata says why: reject_reason); also
+        REQUEST_ID_REUSED, OVERLOADED, DEADLINE_PASSED. After any of them the old order stands as it was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,7 +191,11 @@ class OrderServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelAllAfter(self, request, context):
-        """Arms a dead-man's switch: unless repeated in time, the account's orders are cancelled.
+        """Arms a dead-man's switch: unless it is repeated in time, all open orders of the account are cancelled with the reason
+        CANCEL_REASON_LEASE_EXPIRED, in halted markets too, and the switch is disarmed. Each call replaces the one before;
+        a timeout of 0 disarms. When the venue's engine starts anew, the moment moves by 10 s, so that a failover alone cancels
+        nothing.
+        Errors: ACCOUNT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,11 +48,32 @@ class OrderServiceStub:
     Idempotent by request_id (it stands for those items that carry none).
     """
     PreviewOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.PreviewOrderRequest, _order_service_pb2.PreviewOrderResponse]
-    """Runs every check of a placement without placing, and estimates its fills."""
+    """Runs every check of a placement without placing, says of each what it found, and estimates fills and fees. Changes
+    nothing and promises nothing: the book moves on.
+    Errors: ACCOUNT_NOT_FOUND, MARKET_NOT_FOUND.
+    """
     AmendOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.AmendOrderRequest, _order_service_pb2.AmendOrderResponse]
-    """Changes price or quantity of an open order."""
+    """Changes price or quantity of an open order, which keeps its ids, its label and its pinned fee rates.
+    A smaller quantity at the same price keeps the order's place in the queue. Another price or a larger quantity loses it:
+    the order goes to the end of its level and may trade at once, as a new one would. A change that is refused leaves the
+    order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
+    account), a smaller quantity is all that is taken.
+    Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
+    Errors, in the order of the checks: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED, ORDER_CHANGED, AMEND_BELOW_FILLED,
+    AMEND_REFUSED (its metadata says why: reject_reason); also REQUEST_ID_REUSED, OVERLOADED, DEADLINE_PASSED.
+    """
     ReplaceOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ReplaceOrderRequest, _order_service_pb2.ReplaceOrderResponse]
-    """Cancels an order and places another in one step."""
+    """Cancels an open order and places another of the same account, market and side in one step: both or neither.
+
+    The quantity of the new order is the whole that is wanted, what the old one filled so far included: the new order gets
+    the quantity less that, so a fill on the way is never bought or sold twice. If nothing is left, the old order is cancelled
+    and no new one is placed; the answer then has no `order`. The new order may use the old one's funds and its label,
+    queues as a new one, names the old one as its parent and has the old one's root.
+    Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
+    Errors, in the order of the checks: ORDER_NOT_FOUND (also: of another account), ORDER_CLOSED, MARKET_HALTED,
+    REPLACE_MISMATCHED, AMEND_REFUSED (the new order would be rejected; its metadata says why: reject_reason); also
+    REQUEST_ID_REUSED, OVERLOADED, DEADLINE_PASSED. After any of them the old order stands as it was.
+    """
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]
     """Cancels an open order.
     Errors: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED.
@@ -60,7 +81,12 @@ class OrderServiceStub:
     CancelAllOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllOrdersRequest, _order_service_pb2.CancelAllOrdersResponse]
     """Cancels all open orders of an account, or those of one market, or of one side. Orders in halted markets stay."""
     CancelAllAfter: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllAfterRequest, _order_service_pb2.CancelAllAfterResponse]
-    """Arms a dead-man's switch: unless repeated in time, the account's orders are cancelled."""
+    """Arms a dead-man's switch: unless it is repeated in time, all open orders of the account are cancelled with the reason
+    CANCEL_REASON_LEASE_EXPIRED, in halted markets too, and the switch is disarmed. Each call replaces the one before;
+    a timeout of 0 disarms. When the venue's engine starts anew, the moment moves by 10 s, so that a failover alone cancels
+    nothing.
+    Errors: ACCOUNT_NOT_FOUND.
+    """
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
     """Gets an order by its id, or by account and client_order_id (the open one, else the newest).
     Errors: ORDER_NOT_FOUND.
@@ -104,11 +130,32 @@ class OrderServiceAsyncStub(OrderServiceStub):
     Idempotent by request_id (it stands for those items that carry none).
     """
     PreviewOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.PreviewOrderRequest, _order_service_pb2.PreviewOrderResponse]  # type: ignore[assignment]
-    """Runs every check of a placement without placing, and estimates its fills."""
+    """Runs every check of a placement without placing, says of each what it found, and estimates fills and fees. Changes
+    nothing and promises nothing: the book moves on.
+    Errors: ACCOUNT_NOT_FOUND, MARKET_NOT_FOUND.
+    """
     AmendOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.AmendOrderRequest, _order_service_pb2.AmendOrderResponse]  # type: ignore[assignment]
-    """Changes price or quantity of an open order."""
+    """Changes price or quantity of an open order, which keeps its ids, its label and its pinned fee rates.
+    A smaller quantity at the same price keeps the order's place in the queue. Another price or a larger quantity loses it:
+    the order goes to the end of its level and may trade at once, as a new one would. A change that is refused leaves the
+    order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
+    account), a smaller quantity is all that is taken.
+    Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
+    Errors, in the order of the checks: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED, ORDER_CHANGED, AMEND_BELOW_FILLED,
+    AMEND_REFUSED (its metadata says why: reject_reason); also REQUEST_ID_REUSED, OVERLOADED, DEADLINE_PASSED.
+    """
     ReplaceOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ReplaceOrderRequest, _order_service_pb2.ReplaceOrderResponse]  # type: ignore[assignment]
-    """Cancels an order and places another in one step."""
+    """Cancels an open order and places another of the same account, market and side in one step: both or neither.
+
+    The quantity of the new order is the whole that is wanted, what the old one filled so far included: the new order gets
+    the quantity less that, so a fill on the way is never bought or sold twice. If nothing is left, the old order is cancelled
+    and no new one is placed; the answer then has no `order`. The new order may use the old one's funds and its label,
+    queues as a new one, names the old one as its parent and has the old one's root.
+    Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
+    Errors, in the order of the checks: ORDER_NOT_FOUND (also: of another account), ORDER_CLOSED, MARKET_HALTED,
+    REPLACE_MISMATCHED, AMEND_REFUSED (the new order would be rejected; its metadata says why: reject_reason); also
+    REQUEST_ID_REUSED, OVERLOADED, DEADLINE_PASSED. After any of them the old order stands as it was.
+    """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]  # type: ignore[assignment]
     """Cancels an open order.
     Errors: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED.
@@ -116,7 +163,12 @@ class OrderServiceAsyncStub(OrderServiceStub):
     CancelAllOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllOrdersRequest, _order_service_pb2.CancelAllOrdersResponse]  # type: ignore[assignment]
     """Cancels all open orders of an account, or those of one market, or of one side. Orders in halted markets stay."""
     CancelAllAfter: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllAfterRequest, _order_service_pb2.CancelAllAfterResponse]  # type: ignore[assignment]
-    """Arms a dead-man's switch: unless repeated in time, the account's orders are cancelled."""
+    """Arms a dead-man's switch: unless it is repeated in time, all open orders of the account are cancelled with the reason
+    CANCEL_REASON_LEASE_EXPIRED, in halted markets too, and the switch is disarmed. Each call replaces the one before;
+    a timeout of 0 disarms. When the venue's engine starts anew, the moment moves by 10 s, so that a failover alone cancels
+    nothing.
+    Errors: ACCOUNT_NOT_FOUND.
+    """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]  # type: ignore[assignment]
     """Gets an order by its id, or by account and client_order_id (the open one, else the newest).
     Errors: ORDER_NOT_FOUND.
@@ -175,7 +227,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.PreviewOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.PreviewOrderResponse, _abc.Awaitable[_order_service_pb2.PreviewOrderResponse]]:
-        """Runs every check of a placement without placing, and estimates its fills."""
+        """Runs every check of a placement without placing, says of each what it found, and estimates fills and fees. Changes
+        nothing and promises nothing: the book moves on.
+        Errors: ACCOUNT_NOT_FOUND, MARKET_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def AmendOrder(
@@ -183,7 +238,15 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.AmendOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.AmendOrderResponse, _abc.Awaitable[_order_service_pb2.AmendOrderResponse]]:
-        """Changes price or quantity of an open order."""
+        """Changes price or quantity of an open order, which keeps its ids, its label and its pinned fee rates.
+        A smaller quantity at the same price keeps the order's place in the queue. Another price or a larger quantity loses it:
+        the order goes to the end of its level and may trade at once, as a new one would. A change that is refused leaves the
+        order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
+        account), a smaller quantity is all that is taken.
+        Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
+        Errors, in the order of the checks: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED, ORDER_CHANGED, AMEND_BELOW_FILLED,
+        AMEND_REFUSED (its metadata says why: reject_reason); also REQUEST_ID_REUSED, OVERLOADED, DEADLINE_PASSED.
+        """
 
     @_abc_1.abstractmethod
     def ReplaceOrder(
@@ -191,7 +254,17 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.ReplaceOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.ReplaceOrderResponse, _abc.Awaitable[_order_service_pb2.ReplaceOrderResponse]]:
-        """Cancels an order and places another in one step."""
+        """Cancels an open order and places another of the same account, market and side in one step: both or neither.
+
+        The quantity of the new order is the whole that is wanted, what the old one filled so far included: the new order gets
+        the quantity less that, so a fill on the way is never bought or sold twice. If nothing is left, the old order is cancelled
+        and no new one is placed; the answer then has no `order`. The new order may use the old one's funds and its label,
+        queues as a new one, names the old one as its parent and has the old one's root.
+        Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
+        Errors, in the order of the checks: ORDER_NOT_FOUND (also: of another account), ORDER_CLOSED, MARKET_HALTED,
+        REPLACE_MISMATCHED, AMEND_REFUSED (the new order would be rejected; its metadata says why: reject_reason); also
+        REQUEST_ID_REUSED, OVERLOADED, DEADLINE_PASSED. After any of them the old order stands as it was.
+        """
 
     @_abc_1.abstractmethod
     def CancelOrder(
@@ -217,7 +290,12 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.CancelAllAfterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.CancelAllAfterResponse, _abc.Awaitable[_order_service_pb2.CancelAllAfterResponse]]:
-        """Arms a dead-man's switch: unless repeated in time, the account's orders are cancelled."""
+        """Arms a dead-man's switch: unless it is repeated in time, all open orders of the account are cancelled with the reason
+        CANCEL_REASON_LEASE_EXPIRED, in halted markets too, and the switch is disarmed. Each call replaces the one before;
+        a timeout of 0 disarms. When the venue's engine starts anew, the moment moves by 10 s, so that a failover alone cancels
+        nothing.
+        Errors: ACCOUNT_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def GetOrder(

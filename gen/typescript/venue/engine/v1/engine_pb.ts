@@ -15,7 +15,7 @@ import { file_venue_marketdata_v1_marketdata } from "../../marketdata/v1/marketd
 import { file_venue_option_v1_access } from "../../option/v1/access_pb.js";
 import type { Order, OrderUpdate } from "../../order/v1/order_pb.js";
 import { file_venue_order_v1_order } from "../../order/v1/order_pb.js";
-import type { CancelAllOrdersRequest, CancelOrderRequest, PlaceOrderRequest } from "../../order/v1/order_service_pb.js";
+import type { AmendOrderRequest, CancelAllAfterRequest, CancelAllOrdersRequest, CancelOrderRequest, PlaceOrderRequest, PreviewOrderResponse, ReplaceOrderRequest } from "../../order/v1/order_service_pb.js";
 import { file_venue_order_v1_order_service } from "../../order/v1/order_service_pb.js";
 import type { Environment } from "../../type/v1/type_pb.js";
 import { file_venue_type_v1_type } from "../../type/v1/type_pb.js";
@@ -25,7 +25,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/engine/v1/engine.proto.
  */
 export const file_venue_engine_v1_engine: GenFile = /*@__PURE__*/
-  fileDesc("Chx2ZW51ZS9lbmdpbmUvdjEvZW5naW5lLnByb3RvEg92ZW51ZS5lbmdpbmUudjEiqAcKB0NvbW1hbmQSEAoIc2VxdWVuY2UYASABKAQSDwoHdGltZV91cxgCIAEoAxIPCgd1c2VyX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSKQoHdmVyZGljdBgFIAEoDjIYLnZlbnVlLmVuZ2luZS52MS5WZXJkaWN0Eg0KBWJhdGNoGAYgASgMEjgKC3BsYWNlX29yZGVyGAogASgLMiEudmVudWUub3JkZXIudjEuUGxhY2VPcmRlclJlcXVlc3RIABI6CgxjYW5jZWxfb3JkZXIYCyABKAsyIi52ZW51ZS5vcmRlci52MS5DYW5jZWxPcmRlclJlcXVlc3RIABJDChFjYW5jZWxfYWxsX29yZGVycxgMIAEoCzImLnZlbnVlLm9yZGVyLnYxLkNhbmNlbEFsbE9yZGVyc1JlcXVlc3RIABI0CgxvcGVuX2FjY291bnQYDSABKAsyHC52ZW51ZS5lbmdpbmUudjEuT3BlbkFjY291bnRIABItCgh0cmFuc2ZlchgOIAEoCzIZLnZlbnVlLmVuZ2luZS52MS5UcmFuc2ZlckgAEjwKEHJlc29sdmVfdHJhbnNmZXIYDyABKAsyIC52ZW51ZS5lbmdpbmUudjEuUmVzb2x2ZVRyYW5zZmVySAASNAoMZGVmaW5lX2Fzc2V0GBAgASgLMhwudmVudWUuZW5naW5lLnYxLkRlZmluZUFzc2V0SAASNgoNZGVmaW5lX21hcmtldBgRIAEoCzIdLnZlbnVlLmVuZ2luZS52MS5EZWZpbmVNYXJrZXRIABI7ChBzZXRfbWFya2V0X3N0YXRlGBIgASgLMh8udmVudWUuZW5naW5lLnYxLlNldE1hcmtldFN0YXRlSAASLAoIc2V0X2ZlZXMYEyABKAsyGC52ZW51ZS5lbmdpbmUudjEuU2V0RmVlc0gAEj8KEnNldF9hY2NvdW50X3N0YXR1cxgUIAEoCzIhLnZlbnVlLmVuZ2luZS52MS5TZXRBY2NvdW50U3RhdHVzSAASKwoHYWR2YW5jZRgVIAEoCzIYLnZlbnVlLmVuZ2luZS52MS5BZHZhbmNlSAASOAoObGVhZGVyX3N0YXJ0ZWQYFiABKAsyHi52ZW51ZS5lbmdpbmUudjEuTGVhZGVyU3RhcnRlZEgAEjQKDGNoYW5nZV9ydWxlcxgXIAEoCzIcLnZlbnVlLmVuZ2luZS52MS5DaGFuZ2VSdWxlc0gAQgYKBGJvZHkiwgEKC09wZW5BY2NvdW50EhIKCmFjY291bnRfaWQYASABKAkSKwoEdHlwZRgCIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGUSDAoEbmFtZRgDIAEoCRIMCgR0aWVyGAQgASgJEhgKEHNlbGZfdHJhZGVfZ3JvdXAYBSABKAkSKAoHb3BlbmluZxgGIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5BbW91bnQSEgoKcmVxdWVzdF9pZBgHIAEoCSInCgZBbW91bnQSDQoFYXNzZXQYASABKAkSDgoGYW1vdW50GAIgASgJIq8BCghUcmFuc2ZlchITCgt0cmFuc2Zlcl9pZBgBIAEoCRIYChBkZWJpdF9hY2NvdW50X2lkGAIgASgJEhkKEWNyZWRpdF9hY2NvdW50X2lkGAMgASgJEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIpCgRraW5kGAYgASgOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmQSDwoHcGVuZGluZxgHIAEoCCJECg9SZXNvbHZlVHJhbnNmZXISEwoLdHJhbnNmZXJfaWQYASABKAkSDAoEdm9pZBgCIAEoCBIOCgZhbW91bnQYAyABKAkiQwoLRGVmaW5lQXNzZXQSDgoGc3ltYm9sGAEgASgJEg0KBXNjYWxlGAIgASgFEhUKDWRpc3BsYXlfc2NhbGUYAyABKAUiOwoMRGVmaW5lTWFya2V0EisKBm1hcmtldBgBIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0IlEKDlNldE1hcmtldFN0YXRlEg4KBnN5bWJvbBgBIAEoCRIvCgVzdGF0ZRgCIAEoDjIgLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0U3RhdGUiVwoHU2V0RmVlcxIOCgZzeW1ib2wYASABKAkSDAoEdGllchgCIAEoCRIWCg5tYWtlcl9mZWVfcmF0ZRgDIAEoCRIWCg50YWtlcl9mZWVfcmF0ZRgEIAEoCSJXChBTZXRBY2NvdW50U3RhdHVzEhIKCmFjY291bnRfaWQYASABKAkSLwoGc3RhdHVzGAIgASgOMh8udmVudWUuYWNjb3VudC52MS5BY2NvdW50U3RhdHVzIgkKB0FkdmFuY2UiHgoNTGVhZGVyU3RhcnRlZBINCgVlcG9jaBgBIAEoBCIkCgtDaGFuZ2VSdWxlcxIVCg1ydWxlc192ZXJzaW9uGAEgASgFIioKBERvbmUSEAoIcG9zaXRpb24YASABKAkSEAoIcmVwbGF5ZWQYAiABKAgiegoNU3VibWl0UmVxdWVzdBIWCg5jb3JyZWxhdGlvbl9pZBgBIAEoBBIRCglwYXJ0aXRpb24YAiABKA0SKgoIY29tbWFuZHMYAyADKAsyGC52ZW51ZS5lbmdpbmUudjEuQ29tbWFuZBISCgp0aW1lb3V0X3VzGAQgASgDIkoKBlJlc3VsdBIQCgZhbnN3ZXIYASABKAxIABIjCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCQoHb3V0Y29tZSJSCg5TdWJtaXRSZXNwb25zZRIWCg5jb3JyZWxhdGlvbl9pZBgBIAEoBBIoCgdyZXN1bHRzGAIgAygLMhcudmVudWUuZW5naW5lLnYxLlJlc3VsdCLzAgoMUXVlcnlSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRIUCgxtaW5fc2VxdWVuY2UYAiABKAQSMgoIYWNjb3VudHMYCiABKAsyHi52ZW51ZS5lbmdpbmUudjEuQWNjb3VudHNRdWVyeUgAEjIKCGJhbGFuY2VzGAsgASgLMh4udmVudWUuZW5naW5lLnYxLkJhbGFuY2VzUXVlcnlIABI3CgtvcGVuX29yZGVycxgMIAEoCzIgLnZlbnVlLmVuZ2luZS52MS5PcGVuT3JkZXJzUXVlcnlIABIqCgRib29rGA0gASgLMhoudmVudWUuZW5naW5lLnYxLkJvb2tRdWVyeUgAEjAKB21hcmtldHMYDiABKAsyHS52ZW51ZS5lbmdpbmUudjEuTWFya2V0c1F1ZXJ5SAASMgoIc2VxdWVuY2UYDyABKAsyHi52ZW51ZS5lbmdpbmUudjEuU2VxdWVuY2VRdWVyeUgAQgcKBXF1ZXJ5IjQKDUFjY291bnRzUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJIjQKDUJhbGFuY2VzUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJInEKD09wZW5PcmRlcnNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSEAoIb3JkZXJfaWQYAyABKAkSFwoPY2xpZW50X29yZGVyX2lkGAQgASgJEg4KBnN5bWJvbBgFIAEoCSIqCglCb29rUXVlcnkSDgoGc3ltYm9sGAEgASgJEg0KBWRlcHRoGAIgASgFIg4KDE1hcmtldHNRdWVyeSIPCg1TZXF1ZW5jZVF1ZXJ5IrUCCg1RdWVyeVJlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgEEhAKCHBvc2l0aW9uGAIgASgJEisKCGFjY291bnRzGAMgAygLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50EisKCGJhbGFuY2VzGAQgAygLMhkudmVudWUuYWNjb3VudC52MS5CYWxhbmNlEiUKBm9yZGVycxgFIAMoCzIVLnZlbnVlLm9yZGVyLnYxLk9yZGVyEjcKBGJvb2sYBiABKAsyKS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE9yZGVyQm9va1Jlc3BvbnNlEiwKB21hcmtldHMYByADKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldBIYChBhY2NvdW50X3NlcXVlbmNlGAggASgEIjgKC1RhaWxSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRIWCg5hZnRlcl9zZXF1ZW5jZRgCIAEoBCKUAQoMVGFpbFJlc3BvbnNlEhYKDmZpcnN0X3NlcXVlbmNlGAEgASgEEhUKDWxhc3Rfc2VxdWVuY2UYAiABKAQSDQoFZXBvY2gYAyABKAQSFQoNcnVsZXNfdmVyc2lvbhgEIAEoBRIQCghjb21tYW5kcxgFIAEoDBIOCgZkaWdlc3QYBiABKAQSDQoFY2hhaW4YByABKAwiOgoMQ29tbWFuZEJhdGNoEioKCGNvbW1hbmRzGAEgAygLMhgudmVudWUuZW5naW5lLnYxLkNvbW1hbmQiHgoLQW5zd2VyQmF0Y2gSDwoHYW5zd2VycxgBIAMoDCJpCg1BY2NvdW50UmVjb3JkEisKBm9yZGVycxgBIAMoCzIbLnZlbnVlLm9yZGVyLnYxLk9yZGVyVXBkYXRlEisKCGJhbGFuY2VzGAIgAygLMhkudmVudWUuYWNjb3VudC52MS5CYWxhbmNlItECCgxNYXJrZXRSZWNvcmQSDgoGc3ltYm9sGAEgASgJEi8KC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudBIQCghzZXF1ZW5jZRgDIAEoBBIZChFwcmV2aW91c19zZXF1ZW5jZRgEIAEoBBIsCgRiaWRzGAUgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSLAoEYXNrcxgGIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEioKBnRyYWRlcxgHIAMoCzIaLnZlbnVlLm1hcmtldGRhdGEudjEuVHJhZGUSKwoGbWFya2V0GAggASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQSDQoFcmVzZXQYCSABKAgSDwoHdGltZV91cxgKIAEoAyozCgdWZXJkaWN0EhcKE1ZFUkRJQ1RfVU5TUEVDSUZJRUQQABIPCgtWRVJESUNUX05FVxABMosCCg1FbmdpbmVTZXJ2aWNlElcKBlN1Ym1pdBIeLnZlbnVlLmVuZ2luZS52MS5TdWJtaXRSZXF1ZXN0Gh8udmVudWUuZW5naW5lLnYxLlN1Ym1pdFJlc3BvbnNlIgiKtRgECAcgCCgBMAESUAoFUXVlcnkSHS52ZW51ZS5lbmdpbmUudjEuUXVlcnlSZXF1ZXN0Gh4udmVudWUuZW5naW5lLnYxLlF1ZXJ5UmVzcG9uc2UiCIq1GAQIByAIEk8KBFRhaWwSHC52ZW51ZS5lbmdpbmUudjEuVGFpbFJlcXVlc3QaHS52ZW51ZS5lbmdpbmUudjEuVGFpbFJlc3BvbnNlIgiKtRgECAcgCDABYgZwcm90bzM", [file_google_rpc_status, file_venue_account_v1_account, file_venue_marketdata_v1_marketdata, file_venue_option_v1_access, file_venue_order_v1_order, file_venue_order_v1_order_service, file_venue_type_v1_type]);
+  fileDesc("Chx2ZW51ZS9lbmdpbmUvdjEvZW5naW5lLnByb3RvEg92ZW51ZS5lbmdpbmUudjEi4wgKB0NvbW1hbmQSEAoIc2VxdWVuY2UYASABKAQSDwoHdGltZV91cxgCIAEoAxIPCgd1c2VyX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSKQoHdmVyZGljdBgFIAEoDjIYLnZlbnVlLmVuZ2luZS52MS5WZXJkaWN0Eg0KBWJhdGNoGAYgASgMEjgKC3BsYWNlX29yZGVyGAogASgLMiEudmVudWUub3JkZXIudjEuUGxhY2VPcmRlclJlcXVlc3RIABI6CgxjYW5jZWxfb3JkZXIYCyABKAsyIi52ZW51ZS5vcmRlci52MS5DYW5jZWxPcmRlclJlcXVlc3RIABJDChFjYW5jZWxfYWxsX29yZGVycxgMIAEoCzImLnZlbnVlLm9yZGVyLnYxLkNhbmNlbEFsbE9yZGVyc1JlcXVlc3RIABI0CgxvcGVuX2FjY291bnQYDSABKAsyHC52ZW51ZS5lbmdpbmUudjEuT3BlbkFjY291bnRIABItCgh0cmFuc2ZlchgOIAEoCzIZLnZlbnVlLmVuZ2luZS52MS5UcmFuc2ZlckgAEjwKEHJlc29sdmVfdHJhbnNmZXIYDyABKAsyIC52ZW51ZS5lbmdpbmUudjEuUmVzb2x2ZVRyYW5zZmVySAASNAoMZGVmaW5lX2Fzc2V0GBAgASgLMhwudmVudWUuZW5naW5lLnYxLkRlZmluZUFzc2V0SAASNgoNZGVmaW5lX21hcmtldBgRIAEoCzIdLnZlbnVlLmVuZ2luZS52MS5EZWZpbmVNYXJrZXRIABI7ChBzZXRfbWFya2V0X3N0YXRlGBIgASgLMh8udmVudWUuZW5naW5lLnYxLlNldE1hcmtldFN0YXRlSAASLAoIc2V0X2ZlZXMYEyABKAsyGC52ZW51ZS5lbmdpbmUudjEuU2V0RmVlc0gAEj8KEnNldF9hY2NvdW50X3N0YXR1cxgUIAEoCzIhLnZlbnVlLmVuZ2luZS52MS5TZXRBY2NvdW50U3RhdHVzSAASKwoHYWR2YW5jZRgVIAEoCzIYLnZlbnVlLmVuZ2luZS52MS5BZHZhbmNlSAASOAoObGVhZGVyX3N0YXJ0ZWQYFiABKAsyHi52ZW51ZS5lbmdpbmUudjEuTGVhZGVyU3RhcnRlZEgAEjQKDGNoYW5nZV9ydWxlcxgXIAEoCzIcLnZlbnVlLmVuZ2luZS52MS5DaGFuZ2VSdWxlc0gAEjgKC2FtZW5kX29yZGVyGBggASgLMiEudmVudWUub3JkZXIudjEuQW1lbmRPcmRlclJlcXVlc3RIABI8Cg1yZXBsYWNlX29yZGVyGBkgASgLMiMudmVudWUub3JkZXIudjEuUmVwbGFjZU9yZGVyUmVxdWVzdEgAEkEKEGNhbmNlbF9hbGxfYWZ0ZXIYGiABKAsyJS52ZW51ZS5vcmRlci52MS5DYW5jZWxBbGxBZnRlclJlcXVlc3RIAEIGCgRib2R5IsIBCgtPcGVuQWNjb3VudBISCgphY2NvdW50X2lkGAEgASgJEisKBHR5cGUYAiABKA4yHS52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRUeXBlEgwKBG5hbWUYAyABKAkSDAoEdGllchgEIAEoCRIYChBzZWxmX3RyYWRlX2dyb3VwGAUgASgJEigKB29wZW5pbmcYBiADKAsyFy52ZW51ZS5lbmdpbmUudjEuQW1vdW50EhIKCnJlcXVlc3RfaWQYByABKAkiJwoGQW1vdW50Eg0KBWFzc2V0GAEgASgJEg4KBmFtb3VudBgCIAEoCSKvAQoIVHJhbnNmZXISEwoLdHJhbnNmZXJfaWQYASABKAkSGAoQZGViaXRfYWNjb3VudF9pZBgCIAEoCRIZChFjcmVkaXRfYWNjb3VudF9pZBgDIAEoCRINCgVhc3NldBgEIAEoCRIOCgZhbW91bnQYBSABKAkSKQoEa2luZBgGIAEoDjIbLnZlbnVlLmFjY291bnQudjEuRW50cnlLaW5kEg8KB3BlbmRpbmcYByABKAgiRAoPUmVzb2x2ZVRyYW5zZmVyEhMKC3RyYW5zZmVyX2lkGAEgASgJEgwKBHZvaWQYAiABKAgSDgoGYW1vdW50GAMgASgJIkMKC0RlZmluZUFzc2V0Eg4KBnN5bWJvbBgBIAEoCRINCgVzY2FsZRgCIAEoBRIVCg1kaXNwbGF5X3NjYWxlGAMgASgFIjsKDERlZmluZU1hcmtldBIrCgZtYXJrZXQYASABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldCJRCg5TZXRNYXJrZXRTdGF0ZRIOCgZzeW1ib2wYASABKAkSLwoFc3RhdGUYAiABKA4yIC52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldFN0YXRlIlcKB1NldEZlZXMSDgoGc3ltYm9sGAEgASgJEgwKBHRpZXIYAiABKAkSFgoObWFrZXJfZmVlX3JhdGUYAyABKAkSFgoOdGFrZXJfZmVlX3JhdGUYBCABKAkiVwoQU2V0QWNjb3VudFN0YXR1cxISCgphY2NvdW50X2lkGAEgASgJEi8KBnN0YXR1cxgCIAEoDjIfLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFN0YXR1cyIJCgdBZHZhbmNlIh4KDUxlYWRlclN0YXJ0ZWQSDQoFZXBvY2gYASABKAQiJAoLQ2hhbmdlUnVsZXMSFQoNcnVsZXNfdmVyc2lvbhgBIAEoBSIqCgREb25lEhAKCHBvc2l0aW9uGAEgASgJEhAKCHJlcGxheWVkGAIgASgIInoKDVN1Ym1pdFJlcXVlc3QSFgoOY29ycmVsYXRpb25faWQYASABKAQSEQoJcGFydGl0aW9uGAIgASgNEioKCGNvbW1hbmRzGAMgAygLMhgudmVudWUuZW5naW5lLnYxLkNvbW1hbmQSEgoKdGltZW91dF91cxgEIAEoAyJKCgZSZXN1bHQSEAoGYW5zd2VyGAEgASgMSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiUgoOU3VibWl0UmVzcG9uc2USFgoOY29ycmVsYXRpb25faWQYASABKAQSKAoHcmVzdWx0cxgCIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5SZXN1bHQipQMKDFF1ZXJ5UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SFAoMbWluX3NlcXVlbmNlGAIgASgEEjIKCGFjY291bnRzGAogASgLMh4udmVudWUuZW5naW5lLnYxLkFjY291bnRzUXVlcnlIABIyCghiYWxhbmNlcxgLIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5CYWxhbmNlc1F1ZXJ5SAASNwoLb3Blbl9vcmRlcnMYDCABKAsyIC52ZW51ZS5lbmdpbmUudjEuT3Blbk9yZGVyc1F1ZXJ5SAASKgoEYm9vaxgNIAEoCzIaLnZlbnVlLmVuZ2luZS52MS5Cb29rUXVlcnlIABIwCgdtYXJrZXRzGA4gASgLMh0udmVudWUuZW5naW5lLnYxLk1hcmtldHNRdWVyeUgAEjIKCHNlcXVlbmNlGA8gASgLMh4udmVudWUuZW5naW5lLnYxLlNlcXVlbmNlUXVlcnlIABIwCgdwcmV2aWV3GBAgASgLMh0udmVudWUuZW5naW5lLnYxLlByZXZpZXdRdWVyeUgAQgcKBXF1ZXJ5IjQKDUFjY291bnRzUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJIjQKDUJhbGFuY2VzUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJInEKD09wZW5PcmRlcnNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSEAoIb3JkZXJfaWQYAyABKAkSFwoPY2xpZW50X29yZGVyX2lkGAQgASgJEg4KBnN5bWJvbBgFIAEoCSIqCglCb29rUXVlcnkSDgoGc3ltYm9sGAEgASgJEg0KBWRlcHRoGAIgASgFIg4KDE1hcmtldHNRdWVyeSIPCg1TZXF1ZW5jZVF1ZXJ5ImIKDFByZXZpZXdRdWVyeRIPCgd1c2VyX2lkGAEgASgJEjAKBW9yZGVyGAIgASgLMiEudmVudWUub3JkZXIudjEuUGxhY2VPcmRlclJlcXVlc3QSDwoHdGltZV91cxgDIAEoAyLsAgoNUXVlcnlSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBBIQCghwb3NpdGlvbhgCIAEoCRIrCghhY2NvdW50cxgDIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQWNjb3VudBIrCghiYWxhbmNlcxgEIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRIlCgZvcmRlcnMYBSADKAsyFS52ZW51ZS5vcmRlci52MS5PcmRlchI3CgRib29rGAYgASgLMikudmVudWUubWFya2V0ZGF0YS52MS5HZXRPcmRlckJvb2tSZXNwb25zZRIsCgdtYXJrZXRzGAcgAygLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQSGAoQYWNjb3VudF9zZXF1ZW5jZRgIIAEoBBI1CgdwcmV2aWV3GAkgASgLMiQudmVudWUub3JkZXIudjEuUHJldmlld09yZGVyUmVzcG9uc2UiOAoLVGFpbFJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEhYKDmFmdGVyX3NlcXVlbmNlGAIgASgEIpQBCgxUYWlsUmVzcG9uc2USFgoOZmlyc3Rfc2VxdWVuY2UYASABKAQSFQoNbGFzdF9zZXF1ZW5jZRgCIAEoBBINCgVlcG9jaBgDIAEoBBIVCg1ydWxlc192ZXJzaW9uGAQgASgFEhAKCGNvbW1hbmRzGAUgASgMEg4KBmRpZ2VzdBgGIAEoBBINCgVjaGFpbhgHIAEoDCI6CgxDb21tYW5kQmF0Y2gSKgoIY29tbWFuZHMYASADKAsyGC52ZW51ZS5lbmdpbmUudjEuQ29tbWFuZCIeCgtBbnN3ZXJCYXRjaBIPCgdhbnN3ZXJzGAEgAygMImkKDUFjY291bnRSZWNvcmQSKwoGb3JkZXJzGAEgAygLMhsudmVudWUub3JkZXIudjEuT3JkZXJVcGRhdGUSKwoIYmFsYW5jZXMYAiADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2Ui0QIKDE1hcmtldFJlY29yZBIOCgZzeW1ib2wYASABKAkSLwoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50EhAKCHNlcXVlbmNlGAMgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAQgASgEEiwKBGJpZHMYBSADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIsCgRhc2tzGAYgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSKgoGdHJhZGVzGAcgAygLMhoudmVudWUubWFya2V0ZGF0YS52MS5UcmFkZRIrCgZtYXJrZXQYCCABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldBINCgVyZXNldBgJIAEoCBIPCgd0aW1lX3VzGAogASgDKjMKB1ZlcmRpY3QSFwoTVkVSRElDVF9VTlNQRUNJRklFRBAAEg8KC1ZFUkRJQ1RfTkVXEAEyiwIKDUVuZ2luZVNlcnZpY2USVwoGU3VibWl0Eh4udmVudWUuZW5naW5lLnYxLlN1Ym1pdFJlcXVlc3QaHy52ZW51ZS5lbmdpbmUudjEuU3VibWl0UmVzcG9uc2UiCIq1GAQIByAIKAEwARJQCgVRdWVyeRIdLnZlbnVlLmVuZ2luZS52MS5RdWVyeVJlcXVlc3QaHi52ZW51ZS5lbmdpbmUudjEuUXVlcnlSZXNwb25zZSIIirUYBAgHIAgSTwoEVGFpbBIcLnZlbnVlLmVuZ2luZS52MS5UYWlsUmVxdWVzdBodLnZlbnVlLmVuZ2luZS52MS5UYWlsUmVzcG9uc2UiCIq1GAQIByAIMAFiBnByb3RvMw", [file_google_rpc_status, file_venue_account_v1_account, file_venue_marketdata_v1_marketdata, file_venue_option_v1_access, file_venue_order_v1_order, file_venue_order_v1_order_service, file_venue_type_v1_type]);
 
 /**
  * One command. What is in the journal is this, with sequence and time stamped.
@@ -192,6 +192,30 @@ export type Command = Message<"venue.engine.v1.Command"> & {
      */
     value: ChangeRules;
     case: "changeRules";
+  } | {
+    /**
+     * Amends an order.
+     *
+     * @generated from field: venue.order.v1.AmendOrderRequest amend_order = 24;
+     */
+    value: AmendOrderRequest;
+    case: "amendOrder";
+  } | {
+    /**
+     * Cancels an order and places another.
+     *
+     * @generated from field: venue.order.v1.ReplaceOrderRequest replace_order = 25;
+     */
+    value: ReplaceOrderRequest;
+    case: "replaceOrder";
+  } | {
+    /**
+     * Arms or disarms a dead-man's switch.
+     *
+     * @generated from field: venue.order.v1.CancelAllAfterRequest cancel_all_after = 26;
+     */
+    value: CancelAllAfterRequest;
+    case: "cancelAllAfter";
   } | { case: undefined; value?: undefined };
 };
 
@@ -685,8 +709,8 @@ export type Result = Message<"venue.engine.v1.Result"> & {
    */
   outcome: {
     /**
-     * The answer's bytes: PlaceOrderResponse, CancelOrderResponse, CancelAllOrdersResponse, CreateAccountResponse or Done,
-     * by the kind of command.
+     * The answer's bytes: the response of the public RPC that the command is of (CreateAccountResponse for an opened account),
+     * or Done where there is none.
      *
      * @generated from field: bytes answer = 1;
      */
@@ -811,6 +835,14 @@ export type QueryRequest = Message<"venue.engine.v1.QueryRequest"> & {
      */
     value: SequenceQuery;
     case: "sequence";
+  } | {
+    /**
+     * What a placement would come to.
+     *
+     * @generated from field: venue.engine.v1.PreviewQuery preview = 16;
+     */
+    value: PreviewQuery;
+    case: "preview";
   } | { case: undefined; value?: undefined };
 };
 
@@ -985,6 +1017,41 @@ export const SequenceQuerySchema: GenMessage<SequenceQuery> = /*@__PURE__*/
   messageDesc(file_venue_engine_v1_engine, 23);
 
 /**
+ * What a placement would come to.
+ *
+ * @generated from message venue.engine.v1.PreviewQuery
+ */
+export type PreviewQuery = Message<"venue.engine.v1.PreviewQuery"> & {
+  /**
+   * The user on whose behalf.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The order that would be placed.
+   *
+   * @generated from field: venue.order.v1.PlaceOrderRequest order = 2;
+   */
+  order?: PlaceOrderRequest | undefined;
+
+  /**
+   * When it would be placed, in microseconds since 1970 UTC; earlier than the last command: at its time.
+   *
+   * @generated from field: int64 time_us = 3;
+   */
+  timeUs: bigint;
+};
+
+/**
+ * Describes the message venue.engine.v1.PreviewQuery.
+ * Use `create(PreviewQuerySchema)` to create a new message.
+ */
+export const PreviewQuerySchema: GenMessage<PreviewQuery> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 24);
+
+/**
  * What was read.
  *
  * @generated from message venue.engine.v1.QueryResponse
@@ -1045,6 +1112,13 @@ export type QueryResponse = Message<"venue.engine.v1.QueryResponse"> & {
    * @generated from field: uint64 account_sequence = 8;
    */
   accountSequence: bigint;
+
+  /**
+   * What the placement would come to.
+   *
+   * @generated from field: venue.order.v1.PreviewOrderResponse preview = 9;
+   */
+  preview?: PreviewOrderResponse | undefined;
 };
 
 /**
@@ -1052,7 +1126,7 @@ export type QueryResponse = Message<"venue.engine.v1.QueryResponse"> & {
  * Use `create(QueryResponseSchema)` to create a new message.
  */
 export const QueryResponseSchema: GenMessage<QueryResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 24);
+  messageDesc(file_venue_engine_v1_engine, 25);
 
 /**
  * Follows the journal.
@@ -1080,7 +1154,7 @@ export type TailRequest = Message<"venue.engine.v1.TailRequest"> & {
  * Use `create(TailRequestSchema)` to create a new message.
  */
 export const TailRequestSchema: GenMessage<TailRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 25);
+  messageDesc(file_venue_engine_v1_engine, 26);
 
 /**
  * One committed batch: a row of the journal.
@@ -1143,7 +1217,7 @@ export type TailResponse = Message<"venue.engine.v1.TailResponse"> & {
  * Use `create(TailResponseSchema)` to create a new message.
  */
 export const TailResponseSchema: GenMessage<TailResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 26);
+  messageDesc(file_venue_engine_v1_engine, 27);
 
 /**
  * The commands of a batch.
@@ -1164,7 +1238,7 @@ export type CommandBatch = Message<"venue.engine.v1.CommandBatch"> & {
  * Use `create(CommandBatchSchema)` to create a new message.
  */
 export const CommandBatchSchema: GenMessage<CommandBatch> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 27);
+  messageDesc(file_venue_engine_v1_engine, 28);
 
 /**
  * The answers of a batch, beside its commands in the journal: what clients were told.
@@ -1185,7 +1259,7 @@ export type AnswerBatch = Message<"venue.engine.v1.AnswerBatch"> & {
  * Use `create(AnswerBatchSchema)` to create a new message.
  */
 export const AnswerBatchSchema: GenMessage<AnswerBatch> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 28);
+  messageDesc(file_venue_engine_v1_engine, 29);
 
 /**
  * What one command changed for one account: the record of account_events and of account streams.
@@ -1213,7 +1287,7 @@ export type AccountRecord = Message<"venue.engine.v1.AccountRecord"> & {
  * Use `create(AccountRecordSchema)` to create a new message.
  */
 export const AccountRecordSchema: GenMessage<AccountRecord> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 29);
+  messageDesc(file_venue_engine_v1_engine, 30);
 
 /**
  * What one batch changed in one market: the entry of the market's stream on the bus.
@@ -1297,7 +1371,7 @@ export type MarketRecord = Message<"venue.engine.v1.MarketRecord"> & {
  * Use `create(MarketRecordSchema)` to create a new message.
  */
 export const MarketRecordSchema: GenMessage<MarketRecord> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 30);
+  messageDesc(file_venue_engine_v1_engine, 31);
 
 /**
  * What the look-up of a request_id that the engine does not remember found.

@@ -1,0 +1,122 @@
+"""Changing an order in place, and putting another in its place: decided first, so what is refused leaves it as it was.
+
+Invariant: an order keeps its place in the queue exactly if its price stays and its quantity does not grow; else its priority is
+the sequence of the change.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from servers.domain.commands import AmendOrder, ReplaceOrder
+from servers.domain.errors import (
+    AmendBelowFilled,
+    AmendRefused,
+    MarketHalted,
+    OrderHasChanged,
+    ReplaceMismatched,
+)
+from servers.domain.fees import buy_need
+from servers.domain.identifiers import order_id
+from servers.domain.matching import Plan, plan
+from servers.domain.model import Order
+from servers.domain.money import ATTO_SCALE, format_units
+from servers.domain.placing import Floor
+from servers.domain.risk import check_price, check_quantity, check_standing
+from servers.domain.terms import CancelReason, MarketState, OrderStatus, RejectReason, Side
+
+_BUY: Final = int(Side.BUY)
+_HALTED: Final = int(MarketState.HALTED)
+_CANCELLED: Final = int(OrderStatus.CANCELLED)
+_FINAL: Final = int(OrderStatus.FILLED)
+
+
+def decide_amend(floor: Floor, command: AmendOrder, order: Order) -> tuple[Order, Plan | None]:
+    """The order as it would be, and what it would do to the book; no plan: it keeps its place. Changes nothing.
+
+    Raises MarketHalted, OrderHasChanged, AmendBelowFilled, AmendRefused.
+    """
+    market, name = order.market, order_id(floor.partition, order.number)
+    if market.state == _HALTED:
+        raise MarketHalted(market.symbol)
+    if command.expected_version and command.expected_version != order.update_sequence:
+        raise OrderHasChanged(name, command.expected_version, order.update_sequence)
+    price, quantity = command.price or order.price, command.quantity or order.quantity
+    gone = (order.filled_lots + order.removed_lots) * market.lot_size
+    if quantity <= gone:
+        raise AmendBelowFilled(name, format_units(gone, ATTO_SCALE))
+    stays = price == order.price and quantity <= order.quantity
+    reason = (
+        (0 if stays else check_standing(order.account, market))
+        or check_price(price, market)
+        or check_quantity(quantity, market)
+    )
+    if reason:
+        raise _refused(name, reason)
+    ticks, lots = price // market.tick_size, quantity // market.lot_size
+    amended = replace(order, price=price, quantity=quantity, ticks=ticks, lots=lots, before=None, after=None)
+    rest = lots - order.filled_lots - order.removed_lots
+    amended.held = buy_need(amended, rest) if order.side == _BUY else rest * market.lot_units
+    if stays:
+        return amended, None
+    if order.post_only and floor.would_trade(amended):
+        raise _refused(name, RejectReason.POST_ONLY_WOULD_TRADE)
+    if amended.held - order.held > floor.ledger.available(order.account, floor.pays(order)):
+        raise _refused(name, RejectReason.INSUFFICIENT_FUNDS)
+    return amended, plan(amended, floor.books[market.symbol].side(3 - order.side), rest, -1)
+
+
+def amend(floor: Floor, order: Order, amended: Order, found: Plan | None) -> None:
+    """Make an open order what was decided."""
+    record = floor.record
+    record.order(order)
+    record.fold(order.number, amended.lots)
+    record.fold(amended.ticks, amended.held)
+    if found is None:
+        level = floor.books[order.market.symbol].side(order.side).reduce(order, order.lots - amended.lots)
+        order.lots, order.quantity = amended.lots, amended.quantity
+        floor.rehold(order)
+        floor.tell_level(order.market, order.side, level)
+        return
+    floor.withdraw(order)
+    order.price, order.quantity, order.ticks, order.lots = amended.price, amended.quantity, amended.ticks, amended.lots
+    if amended.held != order.held:
+        floor.ledger.hold(order.account, floor.pays(order), amended.held - order.held)
+        order.held = amended.held
+    floor.match(order, found)
+    if order.status >= _FINAL:
+        floor.forget(order)
+
+
+def decide_replace(floor: Floor, command: ReplaceOrder, old: Order) -> tuple[Order, Plan | None] | None:
+    """The order that takes an open one's place, and its plan; None: the old one filled all that is wanted. Changes nothing.
+
+    Raises MarketHalted, ReplaceMismatched, AmendRefused.
+    """
+    market, wanted = old.market, command.order
+    name = order_id(floor.partition, old.number)
+    if market.state == _HALTED:
+        raise MarketHalted(market.symbol)
+    if (wanted.symbol, wanted.side) != (market.symbol, old.side):
+        raise ReplaceMismatched(name)
+    quantity = wanted.quantity - old.filled_lots * market.lot_size
+    if quantity <= 0:
+        return None
+    order, found = floor.decide(replace(wanted, quantity=quantity), old.account, market, old)
+    if found is None:
+        raise _refused(name, order.reject_reason)
+    order.parent_number = old.number
+    order.root_number = old.root_number or old.number
+    return order, found
+
+
+def put_in_place(floor: Floor, old: Order, decided: tuple[Order, Plan | None] | None, requested: int) -> None:
+    """Cancel the old order, and accept the new one if there is one; without one it was `requested` (a CancelReason)."""
+    floor.end(old, _CANCELLED, requested if decided is None else int(CancelReason.REPLACED))
+    if decided is not None:
+        order, found = decided
+        assert found is not None
+        floor.accept(order, found)
+
+
+def _refused(name: str, reason: int) -> AmendRefused:
+    return AmendRefused(name, RejectReason(reason).name)

@@ -1,0 +1,159 @@
+"""What a placement would come to: every check with what it found, and fills that are reckoned, not made. Changes nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from servers.domain.commands import PlaceOrder
+from servers.domain.fees import buy_need, charge
+from servers.domain.matching import DECREMENT, FILL, Plan
+from servers.domain.model import Account, Market, Order
+from servers.domain.money import ATTO_SCALE, RATE, format_units
+from servers.domain.placing import Floor, end_of
+from servers.domain.risk import check_price, check_size, open_orders_max
+from servers.domain.terms import AccountStatus, MarketState, OrderStatus, OrderType, RejectReason, Side, TimeInForce
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MARKET: Final = int(OrderType.MARKET)
+_FOK: Final = int(TimeInForce.FOK)
+_BUY: Final = int(Side.BUY)
+
+
+@dataclass(slots=True)
+class Check:
+    """A check of a placement: the RejectReason it gives, the bound, what is held against it before and after, as text."""
+
+    reason: RejectReason
+    passed: bool
+    limit: str
+    now: str
+    after: str
+
+
+@dataclass(slots=True)
+class Preview:
+    """The order after matching; fills as (ticks, lots, fee in quote units); fee of all of it; hold of its rest."""
+
+    order: Order
+    fills: list[tuple[int, int, int]]
+    checks: list[Check]
+    fee: int
+    hold: int
+
+
+def preview(floor: Floor, command: PlaceOrder, account: Account, market: Market) -> Preview:
+    """What placing would come to right now."""
+    order, found = floor.decide(command, account, market, None)
+    order.update_time = command.time
+    checks = [*_before_book(floor, command, account, market), *_with_book(floor, command, account, market)]
+    if found is None:
+        return Preview(order, [], checks, 0, 0)
+    fills = _fill(order, found)
+    order.status, order.cancel_reason = end_of(order, found)
+    rest = 0
+    if not order.status:
+        order.status = int(OrderStatus.PARTIALLY_FILLED if fills else OrderStatus.OPEN)
+        rest = order.lots - order.filled_lots - order.removed_lots
+    if order.status != int(OrderStatus.CANCELLED):
+        order.cancel_reason = 0
+    notional = rest * order.ticks * market.tick_value
+    fee = -(-(order.fee_accrued + order.maker_rate * notional) // RATE)
+    hold = buy_need(order, rest) if rest and order.side == _BUY else rest * market.lot_units
+    return Preview(order, fills, checks, fee, hold)
+
+
+def _fill(order: Order, found: Plan) -> list[tuple[int, int, int]]:
+    """Let the order have the fills of its plan; makers stay as they are."""
+    fills = []
+    for step, maker, lots in found.steps:
+        if step == FILL:
+            notional = lots * maker.ticks * order.market.tick_value
+            order.filled_lots += lots
+            order.notional += notional
+            fills.append((maker.ticks, lots, charge(order, order.taker_rate, notional)))
+        elif step == DECREMENT and not order.quote_amount:
+            order.removed_lots += lots
+    if order.quote_amount:
+        order.quantity = order.lots * order.market.lot_size
+    return fills
+
+
+def _before_book(floor: Floor, command: PlaceOrder, account: Account, market: Market) -> Iterator[Check]:
+    status, state = AccountStatus(account.status), MarketState(market.state)
+    active = status == AccountStatus.ACTIVE
+    takes = state in {MarketState.OPEN, MarketState.CANCEL_ONLY}
+    yield Check(RejectReason.ACCOUNT_NOT_ACTIVE, active, AccountStatus.ACTIVE.name, status.name, status.name)
+    yield Check(RejectReason.MARKET_HALTED, takes, MarketState.OPEN.name, state.name, state.name)
+    open_ = state != MarketState.CANCEL_ONLY
+    yield Check(RejectReason.MARKET_CANCEL_ONLY, open_, MarketState.OPEN.name, state.name, state.name)
+    if command.type != _MARKET:
+        ticks, off = divmod(command.price, market.tick_size)
+        highest = _atto(market.max_ticks * market.tick_size)
+        fits = 0 < ticks <= market.max_ticks
+        yield Check(RejectReason.PRICE_OFF_TICK, not off, _atto(market.tick_size), "", _atto(command.price))
+        yield Check(RejectReason.PRICE_OUT_OF_RANGE, fits, highest, "", _atto(command.price))
+    yield from _sizes(command, market)
+    expires = floor.draft(command, account, market).expire_time
+    if expires:
+        future = expires > command.time
+        yield Check(RejectReason.EXPIRE_TIME_PAST, future, _instant(command.time), "", _instant(expires))
+    if command.client_order_id:
+        used = int(command.client_order_id in account.labels)
+        yield Check(RejectReason.DUPLICATE_CLIENT_ORDER_ID, not used, "1", str(used), str(used + 1))
+    most, now = open_orders_max(account), len(account.orders)
+    yield Check(RejectReason.TOO_MANY_OPEN_ORDERS, now < most, str(most), str(now), str(now + 1))
+
+
+def _sizes(command: PlaceOrder, market: Market) -> Iterator[Check]:
+    if command.quote_amount:
+        unit = 10 ** (ATTO_SCALE - market.quote_scale)
+        whole = command.quote_amount % unit == 0
+        yield Check(RejectReason.QUANTITY_OFF_LOT, whole, _atto(unit), "", _atto(command.quote_amount))
+        return
+    lots, off = divmod(command.quantity, market.lot_size)
+    yield Check(RejectReason.QUANTITY_OFF_LOT, not off, _atto(market.lot_size), "", _atto(command.quantity))
+    yield from _between(market, lots, lots >= market.min_lots, command.quantity)
+
+
+def _between(market: Market, lots: int, enough: bool, quantity: int) -> Iterator[Check]:
+    least, most = _atto(market.min_lots * market.lot_size), _atto(market.max_lots * market.lot_size)
+    yield Check(RejectReason.QUANTITY_TOO_SMALL, enough, least, "", _atto(quantity))
+    yield Check(RejectReason.QUANTITY_TOO_LARGE, lots <= market.max_lots, most, "", _atto(quantity))
+
+
+def _with_book(floor: Floor, command: PlaceOrder, account: Account, market: Market) -> Iterator[Check]:
+    """What only the book and the funds can tell, where the market can hold price and size at all."""
+    if (command.type != _MARKET and check_price(command.price, market)) or check_size(command, market):
+        return
+    order = floor.draft(command, account, market)
+    found = floor.planned(order)
+    filled = _atto(found.filled_lots * market.lot_size)
+    if order.post_only:
+        best = floor.books[market.symbol].side(3 - order.side).best()
+        limit = "" if best is None else _atto(best.ticks * market.tick_size)
+        yield Check(RejectReason.POST_ONLY_WOULD_TRADE, not floor.would_trade(order), limit, "", _atto(order.price))
+    wanted, whole = _atto(order.quantity), found.filled_lots == order.lots
+    if order.type == _MARKET:
+        nothing = not found.filled_lots and not found.steps and not found.stopped
+        yield Check(RejectReason.NO_LIQUIDITY, found.spent or not nothing, "", "", filled)
+        if order.quote_amount:
+            lots = found.filled_lots
+            small = found.spent and (nothing or (not found.stopped and lots < market.min_lots))
+            yield from _between(market, lots, not small, lots * market.lot_size)
+            wanted, whole = _atto(order.quote_amount), found.spent and not found.stopped
+    if order.time_in_force == _FOK:
+        yield Check(RejectReason.NOT_FILLABLE, whole, wanted, "", filled)
+    asset = floor.pays(order)
+    scale = market.quote_scale if asset == market.quote_asset else market.base_scale
+    available, need = floor.ledger.available(account, asset), floor.first_need(order, found)
+    funds = format_units(available, scale), format_units(available - need, scale)
+    yield Check(RejectReason.INSUFFICIENT_FUNDS, need <= available, "0", *funds)
+
+
+def _atto(number: int) -> str:
+    return format_units(number, ATTO_SCALE)
+
+
+def _instant(time: int) -> str:
+    return (_EPOCH + timedelta(microseconds=time)).isoformat()

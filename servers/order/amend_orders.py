@@ -1,0 +1,52 @@
+"""Changing an open order, in place or by another; what the machine does not know as open may be final, for the precise error."""
+
+from servers.domain.errors import FieldViolation, OrderNotFound, VenueError
+from servers.engine.client import Engine, Engines
+from servers.order.history import History
+from servers.order.place_orders import check_served
+from servers.transport.call import Call
+from servers.transport.refusals import InvalidField
+from venue.engine.v1 import engine_pb2 as pb
+from venue.order.v1 import order_service_pb2
+
+
+async def amend_order(
+    engines: Engines[Engine], history: History, request: order_service_pb2.AmendOrderRequest, call: Call
+) -> bytes:
+    """The serialized AmendOrderResponse.
+
+    Raises OrderNotFound, OrderClosed, MarketHalted, OrderHasChanged, AmendBelowFilled, AmendRefused, RequestIdReused.
+    """
+    engine = engines.for_order(request.order_id) if request.order_id else engines.for_account(request.account_id)
+    command = pb.Command(user_id=call.identity.user_id, amend_order=request)
+    outcome = (await engine.submit((command,), call.timeout_s))[0]
+    if isinstance(outcome, OrderNotFound):
+        await history.check_closed(
+            engine, call, order_id=request.order_id, account_id=request.account_id, label=request.client_order_id
+        )
+    if isinstance(outcome, VenueError):
+        raise outcome
+    return outcome
+
+
+async def replace_order(
+    engines: Engines[Engine], history: History, request: order_service_pb2.ReplaceOrderRequest, call: Call
+) -> bytes:
+    """The serialized ReplaceOrderResponse.
+
+    Raises InvalidField, OrderNotFound, OrderClosed, MarketHalted, ReplaceMismatched, AmendRefused, RequestIdReused.
+    """
+    check_served(request.order)
+    if request.order.quote_amount:
+        what = "must be empty: what takes an order's place gives its quantity"
+        raise InvalidField([FieldViolation("order.quote_amount", what, "order.quantity")])
+    engine = engines.for_order(request.order_id)
+    command = pb.Command(user_id=call.identity.user_id, replace_order=request)
+    outcome = (await engine.submit((command,), call.timeout_s))[0]
+    if isinstance(outcome, OrderNotFound):
+        await history.check_closed(
+            engine, call, order_id=request.order_id, account_id=request.order.account_id, label=""
+        )
+    if isinstance(outcome, VenueError):
+        raise outcome
+    return outcome
