@@ -156,7 +156,7 @@ def of_message(method: MethodDescriptor, kind: Descriptor, path: tuple[str | int
                 yield from of_message(method, message, (*here, 0) if field.is_repeated else here)
         elif message is not None:
             yield from (
-                Case("", here, value, WRONG, raw=True) for value in ('"yesterday"', "1", '{"seconds": 1}', "[]")
+                Case("", here, value, WRONG, raw=True) for value in ('"yesterday"', "1", '{"seconds": "x"}', "[]")
             )
         else:
             yield from of_scalar(method, field, (*here, 0) if field.is_repeated else here)
