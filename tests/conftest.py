@@ -1,8 +1,12 @@
 """What every test folder shares: a marker per folder, and where the recorded order flow lies."""
 
+import signal
 from pathlib import Path
 
 import pytest
+
+# A shell that runs this in the background has it ignore Ctrl-C, and so would every process that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).resolve().parent
 pytest_plugins = ["tests.servers"]

@@ -214,6 +214,15 @@ class LocalEngine:
         kind = command.WhichOneof("body") or ""
         return kind, replayed(kind, pb.AnswerBatch.FromString(row.answers).answers[index])
 
+    async def author(self, sequence: int) -> str | None:
+        """The user whose command at a sequence made an order (accepted or not); None if it made none, or there is no such."""
+        async with self._tables() as connection:
+            rows = await journal.read_after(connection, self._partition, sequence - 1, 1)
+        if not rows or rows[0].first_sequence > sequence:
+            return None
+        command = pb.CommandBatch.FromString(rows[0].commands).commands[sequence - rows[0].first_sequence]
+        return command.user_id if command.WhichOneof("body") in {"place_order", "replace_order"} else None
+
     async def _first_answer(self, outcome: Outcome) -> bytes | None:
         if not isinstance(outcome, Replay) or outcome.answer is not None:
             return None

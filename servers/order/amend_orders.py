@@ -1,7 +1,8 @@
 """Changing an open order, in place or by another; what the machine does not know as open may be final, for the precise error."""
 
 from servers.domain.errors import FieldViolation, OrderNotFound, VenueError
-from servers.engine.client import Engine, Engines
+from servers.engine.client import Engines
+from servers.engine.local import LocalEngine
 from servers.order.history import History
 from servers.order.place_orders import check_served
 from servers.transport.call import Call
@@ -11,7 +12,7 @@ from venue.order.v1 import order_service_pb2
 
 
 async def amend_order(
-    engines: Engines[Engine], history: History, request: order_service_pb2.AmendOrderRequest, call: Call
+    engines: Engines[LocalEngine], history: History, request: order_service_pb2.AmendOrderRequest, call: Call
 ) -> bytes:
     """The serialized AmendOrderResponse.
 
@@ -30,7 +31,7 @@ async def amend_order(
 
 
 async def replace_order(
-    engines: Engines[Engine], history: History, request: order_service_pb2.ReplaceOrderRequest, call: Call
+    engines: Engines[LocalEngine], history: History, request: order_service_pb2.ReplaceOrderRequest, call: Call
 ) -> bytes:
     """The serialized ReplaceOrderResponse.
 

@@ -3,7 +3,8 @@
 from typing import Final
 
 from servers.domain.errors import FieldViolation, OrderNotFound, VenueError
-from servers.engine.client import Engine, Engines
+from servers.engine.client import Engines
+from servers.engine.local import LocalEngine
 from servers.order.history import History
 from servers.transport.call import Call
 from servers.transport.refusals import InvalidField
@@ -14,7 +15,7 @@ TIMEOUT_MAX_S: Final = 86_400
 
 
 async def cancel_order(
-    engines: Engines[Engine], history: History, request: order_service_pb2.CancelOrderRequest, call: Call
+    engines: Engines[LocalEngine], history: History, request: order_service_pb2.CancelOrderRequest, call: Call
 ) -> bytes:
     """The serialized CancelOrderResponse. Raises OrderNotFound, OrderClosed, MarketHalted, RequestIdReused."""
     engine = engines.for_order(request.order_id) if request.order_id else engines.for_account(request.account_id)
@@ -30,7 +31,7 @@ async def cancel_order(
 
 
 async def cancel_all_orders(
-    engines: Engines[Engine], request: order_service_pb2.CancelAllOrdersRequest, call: Call
+    engines: Engines[LocalEngine], request: order_service_pb2.CancelAllOrdersRequest, call: Call
 ) -> bytes:
     """The serialized CancelAllOrdersResponse. Raises AccountNotFound, MarketNotFound, RequestIdReused."""
     engine = engines.for_account(request.account_id)
@@ -42,7 +43,7 @@ async def cancel_all_orders(
 
 
 async def cancel_all_after(
-    engines: Engines[Engine], request: order_service_pb2.CancelAllAfterRequest, call: Call
+    engines: Engines[LocalEngine], request: order_service_pb2.CancelAllAfterRequest, call: Call
 ) -> bytes:
     """The serialized CancelAllAfterResponse. Raises InvalidField, AccountNotFound."""
     timeout = request.timeout

@@ -10,6 +10,7 @@ from servers.domain.identifiers import positions
 from servers.domain.model import Market
 from servers.engine.client import Engine
 from servers.engine.fence import Fence
+from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
 from servers.order.rows import order_of_row
 from servers.transport.call import Call
@@ -62,8 +63,19 @@ class History:
             owner = await accounts.find_account(connection, row.partition, row.account_id)
         return row if owner is not None and owner.user_id == call.identity.user_id else None
 
-    async def check_closed(self, engine: Engine, call: Call, *, order_id: str, account_id: str, label: str) -> None:
-        """Raises OrderClosed: what is not open any more is the caller's, and final."""
+    async def check_closed(
+        self, engine: LocalEngine, call: Call, *, order_id: str, account_id: str, label: str
+    ) -> None:
+        """Raises OrderClosed: what is not open any more is the caller's, and final.
+
+        An order's number is the sequence of the command that made it, so the journal itself knows, however far the
+        tables are behind.
+        """
+        named = parse_order_id(order_id)
+        if named is not None and not account_id:
+            if await engine.author(named[1]) == call.identity.user_id:
+                raise OrderClosed(order_id)
+            return
         row = await self.find(engine, call, order_id=order_id, account_id=account_id, label=label)
         if row is not None:
             raise OrderClosed(order_id_text(row.partition, row.number))

@@ -180,8 +180,10 @@ def of_scalar(method: MethodDescriptor, field: FieldDescriptor, path: tuple[str 
     elif field.type == field.TYPE_BOOL:
         yield from (Case("", path, value, WRONG, raw=True) for value in ('"maybe"', "2", "[]"))
     else:
-        yield Case("", path, -1, WRONG)
-        yield Case("", path, -(2**31), WRONG)
+        # A number without a sign cannot even be put into a message: only JSON can say it.
+        signed = field.type not in {field.TYPE_UINT32, field.TYPE_UINT64}
+        for value in (-1, -(2**31)):
+            yield Case("", path, value if signed else str(value), WRONG, raw=not signed)
         yield from (Case("", path, value, WRONG, raw=True) for value in BAD_NUMBERS)
 
 
