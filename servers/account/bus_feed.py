@@ -70,8 +70,12 @@ class BusFeed:
 
     async def run(self) -> None:
         """Feed followers until cancelled."""
-        loop = asyncio.get_running_loop()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
         while True:
+            if task.cancelling():
+                # The bus client's own time-outs may swallow a cancellation.
+                raise asyncio.CancelledError
             await self._wanted.wait()
             if loop.time() >= self._bus_at:
                 await self._read_bus()
