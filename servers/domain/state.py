@@ -13,7 +13,6 @@ from typing import Any, Final, cast
 
 from servers.domain.book import Book
 from servers.domain.exchange import REQUEST_MEMORY, Exchange
-from servers.domain.identifiers import VENUE_ACCOUNTS
 from servers.domain.model import Account, Asset, Balance, Clockwork, Fees, Market, Order, Request, Transfer
 from servers.domain.money import ATTO, rescale
 from servers.domain.terms import Environment, TransferState
@@ -164,8 +163,3 @@ def state_hash(exchange: Exchange) -> str:
 def _plain(value: object) -> object:
     # Tables give plain ints where the machine may hold enums or bools.
     return int(value) if isinstance(value, int) else value
-
-
-def is_venue_account(account_id: str) -> bool:
-    """True for the venue's own accounts, which exist without a row."""
-    return account_id in VENUE_ACCOUNTS
