@@ -201,7 +201,8 @@ class _Line:
         self.broken = False
         self._marks = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[pb.SubmitResponse]] = {}
-        self._outbox: asyncio.Queue[pb.SubmitRequest] = asyncio.Queue()
+        # None ends the stream: gRPC drops the one who waits here, unfinished, where the call ended before it was cancelled.
+        self._outbox: asyncio.Queue[pb.SubmitRequest | None] = asyncio.Queue()
         self._call = self.stub.Submit(self._requests(), metadata=metadata)
         self._reader = asyncio.ensure_future(self._read())
 
@@ -218,8 +219,8 @@ class _Line:
             del self._waiting[request.correlation_id]
 
     async def _requests(self) -> AsyncIterator[pb.SubmitRequest]:
-        while True:
-            yield await self._outbox.get()
+        while (request := await self._outbox.get()) is not None:
+            yield request
 
     async def _read(self) -> None:
         try:
@@ -231,6 +232,7 @@ class _Line:
             log.info("engine line ended", code=error.code().name)
         finally:
             self.broken = True
+            self._outbox.put_nowait(None)
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(PartUnavailable("the engine"))
