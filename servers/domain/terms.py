@@ -62,19 +62,29 @@ class RejectReason(IntEnum):
     UNSPECIFIED = 0
     ACCOUNT_NOT_ACTIVE = 1
     MARKET_HALTED = 2
-    MARKET_CANCEL_ONLY = 3
-    PRICE_OFF_TICK = 4
-    PRICE_OUT_OF_RANGE = 5
-    QUANTITY_OFF_LOT = 6
-    QUANTITY_TOO_SMALL = 7
-    QUANTITY_TOO_LARGE = 8
-    EXPIRE_TIME_PAST = 9
-    DUPLICATE_CLIENT_ORDER_ID = 10
-    TOO_MANY_OPEN_ORDERS = 11
-    POST_ONLY_WOULD_TRADE = 12
-    NO_LIQUIDITY = 13
-    NOT_FILLABLE = 14
-    INSUFFICIENT_FUNDS = 15
+    MARKET_CLOSED = 3
+    MARKET_CANCEL_ONLY = 4
+    MARKET_POST_ONLY = 5
+    MARKET_PRE_OPEN = 6
+    SYMBOL_NOT_ALLOWED = 7
+    PRICE_OFF_TICK = 8
+    PRICE_OUT_OF_RANGE = 9
+    PRICE_OUT_OF_BAND = 10
+    QUANTITY_OFF_LOT = 11
+    QUANTITY_TOO_SMALL = 12
+    QUANTITY_TOO_LARGE = 13
+    NOTIONAL_TOO_LARGE = 14
+    EXPIRE_TIME_PAST = 15
+    DUPLICATE_CLIENT_ORDER_ID = 16
+    TOO_MANY_OPEN_ORDERS = 17
+    TRIGGER_PRICE_UNKNOWN = 18
+    NOT_REDUCING = 19
+    POSITION_LIMIT = 20
+    DAILY_LOSS_LIMIT = 21
+    POST_ONLY_WOULD_TRADE = 22
+    NO_LIQUIDITY = 23
+    NOT_FILLABLE = 24
+    INSUFFICIENT_FUNDS = 25
 
 
 class CancelReason(IntEnum):
@@ -87,6 +97,30 @@ class CancelReason(IntEnum):
     ADMINISTRATIVE = 4
     REPLACED = 5
     LEASE_EXPIRED = 6
+    LINKED = 7
+    DISCONNECTED = 8
+    NOT_REDUCING = 9
+    MARKET_CLOSED = 10
+    TRIGGER_REJECTED = 11
+
+
+class TriggerSource(IntEnum):
+    """Which price triggers a waiting order."""
+
+    UNSPECIFIED = 0
+    LAST = 1
+    MARK = 2
+    INDEX = 3
+
+
+class ListRole(IntEnum):
+    """What an order is in a list of linked orders."""
+
+    UNSPECIFIED = 0
+    OCO = 1
+    ENTRY = 2
+    TAKE_PROFIT = 3
+    STOP_LOSS = 4
 
 
 class SelfTradePrevention(IntEnum):

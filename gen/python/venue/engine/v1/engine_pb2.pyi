@@ -57,6 +57,7 @@ class Command(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
     PLACE_ORDER_FIELD_NUMBER: _builtins.int
     CANCEL_ORDER_FIELD_NUMBER: _builtins.int
     CANCEL_ALL_ORDERS_FIELD_NUMBER: _builtins.int
@@ -74,6 +75,12 @@ class Command(_message.Message):
     AMEND_ORDER_FIELD_NUMBER: _builtins.int
     REPLACE_ORDER_FIELD_NUMBER: _builtins.int
     CANCEL_ALL_AFTER_FIELD_NUMBER: _builtins.int
+    PLACE_OCO_FIELD_NUMBER: _builtins.int
+    SET_REFERENCE_PRICES_FIELD_NUMBER: _builtins.int
+    SET_LIMITS_FIELD_NUMBER: _builtins.int
+    SET_TRADING_HOURS_FIELD_NUMBER: _builtins.int
+    OPEN_SESSION_FIELD_NUMBER: _builtins.int
+    END_SESSION_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The place in the partition's journal, from 1; stamped by the sequencer."""
     time_us: _builtins.int
@@ -86,6 +93,8 @@ class Command(_message.Message):
     """What the look-up of the request id found."""
     batch: _builtins.bytes
     """The fingerprint of the batch that the body is an item of: the same item in another batch is another request."""
+    session_id: _builtins.str
+    """The trading session that it came through, where that one cancels its orders when it is lost."""
     @_builtins.property
     def place_order(self) -> _order_service_pb2.PlaceOrderRequest:
         """Places an order."""
@@ -154,6 +163,30 @@ class Command(_message.Message):
     def cancel_all_after(self) -> _order_service_pb2.CancelAllAfterRequest:
         """Arms or disarms a dead-man's switch."""
 
+    @_builtins.property
+    def place_oco(self) -> _order_service_pb2.PlaceOcoRequest:
+        """Places two orders of which one cancels the other."""
+
+    @_builtins.property
+    def set_reference_prices(self) -> Global___SetReferencePrices:
+        """Sets the mark and index price of a market."""
+
+    @_builtins.property
+    def set_limits(self) -> Global___SetLimits:
+        """Sets limits of an account, a tier or a market."""
+
+    @_builtins.property
+    def set_trading_hours(self) -> Global___SetTradingHours:
+        """Sets the hours in which a market trades."""
+
+    @_builtins.property
+    def open_session(self) -> Global___OpenSession:
+        """A trading session begins or is taken up again."""
+
+    @_builtins.property
+    def end_session(self) -> Global___EndSession:
+        """A trading session ends, or is lost."""
+
     def __init__(
         self,
         *,
@@ -163,6 +196,7 @@ class Command(_message.Message):
         request_id: _builtins.str = ...,
         verdict: Global___Verdict.ValueType = ...,
         batch: _builtins.bytes = ...,
+        session_id: _builtins.str = ...,
         place_order: _order_service_pb2.PlaceOrderRequest | None = ...,
         cancel_order: _order_service_pb2.CancelOrderRequest | None = ...,
         cancel_all_orders: _order_service_pb2.CancelAllOrdersRequest | None = ...,
@@ -180,12 +214,18 @@ class Command(_message.Message):
         amend_order: _order_service_pb2.AmendOrderRequest | None = ...,
         replace_order: _order_service_pb2.ReplaceOrderRequest | None = ...,
         cancel_all_after: _order_service_pb2.CancelAllAfterRequest | None = ...,
+        place_oco: _order_service_pb2.PlaceOcoRequest | None = ...,
+        set_reference_prices: Global___SetReferencePrices | None = ...,
+        set_limits: Global___SetLimits | None = ...,
+        set_trading_hours: Global___SetTradingHours | None = ...,
+        open_session: Global___OpenSession | None = ...,
+        end_session: Global___EndSession | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "define_asset", b"define_asset", "define_market", b"define_market", "leader_started", b"leader_started", "open_account", b"open_account", "place_order", b"place_order", "replace_order", b"replace_order", "resolve_transfer", b"resolve_transfer", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_market_state", b"set_market_state", "transfer", b"transfer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "define_asset", b"define_asset", "define_market", b"define_market", "end_session", b"end_session", "leader_started", b"leader_started", "open_account", b"open_account", "open_session", b"open_session", "place_oco", b"place_oco", "place_order", b"place_order", "replace_order", b"replace_order", "resolve_transfer", b"resolve_transfer", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_reference_prices", b"set_reference_prices", "set_trading_hours", b"set_trading_hours", "transfer", b"transfer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "batch", b"batch", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "define_asset", b"define_asset", "define_market", b"define_market", "leader_started", b"leader_started", "open_account", b"open_account", "place_order", b"place_order", "replace_order", b"replace_order", "request_id", b"request_id", "resolve_transfer", b"resolve_transfer", "sequence", b"sequence", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_market_state", b"set_market_state", "time_us", b"time_us", "transfer", b"transfer", "user_id", b"user_id", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "batch", b"batch", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "define_asset", b"define_asset", "define_market", b"define_market", "end_session", b"end_session", "leader_started", b"leader_started", "open_account", b"open_account", "open_session", b"open_session", "place_oco", b"place_oco", "place_order", b"place_order", "replace_order", b"replace_order", "request_id", b"request_id", "resolve_transfer", b"resolve_transfer", "sequence", b"sequence", "session_id", b"session_id", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_reference_prices", b"set_reference_prices", "set_trading_hours", b"set_trading_hours", "time_us", b"time_us", "transfer", b"transfer", "user_id", b"user_id", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["place_order", "cancel_order", "cancel_all_orders", "open_account", "transfer", "resolve_transfer", "define_asset", "define_market", "set_market_state", "set_fees", "set_account_status", "advance", "leader_started", "change_rules", "amend_order", "replace_order", "cancel_all_after"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["place_order", "cancel_order", "cancel_all_orders", "open_account", "transfer", "resolve_transfer", "define_asset", "define_market", "set_market_state", "set_fees", "set_account_status", "advance", "leader_started", "change_rules", "amend_order", "replace_order", "cancel_all_after", "place_oco", "set_reference_prices", "set_limits", "set_trading_hours", "open_session", "end_session"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -480,6 +520,155 @@ class SetAccountStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetAccountStatus: _TypeAlias = SetAccountStatus  # noqa: Y015
+
+@_typing.final
+class SetReferencePrices(_message.Message):
+    """Sets prices that come from outside: they trigger orders and value positions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    MARK_PRICE_FIELD_NUMBER: _builtins.int
+    INDEX_PRICE_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    """The market."""
+    mark_price: _builtins.str
+    """The mark price; empty: unchanged. Decimal."""
+    index_price: _builtins.str
+    """The index price; empty: unchanged. Decimal."""
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        mark_price: _builtins.str = ...,
+        index_price: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index_price", b"index_price", "mark_price", b"mark_price", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetReferencePrices: _TypeAlias = SetReferencePrices  # noqa: Y015
+
+@_typing.final
+class SetLimits(_message.Message):
+    """Sets limits. Exactly one of account_id and tier, or neither (the venue's default); symbol narrows it to one market. An empty
+    field takes the limit away, so that the next wider one counts: account and market, account, tier and market, tier, market,
+    default.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    tier: _builtins.str
+    """The tier."""
+    symbol: _builtins.str
+    """The market."""
+    @_builtins.property
+    def limits(self) -> _order_pb2.Limits:
+        """The limits."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        tier: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        limits: _order_pb2.Limits | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "limits", b"limits", "symbol", b"symbol", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetLimits: _TypeAlias = SetLimits  # noqa: Y015
+
+@_typing.final
+class SetTradingHours(_message.Message):
+    """Sets when a market trades by itself: it opens (through an auction where one is asked for) and closes at these times."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    HOURS_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    """The market."""
+    @_builtins.property
+    def hours(self) -> _containers.RepeatedCompositeFieldContainer[_marketdata_pb2.TradingHours]:
+        """The hours; none: always, as its state says."""
+
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        hours: _abc.Iterable[_marketdata_pb2.TradingHours] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hours", b"hours", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetTradingHours: _TypeAlias = SetTradingHours  # noqa: Y015
+
+@_typing.final
+class OpenSession(_message.Message):
+    """A trading session whose loss cancels its orders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's id."""
+    account_id: _builtins.str
+    """Its account."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenSession: _TypeAlias = OpenSession  # noqa: Y015
+
+@_typing.final
+class EndSession(_message.Message):
+    """The end of a trading session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's id."""
+    lost: _builtins.bool
+    """True: it was lost; unless it is opened again in time its orders are cancelled. False: it ended as planned."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        lost: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lost", b"lost", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndSession: _TypeAlias = EndSession  # noqa: Y015
 
 @_typing.final
 class Advance(_message.Message):

@@ -185,6 +185,13 @@ class Market(_message.Message):
     MAX_PRICE_FIELD_NUMBER: _builtins.int
     MAKER_FEE_RATE_FIELD_NUMBER: _builtins.int
     TAKER_FEE_RATE_FIELD_NUMBER: _builtins.int
+    PRICE_BAND_PERCENT_FIELD_NUMBER: _builtins.int
+    TRADING_HOURS_FIELD_NUMBER: _builtins.int
+    MARK_PRICE_FIELD_NUMBER: _builtins.int
+    INDEX_PRICE_FIELD_NUMBER: _builtins.int
+    AUCTION_PRICE_FIELD_NUMBER: _builtins.int
+    AUCTION_QUANTITY_FIELD_NUMBER: _builtins.int
+    NEXT_STATE_TIME_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     """The market's symbol, unique in its environment."""
     environment: _type_pb2.Environment.ValueType
@@ -211,6 +218,24 @@ class Market(_message.Message):
     """The maker's fee rate of the default tier (negative: a rebate). Decimal: 0.001 is 10 basis points."""
     taker_fee_rate: _builtins.str
     """The taker's fee rate of the default tier. Decimal."""
+    price_band_percent: _builtins.str
+    """How far a limit price may be from the reference price (index, else last), in percent; empty: as far as it likes. Decimal."""
+    mark_price: _builtins.str
+    """The mark price; empty: unknown. Decimal."""
+    index_price: _builtins.str
+    """The index price; empty: unknown. Decimal."""
+    auction_price: _builtins.str
+    """While it is PRE_OPEN: the price at which its auction would trade now; empty: nothing would trade. Decimal."""
+    auction_quantity: _builtins.str
+    """While it is PRE_OPEN: how much its auction would trade now. Decimal."""
+    @_builtins.property
+    def trading_hours(self) -> _containers.RepeatedCompositeFieldContainer[Global___TradingHours]:
+        """When it trades; none: always, as its state says."""
+
+    @_builtins.property
+    def next_state_time(self) -> _timestamp_pb2.Timestamp:
+        """When trading hours change its state next."""
+
     def __init__(
         self,
         *,
@@ -227,14 +252,55 @@ class Market(_message.Message):
         max_price: _builtins.str = ...,
         maker_fee_rate: _builtins.str = ...,
         taker_fee_rate: _builtins.str = ...,
+        price_band_percent: _builtins.str = ...,
+        trading_hours: _abc.Iterable[Global___TradingHours] | None = ...,
+        mark_price: _builtins.str = ...,
+        index_price: _builtins.str = ...,
+        auction_price: _builtins.str = ...,
+        auction_quantity: _builtins.str = ...,
+        next_state_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_state_time", b"next_state_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_asset", b"base_asset", "environment", b"environment", "kind", b"kind", "lot_size", b"lot_size", "maker_fee_rate", b"maker_fee_rate", "max_price", b"max_price", "max_quantity", b"max_quantity", "min_quantity", b"min_quantity", "quote_asset", b"quote_asset", "state", b"state", "symbol", b"symbol", "taker_fee_rate", b"taker_fee_rate", "tick_size", b"tick_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_price", b"auction_price", "auction_quantity", b"auction_quantity", "base_asset", b"base_asset", "environment", b"environment", "index_price", b"index_price", "kind", b"kind", "lot_size", b"lot_size", "maker_fee_rate", b"maker_fee_rate", "mark_price", b"mark_price", "max_price", b"max_price", "max_quantity", b"max_quantity", "min_quantity", b"min_quantity", "next_state_time", b"next_state_time", "price_band_percent", b"price_band_percent", "quote_asset", b"quote_asset", "state", b"state", "symbol", b"symbol", "taker_fee_rate", b"taker_fee_rate", "tick_size", b"tick_size", "trading_hours", b"trading_hours"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Market: _TypeAlias = Market  # noqa: Y015
+
+@_typing.final
+class TradingHours(_message.Message):
+    """Hours of one weekday in which a market trades, UTC."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEEKDAY_FIELD_NUMBER: _builtins.int
+    OPEN_SECOND_FIELD_NUMBER: _builtins.int
+    CLOSE_SECOND_FIELD_NUMBER: _builtins.int
+    AUCTION_SECONDS_FIELD_NUMBER: _builtins.int
+    weekday: _builtins.int
+    """1 Monday to 7 Sunday."""
+    open_second: _builtins.int
+    """When it opens, in seconds since midnight."""
+    close_second: _builtins.int
+    """When it closes, in seconds since midnight; 86400: midnight."""
+    auction_seconds: _builtins.int
+    """How long before it opens it collects orders for an auction, in seconds; 0: it opens without one."""
+    def __init__(
+        self,
+        *,
+        weekday: _builtins.int = ...,
+        open_second: _builtins.int = ...,
+        close_second: _builtins.int = ...,
+        auction_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_seconds", b"auction_seconds", "close_second", b"close_second", "open_second", b"open_second", "weekday", b"weekday"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TradingHours: _TypeAlias = TradingHours  # noqa: Y015
 
 @_typing.final
 class BookLevel(_message.Message):

@@ -65,6 +65,34 @@ ORDER_TYPE_TRAILING_STOP: OrderType.ValueType  # 7
 """A stop order whose stop price follows the market at a distance."""
 Global___OrderType: _TypeAlias = OrderType  # noqa: Y015
 
+class _TriggerSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TriggerSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TriggerSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRIGGER_SOURCE_UNSPECIFIED: _TriggerSource.ValueType  # 0
+    """Not said: LAST."""
+    TRIGGER_SOURCE_LAST: _TriggerSource.ValueType  # 1
+    """The price of the market's last trade."""
+    TRIGGER_SOURCE_MARK: _TriggerSource.ValueType  # 2
+    """The mark price."""
+    TRIGGER_SOURCE_INDEX: _TriggerSource.ValueType  # 3
+    """The index price."""
+
+class TriggerSource(_TriggerSource, metaclass=_TriggerSourceEnumTypeWrapper):
+    """Which price triggers a stop, take-profit or trailing order."""
+
+TRIGGER_SOURCE_UNSPECIFIED: TriggerSource.ValueType  # 0
+"""Not said: LAST."""
+TRIGGER_SOURCE_LAST: TriggerSource.ValueType  # 1
+"""The price of the market's last trade."""
+TRIGGER_SOURCE_MARK: TriggerSource.ValueType  # 2
+"""The mark price."""
+TRIGGER_SOURCE_INDEX: TriggerSource.ValueType  # 3
+"""The index price."""
+Global___TriggerSource: _TypeAlias = TriggerSource  # noqa: Y015
+
 class _TimeInForce:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -85,7 +113,9 @@ class _TimeInForceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TimeInFor
     """Until the end of the day, 24:00 UTC."""
 
 class TimeInForce(_TimeInForce, metaclass=_TimeInForceEnumTypeWrapper):
-    """How long an order lives."""
+    """How long an order lives. A triggered order waits as long as this says; one that becomes a market order then fills what it can
+    at once (FOK: all or nothing).
+    """
 
 TIME_IN_FORCE_UNSPECIFIED: TimeInForce.ValueType  # 0
 """Not said; refused in requests."""
@@ -157,31 +187,51 @@ class _RejectReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RejectRe
     """The account is frozen."""
     REJECT_REASON_MARKET_HALTED: _RejectReason.ValueType  # 2
     """The market is halted."""
-    REJECT_REASON_MARKET_CANCEL_ONLY: _RejectReason.ValueType  # 3
+    REJECT_REASON_MARKET_CLOSED: _RejectReason.ValueType  # 3
+    """The market has ended, or is outside its trading hours."""
+    REJECT_REASON_MARKET_CANCEL_ONLY: _RejectReason.ValueType  # 4
     """The market takes cancels only."""
-    REJECT_REASON_PRICE_OFF_TICK: _RejectReason.ValueType  # 4
-    """The price is not a multiple of the market's tick size."""
-    REJECT_REASON_PRICE_OUT_OF_RANGE: _RejectReason.ValueType  # 5
-    """The price lies outside what the market takes."""
-    REJECT_REASON_QUANTITY_OFF_LOT: _RejectReason.ValueType  # 6
-    """The quantity is not a multiple of the market's lot size."""
-    REJECT_REASON_QUANTITY_TOO_SMALL: _RejectReason.ValueType  # 7
+    REJECT_REASON_MARKET_POST_ONLY: _RejectReason.ValueType  # 5
+    """The market takes post-only orders and cancels only."""
+    REJECT_REASON_MARKET_PRE_OPEN: _RejectReason.ValueType  # 6
+    """The market collects limit orders (GTC, GTD or DAY, not post-only) for its opening auction, and this is none."""
+    REJECT_REASON_SYMBOL_NOT_ALLOWED: _RejectReason.ValueType  # 7
+    """The account may not trade this market."""
+    REJECT_REASON_PRICE_OFF_TICK: _RejectReason.ValueType  # 8
+    """A price is not a multiple of the market's tick size."""
+    REJECT_REASON_PRICE_OUT_OF_RANGE: _RejectReason.ValueType  # 9
+    """A price lies outside what the market takes."""
+    REJECT_REASON_PRICE_OUT_OF_BAND: _RejectReason.ValueType  # 10
+    """The limit price is further from the market's reference price than its price band allows."""
+    REJECT_REASON_QUANTITY_OFF_LOT: _RejectReason.ValueType  # 11
+    """A quantity is not a multiple of the market's lot size."""
+    REJECT_REASON_QUANTITY_TOO_SMALL: _RejectReason.ValueType  # 12
     """The quantity or amount is below the market's minimum."""
-    REJECT_REASON_QUANTITY_TOO_LARGE: _RejectReason.ValueType  # 8
-    """The quantity or amount is above the market's maximum."""
-    REJECT_REASON_EXPIRE_TIME_PAST: _RejectReason.ValueType  # 9
+    REJECT_REASON_QUANTITY_TOO_LARGE: _RejectReason.ValueType  # 13
+    """The quantity or amount is above the market's maximum, or the account's."""
+    REJECT_REASON_NOTIONAL_TOO_LARGE: _RejectReason.ValueType  # 14
+    """Price times quantity is above what the account may place at once."""
+    REJECT_REASON_EXPIRE_TIME_PAST: _RejectReason.ValueType  # 15
     """expire_time is not in the future."""
-    REJECT_REASON_DUPLICATE_CLIENT_ORDER_ID: _RejectReason.ValueType  # 10
+    REJECT_REASON_DUPLICATE_CLIENT_ORDER_ID: _RejectReason.ValueType  # 16
     """An open order of the account has this client_order_id."""
-    REJECT_REASON_TOO_MANY_OPEN_ORDERS: _RejectReason.ValueType  # 11
+    REJECT_REASON_TOO_MANY_OPEN_ORDERS: _RejectReason.ValueType  # 17
     """The account has all the open orders it may have."""
-    REJECT_REASON_POST_ONLY_WOULD_TRADE: _RejectReason.ValueType  # 12
+    REJECT_REASON_TRIGGER_PRICE_UNKNOWN: _RejectReason.ValueType  # 18
+    """The price that would trigger the order (last, mark or index) is not known yet."""
+    REJECT_REASON_NOT_REDUCING: _RejectReason.ValueType  # 19
+    """A reduce-only order would open or grow a position."""
+    REJECT_REASON_POSITION_LIMIT: _RejectReason.ValueType  # 20
+    """The account's position in the market would pass its limit."""
+    REJECT_REASON_DAILY_LOSS_LIMIT: _RejectReason.ValueType  # 21
+    """The account has lost today what it may lose; only orders that reduce a position are taken."""
+    REJECT_REASON_POST_ONLY_WOULD_TRADE: _RejectReason.ValueType  # 22
     """A post-only order would trade at once."""
-    REJECT_REASON_NO_LIQUIDITY: _RejectReason.ValueType  # 13
+    REJECT_REASON_NO_LIQUIDITY: _RejectReason.ValueType  # 23
     """A market order found nothing to trade with."""
-    REJECT_REASON_NOT_FILLABLE: _RejectReason.ValueType  # 14
+    REJECT_REASON_NOT_FILLABLE: _RejectReason.ValueType  # 24
     """A fill-or-kill order cannot be filled as a whole."""
-    REJECT_REASON_INSUFFICIENT_FUNDS: _RejectReason.ValueType  # 15
+    REJECT_REASON_INSUFFICIENT_FUNDS: _RejectReason.ValueType  # 25
     """Available funds do not cover the order and its fee."""
 
 class RejectReason(_RejectReason, metaclass=_RejectReasonEnumTypeWrapper):
@@ -193,31 +243,51 @@ REJECT_REASON_ACCOUNT_NOT_ACTIVE: RejectReason.ValueType  # 1
 """The account is frozen."""
 REJECT_REASON_MARKET_HALTED: RejectReason.ValueType  # 2
 """The market is halted."""
-REJECT_REASON_MARKET_CANCEL_ONLY: RejectReason.ValueType  # 3
+REJECT_REASON_MARKET_CLOSED: RejectReason.ValueType  # 3
+"""The market has ended, or is outside its trading hours."""
+REJECT_REASON_MARKET_CANCEL_ONLY: RejectReason.ValueType  # 4
 """The market takes cancels only."""
-REJECT_REASON_PRICE_OFF_TICK: RejectReason.ValueType  # 4
-"""The price is not a multiple of the market's tick size."""
-REJECT_REASON_PRICE_OUT_OF_RANGE: RejectReason.ValueType  # 5
-"""The price lies outside what the market takes."""
-REJECT_REASON_QUANTITY_OFF_LOT: RejectReason.ValueType  # 6
-"""The quantity is not a multiple of the market's lot size."""
-REJECT_REASON_QUANTITY_TOO_SMALL: RejectReason.ValueType  # 7
+REJECT_REASON_MARKET_POST_ONLY: RejectReason.ValueType  # 5
+"""The market takes post-only orders and cancels only."""
+REJECT_REASON_MARKET_PRE_OPEN: RejectReason.ValueType  # 6
+"""The market collects limit orders (GTC, GTD or DAY, not post-only) for its opening auction, and this is none."""
+REJECT_REASON_SYMBOL_NOT_ALLOWED: RejectReason.ValueType  # 7
+"""The account may not trade this market."""
+REJECT_REASON_PRICE_OFF_TICK: RejectReason.ValueType  # 8
+"""A price is not a multiple of the market's tick size."""
+REJECT_REASON_PRICE_OUT_OF_RANGE: RejectReason.ValueType  # 9
+"""A price lies outside what the market takes."""
+REJECT_REASON_PRICE_OUT_OF_BAND: RejectReason.ValueType  # 10
+"""The limit price is further from the market's reference price than its price band allows."""
+REJECT_REASON_QUANTITY_OFF_LOT: RejectReason.ValueType  # 11
+"""A quantity is not a multiple of the market's lot size."""
+REJECT_REASON_QUANTITY_TOO_SMALL: RejectReason.ValueType  # 12
 """The quantity or amount is below the market's minimum."""
-REJECT_REASON_QUANTITY_TOO_LARGE: RejectReason.ValueType  # 8
-"""The quantity or amount is above the market's maximum."""
-REJECT_REASON_EXPIRE_TIME_PAST: RejectReason.ValueType  # 9
+REJECT_REASON_QUANTITY_TOO_LARGE: RejectReason.ValueType  # 13
+"""The quantity or amount is above the market's maximum, or the account's."""
+REJECT_REASON_NOTIONAL_TOO_LARGE: RejectReason.ValueType  # 14
+"""Price times quantity is above what the account may place at once."""
+REJECT_REASON_EXPIRE_TIME_PAST: RejectReason.ValueType  # 15
 """expire_time is not in the future."""
-REJECT_REASON_DUPLICATE_CLIENT_ORDER_ID: RejectReason.ValueType  # 10
+REJECT_REASON_DUPLICATE_CLIENT_ORDER_ID: RejectReason.ValueType  # 16
 """An open order of the account has this client_order_id."""
-REJECT_REASON_TOO_MANY_OPEN_ORDERS: RejectReason.ValueType  # 11
+REJECT_REASON_TOO_MANY_OPEN_ORDERS: RejectReason.ValueType  # 17
 """The account has all the open orders it may have."""
-REJECT_REASON_POST_ONLY_WOULD_TRADE: RejectReason.ValueType  # 12
+REJECT_REASON_TRIGGER_PRICE_UNKNOWN: RejectReason.ValueType  # 18
+"""The price that would trigger the order (last, mark or index) is not known yet."""
+REJECT_REASON_NOT_REDUCING: RejectReason.ValueType  # 19
+"""A reduce-only order would open or grow a position."""
+REJECT_REASON_POSITION_LIMIT: RejectReason.ValueType  # 20
+"""The account's position in the market would pass its limit."""
+REJECT_REASON_DAILY_LOSS_LIMIT: RejectReason.ValueType  # 21
+"""The account has lost today what it may lose; only orders that reduce a position are taken."""
+REJECT_REASON_POST_ONLY_WOULD_TRADE: RejectReason.ValueType  # 22
 """A post-only order would trade at once."""
-REJECT_REASON_NO_LIQUIDITY: RejectReason.ValueType  # 13
+REJECT_REASON_NO_LIQUIDITY: RejectReason.ValueType  # 23
 """A market order found nothing to trade with."""
-REJECT_REASON_NOT_FILLABLE: RejectReason.ValueType  # 14
+REJECT_REASON_NOT_FILLABLE: RejectReason.ValueType  # 24
 """A fill-or-kill order cannot be filled as a whole."""
-REJECT_REASON_INSUFFICIENT_FUNDS: RejectReason.ValueType  # 15
+REJECT_REASON_INSUFFICIENT_FUNDS: RejectReason.ValueType  # 25
 """Available funds do not cover the order and its fee."""
 Global___RejectReason: _TypeAlias = RejectReason  # noqa: Y015
 
@@ -241,6 +311,16 @@ class _CancelReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CancelRe
     """Another order took its place (ReplaceOrder)."""
     CANCEL_REASON_LEASE_EXPIRED: _CancelReason.ValueType  # 6
     """The dead-man's switch of its account ran out (CancelAllAfter)."""
+    CANCEL_REASON_LINKED: _CancelReason.ValueType  # 7
+    """Another order of its list (OCO, bracket) was filled, triggered or ended."""
+    CANCEL_REASON_DISCONNECTED: _CancelReason.ValueType  # 8
+    """The session that placed it was lost, and had asked for this."""
+    CANCEL_REASON_NOT_REDUCING: _CancelReason.ValueType  # 9
+    """A reduce-only order has nothing left to reduce."""
+    CANCEL_REASON_MARKET_CLOSED: _CancelReason.ValueType  # 10
+    """Its market ended."""
+    CANCEL_REASON_TRIGGER_REJECTED: _CancelReason.ValueType  # 11
+    """It was triggered and could not be placed (see reject_reason)."""
 
 class CancelReason(_CancelReason, metaclass=_CancelReasonEnumTypeWrapper):
     """Why an accepted order was cancelled."""
@@ -259,6 +339,16 @@ CANCEL_REASON_REPLACED: CancelReason.ValueType  # 5
 """Another order took its place (ReplaceOrder)."""
 CANCEL_REASON_LEASE_EXPIRED: CancelReason.ValueType  # 6
 """The dead-man's switch of its account ran out (CancelAllAfter)."""
+CANCEL_REASON_LINKED: CancelReason.ValueType  # 7
+"""Another order of its list (OCO, bracket) was filled, triggered or ended."""
+CANCEL_REASON_DISCONNECTED: CancelReason.ValueType  # 8
+"""The session that placed it was lost, and had asked for this."""
+CANCEL_REASON_NOT_REDUCING: CancelReason.ValueType  # 9
+"""A reduce-only order has nothing left to reduce."""
+CANCEL_REASON_MARKET_CLOSED: CancelReason.ValueType  # 10
+"""Its market ended."""
+CANCEL_REASON_TRIGGER_REJECTED: CancelReason.ValueType  # 11
+"""It was triggered and could not be placed (see reject_reason)."""
 Global___CancelReason: _TypeAlias = CancelReason  # noqa: Y015
 
 class _SelfTradePrevention:
@@ -292,6 +382,38 @@ SELF_TRADE_PREVENTION_CANCEL_BOTH: SelfTradePrevention.ValueType  # 3
 SELF_TRADE_PREVENTION_DECREMENT_AND_CANCEL: SelfTradePrevention.ValueType  # 4
 """Both are reduced by the smaller of the two quantities; whichever has nothing left is cancelled."""
 Global___SelfTradePrevention: _TypeAlias = SelfTradePrevention  # noqa: Y015
+
+class _ListRole:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ListRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ListRole.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LIST_ROLE_UNSPECIFIED: _ListRole.ValueType  # 0
+    """In no list."""
+    LIST_ROLE_OCO: _ListRole.ValueType  # 1
+    """One of two orders of which the other is cancelled when this one trades or triggers."""
+    LIST_ROLE_ENTRY: _ListRole.ValueType  # 2
+    """The entry of a bracket."""
+    LIST_ROLE_TAKE_PROFIT: _ListRole.ValueType  # 3
+    """The take-profit of a bracket."""
+    LIST_ROLE_STOP_LOSS: _ListRole.ValueType  # 4
+    """The stop-loss of a bracket."""
+
+class ListRole(_ListRole, metaclass=_ListRoleEnumTypeWrapper):
+    """What an order is in a list of linked orders."""
+
+LIST_ROLE_UNSPECIFIED: ListRole.ValueType  # 0
+"""In no list."""
+LIST_ROLE_OCO: ListRole.ValueType  # 1
+"""One of two orders of which the other is cancelled when this one trades or triggers."""
+LIST_ROLE_ENTRY: ListRole.ValueType  # 2
+"""The entry of a bracket."""
+LIST_ROLE_TAKE_PROFIT: ListRole.ValueType  # 3
+"""The take-profit of a bracket."""
+LIST_ROLE_STOP_LOSS: ListRole.ValueType  # 4
+"""The stop-loss of a bracket."""
+Global___ListRole: _TypeAlias = ListRole  # noqa: Y015
 
 class _Liquidity:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -353,6 +475,13 @@ class Order(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     CANCEL_REASON_FIELD_NUMBER: _builtins.int
     SELF_TRADE_PREVENTION_FIELD_NUMBER: _builtins.int
+    TRIGGER_SOURCE_FIELD_NUMBER: _builtins.int
+    TRAILING_AMOUNT_FIELD_NUMBER: _builtins.int
+    TRAILING_PERCENT_FIELD_NUMBER: _builtins.int
+    DISPLAY_QUANTITY_FIELD_NUMBER: _builtins.int
+    TAG_FIELD_NUMBER: _builtins.int
+    TRIGGER_TIME_FIELD_NUMBER: _builtins.int
+    LIST_ROLE_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The order's id, given by the venue."""
     client_order_id: _builtins.str
@@ -407,6 +536,18 @@ class Order(_message.Message):
     """Why it was cancelled."""
     self_trade_prevention: Global___SelfTradePrevention.ValueType
     """How trades with its own group are prevented."""
+    trigger_source: Global___TriggerSource.ValueType
+    """Which price triggers it."""
+    trailing_amount: _builtins.str
+    """A trailing stop's distance; else empty. Decimal."""
+    trailing_percent: _builtins.str
+    """A trailing stop's distance in percent; else empty. Decimal."""
+    display_quantity: _builtins.str
+    """What an iceberg shows at a time; empty: all of it. Decimal."""
+    tag: _builtins.str
+    """The client's tag (a strategy's name), shared by any number of orders."""
+    list_role: Global___ListRole.ValueType
+    """What this order is in its list."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted or rejected."""
@@ -418,6 +559,10 @@ class Order(_message.Message):
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it expires (GTD, DAY)."""
+
+    @_builtins.property
+    def trigger_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was triggered; absent if it was not."""
 
     def __init__(
         self,
@@ -452,10 +597,17 @@ class Order(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         cancel_reason: Global___CancelReason.ValueType = ...,
         self_trade_prevention: Global___SelfTradePrevention.ValueType = ...,
+        trigger_source: Global___TriggerSource.ValueType = ...,
+        trailing_amount: _builtins.str = ...,
+        trailing_percent: _builtins.str = ...,
+        display_quantity: _builtins.str = ...,
+        tag: _builtins.str = ...,
+        trigger_time: _timestamp_pb2.Timestamp | None = ...,
+        list_role: Global___ListRole.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "trigger_time", b"trigger_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "cancel_reason", b"cancel_reason", "client_order_id", b"client_order_id", "create_time", b"create_time", "expire_time", b"expire_time", "fee", b"fee", "fee_asset", b"fee_asset", "filled_quantity", b"filled_quantity", "list_id", b"list_id", "order_id", b"order_id", "parent_order_id", b"parent_order_id", "post_only", b"post_only", "price", b"price", "quantity", b"quantity", "quote_amount", b"quote_amount", "reduce_only", b"reduce_only", "reject_reason", b"reject_reason", "remaining_quantity", b"remaining_quantity", "request_id", b"request_id", "root_order_id", b"root_order_id", "self_trade_prevention", b"self_trade_prevention", "sequence", b"sequence", "side", b"side", "status", b"status", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "type", b"type", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "cancel_reason", b"cancel_reason", "client_order_id", b"client_order_id", "create_time", b"create_time", "display_quantity", b"display_quantity", "expire_time", b"expire_time", "fee", b"fee", "fee_asset", b"fee_asset", "filled_quantity", b"filled_quantity", "list_id", b"list_id", "list_role", b"list_role", "order_id", b"order_id", "parent_order_id", b"parent_order_id", "post_only", b"post_only", "price", b"price", "quantity", b"quantity", "quote_amount", b"quote_amount", "reduce_only", b"reduce_only", "reject_reason", b"reject_reason", "remaining_quantity", b"remaining_quantity", "request_id", b"request_id", "root_order_id", b"root_order_id", "self_trade_prevention", b"self_trade_prevention", "sequence", b"sequence", "side", b"side", "status", b"status", "stop_price", b"stop_price", "symbol", b"symbol", "tag", b"tag", "time_in_force", b"time_in_force", "trailing_amount", b"trailing_amount", "trailing_percent", b"trailing_percent", "trigger_source", b"trigger_source", "trigger_time", b"trigger_time", "type", b"type", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -562,3 +714,51 @@ class OrderUpdate(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OrderUpdate: _TypeAlias = OrderUpdate  # noqa: Y015
+
+@_typing.final
+class Limits(_message.Message):
+    """Limits that stand before every order. An empty or zero field: not limited here."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUANTITY_MAX_FIELD_NUMBER: _builtins.int
+    NOTIONAL_MAX_FIELD_NUMBER: _builtins.int
+    OPEN_ORDERS_MAX_FIELD_NUMBER: _builtins.int
+    POSITION_MAX_FIELD_NUMBER: _builtins.int
+    DAILY_LOSS_MAX_FIELD_NUMBER: _builtins.int
+    PRICE_BAND_PERCENT_FIELD_NUMBER: _builtins.int
+    SYMBOLS_ALLOWED_FIELD_NUMBER: _builtins.int
+    quantity_max: _builtins.str
+    """The largest quantity of an order. Decimal."""
+    notional_max: _builtins.str
+    """The largest price times quantity of an order, in the market's quote asset. Decimal."""
+    open_orders_max: _builtins.int
+    """The most open orders of an account (only without a market)."""
+    position_max: _builtins.str
+    """The largest position in a market that an order may lead to, either way, valued at its price in the quote asset. Decimal."""
+    daily_loss_max: _builtins.str
+    """The most that may be lost in a day (UTC), in the quote asset, before only reducing orders are taken. Decimal."""
+    price_band_percent: _builtins.str
+    """How far a limit price may be from the reference price, in percent. Decimal."""
+    @_builtins.property
+    def symbols_allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Markets that may be traded; empty: all."""
+
+    def __init__(
+        self,
+        *,
+        quantity_max: _builtins.str = ...,
+        notional_max: _builtins.str = ...,
+        open_orders_max: _builtins.int = ...,
+        position_max: _builtins.str = ...,
+        daily_loss_max: _builtins.str = ...,
+        price_band_percent: _builtins.str = ...,
+        symbols_allowed: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["daily_loss_max", b"daily_loss_max", "notional_max", b"notional_max", "open_orders_max", b"open_orders_max", "position_max", b"position_max", "price_band_percent", b"price_band_percent", "quantity_max", b"quantity_max", "symbols_allowed", b"symbols_allowed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Limits: _TypeAlias = Limits  # noqa: Y015

@@ -46,6 +46,13 @@ class PlaceOrderRequest(_message.Message):
     QUOTE_AMOUNT_FIELD_NUMBER: _builtins.int
     SELF_TRADE_PREVENTION_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    TRIGGER_SOURCE_FIELD_NUMBER: _builtins.int
+    TRAILING_AMOUNT_FIELD_NUMBER: _builtins.int
+    TRAILING_PERCENT_FIELD_NUMBER: _builtins.int
+    DISPLAY_QUANTITY_FIELD_NUMBER: _builtins.int
+    TAG_FIELD_NUMBER: _builtins.int
+    TAKE_PROFIT_FIELD_NUMBER: _builtins.int
+    STOP_LOSS_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """The account that trades."""
     symbol: _builtins.str
@@ -76,9 +83,31 @@ class PlaceOrderRequest(_message.Message):
     """
     self_trade_prevention: _order_pb2.SelfTradePrevention.ValueType
     """How trades with the account's own group are prevented; unset: CANCEL_NEWEST."""
+    trigger_source: _order_pb2.TriggerSource.ValueType
+    """Which price triggers a stop, take-profit or trailing order; unset: LAST."""
+    trailing_amount: _builtins.str
+    """The distance at which a trailing stop follows the best price since it was placed. Decimal, greater than zero."""
+    trailing_percent: _builtins.str
+    """The same distance in percent of that price, with at most two digits after the point. Decimal, greater than zero."""
+    display_quantity: _builtins.str
+    """How much of the order the book shows at a time (an iceberg): what was shown and filled is shown anew at the back of the
+    queue. Less than quantity; for limit orders that may rest. Decimal, greater than zero.
+    """
+    tag: _builtins.str
+    """A tag (a strategy's name) that any number of orders share: 1 to 64 of letters, digits and "._:-"."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When a GTD order expires."""
+
+    @_builtins.property
+    def take_profit(self) -> Global___ExitOrder:
+        """Makes the order the entry of a bracket: as it fills, a take-profit over what was filled comes to life on the other side."""
+
+    @_builtins.property
+    def stop_loss(self) -> Global___ExitOrder:
+        """Makes the order the entry of a bracket: as it fills, a stop-loss over what was filled comes to life on the other side. With
+        both, each cancels the other.
+        """
 
     def __init__(
         self,
@@ -98,14 +127,55 @@ class PlaceOrderRequest(_message.Message):
         quote_amount: _builtins.str = ...,
         self_trade_prevention: _order_pb2.SelfTradePrevention.ValueType = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        trigger_source: _order_pb2.TriggerSource.ValueType = ...,
+        trailing_amount: _builtins.str = ...,
+        trailing_percent: _builtins.str = ...,
+        display_quantity: _builtins.str = ...,
+        tag: _builtins.str = ...,
+        take_profit: Global___ExitOrder | None = ...,
+        stop_loss: Global___ExitOrder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "stop_loss", b"stop_loss", "take_profit", b"take_profit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "expire_time", b"expire_time", "post_only", b"post_only", "price", b"price", "quantity", b"quantity", "quote_amount", b"quote_amount", "reduce_only", b"reduce_only", "request_id", b"request_id", "self_trade_prevention", b"self_trade_prevention", "side", b"side", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "display_quantity", b"display_quantity", "expire_time", b"expire_time", "post_only", b"post_only", "price", b"price", "quantity", b"quantity", "quote_amount", b"quote_amount", "reduce_only", b"reduce_only", "request_id", b"request_id", "self_trade_prevention", b"self_trade_prevention", "side", b"side", "stop_loss", b"stop_loss", "stop_price", b"stop_price", "symbol", b"symbol", "tag", b"tag", "take_profit", b"take_profit", "time_in_force", b"time_in_force", "trailing_amount", b"trailing_amount", "trailing_percent", b"trailing_percent", "trigger_source", b"trigger_source", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlaceOrderRequest: _TypeAlias = PlaceOrderRequest  # noqa: Y015
+
+@_typing.final
+class ExitOrder(_message.Message):
+    """An exit of a bracket. Its account, market, quantity and side follow from the entry; it is reduced or cancelled with its twin."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOP_PRICE_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    TRIGGER_SOURCE_FIELD_NUMBER: _builtins.int
+    CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    stop_price: _builtins.str
+    """The price at which it comes to life. Decimal, greater than zero."""
+    price: _builtins.str
+    """The limit price once it has; empty: a market order. Decimal."""
+    trigger_source: _order_pb2.TriggerSource.ValueType
+    """Which price triggers it; unset: LAST."""
+    client_order_id: _builtins.str
+    """The client's label of the exit."""
+    def __init__(
+        self,
+        *,
+        stop_price: _builtins.str = ...,
+        price: _builtins.str = ...,
+        trigger_source: _order_pb2.TriggerSource.ValueType = ...,
+        client_order_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_id", b"client_order_id", "price", b"price", "stop_price", b"stop_price", "trigger_source", b"trigger_source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExitOrder: _TypeAlias = ExitOrder  # noqa: Y015
 
 @_typing.final
 class PlaceOrderResponse(_message.Message):
@@ -228,6 +298,244 @@ class PlaceOrdersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlaceOrdersResponse: _TypeAlias = PlaceOrdersResponse  # noqa: Y015
+
+@_typing.final
+class PlaceOcoRequest(_message.Message):
+    """Request of PlaceOco."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID that makes repeating the call safe."""
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlaceOrderRequest]:
+        """The two orders: of the same account, market and side, each with a quantity, neither IOC nor FOK, without exits."""
+
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[Global___PlaceOrderRequest] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaceOcoRequest: _TypeAlias = PlaceOcoRequest  # noqa: Y015
+
+@_typing.final
+class PlaceOcoResponse(_message.Message):
+    """Response of PlaceOco."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_ID_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    FILLS_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    list_id: _builtins.str
+    """The id of the list; empty if they were rejected."""
+    position: _builtins.str
+    """The place in the journal."""
+    replayed: _builtins.bool
+    """True if this repeats an earlier answer."""
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]:
+        """Both orders, as asked for."""
+
+    @_builtins.property
+    def fills(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Fill]:
+        """The fills of both."""
+
+    def __init__(
+        self,
+        *,
+        list_id: _builtins.str = ...,
+        orders: _abc.Iterable[_order_pb2.Order] | None = ...,
+        fills: _abc.Iterable[_order_pb2.Fill] | None = ...,
+        position: _builtins.str = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fills", b"fills", "list_id", b"list_id", "orders", b"orders", "position", b"position", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaceOcoResponse: _TypeAlias = PlaceOcoResponse  # noqa: Y015
+
+@_typing.final
+class AmendOrdersRequest(_message.Message):
+    """Request of AmendOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AMENDMENTS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID for the batch: items without a request_id get one derived from it and their index."""
+    @_builtins.property
+    def amendments(self) -> _containers.RepeatedCompositeFieldContainer[Global___AmendOrderRequest]:
+        """The changes, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        amendments: _abc.Iterable[Global___AmendOrderRequest] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amendments", b"amendments", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AmendOrdersRequest: _TypeAlias = AmendOrdersRequest  # noqa: Y015
+
+@_typing.final
+class AmendOrderResult(_message.Message):
+    """The outcome of one item of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AMENDED_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def amended(self) -> Global___AmendOrderResponse:
+        """What AmendOrder would have answered."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """The error that AmendOrder would have ended with."""
+
+    def __init__(
+        self,
+        *,
+        amended: Global___AmendOrderResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["amended", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___AmendOrderResult: _TypeAlias = AmendOrderResult  # noqa: Y015
+
+@_typing.final
+class AmendOrdersResponse(_message.Message):
+    """Response of AmendOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___AmendOrderResult]:
+        """The outcomes, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___AmendOrderResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AmendOrdersResponse: _TypeAlias = AmendOrdersResponse  # noqa: Y015
+
+@_typing.final
+class CancelOrdersRequest(_message.Message):
+    """Request of CancelOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANCELS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID for the batch: items without a request_id get one derived from it and their index."""
+    @_builtins.property
+    def cancels(self) -> _containers.RepeatedCompositeFieldContainer[Global___CancelOrderRequest]:
+        """The cancels, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        cancels: _abc.Iterable[Global___CancelOrderRequest] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelOrdersRequest: _TypeAlias = CancelOrdersRequest  # noqa: Y015
+
+@_typing.final
+class CancelOrderResult(_message.Message):
+    """The outcome of one item of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANCELLED_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cancelled(self) -> Global___CancelOrderResponse:
+        """What CancelOrder would have answered."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """The error that CancelOrder would have ended with."""
+
+    def __init__(
+        self,
+        *,
+        cancelled: Global___CancelOrderResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["cancelled", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___CancelOrderResult: _TypeAlias = CancelOrderResult  # noqa: Y015
+
+@_typing.final
+class CancelOrdersResponse(_message.Message):
+    """Response of CancelOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___CancelOrderResult]:
+        """The outcomes, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___CancelOrderResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelOrdersResponse: _TypeAlias = CancelOrdersResponse  # noqa: Y015
 
 @_typing.final
 class PreviewOrderRequest(_message.Message):
@@ -366,6 +674,7 @@ class AmendOrderRequest(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    STOP_PRICE_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The order's id."""
     quantity: _builtins.str
@@ -382,6 +691,8 @@ class AmendOrderRequest(_message.Message):
     """The `sequence` of the order that the change is meant for: if it has changed since, the call ends with ORDER_CHANGED.
     0: whatever it is now.
     """
+    stop_price: _builtins.str
+    """The new stop price of an order that waits for it; empty: unchanged. Decimal."""
     def __init__(
         self,
         *,
@@ -392,10 +703,11 @@ class AmendOrderRequest(_message.Message):
         account_id: _builtins.str = ...,
         client_order_id: _builtins.str = ...,
         expected_version: _builtins.int = ...,
+        stop_price: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "expected_version", b"expected_version", "order_id", b"order_id", "price", b"price", "quantity", b"quantity", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "expected_version", b"expected_version", "order_id", b"order_id", "price", b"price", "quantity", b"quantity", "request_id", b"request_id", "stop_price", b"stop_price"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -593,6 +905,7 @@ class CancelAllOrdersRequest(_message.Message):
     SYMBOL_FIELD_NUMBER: _builtins.int
     SIDE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TAG_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """The account."""
     symbol: _builtins.str
@@ -601,6 +914,8 @@ class CancelAllOrdersRequest(_message.Message):
     """Only orders of this side; unset: both."""
     request_id: _builtins.str
     """A UUID that makes repeating the call safe."""
+    tag: _builtins.str
+    """Only orders with this tag; empty: all."""
     def __init__(
         self,
         *,
@@ -608,10 +923,11 @@ class CancelAllOrdersRequest(_message.Message):
         symbol: _builtins.str = ...,
         side: _type_pb2.Side.ValueType = ...,
         request_id: _builtins.str = ...,
+        tag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "request_id", b"request_id", "side", b"side", "symbol", b"symbol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "request_id", b"request_id", "side", b"side", "symbol", b"symbol", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -657,8 +973,11 @@ class CancelAllAfterRequest(_message.Message):
 
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
+    TAG_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """The account."""
+    tag: _builtins.str
+    """Only orders with this tag: its switch is one of its own; empty: the account's."""
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """How long until the orders are cancelled: 1 s to 24 h. 0 disarms."""
@@ -668,10 +987,11 @@ class CancelAllAfterRequest(_message.Message):
         *,
         account_id: _builtins.str = ...,
         timeout: _duration_pb2.Duration | None = ...,
+        tag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "tag", b"tag", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1159,19 +1479,29 @@ class TradeStart(_message.Message):
 
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     RESUME_AFTER_FIELD_NUMBER: _builtins.int
+    CANCEL_ON_DISCONNECT_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """The account whose events follow, and the only one that commands of the session may name."""
     resume_after: _builtins.str
     """Go on after this position; empty: no past events, no snapshot."""
+    cancel_on_disconnect: _builtins.bool
+    """True: if the session is lost and not resumed within 10 s, the open orders that it placed are cancelled with
+    CANCEL_REASON_DISCONNECTED. Half-closing the stream is no loss: it ends the session and leaves the orders.
+    """
+    session_id: _builtins.str
+    """The session to go on with (Ready frames and answers carry its id as stream_id); empty: a new one."""
     def __init__(
         self,
         *,
         account_id: _builtins.str = ...,
         resume_after: _builtins.str = ...,
+        cancel_on_disconnect: _builtins.bool = ...,
+        session_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "resume_after", b"resume_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "cancel_on_disconnect", b"cancel_on_disconnect", "resume_after", b"resume_after", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1189,6 +1519,8 @@ class TradeCommand(_message.Message):
     CANCEL_FIELD_NUMBER: _builtins.int
     CANCEL_ALL_FIELD_NUMBER: _builtins.int
     AMEND_FIELD_NUMBER: _builtins.int
+    PLACE_OCO_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
     correlation_id: _builtins.str
     """The client's own mark; the answer carries it back."""
     @_builtins.property
@@ -1211,6 +1543,14 @@ class TradeCommand(_message.Message):
     def amend(self) -> Global___AmendOrderRequest:
         """Amends an order."""
 
+    @_builtins.property
+    def place_oco(self) -> Global___PlaceOcoRequest:
+        """Places two orders of which one cancels the other."""
+
+    @_builtins.property
+    def replace(self) -> Global___ReplaceOrderRequest:
+        """Replaces an order."""
+
     def __init__(
         self,
         *,
@@ -1220,12 +1560,14 @@ class TradeCommand(_message.Message):
         cancel: Global___CancelOrderRequest | None = ...,
         cancel_all: Global___CancelAllOrdersRequest | None = ...,
         amend: Global___AmendOrderRequest | None = ...,
+        place_oco: Global___PlaceOcoRequest | None = ...,
+        replace: Global___ReplaceOrderRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amend", b"amend", "cancel", b"cancel", "cancel_all", b"cancel_all", "command", b"command", "place", b"place", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amend", b"amend", "cancel", b"cancel", "cancel_all", b"cancel_all", "command", b"command", "place", b"place", "place_oco", b"place_oco", "replace", b"replace", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amend", b"amend", "cancel", b"cancel", "cancel_all", b"cancel_all", "command", b"command", "correlation_id", b"correlation_id", "place", b"place", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amend", b"amend", "cancel", b"cancel", "cancel_all", b"cancel_all", "command", b"command", "correlation_id", b"correlation_id", "place", b"place", "place_oco", b"place_oco", "replace", b"replace", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["start", "place", "cancel", "cancel_all", "amend"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["start", "place", "cancel", "cancel_all", "amend", "place_oco", "replace"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 
@@ -1267,6 +1609,8 @@ class TradeAnswer(_message.Message):
     CANCELLED_ALL_FIELD_NUMBER: _builtins.int
     AMENDED_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    PLACED_OCO_FIELD_NUMBER: _builtins.int
+    REPLACED_FIELD_NUMBER: _builtins.int
     correlation_id: _builtins.str
     """The command's mark."""
     @_builtins.property
@@ -1289,6 +1633,14 @@ class TradeAnswer(_message.Message):
     def error(self) -> _status_pb2.Status:
         """The error that the command ended with; the session goes on."""
 
+    @_builtins.property
+    def placed_oco(self) -> Global___PlaceOcoResponse:
+        """Of `place_oco`."""
+
+    @_builtins.property
+    def replaced(self) -> Global___ReplaceOrderResponse:
+        """Of `replace`."""
+
     def __init__(
         self,
         *,
@@ -1298,12 +1650,14 @@ class TradeAnswer(_message.Message):
         cancelled_all: Global___CancelAllOrdersResponse | None = ...,
         amended: Global___AmendOrderResponse | None = ...,
         error: _status_pb2.Status | None = ...,
+        placed_oco: Global___PlaceOcoResponse | None = ...,
+        replaced: Global___ReplaceOrderResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "answer", b"answer", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "error", b"error", "placed", b"placed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "answer", b"answer", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "error", b"error", "placed", b"placed", "placed_oco", b"placed_oco", "replaced", b"replaced"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "answer", b"answer", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "correlation_id", b"correlation_id", "error", b"error", "placed", b"placed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "answer", b"answer", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "correlation_id", b"correlation_id", "error", b"error", "placed", b"placed", "placed_oco", b"placed_oco", "replaced", b"replaced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["placed", "cancelled", "cancelled_all", "amended", "error"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["placed", "cancelled", "cancelled_all", "amended", "error", "placed_oco", "replaced"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
 

@@ -49,6 +49,21 @@ class OrderServiceStub(object):
                 request_serializer=venue_dot_order_dot_v1_dot_order__service__pb2.PlaceOrdersRequest.SerializeToString,
                 response_deserializer=venue_dot_order_dot_v1_dot_order__service__pb2.PlaceOrdersResponse.FromString,
                 _registered_method=True)
+        self.PlaceOco = channel.unary_unary(
+                '/venue.order.v1.OrderService/PlaceOco',
+                request_serializer=venue_dot_order_dot_v1_dot_order__service__pb2.PlaceOcoRequest.SerializeToString,
+                response_deserializer=venue_dot_order_dot_v1_dot_order__service__pb2.PlaceOcoResponse.FromString,
+                _registered_method=True)
+        self.AmendOrders = channel.unary_unary(
+                '/venue.order.v1.OrderService/AmendOrders',
+                request_serializer=venue_dot_order_dot_v1_dot_order__service__pb2.AmendOrdersRequest.SerializeToString,
+                response_deserializer=venue_dot_order_dot_v1_dot_order__service__pb2.AmendOrdersResponse.FromString,
+                _registered_method=True)
+        self.CancelOrders = channel.unary_unary(
+                '/venue.order.v1.OrderService/CancelOrders',
+                request_serializer=venue_dot_order_dot_v1_dot_order__service__pb2.CancelOrdersRequest.SerializeToString,
+                response_deserializer=venue_dot_order_dot_v1_dot_order__service__pb2.CancelOrdersResponse.FromString,
+                _registered_method=True)
         self.PreviewOrder = channel.unary_unary(
                 '/venue.order.v1.OrderService/PreviewOrder',
                 request_serializer=venue_dot_order_dot_v1_dot_order__service__pb2.PreviewOrderRequest.SerializeToString,
@@ -136,6 +151,32 @@ class OrderServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlaceOco(self, request, context):
+        """Places two orders of one account, market and side of which at most one trades: as soon as one of them trades or is triggered
+        the other is cancelled with CANCEL_REASON_LINKED. Usually a limit (or take-profit) order and a stop. They hold funds once:
+        the larger of both holds. Both are accepted or both are rejected, with the first reason found.
+        Idempotent by request_id. Errors: as PlaceOrder's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AmendOrders(self, request, context):
+        """Amends up to 100 orders, in order, each with an outcome of its own; not atomic.
+        Idempotent by request_id (it stands for those items that carry none).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelOrders(self, request, context):
+        """Cancels up to 100 orders, in order, each with an outcome of its own; not atomic.
+        Idempotent by request_id (it stands for those items that carry none).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PreviewOrder(self, request, context):
         """Runs every check of a placement without placing, says of each what it found, and estimates fills and fees. Changes
         nothing and promises nothing: the book moves on.
@@ -184,14 +225,15 @@ class OrderServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelAllOrders(self, request, context):
-        """Cancels all open orders of an account, or those of one market, or of one side. Orders in halted markets stay.
+        """Cancels all open orders of an account, or those of one market, of one side, or with one tag. Orders in halted markets stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelAllAfter(self, request, context):
-        """Arms a dead-man's switch: unless it is repeated in time, all open orders of the account are cancelled with the reason
+        """Arms a dead-man's switch of an account, or of one tag in it (a strategy's): unless it is repeated in time, all open orders of
+        the account, or those with the tag, are cancelled with the reason
         CANCEL_REASON_LEASE_EXPIRED, in halted markets too, and the switch is disarmed. Each call replaces the one before;
         a timeout of 0 disarms. When the venue's engine starts anew, the moment moves by 10 s, so that a failover alone cancels
         nothing.
@@ -260,6 +302,21 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     servicer.PlaceOrders,
                     request_deserializer=venue_dot_order_dot_v1_dot_order__service__pb2.PlaceOrdersRequest.FromString,
                     response_serializer=venue_dot_order_dot_v1_dot_order__service__pb2.PlaceOrdersResponse.SerializeToString,
+            ),
+            'PlaceOco': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlaceOco,
+                    request_deserializer=venue_dot_order_dot_v1_dot_order__service__pb2.PlaceOcoRequest.FromString,
+                    response_serializer=venue_dot_order_dot_v1_dot_order__service__pb2.PlaceOcoResponse.SerializeToString,
+            ),
+            'AmendOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.AmendOrders,
+                    request_deserializer=venue_dot_order_dot_v1_dot_order__service__pb2.AmendOrdersRequest.FromString,
+                    response_serializer=venue_dot_order_dot_v1_dot_order__service__pb2.AmendOrdersResponse.SerializeToString,
+            ),
+            'CancelOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelOrders,
+                    request_deserializer=venue_dot_order_dot_v1_dot_order__service__pb2.CancelOrdersRequest.FromString,
+                    response_serializer=venue_dot_order_dot_v1_dot_order__service__pb2.CancelOrdersResponse.SerializeToString,
             ),
             'PreviewOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.PreviewOrder,
@@ -381,6 +438,87 @@ class OrderService(object):
             '/venue.order.v1.OrderService/PlaceOrders',
             venue_dot_order_dot_v1_dot_order__service__pb2.PlaceOrdersRequest.SerializeToString,
             venue_dot_order_dot_v1_dot_order__service__pb2.PlaceOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlaceOco(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.order.v1.OrderService/PlaceOco',
+            venue_dot_order_dot_v1_dot_order__service__pb2.PlaceOcoRequest.SerializeToString,
+            venue_dot_order_dot_v1_dot_order__service__pb2.PlaceOcoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AmendOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.order.v1.OrderService/AmendOrders',
+            venue_dot_order_dot_v1_dot_order__service__pb2.AmendOrdersRequest.SerializeToString,
+            venue_dot_order_dot_v1_dot_order__service__pb2.AmendOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.order.v1.OrderService/CancelOrders',
+            venue_dot_order_dot_v1_dot_order__service__pb2.CancelOrdersRequest.SerializeToString,
+            venue_dot_order_dot_v1_dot_order__service__pb2.CancelOrdersResponse.FromString,
             options,
             channel_credentials,
             insecure,

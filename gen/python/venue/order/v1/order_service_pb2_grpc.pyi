@@ -47,6 +47,20 @@ class OrderServiceStub:
     """Places up to 100 orders, in order, each with an outcome of its own; not atomic.
     Idempotent by request_id (it stands for those items that carry none).
     """
+    PlaceOco: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.PlaceOcoRequest, _order_service_pb2.PlaceOcoResponse]
+    """Places two orders of one account, market and side of which at most one trades: as soon as one of them trades or is triggered
+    the other is cancelled with CANCEL_REASON_LINKED. Usually a limit (or take-profit) order and a stop. They hold funds once:
+    the larger of both holds. Both are accepted or both are rejected, with the first reason found.
+    Idempotent by request_id. Errors: as PlaceOrder's.
+    """
+    AmendOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.AmendOrdersRequest, _order_service_pb2.AmendOrdersResponse]
+    """Amends up to 100 orders, in order, each with an outcome of its own; not atomic.
+    Idempotent by request_id (it stands for those items that carry none).
+    """
+    CancelOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrdersRequest, _order_service_pb2.CancelOrdersResponse]
+    """Cancels up to 100 orders, in order, each with an outcome of its own; not atomic.
+    Idempotent by request_id (it stands for those items that carry none).
+    """
     PreviewOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.PreviewOrderRequest, _order_service_pb2.PreviewOrderResponse]
     """Runs every check of a placement without placing, says of each what it found, and estimates fills and fees. Changes
     nothing and promises nothing: the book moves on.
@@ -79,9 +93,10 @@ class OrderServiceStub:
     Errors: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED.
     """
     CancelAllOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllOrdersRequest, _order_service_pb2.CancelAllOrdersResponse]
-    """Cancels all open orders of an account, or those of one market, or of one side. Orders in halted markets stay."""
+    """Cancels all open orders of an account, or those of one market, of one side, or with one tag. Orders in halted markets stay."""
     CancelAllAfter: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllAfterRequest, _order_service_pb2.CancelAllAfterResponse]
-    """Arms a dead-man's switch: unless it is repeated in time, all open orders of the account are cancelled with the reason
+    """Arms a dead-man's switch of an account, or of one tag in it (a strategy's): unless it is repeated in time, all open orders of
+    the account, or those with the tag, are cancelled with the reason
     CANCEL_REASON_LEASE_EXPIRED, in halted markets too, and the switch is disarmed. Each call replaces the one before;
     a timeout of 0 disarms. When the venue's engine starts anew, the moment moves by 10 s, so that a failover alone cancels
     nothing.
@@ -129,6 +144,20 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """Places up to 100 orders, in order, each with an outcome of its own; not atomic.
     Idempotent by request_id (it stands for those items that carry none).
     """
+    PlaceOco: _aio.UnaryUnaryMultiCallable[_order_service_pb2.PlaceOcoRequest, _order_service_pb2.PlaceOcoResponse]  # type: ignore[assignment]
+    """Places two orders of one account, market and side of which at most one trades: as soon as one of them trades or is triggered
+    the other is cancelled with CANCEL_REASON_LINKED. Usually a limit (or take-profit) order and a stop. They hold funds once:
+    the larger of both holds. Both are accepted or both are rejected, with the first reason found.
+    Idempotent by request_id. Errors: as PlaceOrder's.
+    """
+    AmendOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.AmendOrdersRequest, _order_service_pb2.AmendOrdersResponse]  # type: ignore[assignment]
+    """Amends up to 100 orders, in order, each with an outcome of its own; not atomic.
+    Idempotent by request_id (it stands for those items that carry none).
+    """
+    CancelOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrdersRequest, _order_service_pb2.CancelOrdersResponse]  # type: ignore[assignment]
+    """Cancels up to 100 orders, in order, each with an outcome of its own; not atomic.
+    Idempotent by request_id (it stands for those items that carry none).
+    """
     PreviewOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.PreviewOrderRequest, _order_service_pb2.PreviewOrderResponse]  # type: ignore[assignment]
     """Runs every check of a placement without placing, says of each what it found, and estimates fills and fees. Changes
     nothing and promises nothing: the book moves on.
@@ -161,9 +190,10 @@ class OrderServiceAsyncStub(OrderServiceStub):
     Errors: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED.
     """
     CancelAllOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllOrdersRequest, _order_service_pb2.CancelAllOrdersResponse]  # type: ignore[assignment]
-    """Cancels all open orders of an account, or those of one market, or of one side. Orders in halted markets stay."""
+    """Cancels all open orders of an account, or those of one market, of one side, or with one tag. Orders in halted markets stay."""
     CancelAllAfter: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllAfterRequest, _order_service_pb2.CancelAllAfterResponse]  # type: ignore[assignment]
-    """Arms a dead-man's switch: unless it is repeated in time, all open orders of the account are cancelled with the reason
+    """Arms a dead-man's switch of an account, or of one tag in it (a strategy's): unless it is repeated in time, all open orders of
+    the account, or those with the tag, are cancelled with the reason
     CANCEL_REASON_LEASE_EXPIRED, in halted markets too, and the switch is disarmed. Each call replaces the one before;
     a timeout of 0 disarms. When the venue's engine starts anew, the moment moves by 10 s, so that a failover alone cancels
     nothing.
@@ -218,6 +248,38 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.PlaceOrdersResponse, _abc.Awaitable[_order_service_pb2.PlaceOrdersResponse]]:
         """Places up to 100 orders, in order, each with an outcome of its own; not atomic.
+        Idempotent by request_id (it stands for those items that carry none).
+        """
+
+    @_abc_1.abstractmethod
+    def PlaceOco(
+        self,
+        request: _order_service_pb2.PlaceOcoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_service_pb2.PlaceOcoResponse, _abc.Awaitable[_order_service_pb2.PlaceOcoResponse]]:
+        """Places two orders of one account, market and side of which at most one trades: as soon as one of them trades or is triggered
+        the other is cancelled with CANCEL_REASON_LINKED. Usually a limit (or take-profit) order and a stop. They hold funds once:
+        the larger of both holds. Both are accepted or both are rejected, with the first reason found.
+        Idempotent by request_id. Errors: as PlaceOrder's.
+        """
+
+    @_abc_1.abstractmethod
+    def AmendOrders(
+        self,
+        request: _order_service_pb2.AmendOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_service_pb2.AmendOrdersResponse, _abc.Awaitable[_order_service_pb2.AmendOrdersResponse]]:
+        """Amends up to 100 orders, in order, each with an outcome of its own; not atomic.
+        Idempotent by request_id (it stands for those items that carry none).
+        """
+
+    @_abc_1.abstractmethod
+    def CancelOrders(
+        self,
+        request: _order_service_pb2.CancelOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_service_pb2.CancelOrdersResponse, _abc.Awaitable[_order_service_pb2.CancelOrdersResponse]]:
+        """Cancels up to 100 orders, in order, each with an outcome of its own; not atomic.
         Idempotent by request_id (it stands for those items that carry none).
         """
 
@@ -282,7 +344,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.CancelAllOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.CancelAllOrdersResponse, _abc.Awaitable[_order_service_pb2.CancelAllOrdersResponse]]:
-        """Cancels all open orders of an account, or those of one market, or of one side. Orders in halted markets stay."""
+        """Cancels all open orders of an account, or those of one market, of one side, or with one tag. Orders in halted markets stay."""
 
     @_abc_1.abstractmethod
     def CancelAllAfter(
@@ -290,7 +352,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.CancelAllAfterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.CancelAllAfterResponse, _abc.Awaitable[_order_service_pb2.CancelAllAfterResponse]]:
-        """Arms a dead-man's switch: unless it is repeated in time, all open orders of the account are cancelled with the reason
+        """Arms a dead-man's switch of an account, or of one tag in it (a strategy's): unless it is repeated in time, all open orders of
+        the account, or those with the tag, are cancelled with the reason
         CANCEL_REASON_LEASE_EXPIRED, in halted markets too, and the switch is disarmed. Each call replaces the one before;
         a timeout of 0 disarms. When the venue's engine starts anew, the moment moves by 10 s, so that a failover alone cancels
         nothing.

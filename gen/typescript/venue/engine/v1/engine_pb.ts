@@ -10,12 +10,12 @@ import type { Status } from "../../../google/rpc/status_pb.js";
 import { file_google_rpc_status } from "../../../google/rpc/status_pb.js";
 import type { Account, AccountStatus, AccountType, Balance, EntryKind } from "../../account/v1/account_pb.js";
 import { file_venue_account_v1_account } from "../../account/v1/account_pb.js";
-import type { BookLevel, GetOrderBookResponse, Market, MarketState, Trade } from "../../marketdata/v1/marketdata_pb.js";
+import type { BookLevel, GetOrderBookResponse, Market, MarketState, Trade, TradingHours } from "../../marketdata/v1/marketdata_pb.js";
 import { file_venue_marketdata_v1_marketdata } from "../../marketdata/v1/marketdata_pb.js";
 import { file_venue_option_v1_access } from "../../option/v1/access_pb.js";
-import type { Order, OrderUpdate } from "../../order/v1/order_pb.js";
+import type { Limits, Order, OrderUpdate } from "../../order/v1/order_pb.js";
 import { file_venue_order_v1_order } from "../../order/v1/order_pb.js";
-import type { AmendOrderRequest, CancelAllAfterRequest, CancelAllOrdersRequest, CancelOrderRequest, PlaceOrderRequest, PreviewOrderResponse, ReplaceOrderRequest } from "../../order/v1/order_service_pb.js";
+import type { AmendOrderRequest, CancelAllAfterRequest, CancelAllOrdersRequest, CancelOrderRequest, PlaceOcoRequest, PlaceOrderRequest, PreviewOrderResponse, ReplaceOrderRequest } from "../../order/v1/order_service_pb.js";
 import { file_venue_order_v1_order_service } from "../../order/v1/order_service_pb.js";
 import type { Environment } from "../../type/v1/type_pb.js";
 import { file_venue_type_v1_type } from "../../type/v1/type_pb.js";
@@ -25,7 +25,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/engine/v1/engine.proto.
  */
 export const file_venue_engine_v1_engine: GenFile = /*@__PURE__*/
-  fileDesc("Chx2ZW51ZS9lbmdpbmUvdjEvZW5naW5lLnByb3RvEg92ZW51ZS5lbmdpbmUudjEi4wgKB0NvbW1hbmQSEAoIc2VxdWVuY2UYASABKAQSDwoHdGltZV91cxgCIAEoAxIPCgd1c2VyX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSKQoHdmVyZGljdBgFIAEoDjIYLnZlbnVlLmVuZ2luZS52MS5WZXJkaWN0Eg0KBWJhdGNoGAYgASgMEjgKC3BsYWNlX29yZGVyGAogASgLMiEudmVudWUub3JkZXIudjEuUGxhY2VPcmRlclJlcXVlc3RIABI6CgxjYW5jZWxfb3JkZXIYCyABKAsyIi52ZW51ZS5vcmRlci52MS5DYW5jZWxPcmRlclJlcXVlc3RIABJDChFjYW5jZWxfYWxsX29yZGVycxgMIAEoCzImLnZlbnVlLm9yZGVyLnYxLkNhbmNlbEFsbE9yZGVyc1JlcXVlc3RIABI0CgxvcGVuX2FjY291bnQYDSABKAsyHC52ZW51ZS5lbmdpbmUudjEuT3BlbkFjY291bnRIABItCgh0cmFuc2ZlchgOIAEoCzIZLnZlbnVlLmVuZ2luZS52MS5UcmFuc2ZlckgAEjwKEHJlc29sdmVfdHJhbnNmZXIYDyABKAsyIC52ZW51ZS5lbmdpbmUudjEuUmVzb2x2ZVRyYW5zZmVySAASNAoMZGVmaW5lX2Fzc2V0GBAgASgLMhwudmVudWUuZW5naW5lLnYxLkRlZmluZUFzc2V0SAASNgoNZGVmaW5lX21hcmtldBgRIAEoCzIdLnZlbnVlLmVuZ2luZS52MS5EZWZpbmVNYXJrZXRIABI7ChBzZXRfbWFya2V0X3N0YXRlGBIgASgLMh8udmVudWUuZW5naW5lLnYxLlNldE1hcmtldFN0YXRlSAASLAoIc2V0X2ZlZXMYEyABKAsyGC52ZW51ZS5lbmdpbmUudjEuU2V0RmVlc0gAEj8KEnNldF9hY2NvdW50X3N0YXR1cxgUIAEoCzIhLnZlbnVlLmVuZ2luZS52MS5TZXRBY2NvdW50U3RhdHVzSAASKwoHYWR2YW5jZRgVIAEoCzIYLnZlbnVlLmVuZ2luZS52MS5BZHZhbmNlSAASOAoObGVhZGVyX3N0YXJ0ZWQYFiABKAsyHi52ZW51ZS5lbmdpbmUudjEuTGVhZGVyU3RhcnRlZEgAEjQKDGNoYW5nZV9ydWxlcxgXIAEoCzIcLnZlbnVlLmVuZ2luZS52MS5DaGFuZ2VSdWxlc0gAEjgKC2FtZW5kX29yZGVyGBggASgLMiEudmVudWUub3JkZXIudjEuQW1lbmRPcmRlclJlcXVlc3RIABI8Cg1yZXBsYWNlX29yZGVyGBkgASgLMiMudmVudWUub3JkZXIudjEuUmVwbGFjZU9yZGVyUmVxdWVzdEgAEkEKEGNhbmNlbF9hbGxfYWZ0ZXIYGiABKAsyJS52ZW51ZS5vcmRlci52MS5DYW5jZWxBbGxBZnRlclJlcXVlc3RIAEIGCgRib2R5IsIBCgtPcGVuQWNjb3VudBISCgphY2NvdW50X2lkGAEgASgJEisKBHR5cGUYAiABKA4yHS52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRUeXBlEgwKBG5hbWUYAyABKAkSDAoEdGllchgEIAEoCRIYChBzZWxmX3RyYWRlX2dyb3VwGAUgASgJEigKB29wZW5pbmcYBiADKAsyFy52ZW51ZS5lbmdpbmUudjEuQW1vdW50EhIKCnJlcXVlc3RfaWQYByABKAkiJwoGQW1vdW50Eg0KBWFzc2V0GAEgASgJEg4KBmFtb3VudBgCIAEoCSKvAQoIVHJhbnNmZXISEwoLdHJhbnNmZXJfaWQYASABKAkSGAoQZGViaXRfYWNjb3VudF9pZBgCIAEoCRIZChFjcmVkaXRfYWNjb3VudF9pZBgDIAEoCRINCgVhc3NldBgEIAEoCRIOCgZhbW91bnQYBSABKAkSKQoEa2luZBgGIAEoDjIbLnZlbnVlLmFjY291bnQudjEuRW50cnlLaW5kEg8KB3BlbmRpbmcYByABKAgiRAoPUmVzb2x2ZVRyYW5zZmVyEhMKC3RyYW5zZmVyX2lkGAEgASgJEgwKBHZvaWQYAiABKAgSDgoGYW1vdW50GAMgASgJIkMKC0RlZmluZUFzc2V0Eg4KBnN5bWJvbBgBIAEoCRINCgVzY2FsZRgCIAEoBRIVCg1kaXNwbGF5X3NjYWxlGAMgASgFIjsKDERlZmluZU1hcmtldBIrCgZtYXJrZXQYASABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldCJRCg5TZXRNYXJrZXRTdGF0ZRIOCgZzeW1ib2wYASABKAkSLwoFc3RhdGUYAiABKA4yIC52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldFN0YXRlIlcKB1NldEZlZXMSDgoGc3ltYm9sGAEgASgJEgwKBHRpZXIYAiABKAkSFgoObWFrZXJfZmVlX3JhdGUYAyABKAkSFgoOdGFrZXJfZmVlX3JhdGUYBCABKAkiVwoQU2V0QWNjb3VudFN0YXR1cxISCgphY2NvdW50X2lkGAEgASgJEi8KBnN0YXR1cxgCIAEoDjIfLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFN0YXR1cyIJCgdBZHZhbmNlIh4KDUxlYWRlclN0YXJ0ZWQSDQoFZXBvY2gYASABKAQiJAoLQ2hhbmdlUnVsZXMSFQoNcnVsZXNfdmVyc2lvbhgBIAEoBSIqCgREb25lEhAKCHBvc2l0aW9uGAEgASgJEhAKCHJlcGxheWVkGAIgASgIInoKDVN1Ym1pdFJlcXVlc3QSFgoOY29ycmVsYXRpb25faWQYASABKAQSEQoJcGFydGl0aW9uGAIgASgNEioKCGNvbW1hbmRzGAMgAygLMhgudmVudWUuZW5naW5lLnYxLkNvbW1hbmQSEgoKdGltZW91dF91cxgEIAEoAyJKCgZSZXN1bHQSEAoGYW5zd2VyGAEgASgMSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiUgoOU3VibWl0UmVzcG9uc2USFgoOY29ycmVsYXRpb25faWQYASABKAQSKAoHcmVzdWx0cxgCIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5SZXN1bHQipQMKDFF1ZXJ5UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SFAoMbWluX3NlcXVlbmNlGAIgASgEEjIKCGFjY291bnRzGAogASgLMh4udmVudWUuZW5naW5lLnYxLkFjY291bnRzUXVlcnlIABIyCghiYWxhbmNlcxgLIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5CYWxhbmNlc1F1ZXJ5SAASNwoLb3Blbl9vcmRlcnMYDCABKAsyIC52ZW51ZS5lbmdpbmUudjEuT3Blbk9yZGVyc1F1ZXJ5SAASKgoEYm9vaxgNIAEoCzIaLnZlbnVlLmVuZ2luZS52MS5Cb29rUXVlcnlIABIwCgdtYXJrZXRzGA4gASgLMh0udmVudWUuZW5naW5lLnYxLk1hcmtldHNRdWVyeUgAEjIKCHNlcXVlbmNlGA8gASgLMh4udmVudWUuZW5naW5lLnYxLlNlcXVlbmNlUXVlcnlIABIwCgdwcmV2aWV3GBAgASgLMh0udmVudWUuZW5naW5lLnYxLlByZXZpZXdRdWVyeUgAQgcKBXF1ZXJ5IjQKDUFjY291bnRzUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJIjQKDUJhbGFuY2VzUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJInEKD09wZW5PcmRlcnNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSEAoIb3JkZXJfaWQYAyABKAkSFwoPY2xpZW50X29yZGVyX2lkGAQgASgJEg4KBnN5bWJvbBgFIAEoCSIqCglCb29rUXVlcnkSDgoGc3ltYm9sGAEgASgJEg0KBWRlcHRoGAIgASgFIg4KDE1hcmtldHNRdWVyeSIPCg1TZXF1ZW5jZVF1ZXJ5ImIKDFByZXZpZXdRdWVyeRIPCgd1c2VyX2lkGAEgASgJEjAKBW9yZGVyGAIgASgLMiEudmVudWUub3JkZXIudjEuUGxhY2VPcmRlclJlcXVlc3QSDwoHdGltZV91cxgDIAEoAyLsAgoNUXVlcnlSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBBIQCghwb3NpdGlvbhgCIAEoCRIrCghhY2NvdW50cxgDIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQWNjb3VudBIrCghiYWxhbmNlcxgEIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRIlCgZvcmRlcnMYBSADKAsyFS52ZW51ZS5vcmRlci52MS5PcmRlchI3CgRib29rGAYgASgLMikudmVudWUubWFya2V0ZGF0YS52MS5HZXRPcmRlckJvb2tSZXNwb25zZRIsCgdtYXJrZXRzGAcgAygLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQSGAoQYWNjb3VudF9zZXF1ZW5jZRgIIAEoBBI1CgdwcmV2aWV3GAkgASgLMiQudmVudWUub3JkZXIudjEuUHJldmlld09yZGVyUmVzcG9uc2UiOAoLVGFpbFJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEhYKDmFmdGVyX3NlcXVlbmNlGAIgASgEIpQBCgxUYWlsUmVzcG9uc2USFgoOZmlyc3Rfc2VxdWVuY2UYASABKAQSFQoNbGFzdF9zZXF1ZW5jZRgCIAEoBBINCgVlcG9jaBgDIAEoBBIVCg1ydWxlc192ZXJzaW9uGAQgASgFEhAKCGNvbW1hbmRzGAUgASgMEg4KBmRpZ2VzdBgGIAEoBBINCgVjaGFpbhgHIAEoDCI6CgxDb21tYW5kQmF0Y2gSKgoIY29tbWFuZHMYASADKAsyGC52ZW51ZS5lbmdpbmUudjEuQ29tbWFuZCIeCgtBbnN3ZXJCYXRjaBIPCgdhbnN3ZXJzGAEgAygMImkKDUFjY291bnRSZWNvcmQSKwoGb3JkZXJzGAEgAygLMhsudmVudWUub3JkZXIudjEuT3JkZXJVcGRhdGUSKwoIYmFsYW5jZXMYAiADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2Ui0QIKDE1hcmtldFJlY29yZBIOCgZzeW1ib2wYASABKAkSLwoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50EhAKCHNlcXVlbmNlGAMgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAQgASgEEiwKBGJpZHMYBSADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIsCgRhc2tzGAYgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSKgoGdHJhZGVzGAcgAygLMhoudmVudWUubWFya2V0ZGF0YS52MS5UcmFkZRIrCgZtYXJrZXQYCCABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldBINCgVyZXNldBgJIAEoCBIPCgd0aW1lX3VzGAogASgDKjMKB1ZlcmRpY3QSFwoTVkVSRElDVF9VTlNQRUNJRklFRBAAEg8KC1ZFUkRJQ1RfTkVXEAEyiwIKDUVuZ2luZVNlcnZpY2USVwoGU3VibWl0Eh4udmVudWUuZW5naW5lLnYxLlN1Ym1pdFJlcXVlc3QaHy52ZW51ZS5lbmdpbmUudjEuU3VibWl0UmVzcG9uc2UiCIq1GAQIByAIKAEwARJQCgVRdWVyeRIdLnZlbnVlLmVuZ2luZS52MS5RdWVyeVJlcXVlc3QaHi52ZW51ZS5lbmdpbmUudjEuUXVlcnlSZXNwb25zZSIIirUYBAgHIAgSTwoEVGFpbBIcLnZlbnVlLmVuZ2luZS52MS5UYWlsUmVxdWVzdBodLnZlbnVlLmVuZ2luZS52MS5UYWlsUmVzcG9uc2UiCIq1GAQIByAIMAFiBnByb3RvMw", [file_google_rpc_status, file_venue_account_v1_account, file_venue_marketdata_v1_marketdata, file_venue_option_v1_access, file_venue_order_v1_order, file_venue_order_v1_order_service, file_venue_type_v1_type]);
+  fileDesc("Chx2ZW51ZS9lbmdpbmUvdjEvZW5naW5lLnByb3RvEg92ZW51ZS5lbmdpbmUudjEizQsKB0NvbW1hbmQSEAoIc2VxdWVuY2UYASABKAQSDwoHdGltZV91cxgCIAEoAxIPCgd1c2VyX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSKQoHdmVyZGljdBgFIAEoDjIYLnZlbnVlLmVuZ2luZS52MS5WZXJkaWN0Eg0KBWJhdGNoGAYgASgMEhIKCnNlc3Npb25faWQYByABKAkSOAoLcGxhY2Vfb3JkZXIYCiABKAsyIS52ZW51ZS5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdEgAEjoKDGNhbmNlbF9vcmRlchgLIAEoCzIiLnZlbnVlLm9yZGVyLnYxLkNhbmNlbE9yZGVyUmVxdWVzdEgAEkMKEWNhbmNlbF9hbGxfb3JkZXJzGAwgASgLMiYudmVudWUub3JkZXIudjEuQ2FuY2VsQWxsT3JkZXJzUmVxdWVzdEgAEjQKDG9wZW5fYWNjb3VudBgNIAEoCzIcLnZlbnVlLmVuZ2luZS52MS5PcGVuQWNjb3VudEgAEi0KCHRyYW5zZmVyGA4gASgLMhkudmVudWUuZW5naW5lLnYxLlRyYW5zZmVySAASPAoQcmVzb2x2ZV90cmFuc2ZlchgPIAEoCzIgLnZlbnVlLmVuZ2luZS52MS5SZXNvbHZlVHJhbnNmZXJIABI0CgxkZWZpbmVfYXNzZXQYECABKAsyHC52ZW51ZS5lbmdpbmUudjEuRGVmaW5lQXNzZXRIABI2Cg1kZWZpbmVfbWFya2V0GBEgASgLMh0udmVudWUuZW5naW5lLnYxLkRlZmluZU1hcmtldEgAEjsKEHNldF9tYXJrZXRfc3RhdGUYEiABKAsyHy52ZW51ZS5lbmdpbmUudjEuU2V0TWFya2V0U3RhdGVIABIsCghzZXRfZmVlcxgTIAEoCzIYLnZlbnVlLmVuZ2luZS52MS5TZXRGZWVzSAASPwoSc2V0X2FjY291bnRfc3RhdHVzGBQgASgLMiEudmVudWUuZW5naW5lLnYxLlNldEFjY291bnRTdGF0dXNIABIrCgdhZHZhbmNlGBUgASgLMhgudmVudWUuZW5naW5lLnYxLkFkdmFuY2VIABI4Cg5sZWFkZXJfc3RhcnRlZBgWIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5MZWFkZXJTdGFydGVkSAASNAoMY2hhbmdlX3J1bGVzGBcgASgLMhwudmVudWUuZW5naW5lLnYxLkNoYW5nZVJ1bGVzSAASOAoLYW1lbmRfb3JkZXIYGCABKAsyIS52ZW51ZS5vcmRlci52MS5BbWVuZE9yZGVyUmVxdWVzdEgAEjwKDXJlcGxhY2Vfb3JkZXIYGSABKAsyIy52ZW51ZS5vcmRlci52MS5SZXBsYWNlT3JkZXJSZXF1ZXN0SAASQQoQY2FuY2VsX2FsbF9hZnRlchgaIAEoCzIlLnZlbnVlLm9yZGVyLnYxLkNhbmNlbEFsbEFmdGVyUmVxdWVzdEgAEjQKCXBsYWNlX29jbxgbIAEoCzIfLnZlbnVlLm9yZGVyLnYxLlBsYWNlT2NvUmVxdWVzdEgAEkMKFHNldF9yZWZlcmVuY2VfcHJpY2VzGBwgASgLMiMudmVudWUuZW5naW5lLnYxLlNldFJlZmVyZW5jZVByaWNlc0gAEjAKCnNldF9saW1pdHMYHSABKAsyGi52ZW51ZS5lbmdpbmUudjEuU2V0TGltaXRzSAASPQoRc2V0X3RyYWRpbmdfaG91cnMYHiABKAsyIC52ZW51ZS5lbmdpbmUudjEuU2V0VHJhZGluZ0hvdXJzSAASNAoMb3Blbl9zZXNzaW9uGB8gASgLMhwudmVudWUuZW5naW5lLnYxLk9wZW5TZXNzaW9uSAASMgoLZW5kX3Nlc3Npb24YICABKAsyGy52ZW51ZS5lbmdpbmUudjEuRW5kU2Vzc2lvbkgAQgYKBGJvZHkiwgEKC09wZW5BY2NvdW50EhIKCmFjY291bnRfaWQYASABKAkSKwoEdHlwZRgCIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGUSDAoEbmFtZRgDIAEoCRIMCgR0aWVyGAQgASgJEhgKEHNlbGZfdHJhZGVfZ3JvdXAYBSABKAkSKAoHb3BlbmluZxgGIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5BbW91bnQSEgoKcmVxdWVzdF9pZBgHIAEoCSInCgZBbW91bnQSDQoFYXNzZXQYASABKAkSDgoGYW1vdW50GAIgASgJIq8BCghUcmFuc2ZlchITCgt0cmFuc2Zlcl9pZBgBIAEoCRIYChBkZWJpdF9hY2NvdW50X2lkGAIgASgJEhkKEWNyZWRpdF9hY2NvdW50X2lkGAMgASgJEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIpCgRraW5kGAYgASgOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmQSDwoHcGVuZGluZxgHIAEoCCJECg9SZXNvbHZlVHJhbnNmZXISEwoLdHJhbnNmZXJfaWQYASABKAkSDAoEdm9pZBgCIAEoCBIOCgZhbW91bnQYAyABKAkiQwoLRGVmaW5lQXNzZXQSDgoGc3ltYm9sGAEgASgJEg0KBXNjYWxlGAIgASgFEhUKDWRpc3BsYXlfc2NhbGUYAyABKAUiOwoMRGVmaW5lTWFya2V0EisKBm1hcmtldBgBIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0IlEKDlNldE1hcmtldFN0YXRlEg4KBnN5bWJvbBgBIAEoCRIvCgVzdGF0ZRgCIAEoDjIgLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0U3RhdGUiVwoHU2V0RmVlcxIOCgZzeW1ib2wYASABKAkSDAoEdGllchgCIAEoCRIWCg5tYWtlcl9mZWVfcmF0ZRgDIAEoCRIWCg50YWtlcl9mZWVfcmF0ZRgEIAEoCSJXChBTZXRBY2NvdW50U3RhdHVzEhIKCmFjY291bnRfaWQYASABKAkSLwoGc3RhdHVzGAIgASgOMh8udmVudWUuYWNjb3VudC52MS5BY2NvdW50U3RhdHVzIk0KElNldFJlZmVyZW5jZVByaWNlcxIOCgZzeW1ib2wYASABKAkSEgoKbWFya19wcmljZRgCIAEoCRITCgtpbmRleF9wcmljZRgDIAEoCSJlCglTZXRMaW1pdHMSEgoKYWNjb3VudF9pZBgBIAEoCRIMCgR0aWVyGAIgASgJEg4KBnN5bWJvbBgDIAEoCRImCgZsaW1pdHMYBCABKAsyFi52ZW51ZS5vcmRlci52MS5MaW1pdHMiUwoPU2V0VHJhZGluZ0hvdXJzEg4KBnN5bWJvbBgBIAEoCRIwCgVob3VycxgCIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuVHJhZGluZ0hvdXJzIjUKC09wZW5TZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCSIuCgpFbmRTZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSDAoEbG9zdBgCIAEoCCIJCgdBZHZhbmNlIh4KDUxlYWRlclN0YXJ0ZWQSDQoFZXBvY2gYASABKAQiJAoLQ2hhbmdlUnVsZXMSFQoNcnVsZXNfdmVyc2lvbhgBIAEoBSIqCgREb25lEhAKCHBvc2l0aW9uGAEgASgJEhAKCHJlcGxheWVkGAIgASgIInoKDVN1Ym1pdFJlcXVlc3QSFgoOY29ycmVsYXRpb25faWQYASABKAQSEQoJcGFydGl0aW9uGAIgASgNEioKCGNvbW1hbmRzGAMgAygLMhgudmVudWUuZW5naW5lLnYxLkNvbW1hbmQSEgoKdGltZW91dF91cxgEIAEoAyJKCgZSZXN1bHQSEAoGYW5zd2VyGAEgASgMSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiUgoOU3VibWl0UmVzcG9uc2USFgoOY29ycmVsYXRpb25faWQYASABKAQSKAoHcmVzdWx0cxgCIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5SZXN1bHQipQMKDFF1ZXJ5UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SFAoMbWluX3NlcXVlbmNlGAIgASgEEjIKCGFjY291bnRzGAogASgLMh4udmVudWUuZW5naW5lLnYxLkFjY291bnRzUXVlcnlIABIyCghiYWxhbmNlcxgLIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5CYWxhbmNlc1F1ZXJ5SAASNwoLb3Blbl9vcmRlcnMYDCABKAsyIC52ZW51ZS5lbmdpbmUudjEuT3Blbk9yZGVyc1F1ZXJ5SAASKgoEYm9vaxgNIAEoCzIaLnZlbnVlLmVuZ2luZS52MS5Cb29rUXVlcnlIABIwCgdtYXJrZXRzGA4gASgLMh0udmVudWUuZW5naW5lLnYxLk1hcmtldHNRdWVyeUgAEjIKCHNlcXVlbmNlGA8gASgLMh4udmVudWUuZW5naW5lLnYxLlNlcXVlbmNlUXVlcnlIABIwCgdwcmV2aWV3GBAgASgLMh0udmVudWUuZW5naW5lLnYxLlByZXZpZXdRdWVyeUgAQgcKBXF1ZXJ5IjQKDUFjY291bnRzUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJIjQKDUJhbGFuY2VzUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJInEKD09wZW5PcmRlcnNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSEAoIb3JkZXJfaWQYAyABKAkSFwoPY2xpZW50X29yZGVyX2lkGAQgASgJEg4KBnN5bWJvbBgFIAEoCSIqCglCb29rUXVlcnkSDgoGc3ltYm9sGAEgASgJEg0KBWRlcHRoGAIgASgFIg4KDE1hcmtldHNRdWVyeSIPCg1TZXF1ZW5jZVF1ZXJ5ImIKDFByZXZpZXdRdWVyeRIPCgd1c2VyX2lkGAEgASgJEjAKBW9yZGVyGAIgASgLMiEudmVudWUub3JkZXIudjEuUGxhY2VPcmRlclJlcXVlc3QSDwoHdGltZV91cxgDIAEoAyLsAgoNUXVlcnlSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBBIQCghwb3NpdGlvbhgCIAEoCRIrCghhY2NvdW50cxgDIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQWNjb3VudBIrCghiYWxhbmNlcxgEIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRIlCgZvcmRlcnMYBSADKAsyFS52ZW51ZS5vcmRlci52MS5PcmRlchI3CgRib29rGAYgASgLMikudmVudWUubWFya2V0ZGF0YS52MS5HZXRPcmRlckJvb2tSZXNwb25zZRIsCgdtYXJrZXRzGAcgAygLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQSGAoQYWNjb3VudF9zZXF1ZW5jZRgIIAEoBBI1CgdwcmV2aWV3GAkgASgLMiQudmVudWUub3JkZXIudjEuUHJldmlld09yZGVyUmVzcG9uc2UiOAoLVGFpbFJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEhYKDmFmdGVyX3NlcXVlbmNlGAIgASgEIpQBCgxUYWlsUmVzcG9uc2USFgoOZmlyc3Rfc2VxdWVuY2UYASABKAQSFQoNbGFzdF9zZXF1ZW5jZRgCIAEoBBINCgVlcG9jaBgDIAEoBBIVCg1ydWxlc192ZXJzaW9uGAQgASgFEhAKCGNvbW1hbmRzGAUgASgMEg4KBmRpZ2VzdBgGIAEoBBINCgVjaGFpbhgHIAEoDCI6CgxDb21tYW5kQmF0Y2gSKgoIY29tbWFuZHMYASADKAsyGC52ZW51ZS5lbmdpbmUudjEuQ29tbWFuZCIeCgtBbnN3ZXJCYXRjaBIPCgdhbnN3ZXJzGAEgAygMImkKDUFjY291bnRSZWNvcmQSKwoGb3JkZXJzGAEgAygLMhsudmVudWUub3JkZXIudjEuT3JkZXJVcGRhdGUSKwoIYmFsYW5jZXMYAiADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2Ui0QIKDE1hcmtldFJlY29yZBIOCgZzeW1ib2wYASABKAkSLwoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50EhAKCHNlcXVlbmNlGAMgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAQgASgEEiwKBGJpZHMYBSADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIsCgRhc2tzGAYgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSKgoGdHJhZGVzGAcgAygLMhoudmVudWUubWFya2V0ZGF0YS52MS5UcmFkZRIrCgZtYXJrZXQYCCABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldBINCgVyZXNldBgJIAEoCBIPCgd0aW1lX3VzGAogASgDKjMKB1ZlcmRpY3QSFwoTVkVSRElDVF9VTlNQRUNJRklFRBAAEg8KC1ZFUkRJQ1RfTkVXEAEyiwIKDUVuZ2luZVNlcnZpY2USVwoGU3VibWl0Eh4udmVudWUuZW5naW5lLnYxLlN1Ym1pdFJlcXVlc3QaHy52ZW51ZS5lbmdpbmUudjEuU3VibWl0UmVzcG9uc2UiCIq1GAQIByAIKAEwARJQCgVRdWVyeRIdLnZlbnVlLmVuZ2luZS52MS5RdWVyeVJlcXVlc3QaHi52ZW51ZS5lbmdpbmUudjEuUXVlcnlSZXNwb25zZSIIirUYBAgHIAgSTwoEVGFpbBIcLnZlbnVlLmVuZ2luZS52MS5UYWlsUmVxdWVzdBodLnZlbnVlLmVuZ2luZS52MS5UYWlsUmVzcG9uc2UiCIq1GAQIByAIMAFiBnByb3RvMw", [file_google_rpc_status, file_venue_account_v1_account, file_venue_marketdata_v1_marketdata, file_venue_option_v1_access, file_venue_order_v1_order, file_venue_order_v1_order_service, file_venue_type_v1_type]);
 
 /**
  * One command. What is in the journal is this, with sequence and time stamped.
@@ -74,6 +74,13 @@ export type Command = Message<"venue.engine.v1.Command"> & {
    * @generated from field: bytes batch = 6;
    */
   batch: Uint8Array;
+
+  /**
+   * The trading session that it came through, where that one cancels its orders when it is lost.
+   *
+   * @generated from field: string session_id = 7;
+   */
+  sessionId: string;
 
   /**
    * What to do.
@@ -216,6 +223,54 @@ export type Command = Message<"venue.engine.v1.Command"> & {
      */
     value: CancelAllAfterRequest;
     case: "cancelAllAfter";
+  } | {
+    /**
+     * Places two orders of which one cancels the other.
+     *
+     * @generated from field: venue.order.v1.PlaceOcoRequest place_oco = 27;
+     */
+    value: PlaceOcoRequest;
+    case: "placeOco";
+  } | {
+    /**
+     * Sets the mark and index price of a market.
+     *
+     * @generated from field: venue.engine.v1.SetReferencePrices set_reference_prices = 28;
+     */
+    value: SetReferencePrices;
+    case: "setReferencePrices";
+  } | {
+    /**
+     * Sets limits of an account, a tier or a market.
+     *
+     * @generated from field: venue.engine.v1.SetLimits set_limits = 29;
+     */
+    value: SetLimits;
+    case: "setLimits";
+  } | {
+    /**
+     * Sets the hours in which a market trades.
+     *
+     * @generated from field: venue.engine.v1.SetTradingHours set_trading_hours = 30;
+     */
+    value: SetTradingHours;
+    case: "setTradingHours";
+  } | {
+    /**
+     * A trading session begins or is taken up again.
+     *
+     * @generated from field: venue.engine.v1.OpenSession open_session = 31;
+     */
+    value: OpenSession;
+    case: "openSession";
+  } | {
+    /**
+     * A trading session ends, or is lost.
+     *
+     * @generated from field: venue.engine.v1.EndSession end_session = 32;
+     */
+    value: EndSession;
+    case: "endSession";
   } | { case: undefined; value?: undefined };
 };
 
@@ -570,6 +625,169 @@ export const SetAccountStatusSchema: GenMessage<SetAccountStatus> = /*@__PURE__*
   messageDesc(file_venue_engine_v1_engine, 9);
 
 /**
+ * Sets prices that come from outside: they trigger orders and value positions.
+ *
+ * @generated from message venue.engine.v1.SetReferencePrices
+ */
+export type SetReferencePrices = Message<"venue.engine.v1.SetReferencePrices"> & {
+  /**
+   * The market.
+   *
+   * @generated from field: string symbol = 1;
+   */
+  symbol: string;
+
+  /**
+   * The mark price; empty: unchanged. Decimal.
+   *
+   * @generated from field: string mark_price = 2;
+   */
+  markPrice: string;
+
+  /**
+   * The index price; empty: unchanged. Decimal.
+   *
+   * @generated from field: string index_price = 3;
+   */
+  indexPrice: string;
+};
+
+/**
+ * Describes the message venue.engine.v1.SetReferencePrices.
+ * Use `create(SetReferencePricesSchema)` to create a new message.
+ */
+export const SetReferencePricesSchema: GenMessage<SetReferencePrices> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 10);
+
+/**
+ * Sets limits. Exactly one of account_id and tier, or neither (the venue's default); symbol narrows it to one market. An empty
+ * field takes the limit away, so that the next wider one counts: account and market, account, tier and market, tier, market,
+ * default.
+ *
+ * @generated from message venue.engine.v1.SetLimits
+ */
+export type SetLimits = Message<"venue.engine.v1.SetLimits"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The tier.
+   *
+   * @generated from field: string tier = 2;
+   */
+  tier: string;
+
+  /**
+   * The market.
+   *
+   * @generated from field: string symbol = 3;
+   */
+  symbol: string;
+
+  /**
+   * The limits.
+   *
+   * @generated from field: venue.order.v1.Limits limits = 4;
+   */
+  limits?: Limits | undefined;
+};
+
+/**
+ * Describes the message venue.engine.v1.SetLimits.
+ * Use `create(SetLimitsSchema)` to create a new message.
+ */
+export const SetLimitsSchema: GenMessage<SetLimits> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 11);
+
+/**
+ * Sets when a market trades by itself: it opens (through an auction where one is asked for) and closes at these times.
+ *
+ * @generated from message venue.engine.v1.SetTradingHours
+ */
+export type SetTradingHours = Message<"venue.engine.v1.SetTradingHours"> & {
+  /**
+   * The market.
+   *
+   * @generated from field: string symbol = 1;
+   */
+  symbol: string;
+
+  /**
+   * The hours; none: always, as its state says.
+   *
+   * @generated from field: repeated venue.marketdata.v1.TradingHours hours = 2;
+   */
+  hours: TradingHours[];
+};
+
+/**
+ * Describes the message venue.engine.v1.SetTradingHours.
+ * Use `create(SetTradingHoursSchema)` to create a new message.
+ */
+export const SetTradingHoursSchema: GenMessage<SetTradingHours> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 12);
+
+/**
+ * A trading session whose loss cancels its orders.
+ *
+ * @generated from message venue.engine.v1.OpenSession
+ */
+export type OpenSession = Message<"venue.engine.v1.OpenSession"> & {
+  /**
+   * The session's id.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * Its account.
+   *
+   * @generated from field: string account_id = 2;
+   */
+  accountId: string;
+};
+
+/**
+ * Describes the message venue.engine.v1.OpenSession.
+ * Use `create(OpenSessionSchema)` to create a new message.
+ */
+export const OpenSessionSchema: GenMessage<OpenSession> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 13);
+
+/**
+ * The end of a trading session.
+ *
+ * @generated from message venue.engine.v1.EndSession
+ */
+export type EndSession = Message<"venue.engine.v1.EndSession"> & {
+  /**
+   * The session's id.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * True: it was lost; unless it is opened again in time its orders are cancelled. False: it ended as planned.
+   *
+   * @generated from field: bool lost = 2;
+   */
+  lost: boolean;
+};
+
+/**
+ * Describes the message venue.engine.v1.EndSession.
+ * Use `create(EndSessionSchema)` to create a new message.
+ */
+export const EndSessionSchema: GenMessage<EndSession> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 14);
+
+/**
  * Lets time pass to the command's time.
  *
  * @generated from message venue.engine.v1.Advance
@@ -582,7 +800,7 @@ export type Advance = Message<"venue.engine.v1.Advance"> & {
  * Use `create(AdvanceSchema)` to create a new message.
  */
 export const AdvanceSchema: GenMessage<Advance> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 10);
+  messageDesc(file_venue_engine_v1_engine, 15);
 
 /**
  * Marks that a leader began.
@@ -603,7 +821,7 @@ export type LeaderStarted = Message<"venue.engine.v1.LeaderStarted"> & {
  * Use `create(LeaderStartedSchema)` to create a new message.
  */
 export const LeaderStartedSchema: GenMessage<LeaderStarted> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 11);
+  messageDesc(file_venue_engine_v1_engine, 16);
 
 /**
  * Goes over to another version of the rules.
@@ -624,7 +842,7 @@ export type ChangeRules = Message<"venue.engine.v1.ChangeRules"> & {
  * Use `create(ChangeRulesSchema)` to create a new message.
  */
 export const ChangeRulesSchema: GenMessage<ChangeRules> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 12);
+  messageDesc(file_venue_engine_v1_engine, 17);
 
 /**
  * The answer to commands that have no message of the public contract.
@@ -652,7 +870,7 @@ export type Done = Message<"venue.engine.v1.Done"> & {
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema: GenMessage<Done> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 13);
+  messageDesc(file_venue_engine_v1_engine, 18);
 
 /**
  * Commands for a partition.
@@ -694,7 +912,7 @@ export type SubmitRequest = Message<"venue.engine.v1.SubmitRequest"> & {
  * Use `create(SubmitRequestSchema)` to create a new message.
  */
 export const SubmitRequestSchema: GenMessage<SubmitRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 14);
+  messageDesc(file_venue_engine_v1_engine, 19);
 
 /**
  * The outcome of one command.
@@ -732,7 +950,7 @@ export type Result = Message<"venue.engine.v1.Result"> & {
  * Use `create(ResultSchema)` to create a new message.
  */
 export const ResultSchema: GenMessage<Result> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 15);
+  messageDesc(file_venue_engine_v1_engine, 20);
 
 /**
  * The outcomes of one SubmitRequest.
@@ -760,7 +978,7 @@ export type SubmitResponse = Message<"venue.engine.v1.SubmitResponse"> & {
  * Use `create(SubmitResponseSchema)` to create a new message.
  */
 export const SubmitResponseSchema: GenMessage<SubmitResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 16);
+  messageDesc(file_venue_engine_v1_engine, 21);
 
 /**
  * A read of the engine's memory.
@@ -851,7 +1069,7 @@ export type QueryRequest = Message<"venue.engine.v1.QueryRequest"> & {
  * Use `create(QueryRequestSchema)` to create a new message.
  */
 export const QueryRequestSchema: GenMessage<QueryRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 17);
+  messageDesc(file_venue_engine_v1_engine, 22);
 
 /**
  * Accounts of a user.
@@ -879,7 +1097,7 @@ export type AccountsQuery = Message<"venue.engine.v1.AccountsQuery"> & {
  * Use `create(AccountsQuerySchema)` to create a new message.
  */
 export const AccountsQuerySchema: GenMessage<AccountsQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 18);
+  messageDesc(file_venue_engine_v1_engine, 23);
 
 /**
  * Balances of an account.
@@ -907,7 +1125,7 @@ export type BalancesQuery = Message<"venue.engine.v1.BalancesQuery"> & {
  * Use `create(BalancesQuerySchema)` to create a new message.
  */
 export const BalancesQuerySchema: GenMessage<BalancesQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 19);
+  messageDesc(file_venue_engine_v1_engine, 24);
 
 /**
  * Open orders of an account.
@@ -956,7 +1174,7 @@ export type OpenOrdersQuery = Message<"venue.engine.v1.OpenOrdersQuery"> & {
  * Use `create(OpenOrdersQuerySchema)` to create a new message.
  */
 export const OpenOrdersQuerySchema: GenMessage<OpenOrdersQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 20);
+  messageDesc(file_venue_engine_v1_engine, 25);
 
 /**
  * A book.
@@ -984,7 +1202,7 @@ export type BookQuery = Message<"venue.engine.v1.BookQuery"> & {
  * Use `create(BookQuerySchema)` to create a new message.
  */
 export const BookQuerySchema: GenMessage<BookQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 21);
+  messageDesc(file_venue_engine_v1_engine, 26);
 
 /**
  * Markets.
@@ -999,7 +1217,7 @@ export type MarketsQuery = Message<"venue.engine.v1.MarketsQuery"> & {
  * Use `create(MarketsQuerySchema)` to create a new message.
  */
 export const MarketsQuerySchema: GenMessage<MarketsQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 22);
+  messageDesc(file_venue_engine_v1_engine, 27);
 
 /**
  * Only the sequence.
@@ -1014,7 +1232,7 @@ export type SequenceQuery = Message<"venue.engine.v1.SequenceQuery"> & {
  * Use `create(SequenceQuerySchema)` to create a new message.
  */
 export const SequenceQuerySchema: GenMessage<SequenceQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 23);
+  messageDesc(file_venue_engine_v1_engine, 28);
 
 /**
  * What a placement would come to.
@@ -1049,7 +1267,7 @@ export type PreviewQuery = Message<"venue.engine.v1.PreviewQuery"> & {
  * Use `create(PreviewQuerySchema)` to create a new message.
  */
 export const PreviewQuerySchema: GenMessage<PreviewQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 24);
+  messageDesc(file_venue_engine_v1_engine, 29);
 
 /**
  * What was read.
@@ -1126,7 +1344,7 @@ export type QueryResponse = Message<"venue.engine.v1.QueryResponse"> & {
  * Use `create(QueryResponseSchema)` to create a new message.
  */
 export const QueryResponseSchema: GenMessage<QueryResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 25);
+  messageDesc(file_venue_engine_v1_engine, 30);
 
 /**
  * Follows the journal.
@@ -1154,7 +1372,7 @@ export type TailRequest = Message<"venue.engine.v1.TailRequest"> & {
  * Use `create(TailRequestSchema)` to create a new message.
  */
 export const TailRequestSchema: GenMessage<TailRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 26);
+  messageDesc(file_venue_engine_v1_engine, 31);
 
 /**
  * One committed batch: a row of the journal.
@@ -1217,7 +1435,7 @@ export type TailResponse = Message<"venue.engine.v1.TailResponse"> & {
  * Use `create(TailResponseSchema)` to create a new message.
  */
 export const TailResponseSchema: GenMessage<TailResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 27);
+  messageDesc(file_venue_engine_v1_engine, 32);
 
 /**
  * The commands of a batch.
@@ -1238,7 +1456,7 @@ export type CommandBatch = Message<"venue.engine.v1.CommandBatch"> & {
  * Use `create(CommandBatchSchema)` to create a new message.
  */
 export const CommandBatchSchema: GenMessage<CommandBatch> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 28);
+  messageDesc(file_venue_engine_v1_engine, 33);
 
 /**
  * The answers of a batch, beside its commands in the journal: what clients were told.
@@ -1259,7 +1477,7 @@ export type AnswerBatch = Message<"venue.engine.v1.AnswerBatch"> & {
  * Use `create(AnswerBatchSchema)` to create a new message.
  */
 export const AnswerBatchSchema: GenMessage<AnswerBatch> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 29);
+  messageDesc(file_venue_engine_v1_engine, 34);
 
 /**
  * What one command changed for one account: the record of account_events and of account streams.
@@ -1287,7 +1505,7 @@ export type AccountRecord = Message<"venue.engine.v1.AccountRecord"> & {
  * Use `create(AccountRecordSchema)` to create a new message.
  */
 export const AccountRecordSchema: GenMessage<AccountRecord> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 30);
+  messageDesc(file_venue_engine_v1_engine, 35);
 
 /**
  * What one batch changed in one market: the entry of the market's stream on the bus.
@@ -1371,7 +1589,7 @@ export type MarketRecord = Message<"venue.engine.v1.MarketRecord"> & {
  * Use `create(MarketRecordSchema)` to create a new message.
  */
 export const MarketRecordSchema: GenMessage<MarketRecord> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 31);
+  messageDesc(file_venue_engine_v1_engine, 36);
 
 /**
  * What the look-up of a request_id that the engine does not remember found.

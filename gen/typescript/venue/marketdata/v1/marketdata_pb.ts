@@ -21,7 +21,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/marketdata/v1/marketdata.proto.
  */
 export const file_venue_marketdata_v1_marketdata: GenFile = /*@__PURE__*/
-  fileDesc("CiR2ZW51ZS9tYXJrZXRkYXRhL3YxL21hcmtldGRhdGEucHJvdG8SE3ZlbnVlLm1hcmtldGRhdGEudjEi5gIKBk1hcmtldBIOCgZzeW1ib2wYASABKAkSLwoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Ei0KBGtpbmQYAyABKA4yHy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldEtpbmQSLwoFc3RhdGUYBCABKA4yIC52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldFN0YXRlEhIKCmJhc2VfYXNzZXQYBSABKAkSEwoLcXVvdGVfYXNzZXQYBiABKAkSEQoJdGlja19zaXplGAcgASgJEhAKCGxvdF9zaXplGAggASgJEhQKDG1pbl9xdWFudGl0eRgJIAEoCRIUCgxtYXhfcXVhbnRpdHkYCiABKAkSEQoJbWF4X3ByaWNlGAsgASgJEhYKDm1ha2VyX2ZlZV9yYXRlGAwgASgJEhYKDnRha2VyX2ZlZV9yYXRlGA0gASgJIkEKCUJvb2tMZXZlbBINCgVwcmljZRgBIAEoCRIQCghxdWFudGl0eRgCIAEoCRITCgtvcmRlcl9jb3VudBgDIAEoBSK1AQoFVHJhZGUSEAoIdHJhZGVfaWQYASABKAkSDgoGc3ltYm9sGAIgASgJEg0KBXByaWNlGAMgASgJEhAKCHF1YW50aXR5GAQgASgJEicKCnRha2VyX3NpZGUYBSABKA4yEy52ZW51ZS50eXBlLnYxLlNpZGUSLgoKdHJhZGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIc2VxdWVuY2UYByABKAQihAIKBkNhbmRsZRIOCgZzeW1ib2wYASABKAkSNQoIaW50ZXJ2YWwYAiABKA4yIy52ZW51ZS5tYXJrZXRkYXRhLnYxLkNhbmRsZUludGVydmFsEi0KCW9wZW5fdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEb3BlbhgEIAEoCRIMCgRoaWdoGAUgASgJEgsKA2xvdxgGIAEoCRINCgVjbG9zZRgHIAEoCRIOCgZ2b2x1bWUYCCABKAkSFAoMcXVvdGVfdm9sdW1lGAkgASgJEhMKC3RyYWRlX2NvdW50GAogASgDEhEKCWlzX2Nsb3NlZBgLIAEoCCK7AgoGVGlja2VyEg4KBnN5bWJvbBgBIAEoCRISCgpsYXN0X3ByaWNlGAIgASgJEhEKCWJpZF9wcmljZRgDIAEoCRIUCgxiaWRfcXVhbnRpdHkYBCABKAkSEQoJYXNrX3ByaWNlGAUgASgJEhQKDGFza19xdWFudGl0eRgGIAEoCRISCgpvcGVuX3ByaWNlGAcgASgJEhIKCmhpZ2hfcHJpY2UYCCABKAkSEQoJbG93X3ByaWNlGAkgASgJEg4KBnZvbHVtZRgKIAEoCRIUCgxxdW90ZV92b2x1bWUYCyABKAkSFAoMcHJpY2VfY2hhbmdlGAwgASgJEhMKC3RyYWRlX2NvdW50GA0gASgDEi8KC3VwZGF0ZV90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKJAQoSTGlzdE1hcmtldHNSZXF1ZXN0EjkKC2Vudmlyb25tZW50GAEgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESGgoJcGFnZV9zaXplGAIgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIAEIlwKE0xpc3RNYXJrZXRzUmVzcG9uc2USLAoHbWFya2V0cxgBIAMoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJoChBHZXRNYXJrZXRSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAEiQAoRR2V0TWFya2V0UmVzcG9uc2USKwoGbWFya2V0GAEgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQiowEKE0dldE9yZGVyQm9va1JlcXVlc3QSGQoGc3ltYm9sGAEgASgJQgm6SAZyBBABGCASOQoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQARIWCgVkZXB0aBgDIAEoBUIHukgEGgIoABIeCgxtaW5fcG9zaXRpb24YBCABKAlCCLpIBXIDGIACItcBChRHZXRPcmRlckJvb2tSZXNwb25zZRIOCgZzeW1ib2wYASABKAkSEAoIc2VxdWVuY2UYAiABKAQSLAoEYmlkcxgDIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEiwKBGFza3MYBCADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIQCghjaGVja3N1bRgFIAEoDRIvCgtlbnZpcm9ubWVudBgGIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQiowEKEUxpc3RUcmFkZXNSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIAEIlkKEkxpc3RUcmFkZXNSZXNwb25zZRIqCgZ0cmFkZXMYASADKAsyGi52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLFAgoSTGlzdENhbmRsZXNSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESQQoIaW50ZXJ2YWwYAyABKA4yIy52ZW51ZS5tYXJrZXRkYXRhLnYxLkNhbmRsZUludGVydmFsQgq6SAeCAQQQASAAEi4KCnN0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaCglwYWdlX3NpemUYBiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYgAQiXAoTTGlzdENhbmRsZXNSZXNwb25zZRIsCgdjYW5kbGVzGAEgAygLMhsudmVudWUubWFya2V0ZGF0YS52MS5DYW5kbGUSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImgKEEdldFRpY2tlclJlcXVlc3QSGQoGc3ltYm9sGAEgASgJQgm6SAZyBBABGCASOQoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQASJAChFHZXRUaWNrZXJSZXNwb25zZRIrCgZ0aWNrZXIYASABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLlRpY2tlciJPChJMaXN0VGlja2Vyc1JlcXVlc3QSOQoLZW52aXJvbm1lbnQYASABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQASJDChNMaXN0VGlja2Vyc1Jlc3BvbnNlEiwKB3RpY2tlcnMYASADKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLlRpY2tlciLTAQoQU3Vic2NyaWJlUmVxdWVzdBI5CgtlbnZpcm9ubWVudBgBIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABEiUKB3N5bWJvbHMYAiADKAlCFLpIEZIBDggBEDIYASIGcgQQARggEkUKCGNoYW5uZWxzGAMgAygOMhwudmVudWUubWFya2V0ZGF0YS52MS5DaGFubmVsQhW6SBKSAQ8IARAFGAEiB4IBBBABIAASFgoFZGVwdGgYBCABKAVCB7pIBBoCKAAisQEKGlVwZGF0ZVN1YnNjcmlwdGlvbnNSZXF1ZXN0EhwKCXN0cmVhbV9pZBgBIAEoCUIJukgGcgQQARhAEjgKA2FkZBgCIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaXB0aW9uQgi6SAWSAQIQMhI7CgZyZW1vdmUYAyADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlN1YnNjcmlwdGlvbkIIukgFkgECEDIiZAoMU3Vic2NyaXB0aW9uEhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKB2NoYW5uZWwYAiABKA4yHC52ZW51ZS5tYXJrZXRkYXRhLnYxLkNoYW5uZWxCCrpIB4IBBBABIAAiVwobVXBkYXRlU3Vic2NyaXB0aW9uc1Jlc3BvbnNlEjgKDXN1YnNjcmlwdGlvbnMYASADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlN1YnNjcmlwdGlvbiLaAQoOU2Vzc2lvblJlcXVlc3QSOQoLZW52aXJvbm1lbnQYASABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQARI4CgNhZGQYAiADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlN1YnNjcmlwdGlvbkIIukgFkgECEDISOwoGcmVtb3ZlGAMgAygLMiEudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpcHRpb25CCLpIBZIBAhAyEhYKBWRlcHRoGAQgASgFQge6SAQaAigAIqICCg5NYXJrZXRTbmFwc2hvdBIOCgZzeW1ib2wYASABKAkSOQoEYm9vaxgCIAEoCzIpLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0T3JkZXJCb29rUmVzcG9uc2VIABIwCgZ0cmFkZXMYAyABKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRlTGlzdEgAEi0KBnRpY2tlchgEIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuVGlja2VySAASLQoGY2FuZGxlGAUgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5DYW5kbGVIABItCgZtYXJrZXQYBiABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldEgAQgYKBGRhdGEiNwoJVHJhZGVMaXN0EioKBnRyYWRlcxgBIAMoCzIaLnZlbnVlLm1hcmtldGRhdGEudjEuVHJhZGUieQoJQm9va0RlbHRhEiwKBGJpZHMYASADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIsCgRhc2tzGAIgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSEAoIY2hlY2tzdW0YAyABKA0ilAIKC01hcmtldEV2ZW50Eg4KBnN5bWJvbBgBIAEoCRIuCgRib29rGAIgASgLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rRGVsdGFIABIwCgZ0cmFkZXMYAyABKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRlTGlzdEgAEi0KBnRpY2tlchgEIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuVGlja2VySAASLQoGY2FuZGxlGAUgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5DYW5kbGVIABItCgZtYXJrZXQYBiABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldEgAQgYKBGRhdGEi4AMKEVN1YnNjcmliZVJlc3BvbnNlEhEKCXN0cmVhbV9pZBgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBIZChFwcmV2aW91c19zZXF1ZW5jZRgDIAEoBBIQCghwb3NpdGlvbhgEIAEoCRIvCgtzZXJ2ZXJfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZW52aXJvbm1lbnQYBiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50EiUKBXJlYWR5GAogASgLMhQudmVudWUudHlwZS52MS5SZWFkeUgAEjcKCHNuYXBzaG90GAsgASgLMiMudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXRTbmFwc2hvdEgAEjEKBWV2ZW50GAwgASgLMiAudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXRFdmVudEgAEi0KCWhlYXJ0YmVhdBgNIAEoCzIYLnZlbnVlLnR5cGUudjEuSGVhcnRiZWF0SAASIQoDZ2FwGA4gASgLMhIudmVudWUudHlwZS52MS5HYXBIABIpCgdnb29kYnllGA8gASgLMhYudmVudWUudHlwZS52MS5Hb29kYnllSABCBwoFZnJhbWUiSAoPU2Vzc2lvblJlc3BvbnNlEjUKBWZyYW1lGAEgASgLMiYudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpYmVSZXNwb25zZSpaCgpNYXJrZXRLaW5kEhsKF01BUktFVF9LSU5EX1VOU1BFQ0lGSUVEEAASFAoQTUFSS0VUX0tJTkRfU1BPVBABEhkKFU1BUktFVF9LSU5EX1BFUlBFVFVBTBACKskBCgtNYXJrZXRTdGF0ZRIcChhNQVJLRVRfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVNQVJLRVRfU1RBVEVfUFJFX09QRU4QARIVChFNQVJLRVRfU1RBVEVfT1BFThACEhoKFk1BUktFVF9TVEFURV9QT1NUX09OTFkQAxIcChhNQVJLRVRfU1RBVEVfQ0FOQ0VMX09OTFkQBBIXChNNQVJLRVRfU1RBVEVfSEFMVEVEEAUSFwoTTUFSS0VUX1NUQVRFX0NMT1NFRBAGKoUBCgdDaGFubmVsEhcKE0NIQU5ORUxfVU5TUEVDSUZJRUQQABISCg5DSEFOTkVMX1RSQURFUxABEhAKDENIQU5ORUxfQk9PSxACEhIKDkNIQU5ORUxfVElDS0VSEAMSEwoPQ0hBTk5FTF9DQU5ETEVTEAQSEgoOQ0hBTk5FTF9TVEFUVVMQBSraAQoOQ2FuZGxlSW50ZXJ2YWwSHwobQ0FORExFX0lOVEVSVkFMX1VOU1BFQ0lGSUVEEAASFgoSQ0FORExFX0lOVEVSVkFMXzFTEAESFgoSQ0FORExFX0lOVEVSVkFMXzFNEAISFgoSQ0FORExFX0lOVEVSVkFMXzVNEAMSFwoTQ0FORExFX0lOVEVSVkFMXzE1TRAEEhYKEkNBTkRMRV9JTlRFUlZBTF8xSBAFEhYKEkNBTkRMRV9JTlRFUlZBTF80SBAGEhYKEkNBTkRMRV9JTlRFUlZBTF8xRBAHMuwKChFNYXJrZXREYXRhU2VydmljZRJ9CgtMaXN0TWFya2V0cxInLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdE1hcmtldHNSZXF1ZXN0GigudmVudWUubWFya2V0ZGF0YS52MS5MaXN0TWFya2V0c1Jlc3BvbnNlIhuKtRgECAEgAYLT5JMCDRILL3YxL21hcmtldHMSgAEKCUdldE1hcmtldBIlLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0TWFya2V0UmVxdWVzdBomLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0TWFya2V0UmVzcG9uc2UiJIq1GAQIASABgtPkkwIWEhQvdjEvbWFya2V0cy97c3ltYm9sfRKOAQoMR2V0T3JkZXJCb29rEigudmVudWUubWFya2V0ZGF0YS52MS5HZXRPcmRlckJvb2tSZXF1ZXN0GikudmVudWUubWFya2V0ZGF0YS52MS5HZXRPcmRlckJvb2tSZXNwb25zZSIpirUYBAgBIAGC0+STAhsSGS92MS9tYXJrZXRzL3tzeW1ib2x9L2Jvb2sSigEKCkxpc3RUcmFkZXMSJi52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RUcmFkZXNSZXF1ZXN0GicudmVudWUubWFya2V0ZGF0YS52MS5MaXN0VHJhZGVzUmVzcG9uc2UiK4q1GAQIASABgtPkkwIdEhsvdjEvbWFya2V0cy97c3ltYm9sfS90cmFkZXMSjgEKC0xpc3RDYW5kbGVzEicudmVudWUubWFya2V0ZGF0YS52MS5MaXN0Q2FuZGxlc1JlcXVlc3QaKC52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RDYW5kbGVzUmVzcG9uc2UiLIq1GAQIASABgtPkkwIeEhwvdjEvbWFya2V0cy97c3ltYm9sfS9jYW5kbGVzEocBCglHZXRUaWNrZXISJS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldFRpY2tlclJlcXVlc3QaJi52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldFRpY2tlclJlc3BvbnNlIiuKtRgECAEgAYLT5JMCHRIbL3YxL21hcmtldHMve3N5bWJvbH0vdGlja2VyEn0KC0xpc3RUaWNrZXJzEicudmVudWUubWFya2V0ZGF0YS52MS5MaXN0VGlja2Vyc1JlcXVlc3QaKC52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RUaWNrZXJzUmVzcG9uc2UiG4q1GAQIASABgtPkkwINEgsvdjEvdGlja2VycxKGAQoJU3Vic2NyaWJlEiUudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpYmVSZXF1ZXN0GiYudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpYmVSZXNwb25zZSIoirUYBAgBIAaC0+STAhoSGC92MS9tYXJrZXRkYXRhOnN1YnNjcmliZTABEq8BChNVcGRhdGVTdWJzY3JpcHRpb25zEi8udmVudWUubWFya2V0ZGF0YS52MS5VcGRhdGVTdWJzY3JpcHRpb25zUmVxdWVzdBowLnZlbnVlLm1hcmtldGRhdGEudjEuVXBkYXRlU3Vic2NyaXB0aW9uc1Jlc3BvbnNlIjWKtRgECAEgAYLT5JMCJyIiL3YxL21hcmtldGRhdGE6dXBkYXRlU3Vic2NyaXB0aW9uczoBKhJiCgdTZXNzaW9uEiMudmVudWUubWFya2V0ZGF0YS52MS5TZXNzaW9uUmVxdWVzdBokLnZlbnVlLm1hcmtldGRhdGEudjEuU2Vzc2lvblJlc3BvbnNlIgiKtRgECAEgBigBMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_venue_option_v1_access, file_venue_type_v1_stream, file_venue_type_v1_type]);
+  fileDesc("CiR2ZW51ZS9tYXJrZXRkYXRhL3YxL21hcmtldGRhdGEucHJvdG8SE3ZlbnVlLm1hcmtldGRhdGEudjEiywQKBk1hcmtldBIOCgZzeW1ib2wYASABKAkSLwoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Ei0KBGtpbmQYAyABKA4yHy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldEtpbmQSLwoFc3RhdGUYBCABKA4yIC52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldFN0YXRlEhIKCmJhc2VfYXNzZXQYBSABKAkSEwoLcXVvdGVfYXNzZXQYBiABKAkSEQoJdGlja19zaXplGAcgASgJEhAKCGxvdF9zaXplGAggASgJEhQKDG1pbl9xdWFudGl0eRgJIAEoCRIUCgxtYXhfcXVhbnRpdHkYCiABKAkSEQoJbWF4X3ByaWNlGAsgASgJEhYKDm1ha2VyX2ZlZV9yYXRlGAwgASgJEhYKDnRha2VyX2ZlZV9yYXRlGA0gASgJEhoKEnByaWNlX2JhbmRfcGVyY2VudBgOIAEoCRI4Cg10cmFkaW5nX2hvdXJzGA8gAygLMiEudmVudWUubWFya2V0ZGF0YS52MS5UcmFkaW5nSG91cnMSEgoKbWFya19wcmljZRgQIAEoCRITCgtpbmRleF9wcmljZRgRIAEoCRIVCg1hdWN0aW9uX3ByaWNlGBIgASgJEhgKEGF1Y3Rpb25fcXVhbnRpdHkYEyABKAkSMwoPbmV4dF9zdGF0ZV90aW1lGBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJjCgxUcmFkaW5nSG91cnMSDwoHd2Vla2RheRgBIAEoBRITCgtvcGVuX3NlY29uZBgCIAEoBRIUCgxjbG9zZV9zZWNvbmQYAyABKAUSFwoPYXVjdGlvbl9zZWNvbmRzGAQgASgFIkEKCUJvb2tMZXZlbBINCgVwcmljZRgBIAEoCRIQCghxdWFudGl0eRgCIAEoCRITCgtvcmRlcl9jb3VudBgDIAEoBSK1AQoFVHJhZGUSEAoIdHJhZGVfaWQYASABKAkSDgoGc3ltYm9sGAIgASgJEg0KBXByaWNlGAMgASgJEhAKCHF1YW50aXR5GAQgASgJEicKCnRha2VyX3NpZGUYBSABKA4yEy52ZW51ZS50eXBlLnYxLlNpZGUSLgoKdHJhZGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIc2VxdWVuY2UYByABKAQihAIKBkNhbmRsZRIOCgZzeW1ib2wYASABKAkSNQoIaW50ZXJ2YWwYAiABKA4yIy52ZW51ZS5tYXJrZXRkYXRhLnYxLkNhbmRsZUludGVydmFsEi0KCW9wZW5fdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEb3BlbhgEIAEoCRIMCgRoaWdoGAUgASgJEgsKA2xvdxgGIAEoCRINCgVjbG9zZRgHIAEoCRIOCgZ2b2x1bWUYCCABKAkSFAoMcXVvdGVfdm9sdW1lGAkgASgJEhMKC3RyYWRlX2NvdW50GAogASgDEhEKCWlzX2Nsb3NlZBgLIAEoCCK7AgoGVGlja2VyEg4KBnN5bWJvbBgBIAEoCRISCgpsYXN0X3ByaWNlGAIgASgJEhEKCWJpZF9wcmljZRgDIAEoCRIUCgxiaWRfcXVhbnRpdHkYBCABKAkSEQoJYXNrX3ByaWNlGAUgASgJEhQKDGFza19xdWFudGl0eRgGIAEoCRISCgpvcGVuX3ByaWNlGAcgASgJEhIKCmhpZ2hfcHJpY2UYCCABKAkSEQoJbG93X3ByaWNlGAkgASgJEg4KBnZvbHVtZRgKIAEoCRIUCgxxdW90ZV92b2x1bWUYCyABKAkSFAoMcHJpY2VfY2hhbmdlGAwgASgJEhMKC3RyYWRlX2NvdW50GA0gASgDEi8KC3VwZGF0ZV90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKJAQoSTGlzdE1hcmtldHNSZXF1ZXN0EjkKC2Vudmlyb25tZW50GAEgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESGgoJcGFnZV9zaXplGAIgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIAEIlwKE0xpc3RNYXJrZXRzUmVzcG9uc2USLAoHbWFya2V0cxgBIAMoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJoChBHZXRNYXJrZXRSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAEiQAoRR2V0TWFya2V0UmVzcG9uc2USKwoGbWFya2V0GAEgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQiowEKE0dldE9yZGVyQm9va1JlcXVlc3QSGQoGc3ltYm9sGAEgASgJQgm6SAZyBBABGCASOQoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQARIWCgVkZXB0aBgDIAEoBUIHukgEGgIoABIeCgxtaW5fcG9zaXRpb24YBCABKAlCCLpIBXIDGIACItcBChRHZXRPcmRlckJvb2tSZXNwb25zZRIOCgZzeW1ib2wYASABKAkSEAoIc2VxdWVuY2UYAiABKAQSLAoEYmlkcxgDIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEiwKBGFza3MYBCADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIQCghjaGVja3N1bRgFIAEoDRIvCgtlbnZpcm9ubWVudBgGIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQiowEKEUxpc3RUcmFkZXNSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIAEIlkKEkxpc3RUcmFkZXNSZXNwb25zZRIqCgZ0cmFkZXMYASADKAsyGi52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLFAgoSTGlzdENhbmRsZXNSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESQQoIaW50ZXJ2YWwYAyABKA4yIy52ZW51ZS5tYXJrZXRkYXRhLnYxLkNhbmRsZUludGVydmFsQgq6SAeCAQQQASAAEi4KCnN0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaCglwYWdlX3NpemUYBiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYgAQiXAoTTGlzdENhbmRsZXNSZXNwb25zZRIsCgdjYW5kbGVzGAEgAygLMhsudmVudWUubWFya2V0ZGF0YS52MS5DYW5kbGUSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImgKEEdldFRpY2tlclJlcXVlc3QSGQoGc3ltYm9sGAEgASgJQgm6SAZyBBABGCASOQoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQASJAChFHZXRUaWNrZXJSZXNwb25zZRIrCgZ0aWNrZXIYASABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLlRpY2tlciJPChJMaXN0VGlja2Vyc1JlcXVlc3QSOQoLZW52aXJvbm1lbnQYASABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQASJDChNMaXN0VGlja2Vyc1Jlc3BvbnNlEiwKB3RpY2tlcnMYASADKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLlRpY2tlciLTAQoQU3Vic2NyaWJlUmVxdWVzdBI5CgtlbnZpcm9ubWVudBgBIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABEiUKB3N5bWJvbHMYAiADKAlCFLpIEZIBDggBEDIYASIGcgQQARggEkUKCGNoYW5uZWxzGAMgAygOMhwudmVudWUubWFya2V0ZGF0YS52MS5DaGFubmVsQhW6SBKSAQ8IARAFGAEiB4IBBBABIAASFgoFZGVwdGgYBCABKAVCB7pIBBoCKAAisQEKGlVwZGF0ZVN1YnNjcmlwdGlvbnNSZXF1ZXN0EhwKCXN0cmVhbV9pZBgBIAEoCUIJukgGcgQQARhAEjgKA2FkZBgCIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaXB0aW9uQgi6SAWSAQIQMhI7CgZyZW1vdmUYAyADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlN1YnNjcmlwdGlvbkIIukgFkgECEDIiZAoMU3Vic2NyaXB0aW9uEhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKB2NoYW5uZWwYAiABKA4yHC52ZW51ZS5tYXJrZXRkYXRhLnYxLkNoYW5uZWxCCrpIB4IBBBABIAAiVwobVXBkYXRlU3Vic2NyaXB0aW9uc1Jlc3BvbnNlEjgKDXN1YnNjcmlwdGlvbnMYASADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlN1YnNjcmlwdGlvbiLaAQoOU2Vzc2lvblJlcXVlc3QSOQoLZW52aXJvbm1lbnQYASABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQARI4CgNhZGQYAiADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlN1YnNjcmlwdGlvbkIIukgFkgECEDISOwoGcmVtb3ZlGAMgAygLMiEudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpcHRpb25CCLpIBZIBAhAyEhYKBWRlcHRoGAQgASgFQge6SAQaAigAIqICCg5NYXJrZXRTbmFwc2hvdBIOCgZzeW1ib2wYASABKAkSOQoEYm9vaxgCIAEoCzIpLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0T3JkZXJCb29rUmVzcG9uc2VIABIwCgZ0cmFkZXMYAyABKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRlTGlzdEgAEi0KBnRpY2tlchgEIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuVGlja2VySAASLQoGY2FuZGxlGAUgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5DYW5kbGVIABItCgZtYXJrZXQYBiABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldEgAQgYKBGRhdGEiNwoJVHJhZGVMaXN0EioKBnRyYWRlcxgBIAMoCzIaLnZlbnVlLm1hcmtldGRhdGEudjEuVHJhZGUieQoJQm9va0RlbHRhEiwKBGJpZHMYASADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIsCgRhc2tzGAIgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSEAoIY2hlY2tzdW0YAyABKA0ilAIKC01hcmtldEV2ZW50Eg4KBnN5bWJvbBgBIAEoCRIuCgRib29rGAIgASgLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rRGVsdGFIABIwCgZ0cmFkZXMYAyABKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRlTGlzdEgAEi0KBnRpY2tlchgEIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuVGlja2VySAASLQoGY2FuZGxlGAUgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5DYW5kbGVIABItCgZtYXJrZXQYBiABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldEgAQgYKBGRhdGEi4AMKEVN1YnNjcmliZVJlc3BvbnNlEhEKCXN0cmVhbV9pZBgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBIZChFwcmV2aW91c19zZXF1ZW5jZRgDIAEoBBIQCghwb3NpdGlvbhgEIAEoCRIvCgtzZXJ2ZXJfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZW52aXJvbm1lbnQYBiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50EiUKBXJlYWR5GAogASgLMhQudmVudWUudHlwZS52MS5SZWFkeUgAEjcKCHNuYXBzaG90GAsgASgLMiMudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXRTbmFwc2hvdEgAEjEKBWV2ZW50GAwgASgLMiAudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXRFdmVudEgAEi0KCWhlYXJ0YmVhdBgNIAEoCzIYLnZlbnVlLnR5cGUudjEuSGVhcnRiZWF0SAASIQoDZ2FwGA4gASgLMhIudmVudWUudHlwZS52MS5HYXBIABIpCgdnb29kYnllGA8gASgLMhYudmVudWUudHlwZS52MS5Hb29kYnllSABCBwoFZnJhbWUiSAoPU2Vzc2lvblJlc3BvbnNlEjUKBWZyYW1lGAEgASgLMiYudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpYmVSZXNwb25zZSpaCgpNYXJrZXRLaW5kEhsKF01BUktFVF9LSU5EX1VOU1BFQ0lGSUVEEAASFAoQTUFSS0VUX0tJTkRfU1BPVBABEhkKFU1BUktFVF9LSU5EX1BFUlBFVFVBTBACKskBCgtNYXJrZXRTdGF0ZRIcChhNQVJLRVRfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVNQVJLRVRfU1RBVEVfUFJFX09QRU4QARIVChFNQVJLRVRfU1RBVEVfT1BFThACEhoKFk1BUktFVF9TVEFURV9QT1NUX09OTFkQAxIcChhNQVJLRVRfU1RBVEVfQ0FOQ0VMX09OTFkQBBIXChNNQVJLRVRfU1RBVEVfSEFMVEVEEAUSFwoTTUFSS0VUX1NUQVRFX0NMT1NFRBAGKoUBCgdDaGFubmVsEhcKE0NIQU5ORUxfVU5TUEVDSUZJRUQQABISCg5DSEFOTkVMX1RSQURFUxABEhAKDENIQU5ORUxfQk9PSxACEhIKDkNIQU5ORUxfVElDS0VSEAMSEwoPQ0hBTk5FTF9DQU5ETEVTEAQSEgoOQ0hBTk5FTF9TVEFUVVMQBSraAQoOQ2FuZGxlSW50ZXJ2YWwSHwobQ0FORExFX0lOVEVSVkFMX1VOU1BFQ0lGSUVEEAASFgoSQ0FORExFX0lOVEVSVkFMXzFTEAESFgoSQ0FORExFX0lOVEVSVkFMXzFNEAISFgoSQ0FORExFX0lOVEVSVkFMXzVNEAMSFwoTQ0FORExFX0lOVEVSVkFMXzE1TRAEEhYKEkNBTkRMRV9JTlRFUlZBTF8xSBAFEhYKEkNBTkRMRV9JTlRFUlZBTF80SBAGEhYKEkNBTkRMRV9JTlRFUlZBTF8xRBAHMuwKChFNYXJrZXREYXRhU2VydmljZRJ9CgtMaXN0TWFya2V0cxInLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdE1hcmtldHNSZXF1ZXN0GigudmVudWUubWFya2V0ZGF0YS52MS5MaXN0TWFya2V0c1Jlc3BvbnNlIhuKtRgECAEgAYLT5JMCDRILL3YxL21hcmtldHMSgAEKCUdldE1hcmtldBIlLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0TWFya2V0UmVxdWVzdBomLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0TWFya2V0UmVzcG9uc2UiJIq1GAQIASABgtPkkwIWEhQvdjEvbWFya2V0cy97c3ltYm9sfRKOAQoMR2V0T3JkZXJCb29rEigudmVudWUubWFya2V0ZGF0YS52MS5HZXRPcmRlckJvb2tSZXF1ZXN0GikudmVudWUubWFya2V0ZGF0YS52MS5HZXRPcmRlckJvb2tSZXNwb25zZSIpirUYBAgBIAGC0+STAhsSGS92MS9tYXJrZXRzL3tzeW1ib2x9L2Jvb2sSigEKCkxpc3RUcmFkZXMSJi52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RUcmFkZXNSZXF1ZXN0GicudmVudWUubWFya2V0ZGF0YS52MS5MaXN0VHJhZGVzUmVzcG9uc2UiK4q1GAQIASABgtPkkwIdEhsvdjEvbWFya2V0cy97c3ltYm9sfS90cmFkZXMSjgEKC0xpc3RDYW5kbGVzEicudmVudWUubWFya2V0ZGF0YS52MS5MaXN0Q2FuZGxlc1JlcXVlc3QaKC52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RDYW5kbGVzUmVzcG9uc2UiLIq1GAQIASABgtPkkwIeEhwvdjEvbWFya2V0cy97c3ltYm9sfS9jYW5kbGVzEocBCglHZXRUaWNrZXISJS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldFRpY2tlclJlcXVlc3QaJi52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldFRpY2tlclJlc3BvbnNlIiuKtRgECAEgAYLT5JMCHRIbL3YxL21hcmtldHMve3N5bWJvbH0vdGlja2VyEn0KC0xpc3RUaWNrZXJzEicudmVudWUubWFya2V0ZGF0YS52MS5MaXN0VGlja2Vyc1JlcXVlc3QaKC52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RUaWNrZXJzUmVzcG9uc2UiG4q1GAQIASABgtPkkwINEgsvdjEvdGlja2VycxKGAQoJU3Vic2NyaWJlEiUudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpYmVSZXF1ZXN0GiYudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpYmVSZXNwb25zZSIoirUYBAgBIAaC0+STAhoSGC92MS9tYXJrZXRkYXRhOnN1YnNjcmliZTABEq8BChNVcGRhdGVTdWJzY3JpcHRpb25zEi8udmVudWUubWFya2V0ZGF0YS52MS5VcGRhdGVTdWJzY3JpcHRpb25zUmVxdWVzdBowLnZlbnVlLm1hcmtldGRhdGEudjEuVXBkYXRlU3Vic2NyaXB0aW9uc1Jlc3BvbnNlIjWKtRgECAEgAYLT5JMCJyIiL3YxL21hcmtldGRhdGE6dXBkYXRlU3Vic2NyaXB0aW9uczoBKhJiCgdTZXNzaW9uEiMudmVudWUubWFya2V0ZGF0YS52MS5TZXNzaW9uUmVxdWVzdBokLnZlbnVlLm1hcmtldGRhdGEudjEuU2Vzc2lvblJlc3BvbnNlIgiKtRgECAEgBigBMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_venue_option_v1_access, file_venue_type_v1_stream, file_venue_type_v1_type]);
 
 /**
  * A market.
@@ -119,6 +119,55 @@ export type Market = Message<"venue.marketdata.v1.Market"> & {
    * @generated from field: string taker_fee_rate = 13;
    */
   takerFeeRate: string;
+
+  /**
+   * How far a limit price may be from the reference price (index, else last), in percent; empty: as far as it likes. Decimal.
+   *
+   * @generated from field: string price_band_percent = 14;
+   */
+  priceBandPercent: string;
+
+  /**
+   * When it trades; none: always, as its state says.
+   *
+   * @generated from field: repeated venue.marketdata.v1.TradingHours trading_hours = 15;
+   */
+  tradingHours: TradingHours[];
+
+  /**
+   * The mark price; empty: unknown. Decimal.
+   *
+   * @generated from field: string mark_price = 16;
+   */
+  markPrice: string;
+
+  /**
+   * The index price; empty: unknown. Decimal.
+   *
+   * @generated from field: string index_price = 17;
+   */
+  indexPrice: string;
+
+  /**
+   * While it is PRE_OPEN: the price at which its auction would trade now; empty: nothing would trade. Decimal.
+   *
+   * @generated from field: string auction_price = 18;
+   */
+  auctionPrice: string;
+
+  /**
+   * While it is PRE_OPEN: how much its auction would trade now. Decimal.
+   *
+   * @generated from field: string auction_quantity = 19;
+   */
+  auctionQuantity: string;
+
+  /**
+   * When trading hours change its state next.
+   *
+   * @generated from field: google.protobuf.Timestamp next_state_time = 20;
+   */
+  nextStateTime?: Timestamp | undefined;
 };
 
 /**
@@ -127,6 +176,48 @@ export type Market = Message<"venue.marketdata.v1.Market"> & {
  */
 export const MarketSchema: GenMessage<Market> = /*@__PURE__*/
   messageDesc(file_venue_marketdata_v1_marketdata, 0);
+
+/**
+ * Hours of one weekday in which a market trades, UTC.
+ *
+ * @generated from message venue.marketdata.v1.TradingHours
+ */
+export type TradingHours = Message<"venue.marketdata.v1.TradingHours"> & {
+  /**
+   * 1 Monday to 7 Sunday.
+   *
+   * @generated from field: int32 weekday = 1;
+   */
+  weekday: number;
+
+  /**
+   * When it opens, in seconds since midnight.
+   *
+   * @generated from field: int32 open_second = 2;
+   */
+  openSecond: number;
+
+  /**
+   * When it closes, in seconds since midnight; 86400: midnight.
+   *
+   * @generated from field: int32 close_second = 3;
+   */
+  closeSecond: number;
+
+  /**
+   * How long before it opens it collects orders for an auction, in seconds; 0: it opens without one.
+   *
+   * @generated from field: int32 auction_seconds = 4;
+   */
+  auctionSeconds: number;
+};
+
+/**
+ * Describes the message venue.marketdata.v1.TradingHours.
+ * Use `create(TradingHoursSchema)` to create a new message.
+ */
+export const TradingHoursSchema: GenMessage<TradingHours> = /*@__PURE__*/
+  messageDesc(file_venue_marketdata_v1_marketdata, 1);
 
 /**
  * One price level of a book.
@@ -161,7 +252,7 @@ export type BookLevel = Message<"venue.marketdata.v1.BookLevel"> & {
  * Use `create(BookLevelSchema)` to create a new message.
  */
 export const BookLevelSchema: GenMessage<BookLevel> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 1);
+  messageDesc(file_venue_marketdata_v1_marketdata, 2);
 
 /**
  * A trade as everybody may see it.
@@ -224,7 +315,7 @@ export type Trade = Message<"venue.marketdata.v1.Trade"> & {
  * Use `create(TradeSchema)` to create a new message.
  */
 export const TradeSchema: GenMessage<Trade> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 2);
+  messageDesc(file_venue_marketdata_v1_marketdata, 3);
 
 /**
  * Open, high, low, close and volume of an interval.
@@ -315,7 +406,7 @@ export type Candle = Message<"venue.marketdata.v1.Candle"> & {
  * Use `create(CandleSchema)` to create a new message.
  */
 export const CandleSchema: GenMessage<Candle> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 3);
+  messageDesc(file_venue_marketdata_v1_marketdata, 4);
 
 /**
  * A market over the last 24 hours.
@@ -427,7 +518,7 @@ export type Ticker = Message<"venue.marketdata.v1.Ticker"> & {
  * Use `create(TickerSchema)` to create a new message.
  */
 export const TickerSchema: GenMessage<Ticker> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 4);
+  messageDesc(file_venue_marketdata_v1_marketdata, 5);
 
 /**
  * Request of ListMarkets.
@@ -462,7 +553,7 @@ export type ListMarketsRequest = Message<"venue.marketdata.v1.ListMarketsRequest
  * Use `create(ListMarketsRequestSchema)` to create a new message.
  */
 export const ListMarketsRequestSchema: GenMessage<ListMarketsRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 5);
+  messageDesc(file_venue_marketdata_v1_marketdata, 6);
 
 /**
  * Response of ListMarkets.
@@ -490,7 +581,7 @@ export type ListMarketsResponse = Message<"venue.marketdata.v1.ListMarketsRespon
  * Use `create(ListMarketsResponseSchema)` to create a new message.
  */
 export const ListMarketsResponseSchema: GenMessage<ListMarketsResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 6);
+  messageDesc(file_venue_marketdata_v1_marketdata, 7);
 
 /**
  * Request of GetMarket.
@@ -518,7 +609,7 @@ export type GetMarketRequest = Message<"venue.marketdata.v1.GetMarketRequest"> &
  * Use `create(GetMarketRequestSchema)` to create a new message.
  */
 export const GetMarketRequestSchema: GenMessage<GetMarketRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 7);
+  messageDesc(file_venue_marketdata_v1_marketdata, 8);
 
 /**
  * Response of GetMarket.
@@ -539,7 +630,7 @@ export type GetMarketResponse = Message<"venue.marketdata.v1.GetMarketResponse">
  * Use `create(GetMarketResponseSchema)` to create a new message.
  */
 export const GetMarketResponseSchema: GenMessage<GetMarketResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 8);
+  messageDesc(file_venue_marketdata_v1_marketdata, 9);
 
 /**
  * Request of GetOrderBook.
@@ -581,7 +672,7 @@ export type GetOrderBookRequest = Message<"venue.marketdata.v1.GetOrderBookReque
  * Use `create(GetOrderBookRequestSchema)` to create a new message.
  */
 export const GetOrderBookRequestSchema: GenMessage<GetOrderBookRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 9);
+  messageDesc(file_venue_marketdata_v1_marketdata, 10);
 
 /**
  * Response of GetOrderBook.
@@ -638,7 +729,7 @@ export type GetOrderBookResponse = Message<"venue.marketdata.v1.GetOrderBookResp
  * Use `create(GetOrderBookResponseSchema)` to create a new message.
  */
 export const GetOrderBookResponseSchema: GenMessage<GetOrderBookResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 10);
+  messageDesc(file_venue_marketdata_v1_marketdata, 11);
 
 /**
  * Request of ListTrades.
@@ -680,7 +771,7 @@ export type ListTradesRequest = Message<"venue.marketdata.v1.ListTradesRequest">
  * Use `create(ListTradesRequestSchema)` to create a new message.
  */
 export const ListTradesRequestSchema: GenMessage<ListTradesRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 11);
+  messageDesc(file_venue_marketdata_v1_marketdata, 12);
 
 /**
  * Response of ListTrades.
@@ -708,7 +799,7 @@ export type ListTradesResponse = Message<"venue.marketdata.v1.ListTradesResponse
  * Use `create(ListTradesResponseSchema)` to create a new message.
  */
 export const ListTradesResponseSchema: GenMessage<ListTradesResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 12);
+  messageDesc(file_venue_marketdata_v1_marketdata, 13);
 
 /**
  * Request of ListCandles.
@@ -771,7 +862,7 @@ export type ListCandlesRequest = Message<"venue.marketdata.v1.ListCandlesRequest
  * Use `create(ListCandlesRequestSchema)` to create a new message.
  */
 export const ListCandlesRequestSchema: GenMessage<ListCandlesRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 13);
+  messageDesc(file_venue_marketdata_v1_marketdata, 14);
 
 /**
  * Response of ListCandles.
@@ -799,7 +890,7 @@ export type ListCandlesResponse = Message<"venue.marketdata.v1.ListCandlesRespon
  * Use `create(ListCandlesResponseSchema)` to create a new message.
  */
 export const ListCandlesResponseSchema: GenMessage<ListCandlesResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 14);
+  messageDesc(file_venue_marketdata_v1_marketdata, 15);
 
 /**
  * Request of GetTicker.
@@ -827,7 +918,7 @@ export type GetTickerRequest = Message<"venue.marketdata.v1.GetTickerRequest"> &
  * Use `create(GetTickerRequestSchema)` to create a new message.
  */
 export const GetTickerRequestSchema: GenMessage<GetTickerRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 15);
+  messageDesc(file_venue_marketdata_v1_marketdata, 16);
 
 /**
  * Response of GetTicker.
@@ -848,7 +939,7 @@ export type GetTickerResponse = Message<"venue.marketdata.v1.GetTickerResponse">
  * Use `create(GetTickerResponseSchema)` to create a new message.
  */
 export const GetTickerResponseSchema: GenMessage<GetTickerResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 16);
+  messageDesc(file_venue_marketdata_v1_marketdata, 17);
 
 /**
  * Request of ListTickers.
@@ -869,7 +960,7 @@ export type ListTickersRequest = Message<"venue.marketdata.v1.ListTickersRequest
  * Use `create(ListTickersRequestSchema)` to create a new message.
  */
 export const ListTickersRequestSchema: GenMessage<ListTickersRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 17);
+  messageDesc(file_venue_marketdata_v1_marketdata, 18);
 
 /**
  * Response of ListTickers.
@@ -890,7 +981,7 @@ export type ListTickersResponse = Message<"venue.marketdata.v1.ListTickersRespon
  * Use `create(ListTickersResponseSchema)` to create a new message.
  */
 export const ListTickersResponseSchema: GenMessage<ListTickersResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 18);
+  messageDesc(file_venue_marketdata_v1_marketdata, 19);
 
 /**
  * Request of Subscribe.
@@ -932,7 +1023,7 @@ export type SubscribeRequest = Message<"venue.marketdata.v1.SubscribeRequest"> &
  * Use `create(SubscribeRequestSchema)` to create a new message.
  */
 export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 19);
+  messageDesc(file_venue_marketdata_v1_marketdata, 20);
 
 /**
  * Request of UpdateSubscriptions.
@@ -967,7 +1058,7 @@ export type UpdateSubscriptionsRequest = Message<"venue.marketdata.v1.UpdateSubs
  * Use `create(UpdateSubscriptionsRequestSchema)` to create a new message.
  */
 export const UpdateSubscriptionsRequestSchema: GenMessage<UpdateSubscriptionsRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 20);
+  messageDesc(file_venue_marketdata_v1_marketdata, 21);
 
 /**
  * One market and channel.
@@ -995,7 +1086,7 @@ export type Subscription = Message<"venue.marketdata.v1.Subscription"> & {
  * Use `create(SubscriptionSchema)` to create a new message.
  */
 export const SubscriptionSchema: GenMessage<Subscription> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 21);
+  messageDesc(file_venue_marketdata_v1_marketdata, 22);
 
 /**
  * Response of UpdateSubscriptions.
@@ -1016,7 +1107,7 @@ export type UpdateSubscriptionsResponse = Message<"venue.marketdata.v1.UpdateSub
  * Use `create(UpdateSubscriptionsResponseSchema)` to create a new message.
  */
 export const UpdateSubscriptionsResponseSchema: GenMessage<UpdateSubscriptionsResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 22);
+  messageDesc(file_venue_marketdata_v1_marketdata, 23);
 
 /**
  * One message of a session: what to add and what to take away.
@@ -1058,7 +1149,7 @@ export type SessionRequest = Message<"venue.marketdata.v1.SessionRequest"> & {
  * Use `create(SessionRequestSchema)` to create a new message.
  */
 export const SessionRequestSchema: GenMessage<SessionRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 23);
+  messageDesc(file_venue_marketdata_v1_marketdata, 24);
 
 /**
  * What a subscription starts with, one message a market and channel.
@@ -1126,7 +1217,7 @@ export type MarketSnapshot = Message<"venue.marketdata.v1.MarketSnapshot"> & {
  * Use `create(MarketSnapshotSchema)` to create a new message.
  */
 export const MarketSnapshotSchema: GenMessage<MarketSnapshot> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 24);
+  messageDesc(file_venue_marketdata_v1_marketdata, 25);
 
 /**
  * Several trades.
@@ -1147,7 +1238,7 @@ export type TradeList = Message<"venue.marketdata.v1.TradeList"> & {
  * Use `create(TradeListSchema)` to create a new message.
  */
 export const TradeListSchema: GenMessage<TradeList> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 25);
+  messageDesc(file_venue_marketdata_v1_marketdata, 26);
 
 /**
  * Levels of a book that changed.
@@ -1182,7 +1273,7 @@ export type BookDelta = Message<"venue.marketdata.v1.BookDelta"> & {
  * Use `create(BookDeltaSchema)` to create a new message.
  */
 export const BookDeltaSchema: GenMessage<BookDelta> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 26);
+  messageDesc(file_venue_marketdata_v1_marketdata, 27);
 
 /**
  * One change of a market and channel.
@@ -1250,7 +1341,7 @@ export type MarketEvent = Message<"venue.marketdata.v1.MarketEvent"> & {
  * Use `create(MarketEventSchema)` to create a new message.
  */
 export const MarketEventSchema: GenMessage<MarketEvent> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 27);
+  messageDesc(file_venue_marketdata_v1_marketdata, 28);
 
 /**
  * One frame of Subscribe. Its sequences are those of its market and channel.
@@ -1361,7 +1452,7 @@ export type SubscribeResponse = Message<"venue.marketdata.v1.SubscribeResponse">
  * Use `create(SubscribeResponseSchema)` to create a new message.
  */
 export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 28);
+  messageDesc(file_venue_marketdata_v1_marketdata, 29);
 
 /**
  * One message of a session's answers.
@@ -1382,7 +1473,7 @@ export type SessionResponse = Message<"venue.marketdata.v1.SessionResponse"> & {
  * Use `create(SessionResponseSchema)` to create a new message.
  */
 export const SessionResponseSchema: GenMessage<SessionResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 29);
+  messageDesc(file_venue_marketdata_v1_marketdata, 30);
 
 /**
  * What a market trades in.

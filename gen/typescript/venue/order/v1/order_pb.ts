@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/order/v1/order.proto.
  */
 export const file_venue_order_v1_order: GenFile = /*@__PURE__*/
-  fileDesc("Chp2ZW51ZS9vcmRlci92MS9vcmRlci5wcm90bxIOdmVudWUub3JkZXIudjEiigcKBU9yZGVyEhAKCG9yZGVyX2lkGAEgASgJEhcKD2NsaWVudF9vcmRlcl9pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhIKCmFjY291bnRfaWQYBCABKAkSDgoGc3ltYm9sGAUgASgJEiEKBHNpZGUYBiABKA4yEy52ZW51ZS50eXBlLnYxLlNpZGUSJwoEdHlwZRgHIAEoDjIZLnZlbnVlLm9yZGVyLnYxLk9yZGVyVHlwZRIyCg10aW1lX2luX2ZvcmNlGAggASgOMhsudmVudWUub3JkZXIudjEuVGltZUluRm9yY2USEAoIcXVhbnRpdHkYCSABKAkSDQoFcHJpY2UYCiABKAkSEgoKc3RvcF9wcmljZRgLIAEoCRIXCg9maWxsZWRfcXVhbnRpdHkYDCABKAkSGgoScmVtYWluaW5nX3F1YW50aXR5GA0gASgJEhUKDWF2ZXJhZ2VfcHJpY2UYDiABKAkSCwoDZmVlGA8gASgJEhEKCWZlZV9hc3NldBgQIAEoCRIrCgZzdGF0dXMYESABKA4yGy52ZW51ZS5vcmRlci52MS5PcmRlclN0YXR1cxIzCg1yZWplY3RfcmVhc29uGBIgASgOMhwudmVudWUub3JkZXIudjEuUmVqZWN0UmVhc29uEhEKCXBvc3Rfb25seRgTIAEoCBITCgtyZWR1Y2Vfb25seRgUIAEoCBIXCg9wYXJlbnRfb3JkZXJfaWQYFSABKAkSFQoNcm9vdF9vcmRlcl9pZBgWIAEoCRIPCgdsaXN0X2lkGBcgASgJEi8KC2NyZWF0ZV90aW1lGBggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgZIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIc2VxdWVuY2UYGiABKAQSFAoMcXVvdGVfYW1vdW50GBsgASgJEi8KC2V4cGlyZV90aW1lGBwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg1jYW5jZWxfcmVhc29uGB0gASgOMhwudmVudWUub3JkZXIudjEuQ2FuY2VsUmVhc29uEkIKFXNlbGZfdHJhZGVfcHJldmVudGlvbhgeIAEoDjIjLnZlbnVlLm9yZGVyLnYxLlNlbGZUcmFkZVByZXZlbnRpb24iuwIKBEZpbGwSEAoIdHJhZGVfaWQYASABKAkSEAoIb3JkZXJfaWQYAiABKAkSFwoPY2xpZW50X29yZGVyX2lkGAMgASgJEhIKCmFjY291bnRfaWQYBCABKAkSDgoGc3ltYm9sGAUgASgJEiEKBHNpZGUYBiABKA4yEy52ZW51ZS50eXBlLnYxLlNpZGUSDQoFcHJpY2UYByABKAkSEAoIcXVhbnRpdHkYCCABKAkSCwoDZmVlGAkgASgJEhEKCWZlZV9hc3NldBgKIAEoCRIsCglsaXF1aWRpdHkYCyABKA4yGS52ZW51ZS5vcmRlci52MS5MaXF1aWRpdHkSLgoKdHJhZGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIc2VxdWVuY2UYDSABKAQiWAoLT3JkZXJVcGRhdGUSJAoFb3JkZXIYASABKAsyFS52ZW51ZS5vcmRlci52MS5PcmRlchIjCgVmaWxscxgCIAMoCzIULnZlbnVlLm9yZGVyLnYxLkZpbGwq4AEKCU9yZGVyVHlwZRIaChZPUkRFUl9UWVBFX1VOU1BFQ0lGSUVEEAASFQoRT1JERVJfVFlQRV9NQVJLRVQQARIUChBPUkRFUl9UWVBFX0xJTUlUEAISEwoPT1JERVJfVFlQRV9TVE9QEAMSGQoVT1JERVJfVFlQRV9TVE9QX0xJTUlUEAQSGgoWT1JERVJfVFlQRV9UQUtFX1BST0ZJVBAFEiAKHE9SREVSX1RZUEVfVEFLRV9QUk9GSVRfTElNSVQQBhIcChhPUkRFUl9UWVBFX1RSQUlMSU5HX1NUT1AQByqfAQoLVGltZUluRm9yY2USHQoZVElNRV9JTl9GT1JDRV9VTlNQRUNJRklFRBAAEhUKEVRJTUVfSU5fRk9SQ0VfR1RDEAESFQoRVElNRV9JTl9GT1JDRV9JT0MQAhIVChFUSU1FX0lOX0ZPUkNFX0ZPSxADEhUKEVRJTUVfSU5fRk9SQ0VfR1REEAQSFQoRVElNRV9JTl9GT1JDRV9EQVkQBSrxAQoLT3JkZXJTdGF0dXMSHAoYT1JERVJfU1RBVFVTX1VOU1BFQ0lGSUVEEAASIAocT1JERVJfU1RBVFVTX1BFTkRJTkdfVFJJR0dFUhABEhUKEU9SREVSX1NUQVRVU19PUEVOEAISIQodT1JERVJfU1RBVFVTX1BBUlRJQUxMWV9GSUxMRUQQAxIXChNPUkRFUl9TVEFUVVNfRklMTEVEEAQSGgoWT1JERVJfU1RBVFVTX0NBTkNFTExFRBAFEhkKFU9SREVSX1NUQVRVU19SRUpFQ1RFRBAGEhgKFE9SREVSX1NUQVRVU19FWFBJUkVEEAcq2gQKDFJlamVjdFJlYXNvbhIdChlSRUpFQ1RfUkVBU09OX1VOU1BFQ0lGSUVEEAASJAogUkVKRUNUX1JFQVNPTl9BQ0NPVU5UX05PVF9BQ1RJVkUQARIfChtSRUpFQ1RfUkVBU09OX01BUktFVF9IQUxURUQQAhIkCiBSRUpFQ1RfUkVBU09OX01BUktFVF9DQU5DRUxfT05MWRADEiAKHFJFSkVDVF9SRUFTT05fUFJJQ0VfT0ZGX1RJQ0sQBBIkCiBSRUpFQ1RfUkVBU09OX1BSSUNFX09VVF9PRl9SQU5HRRAFEiIKHlJFSkVDVF9SRUFTT05fUVVBTlRJVFlfT0ZGX0xPVBAGEiQKIFJFSkVDVF9SRUFTT05fUVVBTlRJVFlfVE9PX1NNQUxMEAcSJAogUkVKRUNUX1JFQVNPTl9RVUFOVElUWV9UT09fTEFSR0UQCBIiCh5SRUpFQ1RfUkVBU09OX0VYUElSRV9USU1FX1BBU1QQCRIrCidSRUpFQ1RfUkVBU09OX0RVUExJQ0FURV9DTElFTlRfT1JERVJfSUQQChImCiJSRUpFQ1RfUkVBU09OX1RPT19NQU5ZX09QRU5fT1JERVJTEAsSJwojUkVKRUNUX1JFQVNPTl9QT1NUX09OTFlfV09VTERfVFJBREUQDBIeChpSRUpFQ1RfUkVBU09OX05PX0xJUVVJRElUWRANEh4KGlJFSkVDVF9SRUFTT05fTk9UX0ZJTExBQkxFEA4SJAogUkVKRUNUX1JFQVNPTl9JTlNVRkZJQ0lFTlRfRlVORFMQDyrjAQoMQ2FuY2VsUmVhc29uEh0KGUNBTkNFTF9SRUFTT05fVU5TUEVDSUZJRUQQABIbChdDQU5DRUxfUkVBU09OX1JFUVVFU1RFRBABEhoKFkNBTkNFTF9SRUFTT05fVU5GSUxMRUQQAhIcChhDQU5DRUxfUkVBU09OX1NFTEZfVFJBREUQAxIgChxDQU5DRUxfUkVBU09OX0FETUlOSVNUUkFUSVZFEAQSGgoWQ0FOQ0VMX1JFQVNPTl9SRVBMQUNFRBAFEh8KG0NBTkNFTF9SRUFTT05fTEVBU0VfRVhQSVJFRBAGKuUBChNTZWxmVHJhZGVQcmV2ZW50aW9uEiUKIVNFTEZfVFJBREVfUFJFVkVOVElPTl9VTlNQRUNJRklFRBAAEicKI1NFTEZfVFJBREVfUFJFVkVOVElPTl9DQU5DRUxfTkVXRVNUEAESJwojU0VMRl9UUkFERV9QUkVWRU5USU9OX0NBTkNFTF9PTERFU1QQAhIlCiFTRUxGX1RSQURFX1BSRVZFTlRJT05fQ0FOQ0VMX0JPVEgQAxIuCipTRUxGX1RSQURFX1BSRVZFTlRJT05fREVDUkVNRU5UX0FORF9DQU5DRUwQBCpQCglMaXF1aWRpdHkSGQoVTElRVUlESVRZX1VOU1BFQ0lGSUVEEAASEwoPTElRVUlESVRZX01BS0VSEAESEwoPTElRVUlESVRZX1RBS0VSEAJiBnByb3RvMw", [file_google_protobuf_timestamp, file_venue_type_v1_type]);
+  fileDesc("Chp2ZW51ZS9vcmRlci92MS9vcmRlci5wcm90bxIOdmVudWUub3JkZXIudjEi+ggKBU9yZGVyEhAKCG9yZGVyX2lkGAEgASgJEhcKD2NsaWVudF9vcmRlcl9pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhIKCmFjY291bnRfaWQYBCABKAkSDgoGc3ltYm9sGAUgASgJEiEKBHNpZGUYBiABKA4yEy52ZW51ZS50eXBlLnYxLlNpZGUSJwoEdHlwZRgHIAEoDjIZLnZlbnVlLm9yZGVyLnYxLk9yZGVyVHlwZRIyCg10aW1lX2luX2ZvcmNlGAggASgOMhsudmVudWUub3JkZXIudjEuVGltZUluRm9yY2USEAoIcXVhbnRpdHkYCSABKAkSDQoFcHJpY2UYCiABKAkSEgoKc3RvcF9wcmljZRgLIAEoCRIXCg9maWxsZWRfcXVhbnRpdHkYDCABKAkSGgoScmVtYWluaW5nX3F1YW50aXR5GA0gASgJEhUKDWF2ZXJhZ2VfcHJpY2UYDiABKAkSCwoDZmVlGA8gASgJEhEKCWZlZV9hc3NldBgQIAEoCRIrCgZzdGF0dXMYESABKA4yGy52ZW51ZS5vcmRlci52MS5PcmRlclN0YXR1cxIzCg1yZWplY3RfcmVhc29uGBIgASgOMhwudmVudWUub3JkZXIudjEuUmVqZWN0UmVhc29uEhEKCXBvc3Rfb25seRgTIAEoCBITCgtyZWR1Y2Vfb25seRgUIAEoCBIXCg9wYXJlbnRfb3JkZXJfaWQYFSABKAkSFQoNcm9vdF9vcmRlcl9pZBgWIAEoCRIPCgdsaXN0X2lkGBcgASgJEi8KC2NyZWF0ZV90aW1lGBggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgZIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIc2VxdWVuY2UYGiABKAQSFAoMcXVvdGVfYW1vdW50GBsgASgJEi8KC2V4cGlyZV90aW1lGBwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg1jYW5jZWxfcmVhc29uGB0gASgOMhwudmVudWUub3JkZXIudjEuQ2FuY2VsUmVhc29uEkIKFXNlbGZfdHJhZGVfcHJldmVudGlvbhgeIAEoDjIjLnZlbnVlLm9yZGVyLnYxLlNlbGZUcmFkZVByZXZlbnRpb24SNQoOdHJpZ2dlcl9zb3VyY2UYHyABKA4yHS52ZW51ZS5vcmRlci52MS5UcmlnZ2VyU291cmNlEhcKD3RyYWlsaW5nX2Ftb3VudBggIAEoCRIYChB0cmFpbGluZ19wZXJjZW50GCEgASgJEhgKEGRpc3BsYXlfcXVhbnRpdHkYIiABKAkSCwoDdGFnGCMgASgJEjAKDHRyaWdnZXJfdGltZRgkIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoJbGlzdF9yb2xlGCUgASgOMhgudmVudWUub3JkZXIudjEuTGlzdFJvbGUiuwIKBEZpbGwSEAoIdHJhZGVfaWQYASABKAkSEAoIb3JkZXJfaWQYAiABKAkSFwoPY2xpZW50X29yZGVyX2lkGAMgASgJEhIKCmFjY291bnRfaWQYBCABKAkSDgoGc3ltYm9sGAUgASgJEiEKBHNpZGUYBiABKA4yEy52ZW51ZS50eXBlLnYxLlNpZGUSDQoFcHJpY2UYByABKAkSEAoIcXVhbnRpdHkYCCABKAkSCwoDZmVlGAkgASgJEhEKCWZlZV9hc3NldBgKIAEoCRIsCglsaXF1aWRpdHkYCyABKA4yGS52ZW51ZS5vcmRlci52MS5MaXF1aWRpdHkSLgoKdHJhZGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIc2VxdWVuY2UYDSABKAQiWAoLT3JkZXJVcGRhdGUSJAoFb3JkZXIYASABKAsyFS52ZW51ZS5vcmRlci52MS5PcmRlchIjCgVmaWxscxgCIAMoCzIULnZlbnVlLm9yZGVyLnYxLkZpbGwisAEKBkxpbWl0cxIUCgxxdWFudGl0eV9tYXgYASABKAkSFAoMbm90aW9uYWxfbWF4GAIgASgJEhcKD29wZW5fb3JkZXJzX21heBgDIAEoBRIUCgxwb3NpdGlvbl9tYXgYBCABKAkSFgoOZGFpbHlfbG9zc19tYXgYBSABKAkSGgoScHJpY2VfYmFuZF9wZXJjZW50GAYgASgJEhcKD3N5bWJvbHNfYWxsb3dlZBgHIAMoCSrgAQoJT3JkZXJUeXBlEhoKFk9SREVSX1RZUEVfVU5TUEVDSUZJRUQQABIVChFPUkRFUl9UWVBFX01BUktFVBABEhQKEE9SREVSX1RZUEVfTElNSVQQAhITCg9PUkRFUl9UWVBFX1NUT1AQAxIZChVPUkRFUl9UWVBFX1NUT1BfTElNSVQQBBIaChZPUkRFUl9UWVBFX1RBS0VfUFJPRklUEAUSIAocT1JERVJfVFlQRV9UQUtFX1BST0ZJVF9MSU1JVBAGEhwKGE9SREVSX1RZUEVfVFJBSUxJTkdfU1RPUBAHKnsKDVRyaWdnZXJTb3VyY2USHgoaVFJJR0dFUl9TT1VSQ0VfVU5TUEVDSUZJRUQQABIXChNUUklHR0VSX1NPVVJDRV9MQVNUEAESFwoTVFJJR0dFUl9TT1VSQ0VfTUFSSxACEhgKFFRSSUdHRVJfU09VUkNFX0lOREVYEAMqnwEKC1RpbWVJbkZvcmNlEh0KGVRJTUVfSU5fRk9SQ0VfVU5TUEVDSUZJRUQQABIVChFUSU1FX0lOX0ZPUkNFX0dUQxABEhUKEVRJTUVfSU5fRk9SQ0VfSU9DEAISFQoRVElNRV9JTl9GT1JDRV9GT0sQAxIVChFUSU1FX0lOX0ZPUkNFX0dURBAEEhUKEVRJTUVfSU5fRk9SQ0VfREFZEAUq8QEKC09yZGVyU3RhdHVzEhwKGE9SREVSX1NUQVRVU19VTlNQRUNJRklFRBAAEiAKHE9SREVSX1NUQVRVU19QRU5ESU5HX1RSSUdHRVIQARIVChFPUkRFUl9TVEFUVVNfT1BFThACEiEKHU9SREVSX1NUQVRVU19QQVJUSUFMTFlfRklMTEVEEAMSFwoTT1JERVJfU1RBVFVTX0ZJTExFRBAEEhoKFk9SREVSX1NUQVRVU19DQU5DRUxMRUQQBRIZChVPUkRFUl9TVEFUVVNfUkVKRUNURUQQBhIYChRPUkRFUl9TVEFUVVNfRVhQSVJFRBAHKsIHCgxSZWplY3RSZWFzb24SHQoZUkVKRUNUX1JFQVNPTl9VTlNQRUNJRklFRBAAEiQKIFJFSkVDVF9SRUFTT05fQUNDT1VOVF9OT1RfQUNUSVZFEAESHwobUkVKRUNUX1JFQVNPTl9NQVJLRVRfSEFMVEVEEAISHwobUkVKRUNUX1JFQVNPTl9NQVJLRVRfQ0xPU0VEEAMSJAogUkVKRUNUX1JFQVNPTl9NQVJLRVRfQ0FOQ0VMX09OTFkQBBIiCh5SRUpFQ1RfUkVBU09OX01BUktFVF9QT1NUX09OTFkQBRIhCh1SRUpFQ1RfUkVBU09OX01BUktFVF9QUkVfT1BFThAGEiQKIFJFSkVDVF9SRUFTT05fU1lNQk9MX05PVF9BTExPV0VEEAcSIAocUkVKRUNUX1JFQVNPTl9QUklDRV9PRkZfVElDSxAIEiQKIFJFSkVDVF9SRUFTT05fUFJJQ0VfT1VUX09GX1JBTkdFEAkSIwofUkVKRUNUX1JFQVNPTl9QUklDRV9PVVRfT0ZfQkFORBAKEiIKHlJFSkVDVF9SRUFTT05fUVVBTlRJVFlfT0ZGX0xPVBALEiQKIFJFSkVDVF9SRUFTT05fUVVBTlRJVFlfVE9PX1NNQUxMEAwSJAogUkVKRUNUX1JFQVNPTl9RVUFOVElUWV9UT09fTEFSR0UQDRIkCiBSRUpFQ1RfUkVBU09OX05PVElPTkFMX1RPT19MQVJHRRAOEiIKHlJFSkVDVF9SRUFTT05fRVhQSVJFX1RJTUVfUEFTVBAPEisKJ1JFSkVDVF9SRUFTT05fRFVQTElDQVRFX0NMSUVOVF9PUkRFUl9JRBAQEiYKIlJFSkVDVF9SRUFTT05fVE9PX01BTllfT1BFTl9PUkRFUlMQERInCiNSRUpFQ1RfUkVBU09OX1RSSUdHRVJfUFJJQ0VfVU5LTk9XThASEh4KGlJFSkVDVF9SRUFTT05fTk9UX1JFRFVDSU5HEBMSIAocUkVKRUNUX1JFQVNPTl9QT1NJVElPTl9MSU1JVBAUEiIKHlJFSkVDVF9SRUFTT05fREFJTFlfTE9TU19MSU1JVBAVEicKI1JFSkVDVF9SRUFTT05fUE9TVF9PTkxZX1dPVUxEX1RSQURFEBYSHgoaUkVKRUNUX1JFQVNPTl9OT19MSVFVSURJVFkQFxIeChpSRUpFQ1RfUkVBU09OX05PVF9GSUxMQUJMRRAYEiQKIFJFSkVDVF9SRUFTT05fSU5TVUZGSUNJRU5UX0ZVTkRTEBkqggMKDENhbmNlbFJlYXNvbhIdChlDQU5DRUxfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXQ0FOQ0VMX1JFQVNPTl9SRVFVRVNURUQQARIaChZDQU5DRUxfUkVBU09OX1VORklMTEVEEAISHAoYQ0FOQ0VMX1JFQVNPTl9TRUxGX1RSQURFEAMSIAocQ0FOQ0VMX1JFQVNPTl9BRE1JTklTVFJBVElWRRAEEhoKFkNBTkNFTF9SRUFTT05fUkVQTEFDRUQQBRIfChtDQU5DRUxfUkVBU09OX0xFQVNFX0VYUElSRUQQBhIYChRDQU5DRUxfUkVBU09OX0xJTktFRBAHEh4KGkNBTkNFTF9SRUFTT05fRElTQ09OTkVDVEVEEAgSHgoaQ0FOQ0VMX1JFQVNPTl9OT1RfUkVEVUNJTkcQCRIfChtDQU5DRUxfUkVBU09OX01BUktFVF9DTE9TRUQQChIiCh5DQU5DRUxfUkVBU09OX1RSSUdHRVJfUkVKRUNURUQQCyrlAQoTU2VsZlRyYWRlUHJldmVudGlvbhIlCiFTRUxGX1RSQURFX1BSRVZFTlRJT05fVU5TUEVDSUZJRUQQABInCiNTRUxGX1RSQURFX1BSRVZFTlRJT05fQ0FOQ0VMX05FV0VTVBABEicKI1NFTEZfVFJBREVfUFJFVkVOVElPTl9DQU5DRUxfT0xERVNUEAISJQohU0VMRl9UUkFERV9QUkVWRU5USU9OX0NBTkNFTF9CT1RIEAMSLgoqU0VMRl9UUkFERV9QUkVWRU5USU9OX0RFQ1JFTUVOVF9BTkRfQ0FOQ0VMEAQqgQEKCExpc3RSb2xlEhkKFUxJU1RfUk9MRV9VTlNQRUNJRklFRBAAEhEKDUxJU1RfUk9MRV9PQ08QARITCg9MSVNUX1JPTEVfRU5UUlkQAhIZChVMSVNUX1JPTEVfVEFLRV9QUk9GSVQQAxIXChNMSVNUX1JPTEVfU1RPUF9MT1NTEAQqUAoJTGlxdWlkaXR5EhkKFUxJUVVJRElUWV9VTlNQRUNJRklFRBAAEhMKD0xJUVVJRElUWV9NQUtFUhABEhMKD0xJUVVJRElUWV9UQUtFUhACYgZwcm90bzM", [file_google_protobuf_timestamp, file_venue_type_v1_type]);
 
 /**
  * An order as of `sequence`.
@@ -233,6 +233,55 @@ export type Order = Message<"venue.order.v1.Order"> & {
    * @generated from field: venue.order.v1.SelfTradePrevention self_trade_prevention = 30;
    */
   selfTradePrevention: SelfTradePrevention;
+
+  /**
+   * Which price triggers it.
+   *
+   * @generated from field: venue.order.v1.TriggerSource trigger_source = 31;
+   */
+  triggerSource: TriggerSource;
+
+  /**
+   * A trailing stop's distance; else empty. Decimal.
+   *
+   * @generated from field: string trailing_amount = 32;
+   */
+  trailingAmount: string;
+
+  /**
+   * A trailing stop's distance in percent; else empty. Decimal.
+   *
+   * @generated from field: string trailing_percent = 33;
+   */
+  trailingPercent: string;
+
+  /**
+   * What an iceberg shows at a time; empty: all of it. Decimal.
+   *
+   * @generated from field: string display_quantity = 34;
+   */
+  displayQuantity: string;
+
+  /**
+   * The client's tag (a strategy's name), shared by any number of orders.
+   *
+   * @generated from field: string tag = 35;
+   */
+  tag: string;
+
+  /**
+   * When it was triggered; absent if it was not.
+   *
+   * @generated from field: google.protobuf.Timestamp trigger_time = 36;
+   */
+  triggerTime?: Timestamp | undefined;
+
+  /**
+   * What this order is in its list.
+   *
+   * @generated from field: venue.order.v1.ListRole list_role = 37;
+   */
+  listRole: ListRole;
 };
 
 /**
@@ -376,6 +425,69 @@ export const OrderUpdateSchema: GenMessage<OrderUpdate> = /*@__PURE__*/
   messageDesc(file_venue_order_v1_order, 2);
 
 /**
+ * Limits that stand before every order. An empty or zero field: not limited here.
+ *
+ * @generated from message venue.order.v1.Limits
+ */
+export type Limits = Message<"venue.order.v1.Limits"> & {
+  /**
+   * The largest quantity of an order. Decimal.
+   *
+   * @generated from field: string quantity_max = 1;
+   */
+  quantityMax: string;
+
+  /**
+   * The largest price times quantity of an order, in the market's quote asset. Decimal.
+   *
+   * @generated from field: string notional_max = 2;
+   */
+  notionalMax: string;
+
+  /**
+   * The most open orders of an account (only without a market).
+   *
+   * @generated from field: int32 open_orders_max = 3;
+   */
+  openOrdersMax: number;
+
+  /**
+   * The largest position in a market that an order may lead to, either way, valued at its price in the quote asset. Decimal.
+   *
+   * @generated from field: string position_max = 4;
+   */
+  positionMax: string;
+
+  /**
+   * The most that may be lost in a day (UTC), in the quote asset, before only reducing orders are taken. Decimal.
+   *
+   * @generated from field: string daily_loss_max = 5;
+   */
+  dailyLossMax: string;
+
+  /**
+   * How far a limit price may be from the reference price, in percent. Decimal.
+   *
+   * @generated from field: string price_band_percent = 6;
+   */
+  priceBandPercent: string;
+
+  /**
+   * Markets that may be traded; empty: all.
+   *
+   * @generated from field: repeated string symbols_allowed = 7;
+   */
+  symbolsAllowed: string[];
+};
+
+/**
+ * Describes the message venue.order.v1.Limits.
+ * Use `create(LimitsSchema)` to create a new message.
+ */
+export const LimitsSchema: GenMessage<Limits> = /*@__PURE__*/
+  messageDesc(file_venue_order_v1_order, 3);
+
+/**
  * How an order is priced.
  *
  * @generated from enum venue.order.v1.OrderType
@@ -445,7 +557,49 @@ export const OrderTypeSchema: GenEnum<OrderType> = /*@__PURE__*/
   enumDesc(file_venue_order_v1_order, 0);
 
 /**
- * How long an order lives.
+ * Which price triggers a stop, take-profit or trailing order.
+ *
+ * @generated from enum venue.order.v1.TriggerSource
+ */
+export enum TriggerSource {
+  /**
+   * Not said: LAST.
+   *
+   * @generated from enum value: TRIGGER_SOURCE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The price of the market's last trade.
+   *
+   * @generated from enum value: TRIGGER_SOURCE_LAST = 1;
+   */
+  LAST = 1,
+
+  /**
+   * The mark price.
+   *
+   * @generated from enum value: TRIGGER_SOURCE_MARK = 2;
+   */
+  MARK = 2,
+
+  /**
+   * The index price.
+   *
+   * @generated from enum value: TRIGGER_SOURCE_INDEX = 3;
+   */
+  INDEX = 3,
+}
+
+/**
+ * Describes the enum venue.order.v1.TriggerSource.
+ */
+export const TriggerSourceSchema: GenEnum<TriggerSource> = /*@__PURE__*/
+  enumDesc(file_venue_order_v1_order, 1);
+
+/**
+ * How long an order lives. A triggered order waits as long as this says; one that becomes a market order then fills what it can
+ * at once (FOK: all or nothing).
  *
  * @generated from enum venue.order.v1.TimeInForce
  */
@@ -497,7 +651,7 @@ export enum TimeInForce {
  * Describes the enum venue.order.v1.TimeInForce.
  */
 export const TimeInForceSchema: GenEnum<TimeInForce> = /*@__PURE__*/
-  enumDesc(file_venue_order_v1_order, 1);
+  enumDesc(file_venue_order_v1_order, 2);
 
 /**
  * Where an order is in its life.
@@ -566,7 +720,7 @@ export enum OrderStatus {
  * Describes the enum venue.order.v1.OrderStatus.
  */
 export const OrderStatusSchema: GenEnum<OrderStatus> = /*@__PURE__*/
-  enumDesc(file_venue_order_v1_order, 2);
+  enumDesc(file_venue_order_v1_order, 3);
 
 /**
  * Why an order was not accepted. Checks run in the order of these numbers; the first that fails is given.
@@ -596,102 +750,172 @@ export enum RejectReason {
   MARKET_HALTED = 2,
 
   /**
+   * The market has ended, or is outside its trading hours.
+   *
+   * @generated from enum value: REJECT_REASON_MARKET_CLOSED = 3;
+   */
+  MARKET_CLOSED = 3,
+
+  /**
    * The market takes cancels only.
    *
-   * @generated from enum value: REJECT_REASON_MARKET_CANCEL_ONLY = 3;
+   * @generated from enum value: REJECT_REASON_MARKET_CANCEL_ONLY = 4;
    */
-  MARKET_CANCEL_ONLY = 3,
+  MARKET_CANCEL_ONLY = 4,
 
   /**
-   * The price is not a multiple of the market's tick size.
+   * The market takes post-only orders and cancels only.
    *
-   * @generated from enum value: REJECT_REASON_PRICE_OFF_TICK = 4;
+   * @generated from enum value: REJECT_REASON_MARKET_POST_ONLY = 5;
    */
-  PRICE_OFF_TICK = 4,
+  MARKET_POST_ONLY = 5,
 
   /**
-   * The price lies outside what the market takes.
+   * The market collects limit orders (GTC, GTD or DAY, not post-only) for its opening auction, and this is none.
    *
-   * @generated from enum value: REJECT_REASON_PRICE_OUT_OF_RANGE = 5;
+   * @generated from enum value: REJECT_REASON_MARKET_PRE_OPEN = 6;
    */
-  PRICE_OUT_OF_RANGE = 5,
+  MARKET_PRE_OPEN = 6,
 
   /**
-   * The quantity is not a multiple of the market's lot size.
+   * The account may not trade this market.
    *
-   * @generated from enum value: REJECT_REASON_QUANTITY_OFF_LOT = 6;
+   * @generated from enum value: REJECT_REASON_SYMBOL_NOT_ALLOWED = 7;
    */
-  QUANTITY_OFF_LOT = 6,
+  SYMBOL_NOT_ALLOWED = 7,
+
+  /**
+   * A price is not a multiple of the market's tick size.
+   *
+   * @generated from enum value: REJECT_REASON_PRICE_OFF_TICK = 8;
+   */
+  PRICE_OFF_TICK = 8,
+
+  /**
+   * A price lies outside what the market takes.
+   *
+   * @generated from enum value: REJECT_REASON_PRICE_OUT_OF_RANGE = 9;
+   */
+  PRICE_OUT_OF_RANGE = 9,
+
+  /**
+   * The limit price is further from the market's reference price than its price band allows.
+   *
+   * @generated from enum value: REJECT_REASON_PRICE_OUT_OF_BAND = 10;
+   */
+  PRICE_OUT_OF_BAND = 10,
+
+  /**
+   * A quantity is not a multiple of the market's lot size.
+   *
+   * @generated from enum value: REJECT_REASON_QUANTITY_OFF_LOT = 11;
+   */
+  QUANTITY_OFF_LOT = 11,
 
   /**
    * The quantity or amount is below the market's minimum.
    *
-   * @generated from enum value: REJECT_REASON_QUANTITY_TOO_SMALL = 7;
+   * @generated from enum value: REJECT_REASON_QUANTITY_TOO_SMALL = 12;
    */
-  QUANTITY_TOO_SMALL = 7,
+  QUANTITY_TOO_SMALL = 12,
 
   /**
-   * The quantity or amount is above the market's maximum.
+   * The quantity or amount is above the market's maximum, or the account's.
    *
-   * @generated from enum value: REJECT_REASON_QUANTITY_TOO_LARGE = 8;
+   * @generated from enum value: REJECT_REASON_QUANTITY_TOO_LARGE = 13;
    */
-  QUANTITY_TOO_LARGE = 8,
+  QUANTITY_TOO_LARGE = 13,
+
+  /**
+   * Price times quantity is above what the account may place at once.
+   *
+   * @generated from enum value: REJECT_REASON_NOTIONAL_TOO_LARGE = 14;
+   */
+  NOTIONAL_TOO_LARGE = 14,
 
   /**
    * expire_time is not in the future.
    *
-   * @generated from enum value: REJECT_REASON_EXPIRE_TIME_PAST = 9;
+   * @generated from enum value: REJECT_REASON_EXPIRE_TIME_PAST = 15;
    */
-  EXPIRE_TIME_PAST = 9,
+  EXPIRE_TIME_PAST = 15,
 
   /**
    * An open order of the account has this client_order_id.
    *
-   * @generated from enum value: REJECT_REASON_DUPLICATE_CLIENT_ORDER_ID = 10;
+   * @generated from enum value: REJECT_REASON_DUPLICATE_CLIENT_ORDER_ID = 16;
    */
-  DUPLICATE_CLIENT_ORDER_ID = 10,
+  DUPLICATE_CLIENT_ORDER_ID = 16,
 
   /**
    * The account has all the open orders it may have.
    *
-   * @generated from enum value: REJECT_REASON_TOO_MANY_OPEN_ORDERS = 11;
+   * @generated from enum value: REJECT_REASON_TOO_MANY_OPEN_ORDERS = 17;
    */
-  TOO_MANY_OPEN_ORDERS = 11,
+  TOO_MANY_OPEN_ORDERS = 17,
+
+  /**
+   * The price that would trigger the order (last, mark or index) is not known yet.
+   *
+   * @generated from enum value: REJECT_REASON_TRIGGER_PRICE_UNKNOWN = 18;
+   */
+  TRIGGER_PRICE_UNKNOWN = 18,
+
+  /**
+   * A reduce-only order would open or grow a position.
+   *
+   * @generated from enum value: REJECT_REASON_NOT_REDUCING = 19;
+   */
+  NOT_REDUCING = 19,
+
+  /**
+   * The account's position in the market would pass its limit.
+   *
+   * @generated from enum value: REJECT_REASON_POSITION_LIMIT = 20;
+   */
+  POSITION_LIMIT = 20,
+
+  /**
+   * The account has lost today what it may lose; only orders that reduce a position are taken.
+   *
+   * @generated from enum value: REJECT_REASON_DAILY_LOSS_LIMIT = 21;
+   */
+  DAILY_LOSS_LIMIT = 21,
 
   /**
    * A post-only order would trade at once.
    *
-   * @generated from enum value: REJECT_REASON_POST_ONLY_WOULD_TRADE = 12;
+   * @generated from enum value: REJECT_REASON_POST_ONLY_WOULD_TRADE = 22;
    */
-  POST_ONLY_WOULD_TRADE = 12,
+  POST_ONLY_WOULD_TRADE = 22,
 
   /**
    * A market order found nothing to trade with.
    *
-   * @generated from enum value: REJECT_REASON_NO_LIQUIDITY = 13;
+   * @generated from enum value: REJECT_REASON_NO_LIQUIDITY = 23;
    */
-  NO_LIQUIDITY = 13,
+  NO_LIQUIDITY = 23,
 
   /**
    * A fill-or-kill order cannot be filled as a whole.
    *
-   * @generated from enum value: REJECT_REASON_NOT_FILLABLE = 14;
+   * @generated from enum value: REJECT_REASON_NOT_FILLABLE = 24;
    */
-  NOT_FILLABLE = 14,
+  NOT_FILLABLE = 24,
 
   /**
    * Available funds do not cover the order and its fee.
    *
-   * @generated from enum value: REJECT_REASON_INSUFFICIENT_FUNDS = 15;
+   * @generated from enum value: REJECT_REASON_INSUFFICIENT_FUNDS = 25;
    */
-  INSUFFICIENT_FUNDS = 15,
+  INSUFFICIENT_FUNDS = 25,
 }
 
 /**
  * Describes the enum venue.order.v1.RejectReason.
  */
 export const RejectReasonSchema: GenEnum<RejectReason> = /*@__PURE__*/
-  enumDesc(file_venue_order_v1_order, 3);
+  enumDesc(file_venue_order_v1_order, 4);
 
 /**
  * Why an accepted order was cancelled.
@@ -747,13 +971,48 @@ export enum CancelReason {
    * @generated from enum value: CANCEL_REASON_LEASE_EXPIRED = 6;
    */
   LEASE_EXPIRED = 6,
+
+  /**
+   * Another order of its list (OCO, bracket) was filled, triggered or ended.
+   *
+   * @generated from enum value: CANCEL_REASON_LINKED = 7;
+   */
+  LINKED = 7,
+
+  /**
+   * The session that placed it was lost, and had asked for this.
+   *
+   * @generated from enum value: CANCEL_REASON_DISCONNECTED = 8;
+   */
+  DISCONNECTED = 8,
+
+  /**
+   * A reduce-only order has nothing left to reduce.
+   *
+   * @generated from enum value: CANCEL_REASON_NOT_REDUCING = 9;
+   */
+  NOT_REDUCING = 9,
+
+  /**
+   * Its market ended.
+   *
+   * @generated from enum value: CANCEL_REASON_MARKET_CLOSED = 10;
+   */
+  MARKET_CLOSED = 10,
+
+  /**
+   * It was triggered and could not be placed (see reject_reason).
+   *
+   * @generated from enum value: CANCEL_REASON_TRIGGER_REJECTED = 11;
+   */
+  TRIGGER_REJECTED = 11,
 }
 
 /**
  * Describes the enum venue.order.v1.CancelReason.
  */
 export const CancelReasonSchema: GenEnum<CancelReason> = /*@__PURE__*/
-  enumDesc(file_venue_order_v1_order, 4);
+  enumDesc(file_venue_order_v1_order, 5);
 
 /**
  * What happens when an order would trade with another of the same account or group of accounts.
@@ -801,7 +1060,55 @@ export enum SelfTradePrevention {
  * Describes the enum venue.order.v1.SelfTradePrevention.
  */
 export const SelfTradePreventionSchema: GenEnum<SelfTradePrevention> = /*@__PURE__*/
-  enumDesc(file_venue_order_v1_order, 5);
+  enumDesc(file_venue_order_v1_order, 6);
+
+/**
+ * What an order is in a list of linked orders.
+ *
+ * @generated from enum venue.order.v1.ListRole
+ */
+export enum ListRole {
+  /**
+   * In no list.
+   *
+   * @generated from enum value: LIST_ROLE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * One of two orders of which the other is cancelled when this one trades or triggers.
+   *
+   * @generated from enum value: LIST_ROLE_OCO = 1;
+   */
+  OCO = 1,
+
+  /**
+   * The entry of a bracket.
+   *
+   * @generated from enum value: LIST_ROLE_ENTRY = 2;
+   */
+  ENTRY = 2,
+
+  /**
+   * The take-profit of a bracket.
+   *
+   * @generated from enum value: LIST_ROLE_TAKE_PROFIT = 3;
+   */
+  TAKE_PROFIT = 3,
+
+  /**
+   * The stop-loss of a bracket.
+   *
+   * @generated from enum value: LIST_ROLE_STOP_LOSS = 4;
+   */
+  STOP_LOSS = 4,
+}
+
+/**
+ * Describes the enum venue.order.v1.ListRole.
+ */
+export const ListRoleSchema: GenEnum<ListRole> = /*@__PURE__*/
+  enumDesc(file_venue_order_v1_order, 7);
 
 /**
  * Which side of a trade a fill was.
@@ -835,5 +1142,5 @@ export enum Liquidity {
  * Describes the enum venue.order.v1.Liquidity.
  */
 export const LiquiditySchema: GenEnum<Liquidity> = /*@__PURE__*/
-  enumDesc(file_venue_order_v1_order, 6);
+  enumDesc(file_venue_order_v1_order, 8);
 
