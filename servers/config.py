@@ -41,14 +41,14 @@ class Settings(BaseSettings):
     # The folder of the browser terminal; the checkout's own where it is not set.
     web_root: Path | None = None
 
-    # Ports, all on `host`.
+    # Ports, all on `host`; below 32768, where Linux begins to pick ports for outgoing connections.
     host: str = "127.0.0.1"
     gateway_port: Port = 8080
     envoy_admin_port: Port = 9901
-    order_port: Port = 50051
-    api_port: Port = 50052
-    marketdata_port: Port = 50053
-    replica_port: Port = 50054
+    order_port: Port = 15051
+    api_port: Port = 15052
+    marketdata_port: Port = 15053
+    replica_port: Port = 15054
     postgres_port: Port = 15432
     redis_port: Port = 16379
     order_metrics_port: Port = 9101
