@@ -50,6 +50,7 @@ class OrderRecord(NamedTuple):
     update_sequence: int
     parent_number: int
     root_number: int
+    tag: str
 
 
 SELECT: Final = sql.SQL("SELECT {} FROM orders").format(sql.SQL(", ").join(map(sql.Identifier, OrderRecord._fields)))

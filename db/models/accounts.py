@@ -21,6 +21,8 @@ class AccountRow(Row):
     create_time: Mapped[Time]
     last_event_sequence: Mapped[Big]
     lease_time: Mapped[Time]
+    # A JSON object of tag and time.
+    tag_leases: Mapped[str]
 
 
 class BalanceRow(Row):

@@ -46,3 +46,4 @@ class OrderRow(Row):
     update_sequence: Mapped[Big]
     parent_number: Mapped[Big]
     root_number: Mapped[Big]
+    tag: Mapped[str]

@@ -36,6 +36,7 @@ class PlaceOrder(Command):
     self_trade_prevention: int
     client_order_id: str
     expire_time: int
+    tag: str = ""
 
 
 @dataclass(slots=True)
@@ -49,11 +50,12 @@ class CancelOrder(Command):
 
 @dataclass(slots=True)
 class CancelAllOrders(Command):
-    """Cancels the open orders of an account; empty symbol and side 0: all."""
+    """Cancels the open orders of an account; empty symbol or tag and side 0: all."""
 
     account_id: str
     symbol: str
     side: int
+    tag: str = ""
 
 
 @dataclass(slots=True)
@@ -78,10 +80,11 @@ class ReplaceOrder(Command):
 
 @dataclass(slots=True)
 class CancelAllAfter(Command):
-    """Arms the dead-man's switch of an account to go off after so many microseconds; 0 disarms."""
+    """Arms the dead-man's switch of an account, or of one tag in it, to go off after so many microseconds; 0 disarms."""
 
     account_id: str
     timeout: int
+    tag: str = ""
 
 
 @dataclass(slots=True)

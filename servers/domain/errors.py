@@ -246,6 +246,15 @@ class MarketHalted(Refused):
         super().__init__("market is halted", symbol=symbol)
 
 
+class TooManyLeases(Refused):
+    """The account has all the switches of single tags that it may have."""
+
+    reason = "TOO_MANY_LEASES"
+
+    def __init__(self, account_id: str, most: int) -> None:
+        super().__init__("the account has all the switches it may have", account_id=account_id, most=str(most))
+
+
 class AccountNotActive(Refused):
     """The account is frozen."""
 

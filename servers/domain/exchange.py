@@ -5,14 +5,14 @@ VenueError and then changed nothing), then applies (and may not fail). An Invari
 """
 
 from collections.abc import Callable
-from heapq import heappop, heappush
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from servers.domain import commands as c
 from servers.domain.amending import amend, decide_amend, decide_replace, put_in_place
 from servers.domain.definitions import define_asset, define_market, open_account, set_fees, set_status
 from servers.domain.errors import MarketHalted, MarketNotFound, OrderNotFound, RequestIdReused, TransferIdReused
 from servers.domain.events import Event, RequestRemembered
+from servers.domain.expiry import Expiry
 from servers.domain.leases import Leases
 from servers.domain.ledger import InvariantBreach, Ledger
 from servers.domain.model import Clockwork, Market, Order, Request
@@ -24,11 +24,22 @@ from servers.domain.transfers import Transfers
 RULES_VERSION: Final = 1
 REQUEST_MEMORY: Final = 200_000
 _CANCELLED: Final = int(OrderStatus.CANCELLED)
-_EXPIRED: Final = int(OrderStatus.EXPIRED)
 _HALTED: Final = int(MarketState.HALTED)
 _REQUESTED: Final = int(CancelReason.REQUESTED)
 _ADMINISTRATIVE: Final = int(CancelReason.ADMINISTRATIVE)
 _TRANSFER_SCOPE: Final = "transfer"
+
+
+class Timer(Protocol):
+    """Something that happens by itself when its time has come."""
+
+    def next(self) -> int | None:
+        """When it has something to do next (microseconds since 1970), or None."""
+        ...
+
+    def fire(self) -> None:
+        """Do the next thing."""
+        ...
 
 
 class Exchange:
@@ -37,8 +48,8 @@ class Exchange:
     __slots__ = (
         "_handlers",
         "clock",
-        "deadlines",
         "environment",
+        "expiry",
         "floor",
         "leases",
         "ledger",
@@ -46,6 +57,7 @@ class Exchange:
         "record",
         "request_memory",
         "requests",
+        "timers",
         "transfers",
     )
 
@@ -58,11 +70,12 @@ class Exchange:
         self.ledger = Ledger(self.record)
         self.floor = Floor(partition, self.clock, self.record, self.ledger)
         self.transfers = Transfers(self.ledger, self.record)
+        self.expiry = Expiry(self.floor)
         self.leases = Leases(self.floor)
+        # What is due at one time happens in this order.
+        self.timers: tuple[Timer, ...] = (self.expiry, self.leases)
         # Used request ids, oldest first.
         self.requests: dict[tuple[str, str], Request] = {}
-        # (expire_time, number) of orders that expire; entries of orders that ended earlier are dropped when they come up.
-        self.deadlines: list[tuple[int, int]] = []
         self._handlers: dict[type[c.Command], Callable[[Any], None]] = {
             c.PlaceOrder: self._place_order,
             c.CancelOrder: self._cancel_order,
@@ -112,19 +125,12 @@ class Exchange:
 
     def next_deadline(self) -> int | None:
         """The time (microseconds since 1970) at which Advance has something to do, or None."""
-        expiry, lease = self._next_expiry(), self.leases.next()
-        if expiry is None or lease is None:
-            return lease if expiry is None else expiry
-        return min(expiry, lease)
-
-    def _next_expiry(self) -> int | None:
-        deadlines = self.deadlines
-        while deadlines:
-            time, number = deadlines[0]
-            if number in self.floor.orders:
-                return time
-            heappop(deadlines)
-        return None
+        soonest = None
+        for timer in self.timers:
+            time = timer.next()
+            if time is not None and (soonest is None or time < soonest):
+                soonest = time
+        return soonest
 
     def market(self, symbol: str) -> Market:
         """A market. Raises MarketNotFound."""
@@ -162,11 +168,7 @@ class Exchange:
         account = self.ledger.account(command.account_id, command.user_id)
         market = self.market(command.symbol)
         self._remember(command)
-        self._await_expiry(self.floor.place(command, account, market))
-
-    def _await_expiry(self, order: Order) -> None:
-        if order.expire_time and order.number in self.floor.orders:
-            heappush(self.deadlines, (order.expire_time, order.number))
+        self.expiry.add(self.floor.place(command, account, market))
 
     def _amend_order(self, command: c.AmendOrder) -> None:
         order = self.order(command.number, command.account_id, command.client_order_id, command.user_id)
@@ -180,11 +182,11 @@ class Exchange:
         self._remember(command)
         put_in_place(self.floor, old, decided, _REQUESTED if command.user_id else _ADMINISTRATIVE)
         if decided is not None:
-            self._await_expiry(decided[0])
+            self.expiry.add(decided[0])
 
     def _cancel_all_after(self, command: c.CancelAllAfter) -> None:
         account = self.ledger.account(command.account_id, command.user_id)
-        self.leases.set(account, command.time + command.timeout if command.timeout else 0)
+        self.leases.set(account, command.tag, command.time + command.timeout if command.timeout else 0)
 
     def _cancel_order(self, command: c.CancelOrder) -> None:
         order = self.order(command.number, command.account_id, command.client_order_id, command.user_id)
@@ -202,6 +204,7 @@ class Exchange:
             if (
                 (not command.symbol or order.market.symbol == command.symbol)
                 and (not command.side or order.side == command.side)
+                and (not command.tag or order.tag == command.tag)
                 and order.market.state != _HALTED
             ):
                 self.floor.end(order, _CANCELLED, _REQUESTED if command.user_id else _ADMINISTRATIVE)
@@ -233,13 +236,9 @@ class Exchange:
         set_status(self.ledger, command)
 
     def _advance(self, command: c.Advance) -> None:
-        """End what has its time come, in the order of times: orders by number, then leases by account."""
+        """Let happen what has its time come, in the order of times."""
         while (due := self.next_deadline()) is not None and due <= command.time:
-            if self._next_expiry() == due:
-                _, number = heappop(self.deadlines)
-                self.floor.end(self.floor.orders[number], _EXPIRED, 0)
-            else:
-                self.leases.expire()
+            next(timer for timer in self.timers if timer.next() == due).fire()
 
     def _leader_started(self, command: c.LeaderStarted) -> None:
         self.clock.epoch = command.epoch

@@ -74,6 +74,8 @@ class Account:
     last_event_sequence: int = field(metadata=STORED)
     # When the dead-man's switch cancels its open orders, in microseconds since 1970; 0: not armed.
     lease_time: int = field(metadata=STORED, default=0)
+    # The same of single tags: a JSON object of tag and time, by tag.
+    tag_leases: str = field(metadata=STORED, default="{}")
     balances: "dict[str, Balance]" = field(metadata=DERIVED, default_factory=dict)
     # Open orders by number, oldest first, and by label.
     orders: "dict[int, Order]" = field(metadata=DERIVED, default_factory=dict)
@@ -139,6 +141,8 @@ class Order:
     # The order that it replaced, and the first of that line; 0: none, it is the first itself.
     parent_number: int = field(metadata=STORED, default=0)
     root_number: int = field(metadata=STORED, default=0)
+    # The client's tag: any number of orders share it.
+    tag: str = field(metadata=STORED, default="")
     before: "Order | None" = field(metadata=DERIVED, default=None, repr=False)
     after: "Order | None" = field(metadata=DERIVED, default=None, repr=False)
 

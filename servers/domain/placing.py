@@ -114,6 +114,7 @@ class Floor:
             command.request_id,
             expire_time(command),
             command.time,
+            tag=command.tag,
         )
 
     def _size(self, order: Order) -> None:

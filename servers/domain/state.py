@@ -8,7 +8,6 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from hashlib import sha256
-from heapq import heapify
 from typing import Any, Final, cast
 
 from servers.domain.book import Book
@@ -102,10 +101,7 @@ def load(
     for r in snapshot.fees:
         floor.fees[r["symbol"], r["tier"]] = Fees(**r)
     for r in snapshot.accounts:
-        account = Account(**r)
-        ledger.add(account)
-        if account.lease_time:
-            exchange.leases.due.append((account.lease_time, account.account_id))
+        ledger.add(Account(**r))
     for r in snapshot.balances:
         account = ledger.accounts[r["account_id"]]
         account.balances[r["asset"]] = Balance(account, r["asset"], r["available"], r["held"])
@@ -116,6 +112,8 @@ def load(
         (exchange.transfers.pending if pending else exchange.transfers.resolved)[transfer.transfer_id] = transfer
     for r in snapshot.requests:
         exchange.requests[r["scope"], r["request_id"]] = Request(**r)
+    exchange.expiry.load()
+    exchange.leases.load()
     return exchange
 
 
@@ -143,10 +141,6 @@ def _load_orders(exchange: Exchange, rows: list[Row]) -> None:
         floor.orders[order.number] = order.account.orders[order.number] = order
         if order.client_order_id:
             order.account.labels[order.client_order_id] = order
-        if order.expire_time:
-            exchange.deadlines.append((order.expire_time, order.number))
-    heapify(exchange.deadlines)
-    heapify(exchange.leases.due)
 
 
 def state_hash(exchange: Exchange) -> str:

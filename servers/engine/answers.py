@@ -42,7 +42,7 @@ def answer(exchange: Exchange, command: c.Command, events: list[Event]) -> bytes
     if isinstance(command, c.ReplaceOrder):
         return _replaced(exchange, command, events, position)
     if isinstance(command, c.CancelAllAfter):
-        lease_time = exchange.ledger.accounts[command.account_id].lease_time
+        lease_time = exchange.leases.time(exchange.ledger.accounts[command.account_id], command.tag)
         armed = order_service_pb2.CancelAllAfterResponse(position=position)
         if lease_time:
             armed.trigger_time.CopyFrom(timestamp(lease_time))

@@ -82,6 +82,7 @@ def _placement(stamp: tuple[int, int, str, str, bytes], body: order_pb.PlaceOrde
         body.self_trade_prevention,
         body.client_order_id,
         _expires(body.expire_time) if body.HasField("expire_time") else 0,
+        body.tag,
     )
 
 
@@ -115,11 +116,12 @@ def _replace(command: pb.Command, body: order_pb.ReplaceOrderRequest) -> c.Repla
 
 
 def _cancel_all_after(command: pb.Command, body: order_pb.CancelAllAfterRequest) -> c.CancelAllAfter:
-    return c.CancelAllAfter(*_stamp(command, "", body), body.account_id, body.timeout.ToMicroseconds())
+    return c.CancelAllAfter(*_stamp(command, "", body), body.account_id, body.timeout.ToMicroseconds(), body.tag)
 
 
 def _cancel_all(command: pb.Command, body: order_pb.CancelAllOrdersRequest) -> c.CancelAllOrders:
-    return c.CancelAllOrders(*_stamp(command, body.request_id, body), body.account_id, body.symbol, body.side)
+    stamp = _stamp(command, body.request_id, body)
+    return c.CancelAllOrders(*stamp, body.account_id, body.symbol, body.side, body.tag)
 
 
 def _open_account(command: pb.Command, body: pb.OpenAccount) -> c.OpenAccount:

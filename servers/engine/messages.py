@@ -94,6 +94,8 @@ def order_message(partition: int, order: Order) -> order_pb2.Order:
         message.post_only = True
     if order.reduce_only:
         message.reduce_only = True
+    if order.tag:
+        message.tag = order.tag
     if order.quote_amount:
         message.quote_amount = format_units(order.quote_amount, ATTO_SCALE)
     if order.expire_time:

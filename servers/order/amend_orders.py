@@ -3,6 +3,8 @@
 from servers.domain.errors import FieldViolation, OrderNotFound, VenueError
 from servers.engine.client import Engines
 from servers.engine.local import LocalEngine
+from servers.order.batches import Item, joined, submit_batch
+from servers.order.cancel_orders import route_to, tell_closed
 from servers.order.history import History
 from servers.order.place_orders import check_served
 from servers.transport.call import Call
@@ -28,6 +30,20 @@ async def amend_order(
     if isinstance(outcome, VenueError):
         raise outcome
     return outcome
+
+
+async def amend_orders(
+    engines: Engines[LocalEngine], history: History, request: order_service_pb2.AmendOrdersRequest, call: Call
+) -> bytes:
+    """The serialized AmendOrdersResponse: an outcome an item, in order. Raises VenueError where nothing was executed."""
+    items = [
+        Item(
+            pb.Command(user_id=call.identity.user_id, amend_order=change), change.request_id, route_to(engines, change)
+        )
+        for change in request.amendments
+    ]
+    outcomes = await submit_batch(engines, request, request.request_id, items, call)
+    return joined(await tell_closed(engines, history, request.amendments, outcomes, call))
 
 
 async def replace_order(

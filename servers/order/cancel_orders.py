@@ -1,10 +1,13 @@
 """Cancelling: what the machine does not know as open is looked for among the final orders, for the precise error."""
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from servers.domain.errors import FieldViolation, OrderNotFound, VenueError
 from servers.engine.client import Engines
 from servers.engine.local import LocalEngine
+from servers.order.batches import Item, Outcome, joined, submit_batch
 from servers.order.history import History
 from servers.transport.call import Call
 from servers.transport.refusals import InvalidField
@@ -12,6 +15,7 @@ from venue.engine.v1 import engine_pb2 as pb
 from venue.order.v1 import order_service_pb2
 
 TIMEOUT_MAX_S: Final = 86_400
+Named = order_service_pb2.AmendOrderRequest | order_service_pb2.CancelOrderRequest
 
 
 async def cancel_order(
@@ -28,6 +32,44 @@ async def cancel_order(
     if isinstance(outcome, VenueError):
         raise outcome
     return outcome
+
+
+async def cancel_orders(
+    engines: Engines[LocalEngine], history: History, request: order_service_pb2.CancelOrdersRequest, call: Call
+) -> bytes:
+    """The serialized CancelOrdersResponse: an outcome an item, in order. Raises VenueError where nothing was executed."""
+    items = [
+        Item(pb.Command(user_id=call.identity.user_id, cancel_order=named), named.request_id, route_to(engines, named))
+        for named in request.cancels
+    ]
+    outcomes = await submit_batch(engines, request, request.request_id, items, call)
+    return joined(await tell_closed(engines, history, request.cancels, outcomes, call))
+
+
+def route_to(engines: Engines[LocalEngine], named: Named) -> Callable[[], LocalEngine]:
+    """How to find the partition of an order that is named by its id, or by account and label."""
+    if named.order_id:
+        return partial(engines.for_order, named.order_id)
+    return partial(engines.for_account, named.account_id)
+
+
+async def tell_closed(
+    engines: Engines[LocalEngine], history: History, named: Iterable[Named], outcomes: Iterable[Outcome], call: Call
+) -> list[Outcome]:
+    """The outcomes, with the precise error where the machine knows no such open order."""
+    told: list[Outcome] = []
+    for one, outcome in zip(named, outcomes, strict=True):
+        precise = outcome
+        if isinstance(outcome, OrderNotFound):
+            try:
+                engine = route_to(engines, one)()
+                await history.check_closed(
+                    engine, call, order_id=one.order_id, account_id=one.account_id, label=one.client_order_id
+                )
+            except VenueError as error:
+                precise = error
+        told.append(precise)
+    return told
 
 
 async def cancel_all_orders(

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from servers.domain.errors import RequestNotFound, VenueError
+from servers.domain.errors import RequestNotFound
 from servers.engine.local import LocalEngine
+from servers.order.batches import Outcome, item_id, joined
 from servers.order.history import History
-from servers.order.place_orders import item_id, joined
 from servers.order.wire import field
 from servers.transport.call import Call
 from venue.order.v1 import order_service_pb2 as pb
@@ -18,7 +18,8 @@ _FIELDS: Final = {
     "amend_order": 6,
     "replace_order": 7,
 }
-_BATCH: Final = 4
+# Of batches, by the kind of their items.
+_BATCH_FIELDS: Final = {"place_order": 4, "amend_order": 9, "cancel_order": 10}
 _ITEMS_MAX: Final = 100
 
 
@@ -41,7 +42,7 @@ async def get_request_outcome(
     if found is None and request.request_id:
         batch = await _batch(engine, request.request_id, call)
         if batch is not None:
-            return field(_BATCH, batch)
+            return batch
     if found is None:
         raise RequestNotFound(request.request_id or request.client_order_id)
     kind, answer = found
@@ -49,12 +50,14 @@ async def get_request_outcome(
 
 
 async def _batch(engine: LocalEngine, request_id: str, call: Call) -> bytes | None:
-    """The serialized PlaceOrdersResponse of a batch, as far as its last item that is known; None if none is."""
-    outcomes: list[bytes | VenueError] = []
+    """The serialized outcome that is a batch, as far as its last item that is known; None if none is."""
+    outcomes: list[Outcome] = []
     known = 0
+    kind = ""
     for index in range(_ITEMS_MAX):
         found = await engine.outcome(call.identity.user_id, item_id(request_id, index))
         outcomes.append(RequestNotFound(item_id(request_id, index)) if found is None else found[1])
         if found is not None:
             known = index + 1
-    return joined(outcomes[:known]) if known else None
+            kind = found[0]
+    return field(_BATCH_FIELDS[kind], joined(outcomes[:known])) if known else None

@@ -7,8 +7,8 @@ from servers.engine.client import Engine, Engines
 from servers.engine.fence import Fence
 from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
-from servers.order.amend_orders import amend_order, replace_order
-from servers.order.cancel_orders import cancel_all_after, cancel_all_orders, cancel_order
+from servers.order.amend_orders import amend_order, amend_orders, replace_order
+from servers.order.cancel_orders import cancel_all_after, cancel_all_orders, cancel_order, cancel_orders
 from servers.order.history import History
 from servers.order.list_orders import list_fills, list_orders
 from servers.order.place_orders import place_order, place_orders
@@ -57,11 +57,17 @@ class OrderServicer:
     async def AmendOrder(self, request: pb.AmendOrderRequest, call: Call) -> bytes:
         return await amend_order(self._engines, self._history, request, call)
 
+    async def AmendOrders(self, request: pb.AmendOrdersRequest, call: Call) -> bytes:
+        return await amend_orders(self._engines, self._history, request, call)
+
     async def ReplaceOrder(self, request: pb.ReplaceOrderRequest, call: Call) -> bytes:
         return await replace_order(self._engines, self._history, request, call)
 
     async def CancelOrder(self, request: pb.CancelOrderRequest, call: Call) -> bytes:
         return await cancel_order(self._engines, self._history, request, call)
+
+    async def CancelOrders(self, request: pb.CancelOrdersRequest, call: Call) -> bytes:
+        return await cancel_orders(self._engines, self._history, request, call)
 
     async def CancelAllOrders(self, request: pb.CancelAllOrdersRequest, call: Call) -> bytes:
         return await cancel_all_orders(self._engines, request, call)

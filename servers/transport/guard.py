@@ -32,6 +32,9 @@ BYTES_MAX_INTERNAL = 4 * 1024 * 1024
 BEARER = "Bearer "
 # What a limit must never stand between: the way out, and the inside of the venue.
 NEVER_SHED = {access_pb2.BUCKET_CANCEL, access_pb2.BUCKET_INTERNAL}
+# Buckets in which a batch counts as its items, and the fields that those are in.
+COUNTED = {access_pb2.BUCKET_ORDER, access_pb2.BUCKET_CANCEL}
+ITEMS = ("orders", "amendments", "cancels")
 
 Route: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
@@ -108,9 +111,8 @@ class Bound:
         self._metrics: MethodMetrics = guard.metrics.of(self._path)
         self._bytes_max = BYTES_MAX_INTERNAL if rule.scope == access_pb2.SCOPE_INTERNAL else guard.bytes_max
         self._bucket = guard.limits.bucket(rule.bucket)
-        # A batch of orders counts as its orders.
-        items = method.input_type.fields_by_name.get("orders")
-        self._counts_items = rule.bucket == access_pb2.BUCKET_ORDER and items is not None and items.is_repeated
+        # A batch counts as its items.
+        self._items = next((name for name in ITEMS if _repeats(method, name)), None) if rule.bucket in COUNTED else None
         self._validates = rule.scope != access_pb2.SCOPE_INTERNAL and not getattr(
             self._serve, validation.SELF_VALIDATING, False
         )
@@ -158,7 +160,7 @@ class Bound:
         request = self._read(raw)
         limits = self._guard.limits
         if self._bucket is not None:
-            count = len(request.orders) if self._counts_items else 1  # type: ignore[attr-defined]
+            count = 1 if self._items is None else len(getattr(request, self._items))
             self._bucket.take(call.caller, count)
         if self._rule.bucket not in NEVER_SHED:
             limits.check_in_flight()
@@ -216,6 +218,11 @@ def refuse_unknown(metrics: Metrics) -> Route:
 
     handle: Handler = boundary(lambda context: Call(context, "unknown", counters), refuse)
     return grpc.stream_stream_rpc_method_handler(handle)
+
+
+def _repeats(method: MethodDescriptor, name: str) -> bool:
+    items = method.input_type.fields_by_name.get(name)
+    return items is not None and items.is_repeated
 
 
 def _serialized(answer: Message | bytes) -> bytes:

@@ -45,6 +45,7 @@ STRANGE: dict[str, frozenset[str]] = {
     "symbols": ABSENT,
     "asset": WRONG,
     "client_order_id": WRONG,
+    "tag": WRONG,
     "request_id": WRONG,
     "min_position": WRONG,
     "resume_after": WRONG,
@@ -58,6 +59,10 @@ STRANGE_IN = {
     ("Register", "email"): WRONG,
     # Each order of a batch has an outcome of its own.
     ("PlaceOrders", "account_id"): frozenset({"OK"}),
+    ("AmendOrders", "account_id"): frozenset({"OK"}),
+    ("AmendOrders", "order_id"): frozenset({"OK"}),
+    ("CancelOrders", "account_id"): frozenset({"OK"}),
+    ("CancelOrders", "order_id"): frozenset({"OK"}),
 }
 BAD_NUMBERS = ("1e20", "-1", "1.5", "2147483648", '"x"', "true", "[]", "{}")
 BAD_ENUMS = ('"buy"', '"SIDE_MOON"', '""', "2147483648", "1e20", "1.5", "true", "[[]]", "{}")

@@ -50,8 +50,8 @@ class NaiveAccount:
     group: str
     tier: str
     active: bool = True
-    # When its dead-man's switch goes off; 0: not armed.
-    lease: int = 0
+    # When its dead-man's switch goes off ("") and those of single tags.
+    leases: dict[str, int] = field(default_factory=dict)
     totals: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
 
 
@@ -72,6 +72,7 @@ class Placed:
     # The numbers of the order it replaced, and of the first of the line.
     parent: int = 0
     root: int = 0
+    tag: str = ""
 
     def fee(self, more: Fraction) -> Fraction:
         """The whole fee so far and `more`, rounded up to the quote unit, less what was charged."""
@@ -179,27 +180,36 @@ class NaiveVenue:
                 self._advance(command.time)
             case c.LeaderStarted():
                 for account in self.accounts.values():
-                    account.lease = max(account.lease, command.time) + 10_000_000 if account.lease else 0
+                    for tag, lease in account.leases.items():
+                        account.leases[tag] = max(lease, command.time) + 10_000_000
             case c.CancelAllAfter():
-                lease = command.time + command.timeout if command.timeout else 0
-                self.accounts[command.account_id].lease = lease
+                leases = self.accounts[command.account_id].leases
+                leases.pop(command.tag, None)
+                if command.timeout:
+                    leases[command.tag] = command.time + command.timeout
 
     def _advance(self, now: int) -> None:
-        orders = [(p.expire_time, 0, p.order.number, "") for p in self.open_orders() if 0 < p.expire_time <= now]
-        leases = [(a.lease, 1, 0, a.account_id) for a in self.accounts.values() if 0 < a.lease <= now]
-        for _, _, number, account_id in sorted(orders + leases):
+        orders = [(p.expire_time, 0, p.order.number, "", "") for p in self.open_orders() if 0 < p.expire_time <= now]
+        leases = [
+            (lease, 1, 0, account.account_id, tag)
+            for account in self.accounts.values()
+            for tag, lease in account.leases.items()
+            if lease <= now
+        ]
+        for _, _, number, account_id, tag in sorted(orders + leases):
             if number:
                 placed = self.orders[number]
                 if not placed.order.end:
                     placed.market.book.cancel(number, "expired")
                 continue
-            self.accounts[account_id].lease = 0
+            del self.accounts[account_id].leases[tag]
             for placed in list(self.open_orders(account_id)):
-                placed.market.book.cancel(placed.order.number, "lease")
+                if tag in {"", placed.tag}:
+                    placed.market.book.cancel(placed.order.number, "lease")
 
     def _cancel_all(self, command: c.CancelAllOrders) -> None:
         for placed in list(self.open_orders(command.account_id)):
-            named = command.symbol in {"", placed.market.definition.symbol}
+            named = command.symbol in {"", placed.market.definition.symbol} and command.tag in {"", placed.tag}
             if named and command.side in {0, placed.order.side} and placed.market.state != MarketState.HALTED:
                 placed.market.book.cancel(placed.order.number)
 
@@ -241,7 +251,8 @@ class NaiveVenue:
             command.post_only,
             SelfTradePrevention(command.self_trade_prevention or SelfTradePrevention.CANCEL_NEWEST),
         )
-        return Placed(order, account, market, maker_rate, taker_rate, command.client_order_id, expires)
+        rates = maker_rate, taker_rate
+        return Placed(order, account, market, *rates, command.client_order_id, expires, tag=command.tag)
 
     def _check(self, placed: Placed) -> RejectReason:
         order, market, account = placed.order, placed.market, placed.account

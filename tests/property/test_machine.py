@@ -19,6 +19,7 @@ accounts = st.sampled_from(ACCOUNTS[:3])
 sides = st.sampled_from((Side.BUY, Side.SELL))
 ticks = st.integers(97, 103)
 lots = st.integers(2, 12)
+tags = st.sampled_from(("", "red"))
 preventions = st.sampled_from((0, *map(int, SelfTradePrevention)))
 
 
@@ -39,7 +40,8 @@ class Venue(RuleBasedStateMachine):
     def place(self, account_id: str, side: Side, kind: OrderType, life: TimeInForce, *rest: int) -> None:
         price, quantity, amount, post_only, prevention, expires = rest
         numbers = (int(side), int(kind), int(life), price, quantity, amount)
-        order = (*self.stamp(), account_id, "AAA-USD", *numbers, bool(post_only), False, prevention, "", expires)
+        tag = ("", "red")[self.exchange.clock.sequence % 2]
+        order = (*self.stamp(), account_id, "AAA-USD", *numbers, bool(post_only), False, prevention, "", expires, tag)
         assert step(self.exchange, self.naive, c.PlaceOrder(*order))
 
     @rule(account_id=accounts, side=sides, at=ticks, size=lots, post_only=st.booleans(), prevention=preventions)
@@ -119,17 +121,17 @@ class Venue(RuleBasedStateMachine):
             order = c.PlaceOrder(*stamp, account_id, "AAA-USD", *sized, rests, False, prevention, "", 0)
             step(self.exchange, self.naive, c.ReplaceOrder(*stamp, old.number, order))
 
-    @rule(account_id=accounts, timeout=st.integers(0, 3))
-    def cancel_all_after(self, account_id: str, timeout: int) -> None:
-        assert step(self.exchange, self.naive, c.CancelAllAfter(*self.stamp(), account_id, timeout))
+    @rule(account_id=accounts, timeout=st.integers(0, 3), tag=tags)
+    def cancel_all_after(self, account_id: str, timeout: int, tag: str) -> None:
+        assert step(self.exchange, self.naive, c.CancelAllAfter(*self.stamp(), account_id, timeout, tag))
 
     @rule()
     def start_a_leader(self) -> None:
         assert step(self.exchange, self.naive, c.LeaderStarted(*self.stamp(), 1))
 
-    @rule(account_id=accounts, side=st.sampled_from((0, 1, 2)))
-    def cancel_all(self, account_id: str, side: int) -> None:
-        assert step(self.exchange, self.naive, c.CancelAllOrders(*self.stamp(), account_id, "", side))
+    @rule(account_id=accounts, side=st.sampled_from((0, 1, 2)), tag=tags)
+    def cancel_all(self, account_id: str, side: int, tag: str) -> None:
+        assert step(self.exchange, self.naive, c.CancelAllOrders(*self.stamp(), account_id, "", side, tag))
 
     @rule(by=st.sampled_from((0, 1, 2, 10_000_001)))
     def advance(self, by: int) -> None:

@@ -25,6 +25,7 @@ START_US = 1_700_000_000_000_000
 ACCOUNTS = ("demo-ann", "demo-ben", "demo-cem", "demo-dee", "demo-eve")
 ASSETS = {"USD": 4, "AAA": 3, "BBB": 2}
 SYMBOLS = ("AAA-USD", "BBB-USD")
+TAGS = ("", "", "red", "blue")
 # tick, lot, least, most, highest price, maker's rate, taker's rate: a lot of AAA at one tick costs one unit of USD.
 MARKETS = {
     "AAA-USD": ("0.01", "0.01", "0.02", "0.35", "1.10", -RATE // 1_000, RATE // 500),
@@ -140,6 +141,7 @@ class Traffic:
             random.choice((0, *map(int, SelfTradePrevention))),
             label,
             expires,
+            random.choice(TAGS),
         )
         return order
 
@@ -169,7 +171,7 @@ class Traffic:
         match random.randrange(11 if self.transfers else 8):
             case 0:
                 wanted = random.choice(("", symbol)), random.choice((0, 0, int(Side.BUY), int(Side.SELL)))
-                return c.CancelAllOrders(*self._stamp(account_id), account_id, *wanted)
+                return c.CancelAllOrders(*self._stamp(account_id), account_id, *wanted, random.choice(TAGS))
             case 1 | 2:
                 self.time += random.choice((10_000, 10_000, 30_000, 3_600_000_000))
                 return c.Advance(*self._stamp())
@@ -185,7 +187,7 @@ class Traffic:
                 return c.SetFees(*self._stamp(), symbol, random.choice(("default", "vip")), *rates)
             case 6:
                 timeout = random.choice((0, 5_000, 20_000, 20_000, 3_600_000_000))
-                return c.CancelAllAfter(*self._stamp(account_id), account_id, timeout)
+                return c.CancelAllAfter(*self._stamp(account_id), account_id, timeout, random.choice(TAGS))
             case 7:
                 return c.LeaderStarted(*self._stamp(), self.sequence)
             case 8 | 9:

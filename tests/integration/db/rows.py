@@ -47,6 +47,7 @@ ORDER: Mapping[str, object] = {
     "update_sequence": 1,
     "parent_number": 0,
     "root_number": 0,
+    "tag": "",
 }
 TRADE: Mapping[str, object] = {
     "partition": 2,

@@ -91,7 +91,7 @@ async def test_the_state_of_market_and_account_comes_first(floor: Floor) -> None
     await room.submit(pb.Command(set_account_status=frozen))
     inactive = await ana.place(price="0.001")
     reasons = [answer.order.reject_reason for answer in (inactive, halted, cancel_only)]
-    assert reasons == [1, 2, 3]
+    assert reasons == [1, 2, 4]
     assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MARKET_HALTED")
     await set_state(marketdata_pb2.MARKET_STATE_OPEN)
     assert (await ana.cancel(resting.order.order_id)).order.status == order_pb2.ORDER_STATUS_CANCELLED

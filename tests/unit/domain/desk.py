@@ -104,6 +104,7 @@ class Desk:
         post_only: bool = False,
         prevention: SelfTradePrevention = SelfTradePrevention.UNSPECIFIED,
         label: str = "",
+        tag: str = "",
         expires: int = 0,
         request_id: str = "",
         symbol: str = SYMBOL,
@@ -127,6 +128,7 @@ class Desk:
             int(prevention),
             label,
             expires,
+            tag,
         )
 
     def place(self, trader: str, side: Side, quantity: str = "", price: str = "", **terms: Any) -> Order:

@@ -102,6 +102,21 @@ def prepared() -> Desk:
     return desk
 
 
+def test_cancel_all_by_tag_narrows_by_everything_else_too() -> None:
+    desk = prepared()
+    desk.buy("ann", "1", "90", tag="red")
+    desk.sell("ann", "1", "210", tag="red")
+    kept = [desk.buy("ann", "1", "9", symbol="ETH-USD", tag="red"), desk.buy("ann", "1", "91", tag="blue")]
+    desk.run(c.CancelAllOrders, "demo-ann", SYMBOL, int(Side.SELL), "red", user="ann")
+    desk.run(c.CancelAllOrders, "demo-ann", SYMBOL, 0, "red", user="ann")
+    assert [order.tag for order in desk.exchange.ledger.accounts["demo-ann"].orders.values()] == [
+        *[""] * 4,
+        "red",
+        "blue",
+    ]
+    assert [outcome(order).status for order in kept] == ["OPEN", "OPEN"]
+
+
 @pytest.mark.parametrize(
     ("symbol", "side", "left"),
     [

@@ -52,7 +52,7 @@ class Orders:
         self.peers.append(call.peer)
         return await self.script(request, call)
 
-    PlaceOrders = CancelOrder = GetOrder = PlaceOrder
+    PlaceOrders = CancelOrder = CancelOrders = GetOrder = PlaceOrder
 
     async def silence(self, _call: Call) -> AsyncIterator[wire.StreamOrdersResponse]:
         yield wire.StreamOrdersResponse(ready=stream_pb2.Ready(), position="2.1.1")

@@ -159,7 +159,9 @@ async def test_the_address_is_the_one_the_gateway_saw(bench: Bench, order: Order
 class TestLimits:
     @pytest.fixture
     async def limits(self) -> Limits:
-        return Limits({access_pb2.BUCKET_ORDER: Rate(0.5, 3)}, in_flight_max=1)
+        return Limits(
+            {bucket: Rate(0.5, 3) for bucket in (access_pb2.BUCKET_ORDER, access_pb2.BUCKET_CANCEL)}, in_flight_max=1
+        )
 
     async def test_too_many_orders_are_told_when_to_come_again(self, bench: Bench, order: Order) -> None:
         for _ in range(3):
@@ -177,6 +179,11 @@ class TestLimits:
         await bench.call("PlaceOrders", wire.PlaceOrdersRequest(orders=[order] * 3))
         assert (await bench.refused("PlaceOrder", order)).info.reason == "RATE_LIMITED"
         await bench.call("CancelOrder", wire.CancelOrderRequest(order_id="2-1"))
+
+    async def test_a_batch_of_cancels_counts_as_its_cancels(self, bench: Bench) -> None:
+        cancel = wire.CancelOrderRequest(order_id="2-1")
+        await bench.call("CancelOrders", wire.CancelOrdersRequest(cancels=[cancel] * 3))
+        assert (await bench.refused("CancelOrder", cancel)).info.reason == "RATE_LIMITED"
 
     async def test_limits_are_counted_by_user(self, bench: Bench, order: Order) -> None:
         await bench.call("PlaceOrders", wire.PlaceOrdersRequest(orders=[order] * 3))

@@ -120,6 +120,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[FAILED_PRECONDITION] The order as it would be after an amend or a replace would be rejected; reject_reason says why."""
     REASON_REPLACE_MISMATCHED: _Reason.ValueType  # 45
     """[FAILED_PRECONDITION] The new order is not of the market and side of the one it would replace."""
+    REASON_TOO_MANY_LEASES: _Reason.ValueType  # 46
+    """[FAILED_PRECONDITION] The account has all the dead-man's switches of single tags that it may have."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -216,4 +218,6 @@ REASON_AMEND_REFUSED: Reason.ValueType  # 44
 """[FAILED_PRECONDITION] The order as it would be after an amend or a replace would be rejected; reject_reason says why."""
 REASON_REPLACE_MISMATCHED: Reason.ValueType  # 45
 """[FAILED_PRECONDITION] The new order is not of the market and side of the one it would replace."""
+REASON_TOO_MANY_LEASES: Reason.ValueType  # 46
+"""[FAILED_PRECONDITION] The account has all the dead-man's switches of single tags that it may have."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

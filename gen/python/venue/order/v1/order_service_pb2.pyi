@@ -1268,6 +1268,8 @@ class GetRequestOutcomeResponse(_message.Message):
     OPENED_ACCOUNT_FIELD_NUMBER: _builtins.int
     AMENDED_FIELD_NUMBER: _builtins.int
     REPLACED_FIELD_NUMBER: _builtins.int
+    AMENDED_BATCH_FIELD_NUMBER: _builtins.int
+    CANCELLED_BATCH_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def placed(self) -> Global___PlaceOrderResponse:
         """Of a PlaceOrder."""
@@ -1296,6 +1298,14 @@ class GetRequestOutcomeResponse(_message.Message):
     def replaced(self) -> Global___ReplaceOrderResponse:
         """Of a ReplaceOrder."""
 
+    @_builtins.property
+    def amended_batch(self) -> Global___AmendOrdersResponse:
+        """Of an AmendOrders, found by the batch's request_id; items that were refused with an error are not kept."""
+
+    @_builtins.property
+    def cancelled_batch(self) -> Global___CancelOrdersResponse:
+        """Of a CancelOrders, found by the batch's request_id; items that were refused with an error are not kept."""
+
     def __init__(
         self,
         *,
@@ -1306,12 +1316,14 @@ class GetRequestOutcomeResponse(_message.Message):
         opened_account: _account_pb2.CreateAccountResponse | None = ...,
         amended: Global___AmendOrderResponse | None = ...,
         replaced: Global___ReplaceOrderResponse | None = ...,
+        amended_batch: Global___AmendOrdersResponse | None = ...,
+        cancelled_batch: Global___CancelOrdersResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch", "replaced", b"replaced"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "amended_batch", b"amended_batch", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "cancelled_batch", b"cancelled_batch", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch", "replaced", b"replaced"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch", "replaced", b"replaced"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "amended_batch", b"amended_batch", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "cancelled_batch", b"cancelled_batch", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch", "replaced", b"replaced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["placed", "cancelled", "cancelled_all", "placed_batch", "opened_account", "amended", "replaced"]  # noqa: Y015
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["placed", "cancelled", "cancelled_all", "placed_batch", "opened_account", "amended", "replaced", "amended_batch", "cancelled_batch"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 

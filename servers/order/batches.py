@@ -1,0 +1,80 @@
+"""Batches: commands of one call, each with an outcome of its own, sent to the partitions they belong to."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from google.protobuf.message import Message
+
+from servers.domain.errors import VenueError
+from servers.engine.client import Engine, Engines
+from servers.engine.codec import fingerprint
+from servers.order.wire import field
+from servers.transport.call import Call
+from servers.transport.errors import to_status
+from venue.engine.v1 import engine_pb2 as pb
+
+Outcome = bytes | VenueError
+# Of every batch's response and result: the results; of a result its answer and its error.
+_RESULTS: Final = 1
+_ANSWER: Final = 1
+_ERROR: Final = 2
+
+
+class Item(NamedTuple):
+    """A command of a batch, the request_id its caller gave it, and how to find the partition that it belongs to."""
+
+    command: pb.Command
+    request_id: str
+    route: Callable[[], Engine]
+
+
+async def submit_batch(
+    engines: Engines[Engine], request: Message, request_id: str, items: Sequence[Item], call: Call
+) -> list[Outcome]:
+    """The outcomes of the items of a request, in order. Raises VenueError where nothing was executed."""
+    outcomes: dict[int, Outcome] = {}
+    by_partition: dict[int, list[int]] = {}
+    batch = fingerprint(request) if request_id else b""
+    for index, item in enumerate(items):
+        if request_id and not item.request_id:
+            item.command.request_id = item_id(request_id, index)
+            item.command.batch = batch
+        try:
+            by_partition.setdefault(item.route().partition, []).append(index)
+        except VenueError as error:
+            outcomes[index] = error
+
+    async def submit(partition: int, indices: Sequence[int]) -> None:
+        chosen = [items[index].command for index in indices]
+        results: list[Outcome]
+        try:
+            results = await engines.for_partition(partition).submit(chosen, call.timeout_s)
+        except VenueError as error:
+            if len(by_partition) == 1:
+                raise
+            # What another partition did with its part of the batch stands.
+            results = [error] * len(chosen)
+        outcomes.update(zip(indices, results, strict=True))
+
+    if len(by_partition) == 1:
+        await submit(*next(iter(by_partition.items())))
+    else:
+        await asyncio.gather(*(submit(partition, indices) for partition, indices in by_partition.items()))
+    return [outcomes[index] for index in range(len(items))]
+
+
+def item_id(request_id: str, index: int) -> str:
+    """What an item of a batch is remembered under."""
+    return f"{request_id.lower()}#{index}"
+
+
+def joined(outcomes: Sequence[Outcome]) -> bytes:
+    """The serialized response of a batch: all of them have the same shape."""
+    return b"".join(field(_RESULTS, _result(outcome)) for outcome in outcomes)
+
+
+def _result(outcome: Outcome) -> bytes:
+    if isinstance(outcome, VenueError):
+        return field(_ERROR, to_status(outcome).SerializeToString())
+    return field(_ANSWER, outcome)
