@@ -98,6 +98,7 @@ async def test_a_tag_has_a_dead_man_s_switch_of_its_own(floor: Floor) -> None:
     assert armed.HasField("trigger_time")
     disarmed = await ana.call("CancelAllAfter", account_id=ana.demo, timeout={"seconds": 0})
     assert not disarmed.HasField("trigger_time")
+    ended: list[order_pb2.Order] = []
     async for frame in ana.stub.StreamOrders(pb.StreamOrdersRequest(account_id=ana.demo), metadata=ana.metadata):
         snapshot = [order.order_id for order in frame.snapshot.orders]
         ended = [update.order for update in frame.event.updates if update.order.order_id == red.order_id]

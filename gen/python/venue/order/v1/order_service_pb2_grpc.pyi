@@ -99,8 +99,8 @@ class OrderServiceStub:
     the account, or those with the tag, are cancelled with the reason
     CANCEL_REASON_LEASE_EXPIRED, in halted markets too, and the switch is disarmed. Each call replaces the one before;
     a timeout of 0 disarms. When the venue's engine starts anew, the moment moves by 10 s, so that a failover alone cancels
-    nothing.
-    Errors: ACCOUNT_NOT_FOUND.
+    nothing. An account may have 100 switches of tags at once.
+    Errors: ACCOUNT_NOT_FOUND, TOO_MANY_LEASES.
     """
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
     """Gets an order by its id, or by account and client_order_id (the open one, else the newest).
@@ -196,8 +196,8 @@ class OrderServiceAsyncStub(OrderServiceStub):
     the account, or those with the tag, are cancelled with the reason
     CANCEL_REASON_LEASE_EXPIRED, in halted markets too, and the switch is disarmed. Each call replaces the one before;
     a timeout of 0 disarms. When the venue's engine starts anew, the moment moves by 10 s, so that a failover alone cancels
-    nothing.
-    Errors: ACCOUNT_NOT_FOUND.
+    nothing. An account may have 100 switches of tags at once.
+    Errors: ACCOUNT_NOT_FOUND, TOO_MANY_LEASES.
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]  # type: ignore[assignment]
     """Gets an order by its id, or by account and client_order_id (the open one, else the newest).
@@ -356,8 +356,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         the account, or those with the tag, are cancelled with the reason
         CANCEL_REASON_LEASE_EXPIRED, in halted markets too, and the switch is disarmed. Each call replaces the one before;
         a timeout of 0 disarms. When the venue's engine starts anew, the moment moves by 10 s, so that a failover alone cancels
-        nothing.
-        Errors: ACCOUNT_NOT_FOUND.
+        nothing. An account may have 100 switches of tags at once.
+        Errors: ACCOUNT_NOT_FOUND, TOO_MANY_LEASES.
         """
 
     @_abc_1.abstractmethod

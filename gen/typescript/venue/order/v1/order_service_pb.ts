@@ -2223,8 +2223,8 @@ export const OrderService: GenService<{
    * the account, or those with the tag, are cancelled with the reason
    * CANCEL_REASON_LEASE_EXPIRED, in halted markets too, and the switch is disarmed. Each call replaces the one before;
    * a timeout of 0 disarms. When the venue's engine starts anew, the moment moves by 10 s, so that a failover alone cancels
-   * nothing.
-   * Errors: ACCOUNT_NOT_FOUND.
+   * nothing. An account may have 100 switches of tags at once.
+   * Errors: ACCOUNT_NOT_FOUND, TOO_MANY_LEASES.
    *
    * @generated from rpc venue.order.v1.OrderService.CancelAllAfter
    */
