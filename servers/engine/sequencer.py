@@ -32,6 +32,13 @@ log = structlog.get_logger()
 RECENT_BATCHES: Final = 64
 # What brings new orders to the book, or lets old ones trade anew.
 PLACING: Final = frozenset({"place_order", "amend_order", "replace_order"})
+# A row costs more than what it carries. Where so many callers share one, or did on average of late, it waits for more of them:
+# as long as somebody comes, at most two moments, and not once it has commands enough.
+CROWD: Final = 2.5
+CROWD_ROWS: Final = 8
+LINGER_S: Final = 0.001
+LINGER_TURNS: Final = 2
+ENOUGH: Final = 64
 # Cancels may still queue where new orders are turned away.
 CANCEL_RESERVE: Final = 1.25
 
@@ -66,6 +73,8 @@ class Sequencer:
         self._forming = Batch(exchange.clock.sequence + 1)
         self._flying: Batch | None = None
         self._recent: deque[Batch] = deque(maxlen=RECENT_BATCHES)
+        # Callers a row, on average of late.
+        self._crowd = 0.0
         self._queue: deque[Ticket] = deque()
         self._queued = 0
         # Tickets whose commands may have broken the machine; while there are any, all others queue.
@@ -226,10 +235,10 @@ class Sequencer:
                         async with asyncio.timeout(idle_s):
                             await self._wake.wait()
                     except TimeoutError:
+                        self._crowd = 0.0
                         await self.appender.renew()
                     continue
-                # One turn of the loop, so that callers who are ready now share the row.
-                await asyncio.sleep(0)
+                await self._gather()
                 await self._commit()
             if self._breached:
                 await self.appender.halt(f"invariant broken: {self._breached}")
@@ -239,6 +248,18 @@ class Sequencer:
             for ticket in self._flying.tickets if self._flying is not None else ():
                 ticket.fail(error)
             self._end(error)
+
+    async def _gather(self) -> None:
+        """Callers who are ready now share the row; where many come with little each, those of the next moments do too."""
+        await asyncio.sleep(0)
+        for _ in range(LINGER_TURNS):
+            batch = self._forming
+            count = len(batch.tickets)
+            if max(count, self._crowd) < CROWD or len(batch.commands) >= ENOUGH:
+                return
+            await asyncio.sleep(LINGER_S)
+            if batch is not self._forming or len(batch.tickets) == count:
+                return
 
     async def _commit(self) -> None:
         if not self._forming.commands:
@@ -250,6 +271,7 @@ class Sequencer:
         self._chain = row.chain
         self._flying = None
         self._recent.appendleft(batch)
+        self._crowd += (len(batch.tickets) - self._crowd) / CROWD_ROWS
         for ticket in batch.tickets:
             ticket.resolve()
         self.feed.publish(batch.frames)

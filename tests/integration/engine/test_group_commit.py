@@ -24,6 +24,20 @@ async def test_callers_of_one_moment_share_a_row(lead: Lead, database: Connectio
     assert [answer.order.price for answer in answers] == [str(40_000 + n) for n in range(300)]
 
 
+async def test_many_callers_who_come_one_after_the_other_share_rows_too(lead: Lead, database: Connection) -> None:
+    led = await lead()
+    account_id = await led.open_account()
+
+    async def come(moment: int) -> None:
+        await asyncio.sleep(moment / 1000)
+        await led.place(account_id)
+
+    before = len(await journal(database))
+    await asyncio.gather(*(come(number // 4) for number in range(800)))
+    # A row is there within a moment or less: without a wait there would be one for nearly each of the 200 moments.
+    assert len(await journal(database)) - before <= 120
+
+
 async def test_the_journal_keeps_what_every_caller_was_told(lead: Lead, database: Connection) -> None:
     led = await lead()
     account_id = await led.open_account()
