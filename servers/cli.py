@@ -119,6 +119,7 @@ def gateway_values(settings: Settings) -> dict[str, str | int]:
         "DESCRIPTOR": str(CHECKOUT / "gen" / "venue.binpb"),
         "WEB_ROOT": str((settings.web_root or CHECKOUT / "gateway" / "web" / "public").resolve()),
         "ACCESS_LOG": str(settings.state.log("access")),
+        "STRICT_JSON": str(CHECKOUT / "gateway" / "strict_json.lua"),
         "CORS_ORIGINS": f"[{origins}]",
     }
 

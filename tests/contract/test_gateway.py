@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2, status_pb2  # noqa: F401  details are 
 
 from servers.transport.errors import NUMBERS, classes
 from tests.e2e.gateway import ROOT, Ports, http_filters, render, routes
+from tests.e2e.rest import rules
 from venue.account.v1 import account_pb2
 from venue.auth.v1 import auth_pb2
 from venue.engine.v1 import engine_pb2
@@ -115,6 +116,17 @@ def test_every_service_is_translated_and_routed_but_the_inner_ones(tree: Any) ->
     assert [sorted(each["services"]) for each in translators] == [names, names]
     routed = {route["match"]["prefix"] for route in routes(tree) if "route" in route and "prefix" in route["match"]}
     assert {f"/{name}/" for name in names} == {prefix for prefix in routed if prefix.startswith("/venue.")}
+
+
+def test_every_path_that_takes_a_body_has_it_checked(tree: Any) -> None:
+    with_body = [rule for method in served() for rule in rules(method) if rule.body]
+    assert with_body
+    for rule in with_body:
+        path = getattr(rule, rule.WhichOneof("pattern"))
+        led = [each for each in routes(tree) if path.startswith(each["match"].get("prefix", " ")) and "route" in each]
+        names = [each["typed_per_filter_config"]["envoy.filters.http.lua"]["name"] for each in led]
+        assert names == ["strict_json", "strict_json"], path
+    assert list(http_filters(tree)["lua"]["source_codes"]) == ["strict_json"]
 
 
 def test_a_stream_leads_to_the_server_of_its_service(tree: Any) -> None:

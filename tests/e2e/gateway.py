@@ -93,6 +93,7 @@ def render(ports: Ports, folder: Path, change: Change | None = None) -> Path:
         "DESCRIPTOR": str(ROOT / "gen" / "venue.binpb"),
         "WEB_ROOT": str(ROOT / "gateway" / "web" / "public"),
         "ACCESS_LOG": str(folder / "access.log"),
+        "STRICT_JSON": str(ROOT / "gateway" / "strict_json.lua"),
         "CORS_ORIGINS": json.dumps([{"exact": ORIGIN}]),
     }
     text = fill(TEMPLATE.read_text(encoding="utf-8"), values)
