@@ -7,7 +7,7 @@ A name is the field's, in capitals behind the prefix: `order_port` is `VENUE_ORD
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from servers.embedded import postgres, valkey
@@ -59,6 +59,8 @@ class Settings(BaseSettings):
 
     # The engine.
     partitions: dict[PositiveInt, Environment] = {1: "LIVE", 2: "DEMO"}
+    # Those that an `order` process leads or waits to lead; all of them where it is not set. It forwards to the others.
+    leads: set[PositiveInt] | None = None
     default_environment: Environment = "DEMO"
     lease_s: PositiveFloat = 2.0
     batch_max: PositiveInt = 400
@@ -106,6 +108,18 @@ class Settings(BaseSettings):
         except SettingsError as error:
             name = next((field for field in cls.model_fields if f'"{field}"' in str(error)), "a setting")
             raise BadSettingsError(f"{variable((name,))}: Input should be JSON") from None
+
+    @field_validator("leads")
+    @classmethod
+    def _known(cls, leads: set[int] | None, info: ValidationInfo) -> set[int] | None:
+        if leads is not None and not leads <= set(info.data.get("partitions", leads)):
+            raise ValueError("names a partition that VENUE_PARTITIONS does not have")
+        return leads
+
+    @property
+    def led(self) -> list[int]:
+        """The partitions that an `order` process leads or waits to lead."""
+        return [number for number in self.partitions if self.leads is None or number in self.leads]
 
     @property
     def state(self) -> State:

@@ -11,6 +11,7 @@ VENUE_EXTERNAL: Final = "venue:external"
 VENUE_FEES: Final = "venue:fees"
 VENUE_ACCOUNTS: Final = (VENUE_PAPER, VENUE_EXTERNAL, VENUE_FEES)
 _ORDER: Final = re.compile(r"([1-9][0-9]{0,3})-([1-9][0-9]{0,17})", re.ASCII)
+_ACCOUNT: Final = re.compile(r"[a-z]+-([1-9][0-9]{0,3})-", re.ASCII)
 _POSITION: Final = re.compile(r"([1-9][0-9]{0,3})\.([0-9]{1,18})\.([0-9]{1,18})", re.ASCII)
 
 
@@ -60,3 +61,9 @@ def account_environment(account_id: str) -> Environment:
     """The environment an account id was given in; UNSPECIFIED if it is none of ours."""
     prefix = account_id.partition("-")[0]
     return {"live": Environment.LIVE, "demo": Environment.DEMO}.get(prefix, Environment.UNSPECIFIED)
+
+
+def account_partition(account_id: str) -> int:
+    """The partition that an account id names, 0 where it names none: the first of its environment."""
+    match = _ACCOUNT.match(account_id)
+    return 0 if match is None else int(match[1])

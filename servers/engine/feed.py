@@ -42,6 +42,11 @@ class Follower:
             self._frames.append(frame)
         self._ready.set()
 
+    def cut(self) -> None:
+        """Say that it was too slow elsewhere."""
+        self.slow = True
+        self._ready.set()
+
     def end(self) -> None:
         """Say that nothing comes any more: the leader stops."""
         self.ended = True

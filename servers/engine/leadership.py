@@ -24,10 +24,12 @@ from servers.domain.ledger import InvariantBreach
 from servers.domain.terms import Environment
 from servers.engine.appender import Appender, FencedError
 from servers.engine.clock import VenueClock
+from servers.engine.follower import Tail
 from servers.engine.local import LocalEngine
 from servers.engine.recovery import Recovered, recover
 from servers.engine.replay import JournalCorrupt, RulesUnknown
 from servers.engine.sequencer import Sequencer
+from servers.engine.standby import Standby
 from venue.engine.v1 import engine_pb2 as pb
 
 log = structlog.get_logger()
@@ -61,36 +63,41 @@ class Leader:
         pool: Pool,
         terms: Terms,
         missing: Callable[[Exchange], Sequence[pb.Command]],
+        tail: Tail | None = None,
     ) -> None:
+        """`missing`: what the catalogue defines and a machine lacks; `tail`: the leader's, for the time of waiting."""
         self.engine = engine
         self._partition = engine.partition
         self._environment = environment
         self._pool = pool
         self._terms = terms
-        # What the catalogue defines and the machine does not have yet.
         self._missing = missing
         self._holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
         self._stopping = asyncio.Event()
+        self.standby = Standby(terms.database_url, engine.partition, environment, terms.request_memory, tail)
 
     async def run(self) -> None:
-        """Wait, lead, and after whatever ended it wait again, until stopped.
+        """Wait as a standby, lead, and after whatever ended it wait again, until stopped.
 
         A partition that is halted, or whose journal is not what it should be, waits for a person; the others go on.
         """
-        while not self._stopping.is_set():
-            try:
-                await self._lead()
-            except FencedError as error:
-                log.error("does not lead any more", partition=self._partition, cause=str(error))
-            except psycopg.OperationalError as error:
-                log.warning("database away; waiting", partition=self._partition, cause=str(error))
-            except (JournalCorrupt, RulesUnknown, SnapshotTornError, InvariantBreach) as error:
-                log.critical("the partition cannot start", partition=self._partition, cause=str(error))
-                await self._pause(BROKEN_S)
-            finally:
-                self.engine.sequencer = None
-                self.engine.leads.clear()
-            await self._pause(WAIT_S)
+        try:
+            while not self._stopping.is_set():
+                try:
+                    await self._lead()
+                except FencedError as error:
+                    log.error("does not lead any more", partition=self._partition, cause=str(error))
+                except psycopg.OperationalError as error:
+                    log.warning("database away; waiting", partition=self._partition, cause=str(error))
+                except (JournalCorrupt, RulesUnknown, SnapshotTornError, InvariantBreach) as error:
+                    log.critical("the partition cannot start", partition=self._partition, cause=str(error))
+                    await self._pause(BROKEN_S)
+                finally:
+                    self.engine.sequencer = None
+                    self.engine.leads.clear()
+                await self._pause(WAIT_S)
+        finally:
+            await self.standby.stop()
 
     async def _lead(self) -> None:
         async with AsyncExitStack() as unless_taken:
@@ -104,7 +111,7 @@ class Leader:
         clock = VenueClock()
         appender = Appender(self._connect, connection, self._partition, epoch, self._terms.lease_s, since)
         try:
-            recovered = await self._keeping(appender, self._recover())
+            recovered = await self._keeping(appender, self._take_up())
             sequencer = Sequencer(
                 recovered.exchange,
                 recovered.chain,
@@ -151,6 +158,13 @@ class Leader:
     async def _connect(self) -> Connection:
         return await connect(self._terms.database_url, application_name=f"venue journal {self._partition}", role=ENGINE)
 
+    async def _take_up(self) -> Recovered:
+        connection = await self._connect()
+        try:
+            return await self.standby.hand_over(connection)
+        finally:
+            await connection.close()
+
     async def _recover(self) -> Recovered:
         connection = await self._connect()
         try:
@@ -180,6 +194,8 @@ class Leader:
             if why != told:
                 log.warning("waiting to lead", partition=self._partition, why=why)
                 told = why
+            if not state.halted_reason:
+                self.standby.start()
             await self._pause(WAIT_S)
         return None
 

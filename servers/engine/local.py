@@ -1,20 +1,16 @@
 """The machine in its leader's process: look-ups before, waiting for the commit after."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
-import psycopg
-
-from db import journal, projections
+from db import projections
 from db.requests import find_request
-from db.session import Connection, Pool
+from db.session import Pool
 from servers.domain.commands import Command
 from servers.domain.errors import PartUnavailable, RequestIdReused, TransferIdReused, VenueError
 from servers.domain.exchange import Exchange, scope_of
-from servers.engine.answers import replayed
+from servers.engine.archive import Archive
 from servers.engine.batch import Outcome, Replay, Ticket
 from servers.engine.codec import decode
 from servers.engine.feed import Follower
@@ -22,26 +18,15 @@ from servers.engine.messages import order_message
 from servers.engine.queries import read
 from servers.engine.requests import needs_look_up
 from servers.engine.sequencer import Sequencer, told
+from servers.engine.trading import Following
 from venue.engine.v1 import engine_pb2 as pb
-from venue.order.v1 import order_pb2
 
 TAIL_ROWS: Final = 64
 Seen = TypeVar("Seen")
 
 
-@dataclass(slots=True)
-class Following:
-    """An account's frames from a sequence on, and its open orders as of that sequence, which is durable."""
-
-    follower: Follower
-    sequence: int
-    epoch: int
-    account_sequence: int
-    orders: list[order_pb2.Order]
-
-
-class Pending:
-    """Commands that were enqueued, and how to learn what became of them."""
+class LocalPending:
+    """Pending (see trading.py) of commands in this process's queue."""
 
     __slots__ = ("_count", "_engine", "_error", "_ticket")
 
@@ -52,16 +37,13 @@ class Pending:
         self._error = error
 
     def is_ready(self) -> bool:
-        """True once `outcomes` does not wait for a commit any more."""
         return self._ticket is None or self._ticket.done.done()
 
     async def ready(self) -> None:
-        """Until `is_ready`."""
         if self._ticket is not None and not self._ticket.done.done():
             await asyncio.wait([self._ticket.done])
 
     async def outcomes(self) -> list[bytes | VenueError]:
-        """Answers' wire bytes or refusals, in the order of the commands."""
         if self._ticket is None:
             return [] if self._error is None else [self._error] * self._count
         try:
@@ -72,11 +54,11 @@ class Pending:
 
 
 class LocalEngine:
-    """Engine (see client.py) of a partition that this process leads or waits to lead."""
+    """TradingEngine (see trading.py) of a partition that this process leads or waits to lead."""
 
     def __init__(self, partition: int, pool: Pool) -> None:
         self._partition = partition
-        self._pool = pool
+        self._archive = Archive(partition, pool)
         # Set while this process leads, and the event with it.
         self.sequencer: Sequencer | None = None
         self.leads = asyncio.Event()
@@ -84,6 +66,10 @@ class LocalEngine:
     @property
     def partition(self) -> int:
         return self._partition
+
+    @property
+    def is_leading(self) -> bool:
+        return self.sequencer is not None
 
     def _leading(self) -> Sequencer:
         if self.sequencer is None:
@@ -95,19 +81,17 @@ class LocalEngine:
         known = await self._look_up(sequencer, commands) if sequencer.exchange.clock.forgotten_time else {}
         return await self.tell(await sequencer.submit(commands, timeout_s, known))
 
-    async def enqueue(self, commands: Sequence[pb.Command], refused: Mapping[int, VenueError]) -> Pending:
-        """Like `submit`, without waiting for the commit; `refused` are outcomes known before, by index."""
+    async def enqueue(self, commands: Sequence[pb.Command], refused: Mapping[int, VenueError]) -> LocalPending:
         try:
             sequencer = self._leading()
             known = await self._look_up(sequencer, commands) if sequencer.exchange.clock.forgotten_time else {}
             known.update(refused)
-            return Pending(self, len(commands), sequencer.enqueue(commands, None, known), None)
+            return LocalPending(self, len(commands), sequencer.enqueue(commands, None, known), None)
         except VenueError as error:
-            return Pending(self, len(commands), None, error)
+            return LocalPending(self, len(commands), None, error)
 
-    def nothing(self) -> Pending:
-        """No commands at all, ready at once."""
-        return Pending(self, 0, None, None)
+    def nothing(self) -> LocalPending:
+        return LocalPending(self, 0, None, None)
 
     async def tell(self, outcomes: Sequence[Outcome]) -> list[bytes | VenueError]:
         """Outcomes as callers get them; the first answers of old requests are read from the journal."""
@@ -123,8 +107,7 @@ class LocalEngine:
         while sequencer.ended is None:
             rows = sequencer.tail.after(after_sequence)
             if rows is None:
-                async with self._tables() as connection:
-                    rows = await journal.read_after(connection, self._partition, after_sequence, TAIL_ROWS)
+                rows = await self._archive.rows(after_sequence, TAIL_ROWS)
             for row in rows:
                 yield pb.TailResponse(
                     first_sequence=row.first_sequence,
@@ -141,7 +124,6 @@ class LocalEngine:
         raise sequencer.ended
 
     async def follow(self, account_id: str, user_id: str, *, snapshot: bool) -> Following:
-        """Follow an account's events from now on, with its open orders if asked; `unfollow` ends it. Raises AccountNotFound."""
         sequencer = self._leading()
         followers: list[Follower] = []
 
@@ -163,7 +145,6 @@ class LocalEngine:
         return following
 
     def unfollow(self, following: Following) -> None:
-        """Stop following."""
         if self.sequencer is not None:
             self.sequencer.feed.leave(following.follower)
 
@@ -186,52 +167,21 @@ class LocalEngine:
                 raise seen
             return seen
 
-    @asynccontextmanager
-    async def _tables(self) -> AsyncIterator[Connection]:
-        """A connection for reading. Raises PartUnavailable."""
-        try:
-            async with self._pool.connection() as connection:
-                yield connection
-        except psycopg.OperationalError as error:
-            raise PartUnavailable("the database") from error
-
     async def outcome(self, user_id: str, request_id: str) -> tuple[str, bytes] | None:
-        """Kind of command and first answer (marked as replayed) of a user's request, durable; None: nothing is known."""
-        request_id = request_id.lower()
-        key = (user_id, request_id)
+        key = (user_id, request_id.lower())
         request = await self._seen(self._leading(), lambda exchange: exchange.requests.get(key))
-        if request is not None:
-            return await self.journaled(request.sequence)
-        async with self._tables() as connection:
-            found = await find_request(connection, self._partition, user_id, request_id)
-        return None if found is None else await self.journaled(found.sequence)
+        return await self._archive.outcome(user_id, request_id, 0 if request is None else request.sequence)
 
     async def journaled(self, sequence: int) -> tuple[str, bytes]:
-        """Kind of command and answer (marked as replayed) of a committed sequence."""
-        row = await self._row(sequence)
-        index = sequence - row.first_sequence
-        command = pb.CommandBatch.FromString(row.commands).commands[index]
-        kind = command.WhichOneof("body") or ""
-        return kind, replayed(kind, pb.AnswerBatch.FromString(row.answers).answers[index])
+        return await self._archive.journaled(sequence)
 
     async def author(self, sequence: int) -> str | None:
-        """The user whose command at a sequence made an order (accepted or not); None if it made none, or there is no such."""
-        async with self._tables() as connection:
-            rows = await journal.read_after(connection, self._partition, sequence - 1, 1)
-        if not rows or rows[0].first_sequence > sequence:
-            return None
-        command = pb.CommandBatch.FromString(rows[0].commands).commands[sequence - rows[0].first_sequence]
-        return command.user_id if command.WhichOneof("body") in {"place_order", "replace_order"} else None
+        return await self._archive.author(sequence)
 
     async def _first_answer(self, outcome: Outcome) -> bytes | None:
         if not isinstance(outcome, Replay) or outcome.answer is not None:
             return None
-        row = await self._row(outcome.sequence)
-        return pb.AnswerBatch.FromString(row.answers).answers[outcome.sequence - row.first_sequence]
-
-    async def _row(self, sequence: int) -> journal.JournalRow:
-        async with self._tables() as connection:
-            return (await journal.read_after(connection, self._partition, sequence - 1, 1))[0]
+        return await self._archive.answer(outcome.sequence)
 
     async def _look_up(self, sequencer: Sequencer, commands: Sequence[pb.Command]) -> dict[int, Outcome]:
         """Outcomes of request ids that the machine may have forgotten, by index."""
@@ -258,7 +208,7 @@ class LocalEngine:
     async def _find(self, sequencer: Sequencer, command: Command, message: pb.Command) -> Outcome | None:
         scope = scope_of(command)
         oldest = next(iter(sequencer.exchange.requests.values())).sequence
-        async with self._tables() as connection:
+        async with self._archive.tables() as connection:
             projected = await projections.find_projection(connection, self._partition, projections.TABLES)
             if projected is None or projected.sequence < oldest:
                 raise PartUnavailable("the record of requests")

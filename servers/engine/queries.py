@@ -37,6 +37,10 @@ def read(exchange: Exchange, request: pb.QueryRequest) -> pb.QueryResponse:
     elif kind == "preview":
         response.preview.CopyFrom(preview_message(exchange, request.preview))
         response.preview.position = response.position
+    elif kind == "request":
+        request_id = request.request.request_id.lower()
+        known = exchange.requests.get((request.request.user_id, request_id))
+        response.request_sequence = 0 if known is None else known.sequence
     elif kind == "markets":
         markets = exchange.floor.markets
         response.markets.extend(market_message(exchange, markets[symbol]) for symbol in sorted(markets))

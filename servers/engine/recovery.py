@@ -45,7 +45,11 @@ async def recover(connection: Connection, partition: int, environment: Environme
     Raises JournalCorrupt (a row fails, named), RulesUnknown, SnapshotTornError, InvariantBreach.
     """
     base = await recover_tables(connection, partition, environment, request_memory)
-    replay = Replay(base.exchange, base.chain)
+    return await catch_up(connection, partition, Replay(base.exchange, base.chain))
+
+
+async def catch_up(connection: Connection, partition: int, replay: Replay) -> Recovered:
+    """The rest of the journal executed. Raises JournalCorrupt, RulesUnknown."""
     while rows := await read_after(connection, partition, replay.sequence, ROWS_A_READ):
         for row in rows:
             replay.skip(row)

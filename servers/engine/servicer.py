@@ -1,13 +1,16 @@
 """EngineService: the machine for other processes of the venue."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from typing import TypeVar
 
 from servers.domain.errors import PartUnavailable, VenueError
 from servers.engine.local import LocalEngine
 from servers.transport.call import Call
 from servers.transport.errors import to_status
 from venue.engine.v1 import engine_pb2 as pb
+
+Result = TypeVar("Result")
 
 
 class EngineServicer:
@@ -29,18 +32,19 @@ class EngineServicer:
         tail = self._engine(request.partition).tail(request.after_sequence)
         try:
             # A server that stops does not wait for a stream that has no end.
-            while (row := await _next(tail, call)) is not None:
+            while (row := await unless_ended(anext(tail), call)) is not None:
                 yield row
         finally:
             await tail.aclose()
 
     async def Submit(self, requests: AsyncIterator[pb.SubmitRequest], call: Call) -> AsyncIterator[pb.SubmitResponse]:
-        """Requests are executed in the order they come; their results go out as they become durable."""
+        """Results go out as they become durable; ordered requests are executed in the order they come."""
+        turns = asyncio.Lock()
         outbox: asyncio.Queue[pb.SubmitResponse | None] = asyncio.Queue()
         under_way: set[asyncio.Task[None]] = set()
 
         async def answer(request: pb.SubmitRequest) -> None:
-            outbox.put_nowait(await self._submit(request))
+            outbox.put_nowait(await self._submit(request, turns))
 
         async def receive() -> None:
             async for request in requests:
@@ -66,11 +70,42 @@ class EngineServicer:
             for task in (receiver, finisher, *under_way):
                 task.cancel()
 
-    async def _submit(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
+    async def Follow(self, request: pb.FollowRequest, call: Call) -> AsyncIterator[pb.FollowResponse]:
+        engine = self._engine(request.partition)
+        following = await engine.follow(request.account_id, request.user_id, snapshot=request.snapshot)
+        try:
+            start = pb.FollowStart(
+                sequence=following.sequence,
+                epoch=following.epoch,
+                account_sequence=following.account_sequence,
+                orders=following.orders,
+            )
+            yield pb.FollowResponse(start=start)
+            follower = following.follower
+            while not (follower.slow or follower.ended):
+                taken = await unless_ended(follower.take(), call)
+                if taken is None:
+                    return
+                frames = [
+                    pb.FollowFrame(sequence=f.sequence, previous_sequence=f.previous_sequence, record=f.record)
+                    for f in taken
+                ]
+                yield pb.FollowResponse(frames=frames, slow=follower.slow)
+        finally:
+            engine.unfollow(following)
+
+    async def _submit(self, request: pb.SubmitRequest, turns: asyncio.Lock) -> pb.SubmitResponse:
         response = pb.SubmitResponse(correlation_id=request.correlation_id)
         timeout_s = request.timeout_us / 1e6 if request.timeout_us else None
         try:
-            outcomes = await self._engine(request.partition).submit(request.commands, timeout_s)
+            engine = self._engine(request.partition)
+            if request.ordered:
+                # Whoever waits here is served in the order of coming, so a look-up does not let others go first.
+                async with turns:
+                    pending = await engine.enqueue(request.commands, {})
+                outcomes = await pending.outcomes()
+            else:
+                outcomes = await engine.submit(request.commands, timeout_s)
         except VenueError as error:
             outcomes = [error] * len(request.commands)
         for outcome in outcomes:
@@ -81,10 +116,10 @@ class EngineServicer:
         return response
 
 
-async def _next(rows: AsyncGenerator[pb.TailResponse, None], call: Call) -> pb.TailResponse | None:
-    """The next row; None once the server ends the stream."""
+async def unless_ended(work: Awaitable[Result], call: Call) -> Result | None:
+    """What the work comes to; None once the server ends the stream."""
     assert call.end is not None
-    coming = asyncio.ensure_future(anext(rows))
+    coming = asyncio.ensure_future(work)
     try:
         await asyncio.wait((coming, call.end), return_when=asyncio.FIRST_COMPLETED)
     finally:

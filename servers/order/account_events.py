@@ -7,8 +7,8 @@ from servers.domain.errors import PositionInvalid
 from servers.domain.identifiers import positions
 from servers.engine.feed import AccountFrame
 from servers.engine.fence import Fence
-from servers.engine.local import Following
 from servers.engine.missed import missed
+from servers.engine.trading import Following
 
 
 class SlowConsumerError(Exception):

@@ -2,7 +2,7 @@
 
 from servers.domain.errors import FieldViolation, OrderNotFound, VenueError
 from servers.engine.client import Engines
-from servers.engine.local import LocalEngine
+from servers.engine.trading import TradingEngine
 from servers.order.batches import Item, joined, submit_batch
 from servers.order.cancel_orders import route_to, tell_closed
 from servers.order.history import History
@@ -14,7 +14,7 @@ from venue.order.v1 import order_service_pb2
 
 
 async def amend_order(
-    engines: Engines[LocalEngine], history: History, request: order_service_pb2.AmendOrderRequest, call: Call
+    engines: Engines[TradingEngine], history: History, request: order_service_pb2.AmendOrderRequest, call: Call
 ) -> bytes:
     """The serialized AmendOrderResponse.
 
@@ -33,7 +33,7 @@ async def amend_order(
 
 
 async def amend_orders(
-    engines: Engines[LocalEngine], history: History, request: order_service_pb2.AmendOrdersRequest, call: Call
+    engines: Engines[TradingEngine], history: History, request: order_service_pb2.AmendOrdersRequest, call: Call
 ) -> bytes:
     """The serialized AmendOrdersResponse: an outcome an item, in order. Raises VenueError where nothing was executed."""
     items = [
@@ -47,7 +47,7 @@ async def amend_orders(
 
 
 async def replace_order(
-    engines: Engines[LocalEngine], history: History, request: order_service_pb2.ReplaceOrderRequest, call: Call
+    engines: Engines[TradingEngine], history: History, request: order_service_pb2.ReplaceOrderRequest, call: Call
 ) -> bytes:
     """The serialized ReplaceOrderResponse.
 

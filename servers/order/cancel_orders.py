@@ -6,7 +6,7 @@ from typing import Final
 
 from servers.domain.errors import FieldViolation, OrderNotFound, VenueError
 from servers.engine.client import Engines
-from servers.engine.local import LocalEngine
+from servers.engine.trading import TradingEngine
 from servers.order.batches import Item, Outcome, joined, submit_batch
 from servers.order.history import History
 from servers.transport.call import Call
@@ -19,7 +19,7 @@ Named = order_service_pb2.AmendOrderRequest | order_service_pb2.CancelOrderReque
 
 
 async def cancel_order(
-    engines: Engines[LocalEngine], history: History, request: order_service_pb2.CancelOrderRequest, call: Call
+    engines: Engines[TradingEngine], history: History, request: order_service_pb2.CancelOrderRequest, call: Call
 ) -> bytes:
     """The serialized CancelOrderResponse. Raises OrderNotFound, OrderClosed, MarketHalted, RequestIdReused."""
     engine = engines.for_order(request.order_id) if request.order_id else engines.for_account(request.account_id)
@@ -35,7 +35,7 @@ async def cancel_order(
 
 
 async def cancel_orders(
-    engines: Engines[LocalEngine], history: History, request: order_service_pb2.CancelOrdersRequest, call: Call
+    engines: Engines[TradingEngine], history: History, request: order_service_pb2.CancelOrdersRequest, call: Call
 ) -> bytes:
     """The serialized CancelOrdersResponse: an outcome an item, in order. Raises VenueError where nothing was executed."""
     items = [
@@ -46,7 +46,7 @@ async def cancel_orders(
     return joined(await tell_closed(engines, history, request.cancels, outcomes, call))
 
 
-def route_to(engines: Engines[LocalEngine], named: Named) -> Callable[[], LocalEngine]:
+def route_to(engines: Engines[TradingEngine], named: Named) -> Callable[[], TradingEngine]:
     """How to find the partition of an order that is named by its id, or by account and label."""
     if named.order_id:
         return partial(engines.for_order, named.order_id)
@@ -54,7 +54,7 @@ def route_to(engines: Engines[LocalEngine], named: Named) -> Callable[[], LocalE
 
 
 async def tell_closed(
-    engines: Engines[LocalEngine], history: History, named: Iterable[Named], outcomes: Iterable[Outcome], call: Call
+    engines: Engines[TradingEngine], history: History, named: Iterable[Named], outcomes: Iterable[Outcome], call: Call
 ) -> list[Outcome]:
     """The outcomes, with the precise error where the machine knows no such open order."""
     told: list[Outcome] = []
@@ -73,7 +73,7 @@ async def tell_closed(
 
 
 async def cancel_all_orders(
-    engines: Engines[LocalEngine], request: order_service_pb2.CancelAllOrdersRequest, call: Call
+    engines: Engines[TradingEngine], request: order_service_pb2.CancelAllOrdersRequest, call: Call
 ) -> bytes:
     """The serialized CancelAllOrdersResponse. Raises AccountNotFound, MarketNotFound, RequestIdReused."""
     engine = engines.for_account(request.account_id)
@@ -85,7 +85,7 @@ async def cancel_all_orders(
 
 
 async def cancel_all_after(
-    engines: Engines[LocalEngine], request: order_service_pb2.CancelAllAfterRequest, call: Call
+    engines: Engines[TradingEngine], request: order_service_pb2.CancelAllAfterRequest, call: Call
 ) -> bytes:
     """The serialized CancelAllAfterResponse. Raises InvalidField, AccountNotFound."""
     timeout = request.timeout

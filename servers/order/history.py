@@ -10,8 +10,8 @@ from servers.domain.identifiers import positions
 from servers.domain.model import Market
 from servers.engine.client import Engine
 from servers.engine.fence import Fence
-from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
+from servers.engine.trading import TradingEngine
 from servers.order.rows import order_of_row
 from servers.transport.call import Call
 from venue.engine.v1 import engine_pb2 as pb
@@ -64,7 +64,7 @@ class History:
         return row if owner is not None and owner.user_id == call.identity.user_id else None
 
     async def check_closed(
-        self, engine: LocalEngine, call: Call, *, order_id: str, account_id: str, label: str
+        self, engine: TradingEngine, call: Call, *, order_id: str, account_id: str, label: str
     ) -> None:
         """Raises OrderClosed: what is not open any more is the caller's, and final.
 

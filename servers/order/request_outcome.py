@@ -3,7 +3,7 @@
 from typing import Final
 
 from servers.domain.errors import RequestNotFound
-from servers.engine.local import LocalEngine
+from servers.engine.trading import TradingEngine
 from servers.order.batches import Outcome, item_id, joined
 from servers.order.history import History
 from servers.order.wire import field
@@ -24,7 +24,7 @@ _ITEMS_MAX: Final = 100
 
 
 async def get_request_outcome(
-    engine: LocalEngine, history: History, request: pb.GetRequestOutcomeRequest, call: Call
+    engine: TradingEngine, history: History, request: pb.GetRequestOutcomeRequest, call: Call
 ) -> bytes:
     """The serialized GetRequestOutcomeResponse. Raises AccountNotFound, RequestNotFound, PartUnavailable."""
     await history.owned(engine, request.account_id, call)
@@ -49,7 +49,7 @@ async def get_request_outcome(
     return field(_FIELDS[kind], answer)
 
 
-async def _batch(engine: LocalEngine, request_id: str, call: Call) -> bytes | None:
+async def _batch(engine: TradingEngine, request_id: str, call: Call) -> bytes | None:
     """The serialized outcome that is a batch, as far as its last item that is known; None if none is."""
     outcomes: list[Outcome] = []
     known = 0

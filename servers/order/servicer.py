@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from db.session import Pool
 from servers.engine.client import Engine, Engines
 from servers.engine.fence import Fence
-from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
+from servers.engine.trading import TradingEngine
 from servers.order.amend_orders import amend_order, amend_orders, replace_order
 from servers.order.cancel_orders import cancel_all_after, cancel_all_orders, cancel_order, cancel_orders
 from servers.order.history import History
@@ -24,11 +24,11 @@ from venue.order.v1 import order_service_pb2 as pb
 
 
 class OrderServicer:
-    """Serves orders of the partitions that this process leads."""
+    """Serves orders of every partition, whoever leads it."""
 
     def __init__(
         self,
-        engines: Engines[LocalEngine],
+        engines: Engines[TradingEngine],
         pool: Pool,
         fence: Fence,
         markets: Markets,

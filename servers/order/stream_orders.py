@@ -9,9 +9,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from servers.domain.identifiers import position_text
 from servers.engine.feed import AccountFrame
-from servers.engine.local import Following, LocalEngine
 from servers.engine.messages import timestamp
 from servers.engine.missed import GapError
+from servers.engine.trading import Following, TradingEngine
 from servers.order.account_events import SlowConsumerError, backlog, live, resume_sequence
 from servers.order.history import History
 from servers.transport.call import Call
@@ -26,7 +26,7 @@ class OrderStream:
     """One StreamOrders call."""
 
     def __init__(
-        self, engine: LocalEngine, history: History, request: pb.StreamOrdersRequest, silence_s: float
+        self, engine: TradingEngine, history: History, request: pb.StreamOrdersRequest, silence_s: float
     ) -> None:
         self._engine = engine
         self._history = history

@@ -17,9 +17,9 @@ from google.protobuf.duration_pb2 import Duration
 from servers.domain.errors import AccountNotFound, FieldViolation, OrderNotFound, VenueError
 from servers.domain.identifiers import find_order, position_text
 from servers.engine.client import Engines
-from servers.engine.local import Following, LocalEngine, Pending
 from servers.engine.messages import timestamp
 from servers.engine.missed import GapError
+from servers.engine.trading import Following, Pending, TradingEngine
 from servers.order.account_events import SlowConsumerError, backlog, live, resume_sequence
 from servers.order.history import History
 from servers.order.place_orders import check_served
@@ -60,7 +60,7 @@ _COMMAND: Final = {
 class Session:
     """One Trade call."""
 
-    def __init__(self, engines: Engines[LocalEngine], history: History, limits: Limits, silence_s: float) -> None:
+    def __init__(self, engines: Engines[TradingEngine], history: History, limits: Limits, silence_s: float) -> None:
         self._engines = engines
         self._history = history
         self._silence_s = silence_s
@@ -122,7 +122,7 @@ class Session:
         self,
         requests: AsyncIterator[pb.TradeRequest],
         call: Call,
-        engine: LocalEngine,
+        engine: TradingEngine,
         following: Following,
         after: int | None,
     ) -> AsyncIterator[bytes]:
@@ -147,7 +147,7 @@ class Session:
         self,
         requests: AsyncIterator[pb.TradeRequest],
         call: Call,
-        engine: LocalEngine,
+        engine: TradingEngine,
         following: Following,
         after: int | None,
     ) -> None:
@@ -174,7 +174,7 @@ class Session:
 
     # In
 
-    async def _read(self, requests: AsyncIterator[pb.TradeRequest], call: Call, engine: LocalEngine) -> None:
+    async def _read(self, requests: AsyncIterator[pb.TradeRequest], call: Call, engine: TradingEngine) -> None:
         async for request in requests:
             if not 1 <= len(request.commands) <= COMMANDS_MAX:
                 what = f"a message has 1 to {COMMANDS_MAX} commands"
@@ -191,7 +191,7 @@ class Session:
         self._arrived.set()
 
     def _commands(
-        self, request: pb.TradeRequest, call: Call, engine: LocalEngine
+        self, request: pb.TradeRequest, call: Call, engine: TradingEngine
     ) -> tuple[list[tuple[str, str]], list[engine_pb2.Command], dict[int, VenueError]]:
         """(mark, kind) of each command, the commands for the engine, and by index what is refused before it."""
         marks: list[tuple[str, str]] = []
@@ -252,7 +252,7 @@ class Session:
             if ended:
                 return
 
-    async def _tell(self, engine: LocalEngine, following: Following, after: int | None) -> None:
+    async def _tell(self, engine: TradingEngine, following: Following, after: int | None) -> None:
         if after is not None:
             history = self._history
             try:
@@ -274,18 +274,18 @@ class Session:
         await self._put(self._goodbye(engine, "LEADER_CHANGED", self._queued))
 
     async def _event(
-        self, engine: LocalEngine, sequence: int, previous: int, updates: Iterable[order_pb2.OrderUpdate]
+        self, engine: TradingEngine, sequence: int, previous: int, updates: Iterable[order_pb2.OrderUpdate]
     ) -> None:
         self._queued = sequence
         event = pb.OrderEvent(updates=updates)
         frame = self._frame(engine, sequence, event=event, sequence=sequence, previous_sequence=previous)
         await self._put(frame, sequence)
 
-    def _goodbye(self, engine: LocalEngine, reason: str, told: int) -> bytes:
+    def _goodbye(self, engine: TradingEngine, reason: str, told: int) -> bytes:
         resume_after = position_text(engine.partition, self._epoch, told)
         return self._frame(engine, told, goodbye=stream_pb2.Goodbye(reason=reason, resume_after=resume_after))
 
-    def _frame(self, engine: LocalEngine, told: int, /, **parts: object) -> bytes:
+    def _frame(self, engine: TradingEngine, told: int, /, **parts: object) -> bytes:
         """A frame whose position is the last event that was told with it."""
         return pb.TradeResponse(
             stream_id=self._stream_id,

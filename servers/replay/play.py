@@ -12,7 +12,7 @@ from rich.console import Console
 
 from db import session
 from db.session import SERVICES, Pool
-from servers.engine.client import RemoteEngine
+from servers.engine.remote import RemoteEngine
 from servers.replay import report
 from servers.replay.accounts import cancel_left_over, find_market, log_in, open_accounts
 from servers.replay.dispatch import Dispatcher

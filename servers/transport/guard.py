@@ -79,7 +79,6 @@ class Guard:
         await self._quiet.wait()
 
     def enter_stream(self, call: Call) -> None:
-        self.limits.open_stream(call.caller)
         call.end = asyncio.get_running_loop().create_future()
         if self._closing:
             _end(call, self._closing)
@@ -90,7 +89,6 @@ class Guard:
         self._streams.discard(call)
         if not self._streams:
             self._quiet.set()
-        self.limits.close_stream(call.caller)
 
     def _end_sessions(self, session_ids: frozenset[str]) -> None:
         for call in self._streams:
@@ -195,6 +193,11 @@ class Bound:
         """Writes the servicer's frames; closes the servicer's generator whatever happens."""
         if self._bucket is not None:
             self._bucket.take(call.caller)
+        limits = self._guard.limits
+        # A server of the venue speaks for many callers, whom it counts itself.
+        counted = self._rule.scope != access_pb2.SCOPE_INTERNAL
+        if counted:
+            limits.open_stream(call.caller)
         self._guard.enter_stream(call)
         self._metrics.streams_open += 1
         try:
@@ -207,6 +210,8 @@ class Bound:
         finally:
             self._metrics.streams_open -= 1
             self._guard.leave_stream(call)
+            if counted:
+                limits.close_stream(call.caller)
 
 
 def refuse_unknown(metrics: Metrics) -> Route:

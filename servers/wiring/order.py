@@ -1,4 +1,4 @@
-"""Process `order`: the leaders of all partitions and what is closest to them."""
+"""Process `order`: the leaders of its partitions, or those who wait to lead them, and what is closest to them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -12,9 +12,20 @@ from servers.engine.fence import Fence
 from servers.engine.leadership import Leader, Terms
 from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
+from servers.engine.remote import RemoteEngine
 from servers.engine.servicer import EngineServicer
+from servers.engine.trading import RoutedEngine
 from servers.order.servicer import OrderServicer
-from servers.wiring.parts import Process, guard_of, keys_of, page_tokens, pool_of, serving
+from servers.wiring.parts import (
+    Process,
+    engines_of,
+    guard_of,
+    keys_of,
+    page_tokens,
+    pool_of,
+    remote_engines,
+    serving,
+)
 from venue.engine.v1 import engine_pb2
 from venue.order.v1 import order_service_pb2
 
@@ -23,8 +34,10 @@ LEADING_S = 5.0
 
 
 @asynccontextmanager
-async def leading(process: Process, engines: Mapping[int, LocalEngine], pool: Pool) -> AsyncIterator[None]:
-    """The leaders of all partitions; entered once all lead, or some time has passed: another process may lead them."""
+async def leading(
+    process: Process, engines: Mapping[int, LocalEngine], others: Engines[RemoteEngine], pool: Pool
+) -> AsyncIterator[None]:
+    """The leaders of the engines; entered once all lead, or some time has passed: another process may lead them."""
     settings = process.settings
     terms = Terms(
         database_url=settings.database,
@@ -36,8 +49,10 @@ async def leading(process: Process, engines: Mapping[int, LocalEngine], pool: Po
         projector_lag_max=settings.projector_lag_max,
     )
     leaders = [
-        Leader(Environment[environment], engines[number], pool, terms, missing)
-        for number, environment in settings.partitions.items()
+        Leader(
+            Environment[settings.partitions[number]], engine, pool, terms, missing, others.for_partition(number).tail
+        )
+        for number, engine in engines.items()
     ]
     tasks = [process.tasks.create_task(leader.run()) for leader in leaders]
     try:
@@ -52,15 +67,16 @@ async def leading(process: Process, engines: Mapping[int, LocalEngine], pool: Po
 
 @asynccontextmanager
 async def build(process: Process) -> AsyncIterator[None]:
-    """OrderService, EngineService and the sequencers of all partitions."""
+    """OrderService for all partitions; EngineService and the sequencers of those that the process leads."""
     settings = process.settings
     async with AsyncExitStack() as held:
         pool = await held.enter_async_context(pool_of(settings, "order"))
-        engines = {number: LocalEngine(number, pool) for number in settings.partitions}
-        await held.enter_async_context(leading(process, engines, pool))
+        others = await held.enter_async_context(remote_engines(settings, pool))
+        engines = {number: LocalEngine(number, pool) for number in settings.led}
+        await held.enter_async_context(leading(process, engines, others, pool))
         keys = await held.enter_async_context(keys_of(settings))
         guard = await held.enter_async_context(guard_of(process, pool, keys))
-        routes = Engines({int(Environment[name]): engines[number] for number, name in settings.partitions.items()})
+        routes = engines_of(settings, lambda n: RoutedEngine(engines.get(n), others.for_partition(n)))
         orders = OrderServicer(
             routes, pool, Fence(pool), Markets(pool), page_tokens(settings), guard.limits, settings.heartbeat_s
         )

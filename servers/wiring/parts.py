@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.json_format import MessageToDict
@@ -21,7 +21,8 @@ from db.streams import open_bus
 from servers.config import Settings
 from servers.domain.errors import PartUnavailable
 from servers.domain.terms import Environment
-from servers.engine.client import Engines, RemoteEngine
+from servers.engine.client import Engine, Engines
+from servers.engine.remote import RemoteEngine
 from servers.transport.caller import channel_to
 from servers.transport.guard import Guard
 from servers.transport.identity import KeySource, TokenVerifier
@@ -32,6 +33,7 @@ from servers.transport.telemetry import Metrics
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 from venue.option.v1 import access_pb2
 
+EngineT = TypeVar("EngineT", bound=Engine)
 FIRST_KEY_S: Final = 10.0
 # What the clocks of servers and database may differ.
 CLOCKS_S: Final = 60
@@ -143,12 +145,21 @@ async def serving(
 @asynccontextmanager
 async def remote_engines(settings: Settings, pool: Pool) -> AsyncIterator[Engines[RemoteEngine]]:
     """The partitions as other processes reach them."""
-    engines = {number: RemoteEngine(number, pool, internal_key(settings)) for number in settings.partitions}
+    engines = engines_of(settings, lambda number: RemoteEngine(number, pool, internal_key(settings)))
     try:
-        yield Engines({int(Environment[name]): engines[number] for number, name in settings.partitions.items()})
+        yield engines
     finally:
-        for engine in engines.values():
+        for engine in engines.all:
             await engine.close()
+
+
+def engines_of(settings: Settings, make: Callable[[int], EngineT]) -> Engines[EngineT]:
+    """An engine for each partition, the first one of an environment for what names no other."""
+    made = {number: make(number) for number in settings.partitions}
+    return Engines(
+        {int(Environment[name]): made[number] for number, name in reversed(settings.partitions.items())},
+        made.values(),
+    )
 
 
 @asynccontextmanager

@@ -17,12 +17,13 @@ from servers.account.bus_feed import BusFeed
 from servers.account.servicer import AccountServicer
 from servers.domain.terms import Environment
 from servers.engine.catalogue import missing
-from servers.engine.client import Engines, RemoteEngine
+from servers.engine.client import Engines
 from servers.engine.fence import Fence
 from servers.engine.leadership import Leader, Terms
 from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
 from servers.engine.measures import ReplicaMeasures
+from servers.engine.remote import RemoteEngine
 from servers.engine.replica import run as project
 from servers.engine.servicer import EngineServicer
 from servers.order.servicer import OrderServicer

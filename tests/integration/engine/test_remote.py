@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from db.session import Connection
 from servers.domain.errors import InsufficientFunds, OrderNotFound, VenueError
-from servers.engine.client import RemoteEngine
+from servers.engine.remote import RemoteEngine
 from servers.engine.servicer import EngineServicer
 from servers.transport.guard import Guard
 from servers.transport.identity import TokenVerifier

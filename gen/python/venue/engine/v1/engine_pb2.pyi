@@ -767,12 +767,15 @@ class SubmitRequest(_message.Message):
     PARTITION_FIELD_NUMBER: _builtins.int
     COMMANDS_FIELD_NUMBER: _builtins.int
     TIMEOUT_US_FIELD_NUMBER: _builtins.int
+    ORDERED_FIELD_NUMBER: _builtins.int
     correlation_id: _builtins.int
     """The caller's mark; the results carry it back."""
     partition: _builtins.int
     """The partition."""
     timeout_us: _builtins.int
     """Microseconds from receipt after which a command not yet accepted must not be; 0: none."""
+    ordered: _builtins.bool
+    """True: executed in its turn among the ordered requests of this stream. Then timeout_us is 0."""
     @_builtins.property
     def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___Command]:
         """The commands, executed in order, unstamped."""
@@ -784,10 +787,11 @@ class SubmitRequest(_message.Message):
         partition: _builtins.int = ...,
         commands: _abc.Iterable[Global___Command] | None = ...,
         timeout_us: _builtins.int = ...,
+        ordered: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands", "correlation_id", b"correlation_id", "partition", b"partition", "timeout_us", b"timeout_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands", "correlation_id", b"correlation_id", "ordered", b"ordered", "partition", b"partition", "timeout_us", b"timeout_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -868,6 +872,7 @@ class QueryRequest(_message.Message):
     MARKETS_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     """The partition."""
     min_sequence: _builtins.int
@@ -900,6 +905,10 @@ class QueryRequest(_message.Message):
     def preview(self) -> Global___PreviewQuery:
         """What a placement would come to."""
 
+    @_builtins.property
+    def request(self) -> Global___RequestQuery:
+        """Which command answered a request."""
+
     def __init__(
         self,
         *,
@@ -912,12 +921,13 @@ class QueryRequest(_message.Message):
         markets: Global___MarketsQuery | None = ...,
         sequence: Global___SequenceQuery | None = ...,
         preview: Global___PreviewQuery | None = ...,
+        request: Global___RequestQuery | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "open_orders", b"open_orders", "preview", b"preview", "query", b"query", "sequence", b"sequence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "open_orders", b"open_orders", "preview", b"preview", "query", b"query", "request", b"request", "sequence", b"sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "min_sequence", b"min_sequence", "open_orders", b"open_orders", "partition", b"partition", "preview", b"preview", "query", b"query", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "min_sequence", b"min_sequence", "open_orders", b"open_orders", "partition", b"partition", "preview", b"preview", "query", b"query", "request", b"request", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["accounts", "balances", "open_orders", "book", "markets", "sequence", "preview"]  # noqa: Y015
+    _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["accounts", "balances", "open_orders", "book", "markets", "sequence", "preview", "request"]  # noqa: Y015
     _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_query) -> _WhichOneofReturnType_query | None: ...
 
@@ -1106,6 +1116,32 @@ class PreviewQuery(_message.Message):
 Global___PreviewQuery: _TypeAlias = PreviewQuery  # noqa: Y015
 
 @_typing.final
+class RequestQuery(_message.Message):
+    """Which command answered a request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The user whose request it was."""
+    request_id: _builtins.str
+    """The request's id."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestQuery: _TypeAlias = RequestQuery  # noqa: Y015
+
+@_typing.final
 class QueryResponse(_message.Message):
     """What was read."""
 
@@ -1120,12 +1156,15 @@ class QueryResponse(_message.Message):
     MARKETS_FIELD_NUMBER: _builtins.int
     ACCOUNT_SEQUENCE_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
+    REQUEST_SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """As of which sequence; durable."""
     position: _builtins.str
     """The same as a position."""
     account_sequence: _builtins.int
     """The sequence of the account's last event (accounts, balances, open orders); 0 if none."""
+    request_sequence: _builtins.int
+    """The sequence of the command that answered the request; 0: memory knows of none."""
     @_builtins.property
     def accounts(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Account]:
         """The accounts."""
@@ -1162,14 +1201,151 @@ class QueryResponse(_message.Message):
         markets: _abc.Iterable[_marketdata_pb2.Market] | None = ...,
         account_sequence: _builtins.int = ...,
         preview: _order_service_pb2.PreviewOrderResponse | None = ...,
+        request_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["book", b"book", "preview", b"preview"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_sequence", b"account_sequence", "accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "orders", b"orders", "position", b"position", "preview", b"preview", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_sequence", b"account_sequence", "accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "orders", b"orders", "position", b"position", "preview", b"preview", "request_sequence", b"request_sequence", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryResponse: _TypeAlias = QueryResponse  # noqa: Y015
+
+@_typing.final
+class FollowRequest(_message.Message):
+    """Follows an account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITION_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    partition: _builtins.int
+    """The partition."""
+    account_id: _builtins.str
+    """The account."""
+    user_id: _builtins.str
+    """The user it must belong to."""
+    snapshot: _builtins.bool
+    """True: begin with its open orders."""
+    def __init__(
+        self,
+        *,
+        partition: _builtins.int = ...,
+        account_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        snapshot: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "partition", b"partition", "snapshot", b"snapshot", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowRequest: _TypeAlias = FollowRequest  # noqa: Y015
+
+@_typing.final
+class FollowResponse(_message.Message):
+    """What happens to an account that is followed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    SLOW_FIELD_NUMBER: _builtins.int
+    slow: _builtins.bool
+    """True: the reader was too slow and some frames are lost; the last response."""
+    @_builtins.property
+    def start(self) -> Global___FollowStart:
+        """The first response, and only that: where the account stands."""
+
+    @_builtins.property
+    def frames(self) -> _containers.RepeatedCompositeFieldContainer[Global___FollowFrame]:
+        """What changed, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        start: Global___FollowStart | None = ...,
+        frames: _abc.Iterable[Global___FollowFrame] | None = ...,
+        slow: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frames", b"frames", "slow", b"slow", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowResponse: _TypeAlias = FollowResponse  # noqa: Y015
+
+@_typing.final
+class FollowStart(_message.Message):
+    """Where an account stands as of a durable sequence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    ACCOUNT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The sequence; frames are of later ones."""
+    epoch: _builtins.int
+    """The leader's epoch."""
+    account_sequence: _builtins.int
+    """The sequence of the account's last event; 0 if none."""
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]:
+        """Its open orders, oldest first, if asked for."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        account_sequence: _builtins.int = ...,
+        orders: _abc.Iterable[_order_pb2.Order] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_sequence", b"account_sequence", "epoch", b"epoch", "orders", b"orders", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowStart: _TypeAlias = FollowStart  # noqa: Y015
+
+@_typing.final
+class FollowFrame(_message.Message):
+    """What one command changed of the account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    PREVIOUS_SEQUENCE_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The command's sequence."""
+    previous_sequence: _builtins.int
+    """The sequence of the account's event before it; 0 if none."""
+    @_builtins.property
+    def record(self) -> Global___AccountRecord:
+        """What changed."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        previous_sequence: _builtins.int = ...,
+        record: Global___AccountRecord | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["previous_sequence", b"previous_sequence", "record", b"record", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowFrame: _TypeAlias = FollowFrame  # noqa: Y015
 
 @_typing.final
 class TailRequest(_message.Message):

@@ -45,6 +45,11 @@ class EngineServiceStub(object):
                 request_serializer=venue_dot_engine_dot_v1_dot_engine__pb2.QueryRequest.SerializeToString,
                 response_deserializer=venue_dot_engine_dot_v1_dot_engine__pb2.QueryResponse.FromString,
                 _registered_method=True)
+        self.Follow = channel.unary_stream(
+                '/venue.engine.v1.EngineService/Follow',
+                request_serializer=venue_dot_engine_dot_v1_dot_engine__pb2.FollowRequest.SerializeToString,
+                response_deserializer=venue_dot_engine_dot_v1_dot_engine__pb2.FollowResponse.FromString,
+                _registered_method=True)
         self.Tail = channel.unary_stream(
                 '/venue.engine.v1.EngineService/Tail',
                 request_serializer=venue_dot_engine_dot_v1_dot_engine__pb2.TailRequest.SerializeToString,
@@ -70,6 +75,13 @@ class EngineServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Follow(self, request, context):
+        """Follows an account: where it stands, then what every committed command changed of it, for as long as this process leads.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Tail(self, request, context):
         """Streams committed batches after a sequence, in order, without gaps, for ever.
         """
@@ -89,6 +101,11 @@ def add_EngineServiceServicer_to_server(servicer, server):
                     servicer.Query,
                     request_deserializer=venue_dot_engine_dot_v1_dot_engine__pb2.QueryRequest.FromString,
                     response_serializer=venue_dot_engine_dot_v1_dot_engine__pb2.QueryResponse.SerializeToString,
+            ),
+            'Follow': grpc.unary_stream_rpc_method_handler(
+                    servicer.Follow,
+                    request_deserializer=venue_dot_engine_dot_v1_dot_engine__pb2.FollowRequest.FromString,
+                    response_serializer=venue_dot_engine_dot_v1_dot_engine__pb2.FollowResponse.SerializeToString,
             ),
             'Tail': grpc.unary_stream_rpc_method_handler(
                     servicer.Tail,
@@ -151,6 +168,33 @@ class EngineService(object):
             '/venue.engine.v1.EngineService/Query',
             venue_dot_engine_dot_v1_dot_engine__pb2.QueryRequest.SerializeToString,
             venue_dot_engine_dot_v1_dot_engine__pb2.QueryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Follow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/venue.engine.v1.EngineService/Follow',
+            venue_dot_engine_dot_v1_dot_engine__pb2.FollowRequest.SerializeToString,
+            venue_dot_engine_dot_v1_dot_engine__pb2.FollowResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class EngineServiceStub:
     """Commands in, results out, in any order, matched by correlation_id. A result is sent when it is durable."""
     Query: _grpc.UnaryUnaryMultiCallable[_engine_pb2.QueryRequest, _engine_pb2.QueryResponse]
     """Reads the engine's memory. The answer holds as of its sequence, which is durable."""
+    Follow: _grpc.UnaryStreamMultiCallable[_engine_pb2.FollowRequest, _engine_pb2.FollowResponse]
+    """Follows an account: where it stands, then what every committed command changed of it, for as long as this process leads."""
     Tail: _grpc.UnaryStreamMultiCallable[_engine_pb2.TailRequest, _engine_pb2.TailResponse]
     """Streams committed batches after a sequence, in order, without gaps, for ever."""
 
@@ -49,6 +51,8 @@ class EngineServiceAsyncStub(EngineServiceStub):
     """Commands in, results out, in any order, matched by correlation_id. A result is sent when it is durable."""
     Query: _aio.UnaryUnaryMultiCallable[_engine_pb2.QueryRequest, _engine_pb2.QueryResponse]  # type: ignore[assignment]
     """Reads the engine's memory. The answer holds as of its sequence, which is durable."""
+    Follow: _aio.UnaryStreamMultiCallable[_engine_pb2.FollowRequest, _engine_pb2.FollowResponse]  # type: ignore[assignment]
+    """Follows an account: where it stands, then what every committed command changed of it, for as long as this process leads."""
     Tail: _aio.UnaryStreamMultiCallable[_engine_pb2.TailRequest, _engine_pb2.TailResponse]  # type: ignore[assignment]
     """Streams committed batches after a sequence, in order, without gaps, for ever."""
 
@@ -70,6 +74,14 @@ class EngineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_engine_pb2.QueryResponse, _abc.Awaitable[_engine_pb2.QueryResponse]]:
         """Reads the engine's memory. The answer holds as of its sequence, which is durable."""
+
+    @_abc_1.abstractmethod
+    def Follow(
+        self,
+        request: _engine_pb2.FollowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_engine_pb2.FollowResponse], _abc.AsyncIterator[_engine_pb2.FollowResponse]]:
+        """Follows an account: where it stands, then what every committed command changed of it, for as long as this process leads."""
 
     @_abc_1.abstractmethod
     def Tail(

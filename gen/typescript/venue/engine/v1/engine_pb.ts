@@ -25,7 +25,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/engine/v1/engine.proto.
  */
 export const file_venue_engine_v1_engine: GenFile = /*@__PURE__*/
-  fileDesc("Chx2ZW51ZS9lbmdpbmUvdjEvZW5naW5lLnByb3RvEg92ZW51ZS5lbmdpbmUudjEizQsKB0NvbW1hbmQSEAoIc2VxdWVuY2UYASABKAQSDwoHdGltZV91cxgCIAEoAxIPCgd1c2VyX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSKQoHdmVyZGljdBgFIAEoDjIYLnZlbnVlLmVuZ2luZS52MS5WZXJkaWN0Eg0KBWJhdGNoGAYgASgMEhIKCnNlc3Npb25faWQYByABKAkSOAoLcGxhY2Vfb3JkZXIYCiABKAsyIS52ZW51ZS5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdEgAEjoKDGNhbmNlbF9vcmRlchgLIAEoCzIiLnZlbnVlLm9yZGVyLnYxLkNhbmNlbE9yZGVyUmVxdWVzdEgAEkMKEWNhbmNlbF9hbGxfb3JkZXJzGAwgASgLMiYudmVudWUub3JkZXIudjEuQ2FuY2VsQWxsT3JkZXJzUmVxdWVzdEgAEjQKDG9wZW5fYWNjb3VudBgNIAEoCzIcLnZlbnVlLmVuZ2luZS52MS5PcGVuQWNjb3VudEgAEi0KCHRyYW5zZmVyGA4gASgLMhkudmVudWUuZW5naW5lLnYxLlRyYW5zZmVySAASPAoQcmVzb2x2ZV90cmFuc2ZlchgPIAEoCzIgLnZlbnVlLmVuZ2luZS52MS5SZXNvbHZlVHJhbnNmZXJIABI0CgxkZWZpbmVfYXNzZXQYECABKAsyHC52ZW51ZS5lbmdpbmUudjEuRGVmaW5lQXNzZXRIABI2Cg1kZWZpbmVfbWFya2V0GBEgASgLMh0udmVudWUuZW5naW5lLnYxLkRlZmluZU1hcmtldEgAEjsKEHNldF9tYXJrZXRfc3RhdGUYEiABKAsyHy52ZW51ZS5lbmdpbmUudjEuU2V0TWFya2V0U3RhdGVIABIsCghzZXRfZmVlcxgTIAEoCzIYLnZlbnVlLmVuZ2luZS52MS5TZXRGZWVzSAASPwoSc2V0X2FjY291bnRfc3RhdHVzGBQgASgLMiEudmVudWUuZW5naW5lLnYxLlNldEFjY291bnRTdGF0dXNIABIrCgdhZHZhbmNlGBUgASgLMhgudmVudWUuZW5naW5lLnYxLkFkdmFuY2VIABI4Cg5sZWFkZXJfc3RhcnRlZBgWIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5MZWFkZXJTdGFydGVkSAASNAoMY2hhbmdlX3J1bGVzGBcgASgLMhwudmVudWUuZW5naW5lLnYxLkNoYW5nZVJ1bGVzSAASOAoLYW1lbmRfb3JkZXIYGCABKAsyIS52ZW51ZS5vcmRlci52MS5BbWVuZE9yZGVyUmVxdWVzdEgAEjwKDXJlcGxhY2Vfb3JkZXIYGSABKAsyIy52ZW51ZS5vcmRlci52MS5SZXBsYWNlT3JkZXJSZXF1ZXN0SAASQQoQY2FuY2VsX2FsbF9hZnRlchgaIAEoCzIlLnZlbnVlLm9yZGVyLnYxLkNhbmNlbEFsbEFmdGVyUmVxdWVzdEgAEjQKCXBsYWNlX29jbxgbIAEoCzIfLnZlbnVlLm9yZGVyLnYxLlBsYWNlT2NvUmVxdWVzdEgAEkMKFHNldF9yZWZlcmVuY2VfcHJpY2VzGBwgASgLMiMudmVudWUuZW5naW5lLnYxLlNldFJlZmVyZW5jZVByaWNlc0gAEjAKCnNldF9saW1pdHMYHSABKAsyGi52ZW51ZS5lbmdpbmUudjEuU2V0TGltaXRzSAASPQoRc2V0X3RyYWRpbmdfaG91cnMYHiABKAsyIC52ZW51ZS5lbmdpbmUudjEuU2V0VHJhZGluZ0hvdXJzSAASNAoMb3Blbl9zZXNzaW9uGB8gASgLMhwudmVudWUuZW5naW5lLnYxLk9wZW5TZXNzaW9uSAASMgoLZW5kX3Nlc3Npb24YICABKAsyGy52ZW51ZS5lbmdpbmUudjEuRW5kU2Vzc2lvbkgAQgYKBGJvZHkiwgEKC09wZW5BY2NvdW50EhIKCmFjY291bnRfaWQYASABKAkSKwoEdHlwZRgCIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGUSDAoEbmFtZRgDIAEoCRIMCgR0aWVyGAQgASgJEhgKEHNlbGZfdHJhZGVfZ3JvdXAYBSABKAkSKAoHb3BlbmluZxgGIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5BbW91bnQSEgoKcmVxdWVzdF9pZBgHIAEoCSInCgZBbW91bnQSDQoFYXNzZXQYASABKAkSDgoGYW1vdW50GAIgASgJIq8BCghUcmFuc2ZlchITCgt0cmFuc2Zlcl9pZBgBIAEoCRIYChBkZWJpdF9hY2NvdW50X2lkGAIgASgJEhkKEWNyZWRpdF9hY2NvdW50X2lkGAMgASgJEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIpCgRraW5kGAYgASgOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmQSDwoHcGVuZGluZxgHIAEoCCJECg9SZXNvbHZlVHJhbnNmZXISEwoLdHJhbnNmZXJfaWQYASABKAkSDAoEdm9pZBgCIAEoCBIOCgZhbW91bnQYAyABKAkiQwoLRGVmaW5lQXNzZXQSDgoGc3ltYm9sGAEgASgJEg0KBXNjYWxlGAIgASgFEhUKDWRpc3BsYXlfc2NhbGUYAyABKAUiOwoMRGVmaW5lTWFya2V0EisKBm1hcmtldBgBIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0IlEKDlNldE1hcmtldFN0YXRlEg4KBnN5bWJvbBgBIAEoCRIvCgVzdGF0ZRgCIAEoDjIgLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0U3RhdGUiVwoHU2V0RmVlcxIOCgZzeW1ib2wYASABKAkSDAoEdGllchgCIAEoCRIWCg5tYWtlcl9mZWVfcmF0ZRgDIAEoCRIWCg50YWtlcl9mZWVfcmF0ZRgEIAEoCSJXChBTZXRBY2NvdW50U3RhdHVzEhIKCmFjY291bnRfaWQYASABKAkSLwoGc3RhdHVzGAIgASgOMh8udmVudWUuYWNjb3VudC52MS5BY2NvdW50U3RhdHVzIk0KElNldFJlZmVyZW5jZVByaWNlcxIOCgZzeW1ib2wYASABKAkSEgoKbWFya19wcmljZRgCIAEoCRITCgtpbmRleF9wcmljZRgDIAEoCSJlCglTZXRMaW1pdHMSEgoKYWNjb3VudF9pZBgBIAEoCRIMCgR0aWVyGAIgASgJEg4KBnN5bWJvbBgDIAEoCRImCgZsaW1pdHMYBCABKAsyFi52ZW51ZS5vcmRlci52MS5MaW1pdHMiUwoPU2V0VHJhZGluZ0hvdXJzEg4KBnN5bWJvbBgBIAEoCRIwCgVob3VycxgCIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuVHJhZGluZ0hvdXJzIjUKC09wZW5TZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCSIuCgpFbmRTZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSDAoEbG9zdBgCIAEoCCIJCgdBZHZhbmNlIh4KDUxlYWRlclN0YXJ0ZWQSDQoFZXBvY2gYASABKAQiJAoLQ2hhbmdlUnVsZXMSFQoNcnVsZXNfdmVyc2lvbhgBIAEoBSIqCgREb25lEhAKCHBvc2l0aW9uGAEgASgJEhAKCHJlcGxheWVkGAIgASgIInoKDVN1Ym1pdFJlcXVlc3QSFgoOY29ycmVsYXRpb25faWQYASABKAQSEQoJcGFydGl0aW9uGAIgASgNEioKCGNvbW1hbmRzGAMgAygLMhgudmVudWUuZW5naW5lLnYxLkNvbW1hbmQSEgoKdGltZW91dF91cxgEIAEoAyJKCgZSZXN1bHQSEAoGYW5zd2VyGAEgASgMSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiUgoOU3VibWl0UmVzcG9uc2USFgoOY29ycmVsYXRpb25faWQYASABKAQSKAoHcmVzdWx0cxgCIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5SZXN1bHQipQMKDFF1ZXJ5UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SFAoMbWluX3NlcXVlbmNlGAIgASgEEjIKCGFjY291bnRzGAogASgLMh4udmVudWUuZW5naW5lLnYxLkFjY291bnRzUXVlcnlIABIyCghiYWxhbmNlcxgLIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5CYWxhbmNlc1F1ZXJ5SAASNwoLb3Blbl9vcmRlcnMYDCABKAsyIC52ZW51ZS5lbmdpbmUudjEuT3Blbk9yZGVyc1F1ZXJ5SAASKgoEYm9vaxgNIAEoCzIaLnZlbnVlLmVuZ2luZS52MS5Cb29rUXVlcnlIABIwCgdtYXJrZXRzGA4gASgLMh0udmVudWUuZW5naW5lLnYxLk1hcmtldHNRdWVyeUgAEjIKCHNlcXVlbmNlGA8gASgLMh4udmVudWUuZW5naW5lLnYxLlNlcXVlbmNlUXVlcnlIABIwCgdwcmV2aWV3GBAgASgLMh0udmVudWUuZW5naW5lLnYxLlByZXZpZXdRdWVyeUgAQgcKBXF1ZXJ5IjQKDUFjY291bnRzUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJIjQKDUJhbGFuY2VzUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJInEKD09wZW5PcmRlcnNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSEAoIb3JkZXJfaWQYAyABKAkSFwoPY2xpZW50X29yZGVyX2lkGAQgASgJEg4KBnN5bWJvbBgFIAEoCSIqCglCb29rUXVlcnkSDgoGc3ltYm9sGAEgASgJEg0KBWRlcHRoGAIgASgFIg4KDE1hcmtldHNRdWVyeSIPCg1TZXF1ZW5jZVF1ZXJ5ImIKDFByZXZpZXdRdWVyeRIPCgd1c2VyX2lkGAEgASgJEjAKBW9yZGVyGAIgASgLMiEudmVudWUub3JkZXIudjEuUGxhY2VPcmRlclJlcXVlc3QSDwoHdGltZV91cxgDIAEoAyLsAgoNUXVlcnlSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBBIQCghwb3NpdGlvbhgCIAEoCRIrCghhY2NvdW50cxgDIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQWNjb3VudBIrCghiYWxhbmNlcxgEIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRIlCgZvcmRlcnMYBSADKAsyFS52ZW51ZS5vcmRlci52MS5PcmRlchI3CgRib29rGAYgASgLMikudmVudWUubWFya2V0ZGF0YS52MS5HZXRPcmRlckJvb2tSZXNwb25zZRIsCgdtYXJrZXRzGAcgAygLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQSGAoQYWNjb3VudF9zZXF1ZW5jZRgIIAEoBBI1CgdwcmV2aWV3GAkgASgLMiQudmVudWUub3JkZXIudjEuUHJldmlld09yZGVyUmVzcG9uc2UiOAoLVGFpbFJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEhYKDmFmdGVyX3NlcXVlbmNlGAIgASgEIpQBCgxUYWlsUmVzcG9uc2USFgoOZmlyc3Rfc2VxdWVuY2UYASABKAQSFQoNbGFzdF9zZXF1ZW5jZRgCIAEoBBINCgVlcG9jaBgDIAEoBBIVCg1ydWxlc192ZXJzaW9uGAQgASgFEhAKCGNvbW1hbmRzGAUgASgMEg4KBmRpZ2VzdBgGIAEoBBINCgVjaGFpbhgHIAEoDCI6CgxDb21tYW5kQmF0Y2gSKgoIY29tbWFuZHMYASADKAsyGC52ZW51ZS5lbmdpbmUudjEuQ29tbWFuZCIeCgtBbnN3ZXJCYXRjaBIPCgdhbnN3ZXJzGAEgAygMImkKDUFjY291bnRSZWNvcmQSKwoGb3JkZXJzGAEgAygLMhsudmVudWUub3JkZXIudjEuT3JkZXJVcGRhdGUSKwoIYmFsYW5jZXMYAiADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2Ui0QIKDE1hcmtldFJlY29yZBIOCgZzeW1ib2wYASABKAkSLwoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50EhAKCHNlcXVlbmNlGAMgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAQgASgEEiwKBGJpZHMYBSADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIsCgRhc2tzGAYgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSKgoGdHJhZGVzGAcgAygLMhoudmVudWUubWFya2V0ZGF0YS52MS5UcmFkZRIrCgZtYXJrZXQYCCABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldBINCgVyZXNldBgJIAEoCBIPCgd0aW1lX3VzGAogASgDKjMKB1ZlcmRpY3QSFwoTVkVSRElDVF9VTlNQRUNJRklFRBAAEg8KC1ZFUkRJQ1RfTkVXEAEyiwIKDUVuZ2luZVNlcnZpY2USVwoGU3VibWl0Eh4udmVudWUuZW5naW5lLnYxLlN1Ym1pdFJlcXVlc3QaHy52ZW51ZS5lbmdpbmUudjEuU3VibWl0UmVzcG9uc2UiCIq1GAQIByAIKAEwARJQCgVRdWVyeRIdLnZlbnVlLmVuZ2luZS52MS5RdWVyeVJlcXVlc3QaHi52ZW51ZS5lbmdpbmUudjEuUXVlcnlSZXNwb25zZSIIirUYBAgHIAgSTwoEVGFpbBIcLnZlbnVlLmVuZ2luZS52MS5UYWlsUmVxdWVzdBodLnZlbnVlLmVuZ2luZS52MS5UYWlsUmVzcG9uc2UiCIq1GAQIByAIMAFiBnByb3RvMw", [file_google_rpc_status, file_venue_account_v1_account, file_venue_marketdata_v1_marketdata, file_venue_option_v1_access, file_venue_order_v1_order, file_venue_order_v1_order_service, file_venue_type_v1_type]);
+  fileDesc("Chx2ZW51ZS9lbmdpbmUvdjEvZW5naW5lLnByb3RvEg92ZW51ZS5lbmdpbmUudjEizQsKB0NvbW1hbmQSEAoIc2VxdWVuY2UYASABKAQSDwoHdGltZV91cxgCIAEoAxIPCgd1c2VyX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSKQoHdmVyZGljdBgFIAEoDjIYLnZlbnVlLmVuZ2luZS52MS5WZXJkaWN0Eg0KBWJhdGNoGAYgASgMEhIKCnNlc3Npb25faWQYByABKAkSOAoLcGxhY2Vfb3JkZXIYCiABKAsyIS52ZW51ZS5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdEgAEjoKDGNhbmNlbF9vcmRlchgLIAEoCzIiLnZlbnVlLm9yZGVyLnYxLkNhbmNlbE9yZGVyUmVxdWVzdEgAEkMKEWNhbmNlbF9hbGxfb3JkZXJzGAwgASgLMiYudmVudWUub3JkZXIudjEuQ2FuY2VsQWxsT3JkZXJzUmVxdWVzdEgAEjQKDG9wZW5fYWNjb3VudBgNIAEoCzIcLnZlbnVlLmVuZ2luZS52MS5PcGVuQWNjb3VudEgAEi0KCHRyYW5zZmVyGA4gASgLMhkudmVudWUuZW5naW5lLnYxLlRyYW5zZmVySAASPAoQcmVzb2x2ZV90cmFuc2ZlchgPIAEoCzIgLnZlbnVlLmVuZ2luZS52MS5SZXNvbHZlVHJhbnNmZXJIABI0CgxkZWZpbmVfYXNzZXQYECABKAsyHC52ZW51ZS5lbmdpbmUudjEuRGVmaW5lQXNzZXRIABI2Cg1kZWZpbmVfbWFya2V0GBEgASgLMh0udmVudWUuZW5naW5lLnYxLkRlZmluZU1hcmtldEgAEjsKEHNldF9tYXJrZXRfc3RhdGUYEiABKAsyHy52ZW51ZS5lbmdpbmUudjEuU2V0TWFya2V0U3RhdGVIABIsCghzZXRfZmVlcxgTIAEoCzIYLnZlbnVlLmVuZ2luZS52MS5TZXRGZWVzSAASPwoSc2V0X2FjY291bnRfc3RhdHVzGBQgASgLMiEudmVudWUuZW5naW5lLnYxLlNldEFjY291bnRTdGF0dXNIABIrCgdhZHZhbmNlGBUgASgLMhgudmVudWUuZW5naW5lLnYxLkFkdmFuY2VIABI4Cg5sZWFkZXJfc3RhcnRlZBgWIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5MZWFkZXJTdGFydGVkSAASNAoMY2hhbmdlX3J1bGVzGBcgASgLMhwudmVudWUuZW5naW5lLnYxLkNoYW5nZVJ1bGVzSAASOAoLYW1lbmRfb3JkZXIYGCABKAsyIS52ZW51ZS5vcmRlci52MS5BbWVuZE9yZGVyUmVxdWVzdEgAEjwKDXJlcGxhY2Vfb3JkZXIYGSABKAsyIy52ZW51ZS5vcmRlci52MS5SZXBsYWNlT3JkZXJSZXF1ZXN0SAASQQoQY2FuY2VsX2FsbF9hZnRlchgaIAEoCzIlLnZlbnVlLm9yZGVyLnYxLkNhbmNlbEFsbEFmdGVyUmVxdWVzdEgAEjQKCXBsYWNlX29jbxgbIAEoCzIfLnZlbnVlLm9yZGVyLnYxLlBsYWNlT2NvUmVxdWVzdEgAEkMKFHNldF9yZWZlcmVuY2VfcHJpY2VzGBwgASgLMiMudmVudWUuZW5naW5lLnYxLlNldFJlZmVyZW5jZVByaWNlc0gAEjAKCnNldF9saW1pdHMYHSABKAsyGi52ZW51ZS5lbmdpbmUudjEuU2V0TGltaXRzSAASPQoRc2V0X3RyYWRpbmdfaG91cnMYHiABKAsyIC52ZW51ZS5lbmdpbmUudjEuU2V0VHJhZGluZ0hvdXJzSAASNAoMb3Blbl9zZXNzaW9uGB8gASgLMhwudmVudWUuZW5naW5lLnYxLk9wZW5TZXNzaW9uSAASMgoLZW5kX3Nlc3Npb24YICABKAsyGy52ZW51ZS5lbmdpbmUudjEuRW5kU2Vzc2lvbkgAQgYKBGJvZHkiwgEKC09wZW5BY2NvdW50EhIKCmFjY291bnRfaWQYASABKAkSKwoEdHlwZRgCIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGUSDAoEbmFtZRgDIAEoCRIMCgR0aWVyGAQgASgJEhgKEHNlbGZfdHJhZGVfZ3JvdXAYBSABKAkSKAoHb3BlbmluZxgGIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5BbW91bnQSEgoKcmVxdWVzdF9pZBgHIAEoCSInCgZBbW91bnQSDQoFYXNzZXQYASABKAkSDgoGYW1vdW50GAIgASgJIq8BCghUcmFuc2ZlchITCgt0cmFuc2Zlcl9pZBgBIAEoCRIYChBkZWJpdF9hY2NvdW50X2lkGAIgASgJEhkKEWNyZWRpdF9hY2NvdW50X2lkGAMgASgJEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIpCgRraW5kGAYgASgOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmQSDwoHcGVuZGluZxgHIAEoCCJECg9SZXNvbHZlVHJhbnNmZXISEwoLdHJhbnNmZXJfaWQYASABKAkSDAoEdm9pZBgCIAEoCBIOCgZhbW91bnQYAyABKAkiQwoLRGVmaW5lQXNzZXQSDgoGc3ltYm9sGAEgASgJEg0KBXNjYWxlGAIgASgFEhUKDWRpc3BsYXlfc2NhbGUYAyABKAUiOwoMRGVmaW5lTWFya2V0EisKBm1hcmtldBgBIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0IlEKDlNldE1hcmtldFN0YXRlEg4KBnN5bWJvbBgBIAEoCRIvCgVzdGF0ZRgCIAEoDjIgLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0U3RhdGUiVwoHU2V0RmVlcxIOCgZzeW1ib2wYASABKAkSDAoEdGllchgCIAEoCRIWCg5tYWtlcl9mZWVfcmF0ZRgDIAEoCRIWCg50YWtlcl9mZWVfcmF0ZRgEIAEoCSJXChBTZXRBY2NvdW50U3RhdHVzEhIKCmFjY291bnRfaWQYASABKAkSLwoGc3RhdHVzGAIgASgOMh8udmVudWUuYWNjb3VudC52MS5BY2NvdW50U3RhdHVzIk0KElNldFJlZmVyZW5jZVByaWNlcxIOCgZzeW1ib2wYASABKAkSEgoKbWFya19wcmljZRgCIAEoCRITCgtpbmRleF9wcmljZRgDIAEoCSJlCglTZXRMaW1pdHMSEgoKYWNjb3VudF9pZBgBIAEoCRIMCgR0aWVyGAIgASgJEg4KBnN5bWJvbBgDIAEoCRImCgZsaW1pdHMYBCABKAsyFi52ZW51ZS5vcmRlci52MS5MaW1pdHMiUwoPU2V0VHJhZGluZ0hvdXJzEg4KBnN5bWJvbBgBIAEoCRIwCgVob3VycxgCIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuVHJhZGluZ0hvdXJzIjUKC09wZW5TZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCSIuCgpFbmRTZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSDAoEbG9zdBgCIAEoCCIJCgdBZHZhbmNlIh4KDUxlYWRlclN0YXJ0ZWQSDQoFZXBvY2gYASABKAQiJAoLQ2hhbmdlUnVsZXMSFQoNcnVsZXNfdmVyc2lvbhgBIAEoBSIqCgREb25lEhAKCHBvc2l0aW9uGAEgASgJEhAKCHJlcGxheWVkGAIgASgIIosBCg1TdWJtaXRSZXF1ZXN0EhYKDmNvcnJlbGF0aW9uX2lkGAEgASgEEhEKCXBhcnRpdGlvbhgCIAEoDRIqCghjb21tYW5kcxgDIAMoCzIYLnZlbnVlLmVuZ2luZS52MS5Db21tYW5kEhIKCnRpbWVvdXRfdXMYBCABKAMSDwoHb3JkZXJlZBgFIAEoCCJKCgZSZXN1bHQSEAoGYW5zd2VyGAEgASgMSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiUgoOU3VibWl0UmVzcG9uc2USFgoOY29ycmVsYXRpb25faWQYASABKAQSKAoHcmVzdWx0cxgCIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5SZXN1bHQi1wMKDFF1ZXJ5UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SFAoMbWluX3NlcXVlbmNlGAIgASgEEjIKCGFjY291bnRzGAogASgLMh4udmVudWUuZW5naW5lLnYxLkFjY291bnRzUXVlcnlIABIyCghiYWxhbmNlcxgLIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5CYWxhbmNlc1F1ZXJ5SAASNwoLb3Blbl9vcmRlcnMYDCABKAsyIC52ZW51ZS5lbmdpbmUudjEuT3Blbk9yZGVyc1F1ZXJ5SAASKgoEYm9vaxgNIAEoCzIaLnZlbnVlLmVuZ2luZS52MS5Cb29rUXVlcnlIABIwCgdtYXJrZXRzGA4gASgLMh0udmVudWUuZW5naW5lLnYxLk1hcmtldHNRdWVyeUgAEjIKCHNlcXVlbmNlGA8gASgLMh4udmVudWUuZW5naW5lLnYxLlNlcXVlbmNlUXVlcnlIABIwCgdwcmV2aWV3GBAgASgLMh0udmVudWUuZW5naW5lLnYxLlByZXZpZXdRdWVyeUgAEjAKB3JlcXVlc3QYESABKAsyHS52ZW51ZS5lbmdpbmUudjEuUmVxdWVzdFF1ZXJ5SABCBwoFcXVlcnkiNAoNQWNjb3VudHNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkiNAoNQmFsYW5jZXNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkicQoPT3Blbk9yZGVyc1F1ZXJ5Eg8KB3VzZXJfaWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghvcmRlcl9pZBgDIAEoCRIXCg9jbGllbnRfb3JkZXJfaWQYBCABKAkSDgoGc3ltYm9sGAUgASgJIioKCUJvb2tRdWVyeRIOCgZzeW1ib2wYASABKAkSDQoFZGVwdGgYAiABKAUiDgoMTWFya2V0c1F1ZXJ5Ig8KDVNlcXVlbmNlUXVlcnkiYgoMUHJldmlld1F1ZXJ5Eg8KB3VzZXJfaWQYASABKAkSMAoFb3JkZXIYAiABKAsyIS52ZW51ZS5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdBIPCgd0aW1lX3VzGAMgASgDIjMKDFJlcXVlc3RRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkihgMKDVF1ZXJ5UmVzcG9uc2USEAoIc2VxdWVuY2UYASABKAQSEAoIcG9zaXRpb24YAiABKAkSKwoIYWNjb3VudHMYAyADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkFjY291bnQSKwoIYmFsYW5jZXMYBCADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2USJQoGb3JkZXJzGAUgAygLMhUudmVudWUub3JkZXIudjEuT3JkZXISNwoEYm9vaxgGIAEoCzIpLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0T3JkZXJCb29rUmVzcG9uc2USLAoHbWFya2V0cxgHIAMoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0EhgKEGFjY291bnRfc2VxdWVuY2UYCCABKAQSNQoHcHJldmlldxgJIAEoCzIkLnZlbnVlLm9yZGVyLnYxLlByZXZpZXdPcmRlclJlc3BvbnNlEhgKEHJlcXVlc3Rfc2VxdWVuY2UYCiABKAQiWQoNRm9sbG93UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SEgoKYWNjb3VudF9pZBgCIAEoCRIPCgd1c2VyX2lkGAMgASgJEhAKCHNuYXBzaG90GAQgASgIInkKDkZvbGxvd1Jlc3BvbnNlEisKBXN0YXJ0GAEgASgLMhwudmVudWUuZW5naW5lLnYxLkZvbGxvd1N0YXJ0EiwKBmZyYW1lcxgCIAMoCzIcLnZlbnVlLmVuZ2luZS52MS5Gb2xsb3dGcmFtZRIMCgRzbG93GAMgASgIIm8KC0ZvbGxvd1N0YXJ0EhAKCHNlcXVlbmNlGAEgASgEEg0KBWVwb2NoGAIgASgEEhgKEGFjY291bnRfc2VxdWVuY2UYAyABKAQSJQoGb3JkZXJzGAQgAygLMhUudmVudWUub3JkZXIudjEuT3JkZXIiagoLRm9sbG93RnJhbWUSEAoIc2VxdWVuY2UYASABKAQSGQoRcHJldmlvdXNfc2VxdWVuY2UYAiABKAQSLgoGcmVjb3JkGAMgASgLMh4udmVudWUuZW5naW5lLnYxLkFjY291bnRSZWNvcmQiOAoLVGFpbFJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEhYKDmFmdGVyX3NlcXVlbmNlGAIgASgEIpQBCgxUYWlsUmVzcG9uc2USFgoOZmlyc3Rfc2VxdWVuY2UYASABKAQSFQoNbGFzdF9zZXF1ZW5jZRgCIAEoBBINCgVlcG9jaBgDIAEoBBIVCg1ydWxlc192ZXJzaW9uGAQgASgFEhAKCGNvbW1hbmRzGAUgASgMEg4KBmRpZ2VzdBgGIAEoBBINCgVjaGFpbhgHIAEoDCI6CgxDb21tYW5kQmF0Y2gSKgoIY29tbWFuZHMYASADKAsyGC52ZW51ZS5lbmdpbmUudjEuQ29tbWFuZCIeCgtBbnN3ZXJCYXRjaBIPCgdhbnN3ZXJzGAEgAygMImkKDUFjY291bnRSZWNvcmQSKwoGb3JkZXJzGAEgAygLMhsudmVudWUub3JkZXIudjEuT3JkZXJVcGRhdGUSKwoIYmFsYW5jZXMYAiADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2Ui0QIKDE1hcmtldFJlY29yZBIOCgZzeW1ib2wYASABKAkSLwoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50EhAKCHNlcXVlbmNlGAMgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAQgASgEEiwKBGJpZHMYBSADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIsCgRhc2tzGAYgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSKgoGdHJhZGVzGAcgAygLMhoudmVudWUubWFya2V0ZGF0YS52MS5UcmFkZRIrCgZtYXJrZXQYCCABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldBINCgVyZXNldBgJIAEoCBIPCgd0aW1lX3VzGAogASgDKjMKB1ZlcmRpY3QSFwoTVkVSRElDVF9VTlNQRUNJRklFRBAAEg8KC1ZFUkRJQ1RfTkVXEAEy4gIKDUVuZ2luZVNlcnZpY2USVwoGU3VibWl0Eh4udmVudWUuZW5naW5lLnYxLlN1Ym1pdFJlcXVlc3QaHy52ZW51ZS5lbmdpbmUudjEuU3VibWl0UmVzcG9uc2UiCIq1GAQIByAIKAEwARJQCgVRdWVyeRIdLnZlbnVlLmVuZ2luZS52MS5RdWVyeVJlcXVlc3QaHi52ZW51ZS5lbmdpbmUudjEuUXVlcnlSZXNwb25zZSIIirUYBAgHIAgSVQoGRm9sbG93Eh4udmVudWUuZW5naW5lLnYxLkZvbGxvd1JlcXVlc3QaHy52ZW51ZS5lbmdpbmUudjEuRm9sbG93UmVzcG9uc2UiCIq1GAQIByAIMAESTwoEVGFpbBIcLnZlbnVlLmVuZ2luZS52MS5UYWlsUmVxdWVzdBodLnZlbnVlLmVuZ2luZS52MS5UYWlsUmVzcG9uc2UiCIq1GAQIByAIMAFiBnByb3RvMw", [file_google_rpc_status, file_venue_account_v1_account, file_venue_marketdata_v1_marketdata, file_venue_option_v1_access, file_venue_order_v1_order, file_venue_order_v1_order_service, file_venue_type_v1_type]);
 
 /**
  * One command. What is in the journal is this, with sequence and time stamped.
@@ -905,6 +905,13 @@ export type SubmitRequest = Message<"venue.engine.v1.SubmitRequest"> & {
    * @generated from field: int64 timeout_us = 4;
    */
   timeoutUs: bigint;
+
+  /**
+   * True: executed in its turn among the ordered requests of this stream. Then timeout_us is 0.
+   *
+   * @generated from field: bool ordered = 5;
+   */
+  ordered: boolean;
 };
 
 /**
@@ -1061,6 +1068,14 @@ export type QueryRequest = Message<"venue.engine.v1.QueryRequest"> & {
      */
     value: PreviewQuery;
     case: "preview";
+  } | {
+    /**
+     * Which command answered a request.
+     *
+     * @generated from field: venue.engine.v1.RequestQuery request = 17;
+     */
+    value: RequestQuery;
+    case: "request";
   } | { case: undefined; value?: undefined };
 };
 
@@ -1270,6 +1285,34 @@ export const PreviewQuerySchema: GenMessage<PreviewQuery> = /*@__PURE__*/
   messageDesc(file_venue_engine_v1_engine, 29);
 
 /**
+ * Which command answered a request.
+ *
+ * @generated from message venue.engine.v1.RequestQuery
+ */
+export type RequestQuery = Message<"venue.engine.v1.RequestQuery"> & {
+  /**
+   * The user whose request it was.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The request's id.
+   *
+   * @generated from field: string request_id = 2;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message venue.engine.v1.RequestQuery.
+ * Use `create(RequestQuerySchema)` to create a new message.
+ */
+export const RequestQuerySchema: GenMessage<RequestQuery> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 30);
+
+/**
  * What was read.
  *
  * @generated from message venue.engine.v1.QueryResponse
@@ -1337,6 +1380,13 @@ export type QueryResponse = Message<"venue.engine.v1.QueryResponse"> & {
    * @generated from field: venue.order.v1.PreviewOrderResponse preview = 9;
    */
   preview?: PreviewOrderResponse | undefined;
+
+  /**
+   * The sequence of the command that answered the request; 0: memory knows of none.
+   *
+   * @generated from field: uint64 request_sequence = 10;
+   */
+  requestSequence: bigint;
 };
 
 /**
@@ -1344,7 +1394,161 @@ export type QueryResponse = Message<"venue.engine.v1.QueryResponse"> & {
  * Use `create(QueryResponseSchema)` to create a new message.
  */
 export const QueryResponseSchema: GenMessage<QueryResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 30);
+  messageDesc(file_venue_engine_v1_engine, 31);
+
+/**
+ * Follows an account.
+ *
+ * @generated from message venue.engine.v1.FollowRequest
+ */
+export type FollowRequest = Message<"venue.engine.v1.FollowRequest"> & {
+  /**
+   * The partition.
+   *
+   * @generated from field: uint32 partition = 1;
+   */
+  partition: number;
+
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 2;
+   */
+  accountId: string;
+
+  /**
+   * The user it must belong to.
+   *
+   * @generated from field: string user_id = 3;
+   */
+  userId: string;
+
+  /**
+   * True: begin with its open orders.
+   *
+   * @generated from field: bool snapshot = 4;
+   */
+  snapshot: boolean;
+};
+
+/**
+ * Describes the message venue.engine.v1.FollowRequest.
+ * Use `create(FollowRequestSchema)` to create a new message.
+ */
+export const FollowRequestSchema: GenMessage<FollowRequest> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 32);
+
+/**
+ * What happens to an account that is followed.
+ *
+ * @generated from message venue.engine.v1.FollowResponse
+ */
+export type FollowResponse = Message<"venue.engine.v1.FollowResponse"> & {
+  /**
+   * The first response, and only that: where the account stands.
+   *
+   * @generated from field: venue.engine.v1.FollowStart start = 1;
+   */
+  start?: FollowStart | undefined;
+
+  /**
+   * What changed, oldest first.
+   *
+   * @generated from field: repeated venue.engine.v1.FollowFrame frames = 2;
+   */
+  frames: FollowFrame[];
+
+  /**
+   * True: the reader was too slow and some frames are lost; the last response.
+   *
+   * @generated from field: bool slow = 3;
+   */
+  slow: boolean;
+};
+
+/**
+ * Describes the message venue.engine.v1.FollowResponse.
+ * Use `create(FollowResponseSchema)` to create a new message.
+ */
+export const FollowResponseSchema: GenMessage<FollowResponse> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 33);
+
+/**
+ * Where an account stands as of a durable sequence.
+ *
+ * @generated from message venue.engine.v1.FollowStart
+ */
+export type FollowStart = Message<"venue.engine.v1.FollowStart"> & {
+  /**
+   * The sequence; frames are of later ones.
+   *
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * The leader's epoch.
+   *
+   * @generated from field: uint64 epoch = 2;
+   */
+  epoch: bigint;
+
+  /**
+   * The sequence of the account's last event; 0 if none.
+   *
+   * @generated from field: uint64 account_sequence = 3;
+   */
+  accountSequence: bigint;
+
+  /**
+   * Its open orders, oldest first, if asked for.
+   *
+   * @generated from field: repeated venue.order.v1.Order orders = 4;
+   */
+  orders: Order[];
+};
+
+/**
+ * Describes the message venue.engine.v1.FollowStart.
+ * Use `create(FollowStartSchema)` to create a new message.
+ */
+export const FollowStartSchema: GenMessage<FollowStart> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 34);
+
+/**
+ * What one command changed of the account.
+ *
+ * @generated from message venue.engine.v1.FollowFrame
+ */
+export type FollowFrame = Message<"venue.engine.v1.FollowFrame"> & {
+  /**
+   * The command's sequence.
+   *
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * The sequence of the account's event before it; 0 if none.
+   *
+   * @generated from field: uint64 previous_sequence = 2;
+   */
+  previousSequence: bigint;
+
+  /**
+   * What changed.
+   *
+   * @generated from field: venue.engine.v1.AccountRecord record = 3;
+   */
+  record?: AccountRecord | undefined;
+};
+
+/**
+ * Describes the message venue.engine.v1.FollowFrame.
+ * Use `create(FollowFrameSchema)` to create a new message.
+ */
+export const FollowFrameSchema: GenMessage<FollowFrame> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 35);
 
 /**
  * Follows the journal.
@@ -1372,7 +1576,7 @@ export type TailRequest = Message<"venue.engine.v1.TailRequest"> & {
  * Use `create(TailRequestSchema)` to create a new message.
  */
 export const TailRequestSchema: GenMessage<TailRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 31);
+  messageDesc(file_venue_engine_v1_engine, 36);
 
 /**
  * One committed batch: a row of the journal.
@@ -1435,7 +1639,7 @@ export type TailResponse = Message<"venue.engine.v1.TailResponse"> & {
  * Use `create(TailResponseSchema)` to create a new message.
  */
 export const TailResponseSchema: GenMessage<TailResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 32);
+  messageDesc(file_venue_engine_v1_engine, 37);
 
 /**
  * The commands of a batch.
@@ -1456,7 +1660,7 @@ export type CommandBatch = Message<"venue.engine.v1.CommandBatch"> & {
  * Use `create(CommandBatchSchema)` to create a new message.
  */
 export const CommandBatchSchema: GenMessage<CommandBatch> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 33);
+  messageDesc(file_venue_engine_v1_engine, 38);
 
 /**
  * The answers of a batch, beside its commands in the journal: what clients were told.
@@ -1477,7 +1681,7 @@ export type AnswerBatch = Message<"venue.engine.v1.AnswerBatch"> & {
  * Use `create(AnswerBatchSchema)` to create a new message.
  */
 export const AnswerBatchSchema: GenMessage<AnswerBatch> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 34);
+  messageDesc(file_venue_engine_v1_engine, 39);
 
 /**
  * What one command changed for one account: the record of account_events and of account streams.
@@ -1505,7 +1709,7 @@ export type AccountRecord = Message<"venue.engine.v1.AccountRecord"> & {
  * Use `create(AccountRecordSchema)` to create a new message.
  */
 export const AccountRecordSchema: GenMessage<AccountRecord> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 35);
+  messageDesc(file_venue_engine_v1_engine, 40);
 
 /**
  * What one batch changed in one market: the entry of the market's stream on the bus.
@@ -1589,7 +1793,7 @@ export type MarketRecord = Message<"venue.engine.v1.MarketRecord"> & {
  * Use `create(MarketRecordSchema)` to create a new message.
  */
 export const MarketRecordSchema: GenMessage<MarketRecord> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 36);
+  messageDesc(file_venue_engine_v1_engine, 41);
 
 /**
  * What the look-up of a request_id that the engine does not remember found.
@@ -1643,6 +1847,16 @@ export const EngineService: GenService<{
     methodKind: "unary";
     input: typeof QueryRequestSchema;
     output: typeof QueryResponseSchema;
+  },
+  /**
+   * Follows an account: where it stands, then what every committed command changed of it, for as long as this process leads.
+   *
+   * @generated from rpc venue.engine.v1.EngineService.Follow
+   */
+  follow: {
+    methodKind: "server_streaming";
+    input: typeof FollowRequestSchema;
+    output: typeof FollowResponseSchema;
   },
   /**
    * Streams committed batches after a sequence, in order, without gaps, for ever.

@@ -1,0 +1,67 @@
+"""A partition's journal as a book to look things up in: who asked for what, and what the answer was."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+
+from db import journal
+from db.requests import find_request
+from db.session import Connection, Pool
+from servers.domain.errors import PartUnavailable
+from servers.engine.answers import replayed
+from venue.engine.v1 import engine_pb2 as pb
+
+
+class Archive:
+    """Reads what is committed, whoever leads."""
+
+    def __init__(self, partition: int, pool: Pool) -> None:
+        self._partition = partition
+        self._pool = pool
+
+    @asynccontextmanager
+    async def tables(self) -> AsyncIterator[Connection]:
+        """A connection for reading. Raises PartUnavailable."""
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except psycopg.OperationalError as error:
+            raise PartUnavailable("the database") from error
+
+    async def rows(self, after_sequence: int, limit: int) -> list[journal.JournalRow]:
+        """The rows that end after a sequence."""
+        async with self.tables() as connection:
+            return await journal.read_after(connection, self._partition, after_sequence, limit)
+
+    async def outcome(self, user_id: str, request_id: str, sequence: int) -> tuple[str, bytes] | None:
+        """Kind of command and answer of a user's request; `sequence` is what the leader's memory said, 0: nothing."""
+        if sequence:
+            return await self.journaled(sequence)
+        async with self.tables() as connection:
+            found = await find_request(connection, self._partition, user_id, request_id.lower())
+        return None if found is None else await self.journaled(found.sequence)
+
+    async def journaled(self, sequence: int) -> tuple[str, bytes]:
+        """Kind of command and answer (marked as replayed) of a committed sequence."""
+        row = await self._row(sequence)
+        index = sequence - row.first_sequence
+        command = pb.CommandBatch.FromString(row.commands).commands[index]
+        kind = command.WhichOneof("body") or ""
+        return kind, replayed(kind, pb.AnswerBatch.FromString(row.answers).answers[index])
+
+    async def answer(self, sequence: int) -> bytes:
+        """What the caller of a committed sequence was told."""
+        row = await self._row(sequence)
+        return pb.AnswerBatch.FromString(row.answers).answers[sequence - row.first_sequence]
+
+    async def author(self, sequence: int) -> str | None:
+        """The user whose command at a sequence made an order (accepted or not); None if it made none, or there is no such."""
+        rows = await self.rows(sequence - 1, 1)
+        if not rows or rows[0].first_sequence > sequence:
+            return None
+        command = pb.CommandBatch.FromString(rows[0].commands).commands[sequence - rows[0].first_sequence]
+        return command.user_id if command.WhichOneof("body") in {"place_order", "replace_order"} else None
+
+    async def _row(self, sequence: int) -> journal.JournalRow:
+        return (await self.rows(sequence - 1, 1))[0]

@@ -1,0 +1,85 @@
+"""A server's way to a leader in another process: one channel with one Submit stream on it, shared by all its callers."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Final
+
+import grpc
+import structlog
+
+from servers.domain.errors import PartUnavailable
+from venue.engine.v1 import engine_pb2 as pb
+from venue.engine.v1 import engine_pb2_grpc
+
+log = structlog.get_logger()
+MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
+CHANNEL_OPTIONS: Final = (
+    # A leader whose machine lost its power says nothing: notice within seconds.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+)
+
+
+class Line:
+    """Requests out, in the order they are sent; responses in, matched by their marks. Broken once, it stays so."""
+
+    def __init__(self, address: str, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self.stub = engine_pb2_grpc.EngineServiceStub(self._channel)
+        self.broken = False
+        # When (on the loop's clock) the other end was heard last.
+        self.heard = 0.0
+        self._marks = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[pb.SubmitResponse]] = {}
+        # None ends the stream: gRPC drops the one who waits here, unfinished, where the call ended before it was cancelled.
+        self._outbox: asyncio.Queue[pb.SubmitRequest | None] = asyncio.Queue()
+        self._call = self.stub.Submit(self._requests(), metadata=metadata)
+        self._reader = asyncio.ensure_future(self._read())
+
+    def send(self, request: pb.SubmitRequest) -> "asyncio.Future[pb.SubmitResponse]":
+        """The response to come; it ends with PartUnavailable where the line breaks. Raises PartUnavailable: it is broken."""
+        if self.broken:
+            raise PartUnavailable("the engine")
+        mark = request.correlation_id = next(self._marks)
+        future: asyncio.Future[pb.SubmitResponse] = asyncio.get_running_loop().create_future()
+        self._waiting[mark] = future
+        future.add_done_callback(lambda _: self._waiting.pop(mark, None))
+        self._outbox.put_nowait(request)
+        return future
+
+    async def _requests(self) -> AsyncIterator[pb.SubmitRequest]:
+        while (request := await self._outbox.get()) is not None:
+            yield request
+
+    async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async for response in self._call:
+                self.heard = loop.time()
+                future = self._waiting.get(response.correlation_id)
+                if future is not None and not future.done():
+                    future.set_result(response)
+        except grpc.aio.AioRpcError as error:
+            log.info("engine line ended", code=error.code().name)
+        finally:
+            self.broken = True
+            self._outbox.put_nowait(None)
+            for future in list(self._waiting.values()):
+                if not future.done():
+                    future.set_exception(PartUnavailable("the engine"))
+                    # Whoever asked may have gone; unasked, asyncio would complain.
+                    future.exception()
+
+    async def close(self) -> None:
+        """Hang up: everybody who waits is told that the outcome is unknown."""
+        self.broken = True
+        self._call.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._reader
+        await self._channel.close()

@@ -1,0 +1,244 @@
+"""A partition's machine in another process, reached over gRPC."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import grpc
+import psycopg
+
+from db import journal
+from db.session import Pool
+from servers.domain.errors import NotLeader, PartUnavailable, VenueError
+from servers.engine.archive import Archive
+from servers.engine.feed import AccountFrame, Follower
+from servers.engine.line import Line
+from servers.engine.trading import Following
+from servers.transport.call import INTERNAL_KEY
+from servers.transport.errors import from_call, from_status
+from venue.engine.v1 import engine_pb2 as pb
+
+ADDRESS_RETRY_S: Final = 0.1
+QUERY_S: Final = 10.0
+# A line on which nothing is heard for this long, while somebody waits, may have no other end any more.
+SILENCE_S: Final = 1.0
+_AWAY: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
+
+
+class RemotePending:
+    """Pending (see trading.py) of commands that were sent to another process."""
+
+    __slots__ = ("_count", "_known", "_line", "_response")
+
+    def __init__(
+        self,
+        count: int,
+        known: Mapping[int, VenueError],
+        line: Line | None,
+        response: "asyncio.Future[pb.SubmitResponse] | None",
+    ) -> None:
+        self._count = count
+        # Refused before they were sent, by index.
+        self._known = known
+        self._line = line
+        self._response = response
+
+    def is_ready(self) -> bool:
+        return self._response is None or self._response.done()
+
+    async def ready(self) -> None:
+        if self._response is not None and not self._response.done():
+            await asyncio.wait([self._response])
+
+    async def outcomes(self) -> list[bytes | VenueError]:
+        told: list[bytes | VenueError] = []
+        if self._response is not None and self._line is not None:
+            try:
+                told = outcomes_of(await self._response, self._line)
+            except VenueError as error:
+                told = [error] * (self._count - len(self._known))
+        coming = iter(told)
+        return [self._known[index] if index in self._known else next(coming) for index in range(self._count)]
+
+
+class RemoteEngine:
+    """TradingEngine (see trading.py) of a partition led by another process, found by the address in its fence."""
+
+    def __init__(self, partition: int, pool: Pool, key: str = "") -> None:
+        self._partition = partition
+        self._pool = pool
+        # What servers of the venue know each other by.
+        self._metadata = ((INTERNAL_KEY, key),) if key else ()
+        self._lock = asyncio.Lock()
+        self._line: Line | None = None
+        self._archive = Archive(partition, pool)
+        self._pumps: dict[Follower, asyncio.Task[None]] = {}
+
+    @property
+    def partition(self) -> int:
+        return self._partition
+
+    async def submit(self, commands: Sequence[pb.Command], timeout_s: float | None) -> list[bytes | VenueError]:
+        line = await self._connected()
+        timeout_us = 0 if timeout_s is None else max(1, int(timeout_s * 1e6))
+        request = pb.SubmitRequest(partition=self._partition, commands=commands, timeout_us=timeout_us)
+        sent = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await line.send(request)
+        except TimeoutError:
+            if asyncio.get_running_loop().time() - max(sent, line.heard) > SILENCE_S:
+                # Perhaps the other end is gone without a word: look its address up again.
+                line.broken = True
+            raise PartUnavailable("the engine") from None
+        return outcomes_of(response, line)
+
+    async def enqueue(self, commands: Sequence[pb.Command], refused: Mapping[int, VenueError]) -> "RemotePending":
+        sent = [command for index, command in enumerate(commands) if index not in refused]
+        if not sent:
+            return RemotePending(len(commands), refused, None, None)
+        request = pb.SubmitRequest(partition=self._partition, commands=sent, ordered=True)
+        try:
+            line = await self._connected()
+            return RemotePending(len(commands), refused, line, line.send(request))
+        except VenueError as error:
+            missing = {index: refused.get(index, error) for index in range(len(commands))}
+            return RemotePending(len(commands), missing, None, None)
+
+    def nothing(self) -> "RemotePending":
+        return RemotePending(0, {}, None, None)
+
+    async def query(self, request: pb.QueryRequest) -> pb.QueryResponse:
+        request.partition = self._partition
+        line = await self._connected()
+        with self._reaching():
+            return await line.stub.Query(request, timeout=QUERY_S, metadata=self._metadata)
+
+    async def tail(self, after_sequence: int) -> AsyncIterator[pb.TailResponse]:
+        line = await self._connected()
+        request = pb.TailRequest(partition=self._partition, after_sequence=after_sequence)
+        with self._reaching():
+            async for row in line.stub.Tail(request, metadata=self._metadata):
+                yield row
+
+    async def follow(self, account_id: str, user_id: str, *, snapshot: bool) -> Following:
+        line = await self._connected()
+        request = pb.FollowRequest(partition=self._partition, account_id=account_id, user_id=user_id, snapshot=snapshot)
+        call = line.stub.Follow(request, metadata=self._metadata)
+        follower = None
+        try:
+            with self._reaching():
+                async with asyncio.timeout(QUERY_S):
+                    first = await call.read()
+            if not isinstance(first, pb.FollowResponse):
+                # It ended at once.
+                raise PartUnavailable("the engine")
+            start = first.start
+            follower = Follower(account_id, start.sequence)
+        except TimeoutError:
+            raise PartUnavailable("the engine") from None
+        finally:
+            if follower is None:
+                call.cancel()
+        self._pumps[follower] = asyncio.ensure_future(_pump(call, follower))
+        return Following(follower, start.sequence, start.epoch, start.account_sequence, list(start.orders))
+
+    def unfollow(self, following: Following) -> None:
+        pump = self._pumps.pop(following.follower, None)
+        if pump is not None:
+            pump.cancel()
+
+    async def outcome(self, user_id: str, request_id: str) -> tuple[str, bytes] | None:
+        query = pb.RequestQuery(user_id=user_id, request_id=request_id)
+        found = await self.query(pb.QueryRequest(request=query))
+        return await self._archive.outcome(user_id, request_id, found.request_sequence)
+
+    async def journaled(self, sequence: int) -> tuple[str, bytes]:
+        return await self._archive.journaled(sequence)
+
+    async def author(self, sequence: int) -> str | None:
+        return await self._archive.author(sequence)
+
+    async def close(self) -> None:
+        """Hang up."""
+        pumps = list(self._pumps.values())
+        self._pumps.clear()
+        for pump in pumps:
+            pump.cancel()
+        if pumps:
+            await asyncio.wait(pumps)
+        await self._hang_up()
+
+    async def _connected(self) -> Line:
+        async with self._lock:
+            line = self._line
+            if line is not None and not line.broken:
+                return line
+            await self._hang_up()
+            try:
+                async with self._pool.connection() as connection:
+                    state = await journal.find_partition(connection, self._partition)
+            except psycopg.OperationalError as error:
+                raise PartUnavailable("the database") from error
+            if state is not None and state.address and state.lease_left_s > 0:
+                self._line = Line(state.address, self._metadata)
+                return self._line
+        await asyncio.sleep(ADDRESS_RETRY_S)
+        raise PartUnavailable("the engine")
+
+    async def _hang_up(self) -> None:
+        if self._line is not None:
+            line, self._line = self._line, None
+            await line.close()
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Raises what a call came to as a VenueError."""
+        try:
+            yield
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _AWAY and self._line is not None:
+                # The leader may have moved: look its address up again at the next call.
+                self._line.broken = True
+            raise from_call(error) from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Not we were cancelled but the call: somebody hung up.
+            raise PartUnavailable("the engine") from None
+
+
+async def _pump(call: Any, follower: Follower) -> None:  # noqa: ANN401  gRPC's own type is not public
+    """Frames of a Follow into a follower, until either ends."""
+    try:
+        async for response in call:
+            for f in response.frames:
+                follower.push(AccountFrame(follower.account_id, f.sequence, f.previous_sequence, f.record))
+            if response.slow:
+                follower.cut()
+    except grpc.aio.AioRpcError:
+        # Whoever follows is told that the leader changed, and comes back to the one there is then.
+        pass
+    finally:
+        call.cancel()
+        follower.end()
+
+
+def outcomes_of(response: pb.SubmitResponse, line: Line) -> list[bytes | VenueError]:
+    """Answers and refusals of a response. Where the leader has moved, though its process lives on, the line counts as broken."""
+    outcomes = [_outcome(result) for result in response.results]
+    if any(isinstance(outcome, VenueError) and _moved(outcome) for outcome in outcomes):
+        line.broken = True
+    return outcomes
+
+
+def _moved(error: VenueError) -> bool:
+    return isinstance(error, NotLeader) or (
+        isinstance(error, PartUnavailable) and error.metadata["part"] == "the engine"
+    )
+
+
+def _outcome(result: pb.Result) -> bytes | VenueError:
+    return result.answer if result.WhichOneof("outcome") == "answer" else from_status(result.error)
