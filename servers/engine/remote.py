@@ -213,7 +213,7 @@ class RemoteEngine:
 async def _pump(call: Any, follower: Follower) -> None:  # noqa: ANN401  gRPC's own type is not public
     """Frames of a Follow into a follower, until either ends."""
     try:
-        async for response in call:
+        while isinstance(response := await call.read(), pb.FollowResponse):
             for f in response.frames:
                 follower.push(AccountFrame(follower.account_id, f.sequence, f.previous_sequence, f.record))
             if response.slow:

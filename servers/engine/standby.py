@@ -14,6 +14,7 @@ import structlog
 from db.journal import halt
 from db.session import ENGINE, Connection, connect
 from db.snapshot import SnapshotTornError
+from servers.domain.exchange import Exchange
 from servers.domain.ledger import InvariantBreach
 from servers.domain.terms import Environment
 from servers.engine.follower import Follower, Tail
@@ -44,6 +45,11 @@ class Standby:
     def sequence(self) -> int:
         """The last command executed; 0 while nothing is loaded."""
         return 0 if self._replay is None else self._replay.sequence
+
+    @property
+    def machine(self) -> Exchange | None:
+        """The machine as of that command."""
+        return None if self._replay is None else self._replay.exchange
 
     def start(self) -> None:
         """Begin to follow, if it does not yet."""
