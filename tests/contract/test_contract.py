@@ -55,6 +55,7 @@ REST = {
     "venue.engine.v1.EngineService.Submit": [],
     "venue.engine.v1.EngineService.Query": [],
     "venue.engine.v1.EngineService.Tail": [],
+    "venue.engine.v1.EngineService.Follow": [],
 }
 SAFE = {"Get", "List", "Stream", "Preview"}
 
