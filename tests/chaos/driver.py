@@ -28,7 +28,7 @@ class Child:
 
     def __init__(self, name: str, log: Path, command: Callable[[], list[str]], environment: dict[str, str]) -> None:
         self.name = name
-        self._log = log
+        self.log = log
         self._command = command
         self._environment = environment
         self._running: subprocess.Popen[bytes] | None = None
@@ -39,7 +39,7 @@ class Child:
 
     def start(self) -> None:
         assert not self.runs
-        with self._log.open("ab") as output:
+        with self.log.open("ab") as output:
             self._running = subprocess.Popen(
                 self._command(), env=self._environment, stdout=output, stderr=subprocess.STDOUT
             )
@@ -52,7 +52,7 @@ class Child:
 
     def told(self) -> str:
         """The end of its log."""
-        return self._log.read_text(errors="replace")[-3000:]
+        return self.log.read_text(errors="replace")[-3000:]
 
 
 class Venue:
@@ -79,8 +79,8 @@ class Venue:
     def replica(self) -> Child:
         return self.processes["replica"]
 
-    def process(self, name: str, log: Path, ports: dict[str, int]) -> Child:
-        """A process of the venue with the given gRPC ports."""
+    def process(self, name: str, log: Path, ports: dict[str, int], **changes: str) -> Child:
+        """A process of the venue with the given gRPC ports, and changes of its settings."""
         values = {
             "state_dir": str(self._folder / "state"),
             "database_url": self.database_url,
@@ -90,6 +90,7 @@ class Venue:
             "seed_users": "false",
             **{f"{port_name}_port": str(port) for port_name, port in ports.items()},
             f"{name}_metrics_port": str(free_port()),
+            **changes,
         }
         environment = {**os.environ, **{f"VENUE_{key.upper()}": value for key, value in values.items()}}
         command = [sys.executable, "-m", "servers.main", name]

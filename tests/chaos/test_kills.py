@@ -7,7 +7,6 @@ import statistics
 import time
 from contextlib import AbstractAsyncContextManager
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -16,7 +15,6 @@ from db.streams import find_published, open_bus, read_markets
 from tests.chaos.checker import PARTITIONS, check
 from tests.chaos.clients import Load, load
 from tests.chaos.driver import Venue
-from tests.servers import free_port
 from venue.engine.v1 import engine_pb2
 
 TRADERS = 6
@@ -120,33 +118,3 @@ async def test_the_bus_is_lost_and_comes_back(venue: Venue, seed: int) -> None:
     assert any(record.reset for record in records[:2])
     assert all(later.reset or later.previous_sequence == former.sequence for former, later in pairwise(records))
     assert venue.replica.runs
-
-
-async def test_a_second_order_process_waits_and_takes_over(venue: Venue, seed: int, tmp_path: Path) -> None:
-    ports = {**venue.ports, "order": free_port()}
-    standby = venue.process("order", tmp_path / "standby.log", ports)
-    async with loaded(venue, seed) as at_work:
-        await asyncio.to_thread(standby.start)
-        async with asyncio.timeout(60):
-            while "waiting to lead" not in standby.told():  # noqa: ASYNC110  # another process's state
-                await asyncio.sleep(0.1)
-        before = at_work.tally.acknowledged
-        await asyncio.sleep(3)
-        assert at_work.tally.acknowledged > before
-        assert (at_work.tally.repeats, '"leading"' in standby.told()) == (0, False)
-        killed = time.monotonic()
-        await asyncio.to_thread(venue.order.end, signal.SIGKILL)
-        for trader in at_work.traders:
-            trader.reach(f"127.0.0.1:{ports['order']}")
-        report("take-over", [await at_work.tally.until_served(killed)], at_work)
-        await asyncio.sleep(1)
-        # Back again the first one waits in its turn, and gets the lead when the second one stops as planned.
-        venue.order.start()
-        await asyncio.sleep(2)
-        stopped = time.monotonic()
-        await asyncio.to_thread(standby.end, signal.SIGTERM)
-        for trader in at_work.traders:
-            trader.reach(f"127.0.0.1:{venue.ports['order']}")
-        report("hand-over", [await at_work.tally.until_served(stopped)], at_work)
-    assert at_work.tally.faults == []
-    print(await check(venue, at_work.traders))
