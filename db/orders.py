@@ -51,6 +51,8 @@ class OrderRecord(NamedTuple):
     parent_number: int
     root_number: int
     tag: str
+    display_quantity: int
+    hidden_lots: int
 
 
 SELECT: Final = sql.SQL("SELECT {} FROM orders").format(sql.SQL(", ").join(map(sql.Identifier, OrderRecord._fields)))

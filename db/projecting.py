@@ -47,6 +47,7 @@ CHANGING: Final = (
     "status",
     "cancel_reason",
     "update_sequence",
+    "hidden_lots",
 )
 APPENDED: Final = (("trades", TRADES), ("postings", POSTINGS), ("account_events", ACCOUNT_EVENTS))
 ADVANCE: Final = """

@@ -65,6 +65,7 @@ class MachineRow(Row):
     trade_number: Mapped[Big]
     digest: Mapped[Digest]
     forgotten_time: Mapped[Time]
+    place: Mapped[Big]
 
 
 class RequestRow(Row):

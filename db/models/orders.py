@@ -47,3 +47,5 @@ class OrderRow(Row):
     parent_number: Mapped[Big]
     root_number: Mapped[Big]
     tag: Mapped[str]
+    display_quantity: Mapped[Units]
+    hidden_lots: Mapped[Units]

@@ -1,7 +1,7 @@
 """Changing an order in place, and putting another in its place: decided first, so what is refused leaves it as it was.
 
-Invariant: an order keeps its place in the queue exactly if its price stays and its quantity does not grow; else its priority is
-the sequence of the change.
+Invariant: an order keeps its place in the queue exactly if its price stays and its quantity does not grow; else its priority that
+of the change. An iceberg gives up what it hides before what it shows.
 """
 
 from dataclasses import replace
@@ -16,6 +16,7 @@ from servers.domain.errors import (
     ReplaceMismatched,
 )
 from servers.domain.fees import buy_need
+from servers.domain.iceberg import shrink, too_many_parts
 from servers.domain.identifiers import order_id
 from servers.domain.matching import Plan, plan
 from servers.domain.model import Order
@@ -49,6 +50,7 @@ def decide_amend(floor: Floor, command: AmendOrder, order: Order) -> tuple[Order
         (0 if stays else check_standing(order.account, market))
         or check_price(price, market)
         or check_quantity(quantity, market)
+        or (RejectReason.QUANTITY_TOO_SMALL if too_many_parts(order.display_quantity, quantity) else 0)
     )
     if reason:
         raise _refused(name, reason)
@@ -72,10 +74,11 @@ def amend(floor: Floor, order: Order, amended: Order, found: Plan | None) -> Non
     record.fold(order.number, amended.lots)
     record.fold(amended.ticks, amended.held)
     if found is None:
-        level = floor.books[order.market.symbol].side(order.side).reduce(order, order.lots - amended.lots)
+        level = shrink(floor.books[order.market.symbol].side(order.side), order, order.lots - amended.lots)
         order.lots, order.quantity = amended.lots, amended.quantity
         floor.rehold(order)
-        floor.tell_level(order.market, order.side, level)
+        if level is not None:
+            floor.tell_level(order.market, order.side, level)
         return
     floor.withdraw(order)
     order.price, order.quantity, order.ticks, order.lots = amended.price, amended.quantity, amended.ticks, amended.lots
@@ -101,7 +104,10 @@ def decide_replace(floor: Floor, command: ReplaceOrder, old: Order) -> tuple[Ord
     quantity = wanted.quantity - old.filled_lots * market.lot_size
     if quantity <= 0:
         return None
-    order, found = floor.decide(replace(wanted, quantity=quantity), old.account, market, old)
+    # What is left may be less than was to be shown at a time.
+    display = wanted.display_quantity if wanted.display_quantity < quantity else 0
+    wanted = replace(wanted, quantity=quantity, display_quantity=display)
+    order, found = floor.decide(wanted, old.account, market, old)
     if found is None:
         raise _refused(name, order.reject_reason)
     order.parent_number = old.number

@@ -1,7 +1,7 @@
 """One market's book: price levels of resting orders, oldest first within a level.
 
-Invariant: a level exists exactly as long as an order rests in it, and its lots and count are those of its orders. The heap of
-prices is cleaned lazily: a price leaves it when it comes to the top without a level.
+Invariant: a level exists exactly as long as an order rests in it, and its lots and count are those that its orders show. The
+heap of prices is cleaned lazily: a price leaves it when it comes to the top without a level.
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,13 @@ SELL: Final = int(Side.SELL)
 class Level:
     """The orders at one price: a list linked through the orders themselves."""
 
-    __slots__ = ("count", "first", "last", "lots", "ticks")
+    __slots__ = ("count", "first", "hidden", "last", "lots", "ticks")
 
     def __init__(self, ticks: int) -> None:
         self.ticks = ticks
+        # What its orders show, and what they hide beside that.
         self.lots = 0
+        self.hidden = 0
         self.count = 0
         self.first: Order | None = None
         self.last: Order | None = None
@@ -68,16 +70,19 @@ class BookSide:
         level.last = order
         level.count += 1
         level.lots += order.lots - order.filled_lots - order.removed_lots
+        if order.hidden_lots:
+            level.lots -= order.hidden_lots
+            level.hidden += order.hidden_lots
         return level
 
     def reduce(self, order: Order, lots: int) -> Level:
-        """Take lots of a resting order off its level; the order's own fields are the caller's."""
+        """Take shown lots of a resting order off its level; the order's own fields are the caller's."""
         level = self.levels[order.ticks]
         level.lots -= lots
         return level
 
     def remove(self, order: Order, lots: int) -> Level:
-        """Take an order with `lots` remaining out of its level, and the level out if it was the last."""
+        """Take an order that shows `lots` out of its level, and the level out if it was the last."""
         level = self.levels[order.ticks]
         before, after = order.before, order.after
         if before is None:
@@ -91,6 +96,7 @@ class BookSide:
         order.before = order.after = None
         level.count -= 1
         level.lots -= lots
+        level.hidden -= order.hidden_lots
         if not level.count:
             del self.levels[order.ticks]
         return level

@@ -37,6 +37,7 @@ class PlaceOrder(Command):
     client_order_id: str
     expire_time: int
     tag: str = ""
+    display_quantity: int = 0
 
 
 @dataclass(slots=True)

@@ -75,16 +75,20 @@ def _books(exchange: Exchange) -> list[str]:
 def _side(symbol: str, side: BookSide, resting: set[int]) -> list[str]:
     found: list[str] = []
     for level in side.levels.values():
-        lots = count = last = 0
+        lots = hidden = count = last = 0
         order = level.first
         while order is not None:
-            lots += order.lots - order.filled_lots - order.removed_lots
+            shown = order.lots - order.filled_lots - order.removed_lots - order.hidden_lots
+            lots += shown
+            hidden += order.hidden_lots
+            if order.hidden_lots < 0 or not shown > 0 or (order.hidden_lots and not order.display_quantity):
+                found.append(f"{symbol}: order {order.number} shows {shown} lots and hides {order.hidden_lots}")
             count += 1
             resting.add(order.number)
             if order.ticks != level.ticks or order.priority <= last:
                 found.append(f"{symbol}: order {order.number} is out of its place")
             last = order.priority
             order = order.after
-        if (lots, count) != (level.lots, level.count) or not count:
+        if (lots, hidden, count) != (level.lots, level.hidden, level.count) or not count:
             found.append(f"{symbol} {level.ticks}: {level.lots} lots of {level.count} orders, really {lots} of {count}")
     return found

@@ -1,9 +1,10 @@
 """Price-time priority: what an incoming order would do to a book, decided before anything is changed.
 
 `plan` walks the opposite side and lists steps; carrying them out is placing.py's. Self-trade prevention is decided on the way,
-so that a fill-or-kill order counts only what it may really trade with.
+so that a fill-or-kill order counts only what it may really trade with; it counts what icebergs hide too.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,29 +76,49 @@ class _Walk:
         self.mode = order.self_trade_prevention
 
     def take(self, level: Level) -> bool:
-        """Match the orders of a level; False when the walk is over."""
+        """Match the orders of a level, then what its icebergs show next, round after round; False when the walk is over."""
         maker = level.first
-        result, order = self.result, self.order
-        price = level.ticks * order.market.tick_value
+        price = level.ticks * self.order.market.tick_value
+        if not level.hidden:
+            while maker is not None:
+                if not self._meet(maker, maker.lots - maker.filled_lots - maker.removed_lots, price):
+                    return False
+                maker = maker.after
+            return True
+        # Who shows more, and what he hides until then.
+        again: deque[tuple[Order, int]] = deque()
         while maker is not None:
-            lots = maker.lots - maker.filled_lots - maker.removed_lots
-            wanted = self.wanted if self.budget < 0 else self._affordable(price)
-            lots = min(lots, wanted)
-            if maker.account.self_trade_group == self.group and lots:
-                if not self._prevent(maker, lots, wanted, price):
-                    return False
-            else:
-                result.spent = self.budget >= 0 and lots == wanted
-                if not lots:
-                    return False
-                result.steps.append((FILL, maker, lots))
-                result.filled_lots += lots
-                result.notional += lots * price
-                self.wanted -= lots
-                if not self.wanted or result.spent:
-                    return False
+            hidden = maker.hidden_lots
+            if not self._meet(maker, maker.lots - maker.filled_lots - maker.removed_lots - hidden, price):
+                return False
+            # One that is cancelled shows nothing more.
+            if hidden and (self.mode == _DECREMENT or maker.account.self_trade_group != self.group):
+                again.append((maker, hidden))
             maker = maker.after
+        while again:
+            maker, hidden = again.popleft()
+            shown = min(maker.display_quantity // maker.market.lot_size, hidden)
+            if not self._meet(maker, shown, price):
+                return False
+            if hidden > shown:
+                again.append((maker, hidden - shown))
         return True
+
+    def _meet(self, maker: Order, lots: int, price: int) -> bool:
+        """Match an order that shows so many lots; False when the walk is over. If not, all of them are gone."""
+        result = self.result
+        wanted = self.wanted if self.budget < 0 else self._affordable(price)
+        lots = min(lots, wanted)
+        if maker.account.self_trade_group == self.group and lots:
+            return self._prevent(maker, lots, wanted, price)
+        result.spent = self.budget >= 0 and lots == wanted
+        if not lots:
+            return False
+        result.steps.append((FILL, maker, lots))
+        result.filled_lots += lots
+        result.notional += lots * price
+        self.wanted -= lots
+        return self.wanted > 0 and not result.spent
 
     def _affordable(self, price: int) -> int:
         """Whole lots at `price` quote units that the budget still covers.

@@ -134,7 +134,7 @@ class Order:
     status: int = field(metadata=STORED, default=0)
     reject_reason: int = field(metadata=STORED, default=0)
     cancel_reason: int = field(metadata=STORED, default=0)
-    # The sequence at which it took its place in the queue of its level.
+    # Its place in the queue of its level: see Clockwork.place.
     priority: int = field(metadata=STORED, default=0)
     update_time: int = field(metadata=STORED, default=0)
     update_sequence: int = field(metadata=STORED, default=0)
@@ -143,6 +143,9 @@ class Order:
     root_number: int = field(metadata=STORED, default=0)
     # The client's tag: any number of orders share it.
     tag: str = field(metadata=STORED, default="")
+    # An iceberg: how much it shows at a time, in atto (0: all of it), and how many lots it hides while it rests.
+    display_quantity: int = field(metadata=STORED, default=0)
+    hidden_lots: int = field(metadata=STORED, default=0)
     before: "Order | None" = field(metadata=DERIVED, default=None, repr=False)
     after: "Order | None" = field(metadata=DERIVED, default=None, repr=False)
 
@@ -186,3 +189,5 @@ class Clockwork:
     digest: int = field(metadata=STORED, default=0)
     # The time of the newest request_id that was forgotten; 0: none was.
     forgotten_time: int = field(metadata=STORED, default=0)
+    # The last place that was given in a queue: the sequence of its command, or one more than the place before.
+    place: int = field(metadata=STORED, default=0)

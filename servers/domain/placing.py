@@ -10,6 +10,7 @@ from servers.domain.book import Book, Level
 from servers.domain.commands import PlaceOrder
 from servers.domain.events import LevelChanged, MarketChanged, Traded
 from servers.domain.fees import buy_need, charge
+from servers.domain.iceberg import hide, show_more, shows_nothing
 from servers.domain.ledger import InvariantBreach, Ledger
 from servers.domain.matching import CANCEL_MAKER, FILL, Plan, plan
 from servers.domain.model import Account, Clockwork, Fees, Market, Order
@@ -97,7 +98,7 @@ class Floor:
 
     def draft(self, command: PlaceOrder, account: Account, market: Market) -> Order:
         """The order of a command, nothing decided yet."""
-        return Order(
+        order = Order(
             command.sequence,
             account,
             market,
@@ -114,8 +115,13 @@ class Floor:
             command.request_id,
             expire_time(command),
             command.time,
-            tag=command.tag,
         )
+        # Set where they are given: a field more to hand over costs every order.
+        if command.tag:
+            order.tag = command.tag
+        if command.display_quantity:
+            order.display_quantity = command.display_quantity
+        return order
 
     def _size(self, order: Order) -> None:
         market = order.market
@@ -210,7 +216,9 @@ class Floor:
 
     def rest(self, order: Order) -> None:
         """Put an order into its book, its account's list and the open orders, and hold no more than it needs."""
-        order.priority = self.record.sequence
+        if order.display_quantity:
+            hide(order)
+        order.priority = self.next_place()
         self.rehold(order)
         account = order.account
         level = self.books[order.market.symbol].side(order.side).add(order)
@@ -218,6 +226,16 @@ class Floor:
         if order.client_order_id:
             account.labels[order.client_order_id] = order
         self.tell_level(order.market, order.side, level)
+
+    def next_place(self) -> int:
+        """The last place of all queues: greater than any given before, also by the same command."""
+        clock = self.clock
+        place, sequence = clock.place + 1, self.record.sequence
+        # Spelled out: a call of max() costs every order that rests.
+        if place < sequence:  # noqa: PLR1730
+            place = sequence
+        clock.place = place
+        return place
 
     def end(self, order: Order, status: int, reason: int) -> None:
         """Take an open order out of its book and end it."""
@@ -231,8 +249,9 @@ class Floor:
 
     def withdraw(self, order: Order) -> None:
         """Take a resting order out of its level; it stays among the open ones."""
-        rest = order.lots - order.filled_lots - order.removed_lots
-        level = self.books[order.market.symbol].side(order.side).remove(order, rest)
+        shown = order.lots - order.filled_lots - order.removed_lots - order.hidden_lots
+        level = self.books[order.market.symbol].side(order.side).remove(order, shown)
+        order.hidden_lots = 0
         self.tell_level(order.market, order.side, level)
 
     def forget(self, order: Order) -> None:
@@ -262,7 +281,8 @@ class Floor:
 
     def _decrement(self, maker: Order, taker: Order, lots: int) -> None:
         """Both give up lots without a trade."""
-        level = self.books[maker.market.symbol].side(maker.side).reduce(maker, lots)
+        side = self.books[maker.market.symbol].side(maker.side)
+        level = side.reduce(maker, lots)
         maker.removed_lots += lots
         if not taker.quote_amount:
             taker.removed_lots += lots
@@ -271,6 +291,8 @@ class Floor:
             self.end(maker, _CANCELLED, _SELF_TRADE)
         else:
             self.rehold(maker)
+            if maker.hidden_lots and shows_nothing(maker):
+                level = show_more(side, maker, self.next_place())
             self.tell_level(maker.market, maker.side, level)
 
     def _trade(self, maker: Order, taker: Order, lots: int) -> None:
@@ -303,6 +325,8 @@ class Floor:
             return
         maker.status = _PARTIALLY_FILLED
         self.rehold(maker)
+        if maker.hidden_lots and shows_nothing(maker):
+            level = show_more(side, maker, self.next_place())
         self.tell_level(market, maker.side, level)
 
     def _settle(

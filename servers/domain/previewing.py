@@ -7,6 +7,7 @@ from typing import Final
 
 from servers.domain.commands import PlaceOrder
 from servers.domain.fees import buy_need, charge
+from servers.domain.iceberg import PARTS_MAX, hide
 from servers.domain.matching import DECREMENT, FILL, Plan
 from servers.domain.model import Account, Market, Order
 from servers.domain.money import ATTO_SCALE, RATE, format_units
@@ -55,6 +56,8 @@ def preview(floor: Floor, command: PlaceOrder, account: Account, market: Market)
     if not order.status:
         order.status = int(OrderStatus.PARTIALLY_FILLED if fills else OrderStatus.OPEN)
         rest = order.lots - order.filled_lots - order.removed_lots
+        if order.display_quantity:
+            hide(order)
     if order.status != int(OrderStatus.CANCELLED):
         order.cancel_reason = 0
     notional = rest * order.ticks * market.tick_value
@@ -113,7 +116,27 @@ def _sizes(command: PlaceOrder, market: Market) -> Iterator[Check]:
         return
     lots, off = divmod(command.quantity, market.lot_size)
     yield Check(RejectReason.QUANTITY_OFF_LOT, not off, _atto(market.lot_size), "", _atto(command.quantity))
-    yield from _between(market, lots, lots >= market.min_lots, command.quantity)
+    sizes = _between(market, lots, lots >= market.min_lots, command.quantity)
+    if not command.display_quantity:
+        yield from sizes
+        return
+    shown = _shown(command, market)
+    yield next(shown)
+    for size in sizes:
+        yield size
+        yield next(shown)
+
+
+def _shown(command: PlaceOrder, market: Market) -> Iterator[Check]:
+    """What a display quantity must be: whole lots, not too small, less than the quantity."""
+    display = command.display_quantity
+    off = display % market.lot_size
+    least = max(market.min_lots * market.lot_size, -(-command.quantity // PARTS_MAX))
+    yield Check(RejectReason.QUANTITY_OFF_LOT, not off, _atto(market.lot_size), "", _atto(display))
+    yield Check(RejectReason.QUANTITY_TOO_SMALL, display >= least, _atto(least), "", _atto(display))
+    yield Check(
+        RejectReason.QUANTITY_TOO_LARGE, display < command.quantity, _atto(command.quantity), "", _atto(display)
+    )
 
 
 def _between(market: Market, lots: int, enough: bool, quantity: int) -> Iterator[Check]:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from servers.domain.commands import PlaceOrder
+from servers.domain.iceberg import check_display
 from servers.domain.model import Account, Market, Order
 from servers.domain.terms import AccountStatus, MarketState, OrderType, RejectReason, TimeInForce
 
@@ -68,7 +69,11 @@ def check_size(command: PlaceOrder, market: Market) -> int:
         # In quote units; what it buys is decided by the book. It must be a whole amount of the quote asset.
         rest = command.quote_amount % 10 ** (18 - market.quote_scale)
         return int(RejectReason.QUANTITY_OFF_LOT) if rest else _NONE
-    return check_quantity(command.quantity, market)
+    reason = check_quantity(command.quantity, market)
+    if command.display_quantity:
+        reasons = (reason, check_display(command.display_quantity, command.quantity, market))
+        return min(filter(None, reasons), default=_NONE)
+    return reason
 
 
 def check_quantity(quantity: int, market: Market) -> int:

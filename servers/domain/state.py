@@ -127,7 +127,7 @@ def _market(exchange: Exchange, r: Row) -> Market:
 
 
 def _load_orders(exchange: Exchange, rows: list[Row]) -> None:
-    """Open orders into books in the order of their places in the queue, into accounts in the order of their numbers."""
+    """Open orders into books in the order of their places in the queues, into accounts in the order of their numbers."""
     floor = exchange.floor
     made = []
     for r in rows:

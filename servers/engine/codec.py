@@ -83,6 +83,7 @@ def _placement(stamp: tuple[int, int, str, str, bytes], body: order_pb.PlaceOrde
         body.client_order_id,
         _expires(body.expire_time) if body.HasField("expire_time") else 0,
         body.tag,
+        parse(body.display_quantity) if body.display_quantity else 0,
     )
 
 

@@ -94,6 +94,8 @@ def order_message(partition: int, order: Order) -> order_pb2.Order:
         message.post_only = True
     if order.reduce_only:
         message.reduce_only = True
+    if order.display_quantity:
+        message.display_quantity = format_units(order.display_quantity, ATTO_SCALE)
     if order.tag:
         message.tag = order.tag
     if order.quote_amount:

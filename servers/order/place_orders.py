@@ -20,8 +20,6 @@ def check_served(request: order_service_pb2.PlaceOrderRequest) -> None:
         raise NotImplementedYet(order_pb2.OrderType.Name(request.type))
     if request.reduce_only:
         raise NotImplementedYet("reduce_only")
-    if request.display_quantity:
-        raise NotImplementedYet("display_quantity")
     if request.HasField("take_profit") or request.HasField("stop_loss"):
         raise NotImplementedYet("exits of a bracket")
 

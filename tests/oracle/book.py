@@ -1,5 +1,7 @@
 """A naive book: two lists sorted by price, then arrival; one meeting of two orders at a time; no plan, no levels, no ticks.
 
+An iceberg of which nothing is shown any more leaves its list and comes in again as one that has just arrived.
+
 Prices and quantities are any exact numbers (Fraction, or int in whatever unit), as long as one book keeps to one kind.
 """
 
@@ -33,12 +35,18 @@ class NaiveOrder:
     # "" while it is open, else: filled, unfilled, self-trade, cancelled, expired, rejected.
     end: str = ""
     spent: bool = False
-    # The place in the queue of its price: the number, unless it lost that place to an amend.
-    rank: int = 0
+    # An iceberg shows at most `display` of what remains; any other order all of it.
+    display: Number | None = None
+    shown: Number = 0
+    # When it came into its list, or was last shown anew, counted by the book.
+    arrival: int = 0
 
     def remaining(self) -> Number:
         assert self.quantity is not None
         return self.quantity - self.filled - self.removed
+
+    def show(self) -> None:
+        self.shown = self.remaining() if self.display is None else min(self.display, self.remaining())
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class NaiveBook:
     unit: Fraction = Fraction(1)
     bids: list[NaiveOrder] = field(default_factory=list)
     asks: list[NaiveOrder] = field(default_factory=list)
+    arrivals: int = 0
 
     def place(self, order: NaiveOrder, taker_rate: Fraction = Fraction(0)) -> list[NaiveTrade]:
         """Match an order and let its rest rest, if it may. An order that is refused changes nothing."""
@@ -94,7 +103,7 @@ class NaiveBook:
         for order in self.bids if side == Side.BUY else self.asks:
             assert order.price is not None
             quantity, count = found.get(order.price, (0, 0))
-            found[order.price] = (quantity + order.remaining(), count + 1)
+            found[order.price] = (quantity + order.shown, count + 1)
         return [(price, quantity, count) for price, (quantity, count) in found.items()]
 
     def _others(self, order: NaiveOrder) -> list[NaiveOrder]:
@@ -112,15 +121,14 @@ class NaiveBook:
             if not wanted:
                 order.spent = order.amount is not None
                 break
-            quantity = min(wanted, maker.remaining())
+            quantity = min(wanted, maker.shown)
             if maker.group == order.group:
                 if order.prevention == SelfTradePrevention.DECREMENT_AND_CANCEL:
                     order.spent = order.amount is not None and quantity == wanted
                     notional += quantity * price
                     order.removed += quantity
                     maker.removed += quantity
-                    if not maker.remaining():
-                        self.cancel(maker.number, "self-trade")
+                    self._take_off(maker, quantity)
                     continue
                 if order.prevention != SelfTradePrevention.CANCEL_NEWEST:
                     self.cancel(maker.number, "self-trade")
@@ -133,9 +141,17 @@ class NaiveBook:
             order.filled += quantity
             maker.filled += quantity
             trades.append(NaiveTrade(price, quantity, maker.number, order.number))
-            if not maker.remaining():
-                self.cancel(maker.number, "self-trade" if maker.removed else "filled")
+            self._take_off(maker, quantity)
         return trades
+
+    def _take_off(self, maker: NaiveOrder, quantity: Number) -> None:
+        """Less of a maker is shown; if nothing is, it ends or shows its next part as one that has just arrived."""
+        maker.shown -= quantity
+        if not maker.remaining():
+            self.cancel(maker.number, "self-trade" if maker.removed else "filled")
+        elif not maker.shown:
+            self.cancel(maker.number, "")
+            self.arrive(maker)
 
     def _affordable(self, order: NaiveOrder, notional: Number, price: Number, taker_rate: Fraction) -> Number:
         """The most whole lots whose cost, the taker's fee of a buy included, stays within the amount: by bisection."""
@@ -165,10 +181,17 @@ class NaiveBook:
         elif order.type == OrderType.MARKET or order.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}:
             order.end = "unfilled"
         else:
-            self.rest(order)
+            self.arrive(order)
+
+    def arrive(self, order: NaiveOrder) -> None:
+        """Put an order at the end of the queue at its price."""
+        self.arrivals += 1
+        order.arrival = self.arrivals
+        order.show()
+        self.rest(order)
 
     def rest(self, order: NaiveOrder) -> None:
-        """Put an order into the queue where its price and rank belong."""
+        """Put an order into the queue where its price and arrival belong."""
         if order.side == Side.BUY:
             insort(self.bids, order, key=_bid_key)
         else:
@@ -184,9 +207,9 @@ def _reaches(order: NaiveOrder, maker: NaiveOrder) -> bool:
 
 def _bid_key(order: NaiveOrder) -> tuple[Number, int]:
     assert order.price is not None
-    return -order.price, order.rank or order.number
+    return -order.price, order.arrival
 
 
 def _ask_key(order: NaiveOrder) -> tuple[Number, int]:
     assert order.price is not None
-    return order.price, order.rank or order.number
+    return order.price, order.arrival

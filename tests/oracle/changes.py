@@ -56,6 +56,7 @@ def _amend_reason(
         (RejectReason.QUANTITY_OFF_LOT, quantity % market.size("lot_size") != 0),
         (RejectReason.QUANTITY_TOO_SMALL, quantity < market.size("min_quantity")),
         (RejectReason.QUANTITY_TOO_LARGE, quantity > market.size("max_quantity")),
+        (RejectReason.QUANTITY_TOO_SMALL, order.display is not None and order.display * 100 < quantity),
     ]
     reason = next((reason for reason, failed in failures if failed), RejectReason.UNSPECIFIED)
     if reason or stays:
@@ -90,6 +91,8 @@ def _successor(venue: "NaiveVenue", command: c.ReplaceOrder, placed: "Placed") -
         return None
     successor = venue.draft(command.order)
     successor.order.quantity = left
+    if successor.order.display is not None and successor.order.display >= left:
+        successor.order.display = None
     successor.parent = placed.order.number
     successor.root = placed.root or placed.order.number
     return successor
@@ -102,9 +105,10 @@ def amend(venue: "NaiveVenue", command: c.AmendOrder) -> "list[SettledTrade]":
     price, quantity, stays = _amended(command, placed)
     if stays:
         order.quantity = quantity
+        order.shown = min(order.shown, order.remaining())
         return []
     placed.market.book.cancel(order.number, "")
-    order.price, order.quantity, order.rank = price, quantity, command.sequence
+    order.price, order.quantity = price, quantity
     return [venue.settle(trade) for trade in placed.market.book.place(order, placed.taker_rate)]
 
 

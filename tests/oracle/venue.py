@@ -250,6 +250,7 @@ class NaiveVenue:
             TimeInForce(command.time_in_force),
             command.post_only,
             SelfTradePrevention(command.self_trade_prevention or SelfTradePrevention.CANCEL_NEWEST),
+            display=Fraction(command.display_quantity, ATTO) if command.display_quantity else None,
         )
         rates = maker_rate, taker_rate
         return Placed(order, account, market, *rates, command.client_order_id, expires, tag=command.tag)
@@ -259,6 +260,8 @@ class NaiveVenue:
         resting = list(self.open_orders(account.account_id))
         amount = order.amount is not None
         quantity = order.quantity or Fraction(0)
+        display = quantity / 2 if order.display is None else order.display
+        iceberg = order.display is not None
         price = market.size("tick_size") if order.price is None else order.price
         failures = [
             (RejectReason.ACCOUNT_NOT_ACTIVE, not account.active),
@@ -268,8 +271,12 @@ class NaiveVenue:
             (RejectReason.PRICE_OUT_OF_RANGE, not 0 < price <= market.size("max_price")),
             (RejectReason.QUANTITY_OFF_LOT, not amount and quantity % market.size("lot_size") != 0),
             (RejectReason.QUANTITY_OFF_LOT, order.amount is not None and order.amount % market.quote_unit != 0),
+            (RejectReason.QUANTITY_OFF_LOT, iceberg and display % market.size("lot_size") != 0),
             (RejectReason.QUANTITY_TOO_SMALL, not amount and quantity < market.size("min_quantity")),
+            (RejectReason.QUANTITY_TOO_SMALL, iceberg and display < market.size("min_quantity")),
+            (RejectReason.QUANTITY_TOO_SMALL, iceberg and display * 100 < quantity),
             (RejectReason.QUANTITY_TOO_LARGE, not amount and quantity > market.size("max_quantity")),
+            (RejectReason.QUANTITY_TOO_LARGE, iceberg and display >= quantity),
             (RejectReason.EXPIRE_TIME_PAST, 0 < placed.expire_time <= self.now),
             (RejectReason.DUPLICATE_CLIENT_ORDER_ID, any(placed.label and placed.label == p.label for p in resting)),
             (RejectReason.TOO_MANY_OPEN_ORDERS, len(resting) >= 1_000),
@@ -279,7 +286,8 @@ class NaiveVenue:
     def check_on_a_copy(self, placed: Placed) -> RejectReason:
         """What only the book and the funds can tell, found by trying it on a copy of the book."""
         order, market = placed.order, placed.market
-        trial_book = NaiveBook(market.book.lot, market.book.unit, *map(_copies, (market.book.bids, market.book.asks)))
+        bids, asks = _copies(market.book.bids), _copies(market.book.asks)
+        trial_book = NaiveBook(market.book.lot, market.book.unit, bids, asks, market.book.arrivals)
         trial = _copies([order])[0]
         trial.time_in_force = TimeInForce.GTC if order.type == OrderType.LIMIT else TimeInForce.IOC
         trades = trial_book.place(trial, placed.taker_rate)

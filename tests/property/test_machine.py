@@ -38,16 +38,21 @@ class Venue(RuleBasedStateMachine):
         return self.exchange.clock.sequence + 1, self.time, "", "", b""
 
     def place(self, account_id: str, side: Side, kind: OrderType, life: TimeInForce, *rest: int) -> None:
-        price, quantity, amount, post_only, prevention, expires = rest
+        price, quantity, amount, post_only, prevention, expires, display = rest if len(rest) == 7 else (*rest, 0)
         numbers = (int(side), int(kind), int(life), price, quantity, amount)
         tag = ("", "red")[self.exchange.clock.sequence % 2]
         order = (*self.stamp(), account_id, "AAA-USD", *numbers, bool(post_only), False, prevention, "", expires, tag)
-        assert step(self.exchange, self.naive, c.PlaceOrder(*order))
+        assert step(self.exchange, self.naive, c.PlaceOrder(*order, display))
 
     @rule(account_id=accounts, side=sides, at=ticks, size=lots, post_only=st.booleans(), prevention=preventions)
     def place_limit(self, account_id: str, side: Side, at: int, size: int, post_only: bool, prevention: int) -> None:
         kind, life = OrderType.LIMIT, TimeInForce.GTC
         self.place(account_id, side, kind, life, at * TICK, size * LOT, 0, post_only, prevention, 0)
+
+    @rule(account_id=accounts, side=sides, at=ticks, size=lots, shown=st.integers(1, 4), prevention=preventions)
+    def place_iceberg(self, account_id: str, side: Side, at: int, size: int, shown: int, prevention: int) -> None:
+        kind, life = OrderType.LIMIT, TimeInForce.GTC
+        self.place(account_id, side, kind, life, at * TICK, size * LOT, 0, 0, prevention, 0, shown * LOT)
 
     @rule(
         account_id=accounts,

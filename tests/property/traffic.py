@@ -142,8 +142,18 @@ class Traffic:
             label,
             expires,
             random.choice(TAGS),
+            self._display(quantity, parse(lot)) if resting else 0,
         )
         return order
+
+    def _display(self, quantity: int, lot: int) -> int:
+        """How much of a resting order is shown at a time; now and then too much, too little or no whole lots."""
+        random = self.random
+        if random.random() < 0.7:
+            return 0
+        return random.choice(
+            (random.randrange(1, 6) * lot, quantity // lot // 3 * lot, random.randrange(1, 9) * lot + 1)
+        )
 
     def _amend(self) -> c.AmendOrder:
         """Of a recent order, which may be gone; now and then in prices and sizes of the other market."""

@@ -48,6 +48,8 @@ ORDER: Mapping[str, object] = {
     "parent_number": 0,
     "root_number": 0,
     "tag": "",
+    "display_quantity": 0,
+    "hidden_lots": 0,
 }
 TRADE: Mapping[str, object] = {
     "partition": 2,

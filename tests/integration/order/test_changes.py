@@ -206,3 +206,25 @@ async def test_the_dead_man_s_switch_cancels_unless_it_is_set_again(floor: Floor
     assert still.status == order_pb2.ORDER_STATUS_OPEN
     refusal = await ben.refused("CancelAllAfter", account_id=ana.demo, timeout={"seconds": 1})
     assert refusal.info.reason == "ACCOUNT_NOT_FOUND"
+
+
+async def test_a_book_shows_an_iceberg_part_by_part(floor: Floor) -> None:
+    ana, ben = floor.ana, floor.ben
+    ice = (await ana.place(quantity="0.5", display_quantity="0.1")).order
+    assert (ice.display_quantity, ice.remaining_quantity) == ("0.1", "0.5")
+
+    async def shown() -> list[str]:
+        query = pb.QueryRequest(book=pb.BookQuery(symbol="BTC-USD", depth=5))
+        return [level.quantity for level in (await floor.room.engines[2].query(query)).book.bids]
+
+    assert await shown() == ["0.1"]
+    sold = await ben.place(account_id=ben.demo, side=SELL, quantity="0.25")
+    assert [fill.quantity for fill in sold.fills] == ["0.1", "0.1", "0.05"]
+    assert await shown() == ["0.05"]
+    await ana.call("AmendOrder", order_id=ice.order_id, quantity="0.3")
+    assert await shown() == ["0.05"]
+    too_small = await ana.place(quantity="0.5", display_quantity="0.001")
+    assert too_small.order.reject_reason == order_pb2.REJECT_REASON_QUANTITY_TOO_SMALL
+    position = (await ana.cancel(ice.order_id)).position
+    stored = (await ana.call("GetOrder", order_id=ice.order_id, min_position=position)).order
+    assert (stored.display_quantity, stored.filled_quantity) == ("0.1", "0.25")

@@ -105,6 +105,7 @@ class Desk:
         prevention: SelfTradePrevention = SelfTradePrevention.UNSPECIFIED,
         label: str = "",
         tag: str = "",
+        display: str = "",
         expires: int = 0,
         request_id: str = "",
         symbol: str = SYMBOL,
@@ -129,6 +130,7 @@ class Desk:
             label,
             expires,
             tag,
+            parse(display) if display else 0,
         )
 
     def place(self, trader: str, side: Side, quantity: str = "", price: str = "", **terms: Any) -> Order:

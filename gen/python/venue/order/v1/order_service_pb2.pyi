@@ -90,8 +90,10 @@ class PlaceOrderRequest(_message.Message):
     trailing_percent: _builtins.str
     """The same distance in percent of that price, with at most two digits after the point. Decimal, greater than zero."""
     display_quantity: _builtins.str
-    """How much of the order the book shows at a time (an iceberg): what was shown and filled is shown anew at the back of the
-    queue. Less than quantity; for limit orders that may rest. Decimal, greater than zero.
+    """How much of the order the book shows at a time (an iceberg). The whole quantity is held. Once the shown part is filled the
+    next one is shown at the back of the queue at its price, so what is hidden there trades only after all that was shown; an
+    order larger than all that is shown goes round the icebergs again. Less than quantity, at least a hundredth of it and the
+    market's least quantity; for limit orders that may rest. Decimal, greater than zero.
     """
     tag: _builtins.str
     """A tag (a strategy's name) that any number of orders share: 1 to 64 of letters, digits and "._:-"."""

@@ -189,8 +189,8 @@ class OrderServiceServicer(object):
     def AmendOrder(self, request, context):
         """Changes price or quantity of an open order, which keeps its ids, its label and its pinned fee rates.
         A smaller quantity at the same price keeps the order's place in the queue. Another price or a larger quantity loses it:
-        the order goes to the end of its level and may trade at once, as a new one would. A change that is refused leaves the
-        order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
+        the order goes to the end of its level and may trade at once, as a new one would. An iceberg gives up what it hides before
+        what it shows. A change that is refused leaves the order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
         account), a smaller quantity is all that is taken.
         Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
         Errors, in the order of the checks: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED, ORDER_CHANGED, AMEND_BELOW_FILLED,

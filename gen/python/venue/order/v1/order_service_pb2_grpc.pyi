@@ -69,8 +69,8 @@ class OrderServiceStub:
     AmendOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.AmendOrderRequest, _order_service_pb2.AmendOrderResponse]
     """Changes price or quantity of an open order, which keeps its ids, its label and its pinned fee rates.
     A smaller quantity at the same price keeps the order's place in the queue. Another price or a larger quantity loses it:
-    the order goes to the end of its level and may trade at once, as a new one would. A change that is refused leaves the
-    order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
+    the order goes to the end of its level and may trade at once, as a new one would. An iceberg gives up what it hides before
+    what it shows. A change that is refused leaves the order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
     account), a smaller quantity is all that is taken.
     Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
     Errors, in the order of the checks: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED, ORDER_CHANGED, AMEND_BELOW_FILLED,
@@ -166,8 +166,8 @@ class OrderServiceAsyncStub(OrderServiceStub):
     AmendOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.AmendOrderRequest, _order_service_pb2.AmendOrderResponse]  # type: ignore[assignment]
     """Changes price or quantity of an open order, which keeps its ids, its label and its pinned fee rates.
     A smaller quantity at the same price keeps the order's place in the queue. Another price or a larger quantity loses it:
-    the order goes to the end of its level and may trade at once, as a new one would. A change that is refused leaves the
-    order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
+    the order goes to the end of its level and may trade at once, as a new one would. An iceberg gives up what it hides before
+    what it shows. A change that is refused leaves the order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
     account), a smaller quantity is all that is taken.
     Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
     Errors, in the order of the checks: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED, ORDER_CHANGED, AMEND_BELOW_FILLED,
@@ -302,8 +302,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_service_pb2.AmendOrderResponse, _abc.Awaitable[_order_service_pb2.AmendOrderResponse]]:
         """Changes price or quantity of an open order, which keeps its ids, its label and its pinned fee rates.
         A smaller quantity at the same price keeps the order's place in the queue. Another price or a larger quantity loses it:
-        the order goes to the end of its level and may trade at once, as a new one would. A change that is refused leaves the
-        order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
+        the order goes to the end of its level and may trade at once, as a new one would. An iceberg gives up what it hides before
+        what it shows. A change that is refused leaves the order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
         account), a smaller quantity is all that is taken.
         Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
         Errors, in the order of the checks: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED, ORDER_CHANGED, AMEND_BELOW_FILLED,

@@ -163,8 +163,10 @@ export type PlaceOrderRequest = Message<"venue.order.v1.PlaceOrderRequest"> & {
   trailingPercent: string;
 
   /**
-   * How much of the order the book shows at a time (an iceberg): what was shown and filled is shown anew at the back of the
-   * queue. Less than quantity; for limit orders that may rest. Decimal, greater than zero.
+   * How much of the order the book shows at a time (an iceberg). The whole quantity is held. Once the shown part is filled the
+   * next one is shown at the back of the queue at its price, so what is hidden there trades only after all that was shown; an
+   * order larger than all that is shown goes round the icebergs again. Less than quantity, at least a hundredth of it and the
+   * market's least quantity; for limit orders that may rest. Decimal, greater than zero.
    *
    * @generated from field: string display_quantity = 19;
    */
@@ -2164,8 +2166,8 @@ export const OrderService: GenService<{
   /**
    * Changes price or quantity of an open order, which keeps its ids, its label and its pinned fee rates.
    * A smaller quantity at the same price keeps the order's place in the queue. Another price or a larger quantity loses it:
-   * the order goes to the end of its level and may trade at once, as a new one would. A change that is refused leaves the
-   * order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
+   * the order goes to the end of its level and may trade at once, as a new one would. An iceberg gives up what it hides before
+   * what it shows. A change that is refused leaves the order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
    * account), a smaller quantity is all that is taken.
    * Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
    * Errors, in the order of the checks: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED, ORDER_CHANGED, AMEND_BELOW_FILLED,
