@@ -29,6 +29,7 @@ def instant(time_us: int) -> str:
     return (_EPOCH + timedelta(microseconds=time_us)).isoformat()
 
 
+@lru_cache(maxsize=8192)
 def escape(text: str) -> str:
     """Text as COPY reads it."""
     return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
@@ -82,7 +83,7 @@ def trade_line(partition: int, sequence: int, time_us: int, traded: Traded) -> s
     maker, taker = traded.maker, traded.taker
     return (
         f"{partition}\t{traded.number}\t{sequence}\t{traded.market.symbol}\t{traded.ticks}\t{traded.lots}\t"
-        f"{traded.notional}\t{taker.side:d}\t{maker.number}\t{taker.number}\t{escape(maker.account.account_id)}\t"
+        f"{traded.notional}\t{taker.side}\t{maker.number}\t{taker.number}\t{escape(maker.account.account_id)}\t"
         f"{escape(taker.account.account_id)}\t{traded.maker_fee}\t{traded.taker_fee}\t{instant(time_us)}\n"
     )
 
@@ -91,7 +92,7 @@ def posting_line(partition: int, sequence: int, n: int, time_us: int, posted: Po
     """A row of postings for COPY, in the order of POSTINGS."""
     return (
         f"{partition}\t{sequence}\t{n}\t{escape(posted.debit.account_id)}\t{escape(posted.credit.account_id)}\t"
-        f"{posted.asset}\t{posted.amount}\t{posted.kind:d}\t{escape(posted.reference)}\t{instant(time_us)}\n"
+        f"{posted.asset}\t{posted.amount}\t{posted.kind}\t{escape(posted.reference)}\t{instant(time_us)}\n"
     )
 
 

@@ -1,5 +1,6 @@
 """What `venue up` is asked to run, as values: the settings it needs and the programs that follow from them."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -50,6 +51,10 @@ class Program:
 
 STORES = 10
 PRIORITIES = {"order": 20, "replica": 30, "marketdata": 30, "api": 30, "bot": 50}
+# What follows the order path gives way to it where cores are short; it catches up from the journal. More than this many steps
+# win orders nothing further and let the tables fall behind.
+FOLLOWING = frozenset({"replica", "marketdata"})
+NICE_STEPS = 5
 
 
 def stores(embedding: Embedding) -> list[Program]:
@@ -85,12 +90,18 @@ def stores(embedding: Embedding) -> list[Program]:
     return made
 
 
+def yielding(name: str) -> list[str]:
+    """What stands before a process's command so that it gives way, nothing for one that must not."""
+    nice = shutil.which("nice") if name in FOLLOWING else None
+    return [nice, "-n", str(NICE_STEPS)] if nice else []
+
+
 def servers(embedding: Embedding) -> list[Program]:
     """Our own processes and the gateway before them."""
     made = [
         Program(
             name=name,
-            command=[sys.executable, "-m", "servers.main", name],
+            command=[*yielding(name), sys.executable, "-m", "servers.main", name],
             priority=PRIORITIES[name],
             port=at.port,
             ready=partial(health.serving, embedding.host, at.port)

@@ -14,7 +14,8 @@ from servers.domain.exchange import Exchange
 from servers.domain.model import Market
 from servers.domain.terms import Side
 from servers.engine.effects import Effects, Mark
-from servers.engine.messages import level_message, market_message, trade_message
+from servers.engine.messages import level_message, market_message
+from servers.engine.wire import trade_wire
 from venue.engine.v1 import engine_pb2
 from venue.marketdata.v1 import marketdata_pb2
 
@@ -23,12 +24,12 @@ _BUY = int(Side.BUY)
 
 @dataclass(slots=True, eq=False)
 class _MarketChanges:
-    """What changed in one market: (side, ticks) -> (lots, orders), trades, and whether its definition did."""
+    """What changed in one market: (side, ticks) -> (lots, orders), trades as (sequence, bytes), whether its definition did."""
 
     sequence: int = 0
     time_us: int = 0
     levels: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
-    trades: list[marketdata_pb2.Trade] = field(default_factory=list)
+    trades: list[tuple[int, bytes]] = field(default_factory=list)
     defined: bool = False
 
 
@@ -66,22 +67,21 @@ class BusChanges:
         if self._commands > self._commands_max:
             self.lost = True
             self._clear()
+        sequence = effects.sequence
         for event in effects.events:
-            match event:
-                case e.LevelChanged(market=market):
-                    self._touch(market.symbol, effects).levels[event.side, event.ticks] = (event.lots, event.count)
-                case e.Traded(market=market):
-                    trade = trade_message(self._exchange.partition, event, effects.sequence, effects.time_us)
-                    self._touch(market.symbol, effects).trades.append(trade)
-                case e.MarketChanged(market=market):
-                    self._touch(market.symbol, effects).defined = True
-                case e.FeesChanged(fees=fees):
-                    self._touch(fees.symbol, effects).defined = True
-                case _:
-                    pass
-        for change in effects.accounts:
-            entry = AccountEntry(change.account_id, effects.sequence, change.previous_sequence, change.record)
-            self._accounts.append(entry)
+            kind = type(event)
+            if kind is e.LevelChanged:
+                changes = self._touch(event.market.symbol, effects)  # type: ignore[union-attr]  # its kind was looked at
+                changes.levels[event.side, event.ticks] = (event.lots, event.count)  # type: ignore[union-attr]
+            elif kind is e.Traded:
+                trade = trade_wire(self._exchange.partition, event, sequence, effects.time_us)  # type: ignore[arg-type]
+                self._touch(event.market.symbol, effects).trades.append((sequence, trade))  # type: ignore[union-attr]
+            elif kind is e.MarketChanged:
+                self._touch(event.market.symbol, effects).defined = True  # type: ignore[union-attr]
+            elif kind is e.FeesChanged:
+                self._touch(event.fees.symbol, effects).defined = True  # type: ignore[union-attr]
+        for account_id, previous, record in effects.accounts:
+            self._accounts.append(AccountEntry(account_id, sequence, previous, record))
 
     def _touch(self, symbol: str, effects: Effects) -> _MarketChanges:
         changes = self._markets.get(symbol)
@@ -139,14 +139,15 @@ class BusChanges:
             previous_sequence=previous,
             bids=_levels(market, changes, buy=True),
             asks=_levels(market, changes, buy=False),
-            trades=[trade for trade in changes.trades if trade.sequence > after],
             reset=self.lost,
             time_us=changes.time_us if fresh else self._exchange.clock.time,
         )
         if changes.defined or self.lost:
             record.market.CopyFrom(market_message(self._exchange, market))
         last[symbol] = sequence
-        return MarketEntry(symbol, sequence, int(sequence <= previous), record.SerializeToString())
+        # Fields that are there already are joined: a message of messages would be copied and made again.
+        trades = [trade for trade_sequence, trade in changes.trades if trade_sequence > after]
+        return MarketEntry(symbol, sequence, int(sequence <= previous), b"".join((record.SerializeToString(), *trades)))
 
 
 def _levels(market: Market, changes: _MarketChanges, *, buy: bool) -> list[marketdata_pb2.BookLevel]:

@@ -1,0 +1,75 @@
+"""Messages made as bytes directly, beside the messages themselves."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from servers.domain.events import Traded
+from servers.domain.model import Order
+from servers.engine.messages import balance_message, fill_message, order_message, trade_message
+from servers.engine.wire import balance_wire, fill_wire, order_wire, trade_wire
+from tests.integration.replica.leader import ACCOUNTS, MARKETS, PARTITION, Leader, definitions, openings
+from venue.engine.v1 import engine_pb2
+
+NUMBER = {int: 3, bool: True, str: "näher—\U0001f4c8" * 20}
+
+
+@pytest.fixture(scope="module")
+def machine() -> Leader:
+    made = Leader(None, 3)  # type: ignore[arg-type]  # it commits nothing
+    for message in [*definitions(), *openings()]:
+        assert made.execute(message)
+    return made
+
+
+def order(machine: Leader) -> Order:
+    exchange = machine.exchange
+    account, market = exchange.ledger.accounts[ACCOUNTS[0]], exchange.floor.markets[MARKETS[0]]
+    made = Order(
+        7, account, market, 1, 2, 1, 10**20, 10**16, 0, False, False, 1, "", "", 0, 1_785_000_000_000_001
+    )  # fmt: skip
+    made.lots, made.status, made.update_time, made.update_sequence = 100, 1, 1_785_000_000_000_000, 300
+    return made
+
+
+def check(made: Order) -> None:
+    expected = order_message(PARTITION, made).SerializeToString(deterministic=True)
+    assert order_wire(PARTITION, made).encode("latin-1") == expected
+
+
+def test_an_order_is_told_whatever_it_has(machine: Leader) -> None:
+    plain = order(machine)
+    check(plain)
+    for field in fields(Order):
+        value = getattr(plain, field.name)
+        if type(value) not in NUMBER:
+            continue
+        changed = replace(plain, **{field.name: NUMBER[type(value)]})  # type: ignore[arg-type]  # one field of its own type
+        if changed.status < 4:
+            check(changed)
+            check(replace(changed, filled_lots=40, notional=4 * 10**9, fee_charged=4_000))
+    for status in range(1, 7):
+        check(replace(plain, status=status, filled_lots=100, notional=10**10, fee_charged=-5))
+    check(
+        replace(plain, side=0, type=0, time_in_force=0, self_trade_prevention=0, create_time=0, update_sequence=2**40)
+    )
+
+
+def test_both_sides_of_a_trade_and_the_trade(machine: Leader) -> None:
+    maker, taker = order(machine), replace(order(machine), number=8, side=2, client_order_id="ä" * 80)
+    traded = Traded(10**7, maker.market, maker, taker, 9_999, 55, 10**9, -3, 10**12)
+    for side in (maker, taker):
+        message = fill_message(PARTITION, traded, side, 9, 1_785_000_000_500_000)
+        assert fill_wire(PARTITION, traded, side, 9, 1_785_000_000_500_000).encode("latin-1") == (
+            message.SerializeToString()
+        )
+    record = engine_pb2.MarketRecord(trades=[trade_message(PARTITION, traded, 9, 1_000_000)])
+    assert engine_pb2.MarketRecord.FromString(trade_wire(PARTITION, traded, 9, 1_000_000)) == record
+
+
+def test_balances_of_all_sizes(machine: Leader) -> None:
+    balance = machine.exchange.ledger.accounts[ACCOUNTS[0]].balances["USD"]
+    for available, held in ((0, 0), (1, 0), (10**8, 10**7), (10**26, 1)):
+        changed = replace(balance, available=available, held=held)
+        expected = balance_message(machine.exchange, changed).SerializeToString()
+        assert balance_wire(changed, machine.exchange.ledger.assets["USD"].scale).encode("latin-1") == expected
