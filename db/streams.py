@@ -174,3 +174,26 @@ async def read_accounts(bus: Redis, partition: int, after: Mapping[str, int], wa
         for key, entries in found or ()
         for entry_id, fields in entries
     ]
+
+
+async def read_account(
+    bus: Redis, partition: int, account_id: str, after: int, until: int
+) -> tuple[list[AccountEntry], int]:
+    """An account's entries after one sequence up to another, in order, and the last sequence that is published (0: none).
+
+    Entries that were trimmed are left out, the oldest first. Raises BusError.
+    """
+    pipeline = bus.pipeline(transaction=False)
+    pipeline.get(sequence_key(partition))
+    pipeline.xrange(account_key(partition, account_id), min=f"{after + 1}-0", max=f"{until}-0")
+    published, entries = await pipeline.execute()
+    found = [
+        AccountEntry(
+            account_id,
+            int(entry_id.partition(b"-")[0]),
+            int(fields[PREVIOUS.encode()]),
+            fields[RECORD.encode()],
+        )
+        for entry_id, fields in entries
+    ]
+    return found, int(published or 0)

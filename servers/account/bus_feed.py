@@ -5,6 +5,7 @@ often while it does not. An account's cursor is the last event that its follower
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
 import psycopg
@@ -15,7 +16,9 @@ from db.accounts import last_events
 from db.events import list_events
 from db.session import Connection, Pool
 from db.streams import AccountEntry, BusError, read_accounts
-from servers.engine.feed import AccountFrame, Feed, Follower
+from servers.engine.feed import Feed, Follower
+from servers.engine.missed import Past
+from servers.engine.ring import AccountFrame
 from venue.engine.v1 import engine_pb2
 
 log = structlog.get_logger()
@@ -67,6 +70,10 @@ class BusFeed:
             self._cursors.pop(follower.account_id, None)
         if not self._cursors:
             self._wanted.clear()
+
+    def missed(self, past: Past, account_id: str, after: int, until: int) -> AsyncIterator[AccountFrame]:
+        """Events of an account from wherever they are kept. Raises GapError."""
+        return past.missed(self._feed.ring, self._partition, account_id, after, until)
 
     async def run(self) -> None:
         """Feed followers until cancelled."""

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 
-from db.session import Pool
 from servers.account.bus_feed import BusFeed
 from servers.account.create_account import Opening
 from servers.account.list_accounts import list_accounts
@@ -11,8 +10,8 @@ from servers.account.list_entries import Statement
 from servers.account.stream_account import AccountStream
 from servers.account.views import accounts_of, balances_of
 from servers.engine.client import Engine, Engines
-from servers.engine.fence import Fence
 from servers.engine.markets import Markets
+from servers.engine.missed import Past
 from servers.transport.call import Call
 from servers.transport.paging import PageTokens
 from venue.account.v1 import account_pb2 as pb
@@ -25,8 +24,7 @@ class AccountServicer:
         self,
         engines: Engines[Engine],
         feeds: Mapping[int, BusFeed],
-        pool: Pool,
-        fence: Fence,
+        past: Past,
         markets: Markets,
         tokens: PageTokens,
         *,
@@ -35,12 +33,11 @@ class AccountServicer:
     ) -> None:
         self._engines = engines
         self._feeds = feeds
-        self._pool = pool
-        self._fence = fence
+        self._past = past
         self._tokens = tokens
         self._silence_s = silence_s
-        self._opening = Opening(engines, pool, fence, accounts_max)
-        self._statement = Statement(pool, fence, markets, tokens)
+        self._opening = Opening(engines, past.pool, past.fence, accounts_max)
+        self._statement = Statement(past.pool, past.fence, markets, tokens)
 
     async def CreateAccount(self, request: pb.CreateAccountRequest, call: Call) -> bytes:
         return await self._opening.create_account(request, call)
@@ -67,7 +64,7 @@ class AccountServicer:
     ) -> AsyncIterator[pb.StreamAccountResponse]:
         engine = self._engines.for_account(request.account_id)
         feed = self._feeds[engine.partition]
-        stream = AccountStream(engine, feed, self._pool, self._fence, request, self._silence_s)
+        stream = AccountStream(engine, feed, self._past, request, self._silence_s)
         async with aclosing(stream.frames(call)) as frames:
             async for frame in frames:
                 yield frame

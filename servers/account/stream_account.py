@@ -1,7 +1,7 @@
 """Every change of an account's balances, as envelopes: ready, a snapshot or what was missed, then live.
 
 `_seen` is the sequence up to which the reader knows everything of the account. An event whose predecessor it does not know is
-preceded by what the tables have between them, or by a gap and a new snapshot.
+preceded by what is kept of the time between them, or by a gap and a new snapshot.
 """
 
 import secrets
@@ -11,16 +11,14 @@ from contextlib import aclosing
 
 from google.protobuf.duration_pb2 import Duration
 
-from db.session import Pool
 from servers.account.bus_feed import BusFeed, Followed
 from servers.account.views import balances_of
 from servers.domain.errors import PositionInvalid
 from servers.domain.identifiers import position_text, positions
 from servers.engine.client import Engine
-from servers.engine.feed import AccountFrame
-from servers.engine.fence import Fence
 from servers.engine.messages import timestamp
-from servers.engine.missed import GapError, missed
+from servers.engine.missed import GapError, Past
+from servers.engine.ring import AccountFrame
 from servers.transport.call import Call
 from servers.transport.streaming import lively
 from venue.account.v1 import account_pb2 as pb
@@ -37,15 +35,13 @@ class AccountStream:
         self,
         engine: Engine,
         feed: BusFeed,
-        pool: Pool,
-        fence: Fence,
+        past: Past,
         request: pb.StreamAccountRequest,
         silence_s: float,
     ) -> None:
         self._engine = engine
         self._feed = feed
-        self._pool = pool
-        self._fence = fence
+        self._past = past
         self._account_id = request.account_id
         self._resume_after = request.resume_after
         self._silence_s = silence_s
@@ -110,7 +106,7 @@ class AccountStream:
 
     async def _catch_up(self, until: int, call: Call) -> AsyncIterator[Response]:
         """What the reader does not know yet up to a sequence: events, or a gap and a snapshot."""
-        between = missed(self._pool, self._fence, self._engine.partition, self._account_id, self._seen, until)
+        between = self._feed.missed(self._past, self._account_id, self._seen, until)
         try:
             async for account_frame in between:
                 yield self._event(account_frame)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from db.journal import JournalRow
 from servers.domain.errors import VenueError
 from servers.domain.exchange import Exchange
-from servers.engine.feed import AccountFrame
+from servers.engine.ring import AccountFrame
 from venue.engine.v1 import engine_pb2 as pb
 
 

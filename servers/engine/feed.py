@@ -1,21 +1,14 @@
 """The account events of committed batches, to whoever follows an account in this process. A follower that is slow is cut off."""
 
 import asyncio
+import time
 from collections import deque
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final
 
-from venue.engine.v1 import engine_pb2
+from servers.engine.ring import AccountFrame, Ring
 
 FRAMES_MAX: Final = 2_000
-
-
-class AccountFrame(NamedTuple):
-    """What one command changed for one account."""
-
-    account_id: str
-    sequence: int
-    previous_sequence: int
-    record: engine_pb2.AccountRecord
 
 
 class Follower:
@@ -64,31 +57,46 @@ class Follower:
 
 
 class Feed:
-    """Followers by account."""
+    """Followers by account, and what was told lately. `wanted` are the accounts whose frames are to be made."""
 
-    __slots__ = ("followers",)
+    __slots__ = ("followers", "ring", "wanted")
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self.followers: dict[str, set[Follower]] = {}
+        self.wanted: set[str] = set()
+        self.ring = Ring(now_s)
 
     def follow(self, account_id: str, after: int = 0) -> Follower:
         """Start following what comes after a sequence; `leave` when done."""
         follower = Follower(account_id, after)
         self.followers.setdefault(account_id, set()).add(follower)
+        self.wanted.add(account_id)
+        self.ring.joined(account_id)
         return follower
 
     def leave(self, follower: Follower) -> None:
-        """Stop following."""
-        remaining = self.followers.get(follower.account_id, set())
+        """Stop following. Its account is recorded for a while, as it may be followed again."""
+        remaining = self.followers.get(follower.account_id)
+        if remaining is None:
+            return
         remaining.discard(follower)
         if not remaining:
-            self.followers.pop(follower.account_id, None)
+            del self.followers[follower.account_id]
+            self.ring.keep(follower.account_id)
+            self._forget()
 
     def publish(self, frames: list[AccountFrame]) -> None:
         """Hand frames of a committed batch to their followers."""
+        if not frames:
+            return
+        self.ring.add(frames)
         for frame in frames:
             for follower in self.followers.get(frame.account_id, ()):
                 follower.push(frame)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.wanted.difference_update(self.ring.expired())
 
     def end(self) -> None:
         """End every follower."""

@@ -133,7 +133,8 @@ class LocalEngine:
             orders = [order_message(self._partition, order) for order in resting]
             clock = exchange.clock
             followers.append(sequencer.feed.follow(account_id, clock.sequence))
-            return Following(followers[-1], clock.sequence, clock.epoch, account.last_event_sequence, orders)
+            last = account.last_event_sequence
+            return Following(followers[-1], sequencer.feed.ring, clock.sequence, clock.epoch, last, orders)
 
         following = None
         try:

@@ -1,6 +1,7 @@
 """A partition's machine in another process, reached over gRPC."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -12,8 +13,9 @@ from db import journal
 from db.session import Pool
 from servers.domain.errors import NotLeader, PartUnavailable, VenueError
 from servers.engine.archive import Archive
-from servers.engine.feed import AccountFrame, Follower
+from servers.engine.feed import Follower
 from servers.engine.line import Line
+from servers.engine.ring import AccountFrame, Ring
 from servers.engine.trading import Following
 from servers.transport.call import INTERNAL_KEY
 from servers.transport.errors import from_call, from_status
@@ -142,7 +144,8 @@ class RemoteEngine:
             if follower is None:
                 call.cancel()
         self._pumps[follower] = asyncio.ensure_future(_pump(call, follower))
-        return Following(follower, start.sequence, start.epoch, start.account_sequence, list(start.orders))
+        ring = Ring(time.monotonic)
+        return Following(follower, ring, start.sequence, start.epoch, start.account_sequence, list(start.orders))
 
     def unfollow(self, following: Following) -> None:
         pump = self._pumps.pop(following.follower, None)

@@ -21,9 +21,10 @@ from servers.engine.batch import Batch, Outcome, Replay, Ticket
 from servers.engine.clock import VenueClock
 from servers.engine.codec import decode
 from servers.engine.faults import FAULTS
-from servers.engine.feed import AccountFrame, Feed
+from servers.engine.feed import Feed
 from servers.engine.messages import order_records
 from servers.engine.requests import check_future, needs_look_up
+from servers.engine.ring import AccountFrame
 from servers.engine.tail import Tail
 from venue.engine.v1 import engine_pb2 as pb
 
@@ -189,15 +190,15 @@ class Sequencer:
         batch = self._forming
         batch.commands.append(message)
         batch.answers.append(told)
-        if self.feed.followers:
+        if self.feed.wanted:
             self._frames(batch, events)
         return told
 
     def _frames(self, batch: Batch, events: list[Event]) -> None:
-        followers = self.feed.followers
-        if any(isinstance(event, AccountTouched) and event.account.account_id in followers for event in events):
+        wanted = self.feed.wanted
+        if any(isinstance(event, AccountTouched) and event.account.account_id in wanted for event in events):
             sequence = self.exchange.clock.sequence
-            for account, previous, record in order_records(self.exchange, events, followers):
+            for account, previous, record in order_records(self.exchange, events, wanted):
                 batch.frames.append(AccountFrame(account.account_id, sequence, previous, record))
 
     def _recent_answer(self, sequence: int) -> bytes | None:

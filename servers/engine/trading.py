@@ -10,15 +10,20 @@ from typing import Any, Protocol
 from servers.domain.errors import VenueError
 from servers.engine.client import Engine
 from servers.engine.feed import Follower
+from servers.engine.ring import Ring
 from venue.engine.v1 import engine_pb2 as pb
 from venue.order.v1 import order_pb2
 
 
 @dataclass(slots=True)
 class Following:
-    """An account's frames from a sequence on, and its open orders as of that sequence, which is durable."""
+    """An account's frames from a sequence on, and its open orders as of that sequence, which is durable.
+
+    `ring` is what this process remembers of before.
+    """
 
     follower: Follower
+    ring: Ring
     sequence: int
     epoch: int
     account_sequence: int

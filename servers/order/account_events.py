@@ -1,13 +1,11 @@
-"""The events of an account, from a position on: what the tables have first, then live from the leader's feed."""
+"""The events of an account, from a position on: what was missed first, then live from the leader's feed."""
 
 from collections.abc import AsyncIterator
 
-from db.session import Pool
 from servers.domain.errors import PositionInvalid
 from servers.domain.identifiers import positions
-from servers.engine.feed import AccountFrame
-from servers.engine.fence import Fence
-from servers.engine.missed import missed
+from servers.engine.missed import Past
+from servers.engine.ring import AccountFrame
 from servers.engine.trading import Following
 
 
@@ -26,11 +24,10 @@ def resume_sequence(partition: int, resume_after: str, following: Following) -> 
     return mine[0].sequence
 
 
-def backlog(
-    pool: Pool, fence: Fence, partition: int, account_id: str, after: int, following: Following
-) -> AsyncIterator[AccountFrame]:
+def backlog(past: Past, partition: int, after: int, following: Following) -> AsyncIterator[AccountFrame]:
     """The events after a sequence up to where following began. Raises GapError."""
-    return missed(pool, fence, partition, account_id, after, following.account_sequence)
+    account_id = following.follower.account_id
+    return past.missed(following.ring, partition, account_id, after, following.account_sequence)
 
 
 async def live(following: Following) -> AsyncIterator[list[AccountFrame]]:

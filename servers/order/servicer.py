@@ -2,10 +2,9 @@
 
 from collections.abc import AsyncIterator
 
-from db.session import Pool
 from servers.engine.client import Engine, Engines
-from servers.engine.fence import Fence
 from servers.engine.markets import Markets
+from servers.engine.missed import Past
 from servers.engine.trading import TradingEngine
 from servers.order.amend_orders import amend_order, amend_orders, replace_order
 from servers.order.cancel_orders import cancel_all_after, cancel_all_orders, cancel_order, cancel_orders
@@ -29,15 +28,15 @@ class OrderServicer:
     def __init__(
         self,
         engines: Engines[TradingEngine],
-        pool: Pool,
-        fence: Fence,
+        past: Past,
         markets: Markets,
         tokens: PageTokens,
         limits: Limits,
         silence_s: float,
     ) -> None:
         self._engines = engines
-        self._history = History(pool, fence, markets)
+        self._past = past
+        self._history = History(past.pool, past.fence, markets)
         self._tokens = tokens
         self._limits = limits
         self._silence_s = silence_s
@@ -93,10 +92,10 @@ class OrderServicer:
 
     async def StreamOrders(self, request: pb.StreamOrdersRequest, call: Call) -> AsyncIterator[pb.StreamOrdersResponse]:
         engine = self._engines.for_account(request.account_id)
-        async for frame in OrderStream(engine, self._history, request, self._silence_s).frames(call):
+        async for frame in OrderStream(engine, self._past, request, self._silence_s).frames(call):
             yield frame
 
     @validates_itself
     async def Trade(self, requests: AsyncIterator[pb.TradeRequest], call: Call) -> AsyncIterator[bytes]:
-        async for frame in Session(self._engines, self._history, self._limits, self._silence_s).frames(requests, call):
+        async for frame in Session(self._engines, self._past, self._limits, self._silence_s).frames(requests, call):
             yield frame

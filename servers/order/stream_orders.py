@@ -8,12 +8,11 @@ from contextlib import aclosing
 from google.protobuf.duration_pb2 import Duration
 
 from servers.domain.identifiers import position_text
-from servers.engine.feed import AccountFrame
 from servers.engine.messages import timestamp
-from servers.engine.missed import GapError
+from servers.engine.missed import GapError, Past
+from servers.engine.ring import AccountFrame
 from servers.engine.trading import Following, TradingEngine
 from servers.order.account_events import SlowConsumerError, backlog, live, resume_sequence
-from servers.order.history import History
 from servers.transport.call import Call
 from servers.transport.streaming import lively
 from venue.order.v1 import order_service_pb2 as pb
@@ -25,11 +24,9 @@ Response = pb.StreamOrdersResponse
 class OrderStream:
     """One StreamOrders call."""
 
-    def __init__(
-        self, engine: TradingEngine, history: History, request: pb.StreamOrdersRequest, silence_s: float
-    ) -> None:
+    def __init__(self, engine: TradingEngine, past: Past, request: pb.StreamOrdersRequest, silence_s: float) -> None:
         self._engine = engine
-        self._history = history
+        self._past = past
         self._request = request
         self._silence_s = silence_s
         self._stream_id = secrets.token_hex(16)
@@ -80,9 +77,7 @@ class OrderStream:
         yield self._goodbye("LEADER_CHANGED")
 
     async def _missed(self, following: Following, after: int) -> AsyncIterator[Response]:
-        history, engine = self._history, self._engine
-        missed = backlog(history.pool, history.fence, engine.partition, self._request.account_id, after, following)
-        async for account_frame in missed:
+        async for account_frame in backlog(self._past, self._engine.partition, after, following):
             yield self._event(account_frame)
 
     def _snapshot(self, following: Following) -> Response:

@@ -18,10 +18,9 @@ from servers.domain.errors import AccountNotFound, FieldViolation, OrderNotFound
 from servers.domain.identifiers import find_order, position_text
 from servers.engine.client import Engines
 from servers.engine.messages import timestamp
-from servers.engine.missed import GapError
+from servers.engine.missed import GapError, Past
 from servers.engine.trading import Following, Pending, TradingEngine
 from servers.order.account_events import SlowConsumerError, backlog, live, resume_sequence
-from servers.order.history import History
 from servers.order.place_orders import check_served
 from servers.order.wire import field
 from servers.transport import validation
@@ -60,9 +59,9 @@ _COMMAND: Final = {
 class Session:
     """One Trade call."""
 
-    def __init__(self, engines: Engines[TradingEngine], history: History, limits: Limits, silence_s: float) -> None:
+    def __init__(self, engines: Engines[TradingEngine], past: Past, limits: Limits, silence_s: float) -> None:
         self._engines = engines
-        self._history = history
+        self._past = past
         self._silence_s = silence_s
         # Commands of a session count as calls do.
         self._buckets = {
@@ -254,10 +253,8 @@ class Session:
 
     async def _tell(self, engine: TradingEngine, following: Following, after: int | None) -> None:
         if after is not None:
-            history = self._history
             try:
-                missed = backlog(history.pool, history.fence, engine.partition, self._account_id, after, following)
-                async for frame in missed:
+                async for frame in backlog(self._past, engine.partition, after, following):
                     await self._event(engine, frame.sequence, frame.previous_sequence, frame.record.orders)
             except GapError as gap:
                 self._queued = following.sequence

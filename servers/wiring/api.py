@@ -23,6 +23,7 @@ from servers.config import Settings
 from servers.domain.errors import PartUnavailable
 from servers.engine.fence import Fence
 from servers.engine.markets import Markets
+from servers.engine.missed import Past
 from servers.transport.identity import KeySource
 from servers.wiring.parts import Process, bus_of, guard_of, page_tokens, pool_of, remote_engines, serving
 from venue.account.v1 import account_pb2
@@ -120,8 +121,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         accounts = AccountServicer(
             engines,
             feeds,
-            pool,
-            Fence(pool),
+            Past(pool, Fence(pool), bus),
             Markets(pool),
             page_tokens(settings),
             accounts_max=settings.accounts_max,

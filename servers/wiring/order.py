@@ -12,12 +12,14 @@ from servers.engine.fence import Fence
 from servers.engine.leadership import Leader, Terms
 from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
+from servers.engine.missed import Past
 from servers.engine.remote import RemoteEngine
 from servers.engine.servicer import EngineServicer
 from servers.engine.trading import RoutedEngine
 from servers.order.servicer import OrderServicer
 from servers.wiring.parts import (
     Process,
+    bus_of,
     engines_of,
     guard_of,
     keys_of,
@@ -77,9 +79,8 @@ async def build(process: Process) -> AsyncIterator[None]:
         keys = await held.enter_async_context(keys_of(settings))
         guard = await held.enter_async_context(guard_of(process, pool, keys))
         routes = engines_of(settings, lambda n: RoutedEngine(engines.get(n), others.for_partition(n)))
-        orders = OrderServicer(
-            routes, pool, Fence(pool), Markets(pool), page_tokens(settings), guard.limits, settings.heartbeat_s
-        )
+        past = Past(pool, Fence(pool), await held.enter_async_context(bus_of(settings)))
+        orders = OrderServicer(routes, past, Markets(pool), page_tokens(settings), guard.limits, settings.heartbeat_s)
         services = [
             (order_service_pb2.DESCRIPTOR.services_by_name["OrderService"], orders),
             (engine_pb2.DESCRIPTOR.services_by_name["EngineService"], EngineServicer(engines)),

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
 from db.session import SERVICES, Pool, connect, open_pool
 from db.streams import open_bus
@@ -23,6 +24,7 @@ from servers.engine.leadership import Leader, Terms
 from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
 from servers.engine.measures import ReplicaMeasures
+from servers.engine.missed import Past
 from servers.engine.remote import RemoteEngine
 from servers.engine.replica import run as project
 from servers.engine.servicer import EngineServicer
@@ -171,13 +173,16 @@ Start = Callable[..., Awaitable[Venue]]
 class Floor:
     """What one started venue is made of; everything is ended with the stack."""
 
-    def __init__(self, stack: AsyncExitStack, pool: Pool, database_url: str, guard: Guard, silence_s: float) -> None:
+    def __init__(
+        self, stack: AsyncExitStack, pool: Pool, database_url: str, bus: Redis, guard: Guard, silence_s: float
+    ) -> None:
         self._stack = stack
+        self._bus = bus
         self._pool = pool
         self._database_url = database_url
         self._guard = guard
         self._silence_s = silence_s
-        self.tokens, self._fence, self._markets = PageTokens(KEY), Fence(pool), Markets(pool)
+        self.tokens, self._past, self._markets = PageTokens(KEY), Past(pool, Fence(pool), bus), Markets(pool)
         self.remote = {number: RemoteEngine(number, pool) for number in PARTITIONS}
         for engine in self.remote.values():
             stack.push_async_callback(engine.close)
@@ -207,9 +212,7 @@ class Floor:
             self.begin(leader.run())
             self._stack.push_async_callback(leader.stop)
         routes = Engines({int(PARTITIONS[number]): engine for number, engine in local.items()})
-        orders = OrderServicer(
-            routes, self._pool, self._fence, self._markets, self.tokens, self._guard.limits, self._silence_s
-        )
+        orders = OrderServicer(routes, self._past, self._markets, self.tokens, self._guard.limits, self._silence_s)
         services: list[Service] = [
             (order_service_pb2.DESCRIPTOR.services_by_name["OrderService"], orders),
             (engine_pb2.DESCRIPTOR.services_by_name["EngineService"], EngineServicer(local)),
@@ -221,18 +224,15 @@ class Floor:
                 await asyncio.sleep(0.01)
         return await self.serve(server)
 
-    async def account_server(self, bus_url: str) -> tuple[Server, int]:
+    async def account_server(self) -> tuple[Server, int]:
         """Process `api` without its other rooms, and its port."""
-        bus = open_bus(bus_url)
-        self._stack.push_async_callback(bus.aclose)
-        feeds = {number: BusFeed(bus, self._pool, number) for number in PARTITIONS}
+        feeds = {number: BusFeed(self._bus, self._pool, number) for number in PARTITIONS}
         for feed in feeds.values():
             self.begin(feed.run())
         accounts = AccountServicer(
             Engines({int(PARTITIONS[number]): engine for number, engine in self.remote.items()}),
             feeds,
-            self._pool,
-            self._fence,
+            self._past,
             self._markets,
             self.tokens,
             accounts_max=ACCOUNTS_MAX,
@@ -255,12 +255,14 @@ async def start_venue(database_url: str, redis_url: str) -> AsyncIterator[Start]
             guard = Guard(verifier, Limits(), Metrics(CollectorRegistry()))
             pool = await open_pool(database_url, application_name="test", role=SERVICES)
             stack.push_async_callback(pool.close)
-            floor = Floor(stack, pool, database_url, guard, silence_s)
+            bus = open_bus(bus_url)
+            stack.push_async_callback(bus.aclose)
+            floor = Floor(stack, pool, database_url, bus, guard, silence_s)
             address = f"127.0.0.1:{free_port()}"
             await floor.lead(address)
             tails = {number: engine.tail for number, engine in floor.remote.items()}
             floor.begin(project(PARTITIONS, database_url, redis_url, 1000, tails.__getitem__, measures()))
-            server, port = await floor.account_server(bus_url)
+            server, port = await floor.account_server()
             account_channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
             order_channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
             return Venue(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from db.streams import open_bus
 from tests.integration.account.conftest import Frames, Start, User, Venue, refused, table
 from tests.servers import free_port
 from venue.account.v1 import account_pb2 as pb
@@ -84,13 +85,15 @@ async def resumed(user: User, account_id: str, position: str, sequence: int, mis
         await chained(frames, 1, events[-1].sequence)
 
 
-async def test_what_is_not_kept_is_announced_and_followed_by_a_snapshot(venue: Venue) -> None:
+async def test_what_is_not_kept_is_announced_and_followed_by_a_snapshot(venue: Venue, redis_url: str) -> None:
     ada = venue.user("ada")
     account_id = await opened(ada)
     position = await held(ada, account_id, 1)
     last = await held(ada, account_id, 3)
     await ada.entries(account_id, min_position=last)
     await venue.run("DELETE FROM account_events WHERE account_id = %s", account_id)
+    async with open_bus(redis_url) as bus:
+        await bus.flushall()
     async with ada.stream(account_id, position) as frames:
         await frames.next_of("ready")
         gap = (await frames.next_of("gap")).gap

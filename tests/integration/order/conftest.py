@@ -10,8 +10,10 @@ from typing import Any
 import grpc
 import pytest
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
 from db.session import PROJECTOR, SERVICES, Connection, Pool, connect, open_pool
+from db.streams import open_bus
 from servers.domain.errors import VenueError
 from servers.domain.terms import Environment
 from servers.engine.catalogue import missing
@@ -21,6 +23,7 @@ from servers.engine.leadership import Leader, Terms
 from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
 from servers.engine.measures import ReplicaMeasures
+from servers.engine.missed import Past
 from servers.engine.replica import run as project
 from servers.order.servicer import OrderServicer
 from servers.transport.guard import Guard
@@ -88,8 +91,9 @@ class User:
 class Room:
     """The running service."""
 
-    def __init__(self, pool: Pool, url: str) -> None:
+    def __init__(self, pool: Pool, url: str, bus: Redis) -> None:
         self.pool = pool
+        self.past = Past(pool, Fence(pool), bus)
         self.keys = Keys()
         self.engines = {number: LocalEngine(number, pool) for number in PARTITIONS}
         terms = Terms(
@@ -112,9 +116,7 @@ class Room:
         verifier = TokenVerifier(self.keys.public, self.keys.revoked_ids)
         await verifier.fetch_keys()
         limits = Limits()
-        servicer = OrderServicer(
-            routes, self.pool, Fence(self.pool), Markets(self.pool), PageTokens(b"key"), limits, HEARTBEAT_S
-        )
+        servicer = OrderServicer(routes, self.past, Markets(self.pool), PageTokens(b"key"), limits, HEARTBEAT_S)
         server = build_server([(SERVICE, servicer)], Guard(verifier, limits, Metrics(CollectorRegistry())))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
@@ -158,7 +160,8 @@ class Floor:
 @pytest.fixture
 async def floor(database_url: str, redis_url: str) -> AsyncIterator[Floor]:
     pool = await open_pool(database_url, application_name="test room", role=SERVICES)
-    room = Room(pool, database_url)
+    bus = open_bus(redis_url)
+    room = Room(pool, database_url, bus)
     server, port = await room.serve()
     measures = ReplicaMeasures(CollectorRegistry())
     projecting = asyncio.create_task(project(PARTITIONS, database_url, redis_url, 200_000, None, measures))
@@ -171,6 +174,7 @@ async def floor(database_url: str, redis_url: str) -> AsyncIterator[Floor]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+    await bus.aclose()
     await pool.close()
 
 

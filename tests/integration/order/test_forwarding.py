@@ -12,7 +12,6 @@ from google.protobuf.duration_pb2 import Duration
 from prometheus_client import CollectorRegistry
 
 from servers.engine.client import Engines
-from servers.engine.fence import Fence
 from servers.engine.markets import Markets
 from servers.engine.remote import RemoteEngine
 from servers.engine.servicer import EngineServicer
@@ -60,9 +59,7 @@ async def far(floor: Floor, database_url: str) -> AsyncIterator[Far]:
     remotes = {number: RemoteEngine(number, room.pool) for number in PARTITIONS}
     routes = Engines({int(kind): RoutedEngine(None, remotes[number]) for number, kind in PARTITIONS.items()})
     limits = Limits()
-    servicer = OrderServicer(
-        routes, room.pool, Fence(room.pool), Markets(room.pool), PageTokens(b"key"), limits, HEARTBEAT_S
-    )
+    servicer = OrderServicer(routes, room.past, Markets(room.pool), PageTokens(b"key"), limits, HEARTBEAT_S)
     outer = build_server([(SERVICE, servicer)], guard(floor, limits))
     port = outer.add_insecure_port("127.0.0.1:0")
     await outer.start()

@@ -1,6 +1,7 @@
 """StreamOrders: a snapshot or what was missed, then every change, chained by sequences."""
 
 import asyncio
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -8,8 +9,12 @@ import grpc
 import pytest
 
 from db.session import connect
+from db.streams import open_bus
+from servers.engine.ring import Ring
+from tests.integration.engine.leading import until
 from tests.integration.order.conftest import HEARTBEAT_S, Floor, User, order
 from tests.integration.order.frames import Stream, updates
+from tests.servers import free_port
 from venue.order.v1 import order_pb2
 from venue.order.v1 import order_service_pb2 as wire
 from venue.type.v1 import type_pb2
@@ -105,7 +110,37 @@ async def test_a_stream_under_load_misses_and_repeats_nothing(floor: Floor) -> N
     assert len(seen) >= 150
 
 
+@pytest.mark.parametrize("remembered", [True, False], ids=["from memory", "from the bus"])
+async def test_a_stream_resumes_while_the_tables_stand_still(
+    floor: Floor, database_url: str, *, remembered: bool
+) -> None:
+    ana = floor.ana
+    first = stream(ana)
+    await first.next("ready")
+    await first.next("snapshot")
+    first.call.cancel()
+    sequencer = floor.room.engines[2].sequencer
+    assert sequencer is not None
+    await until(lambda: not sequencer.feed.followers)
+    async with await connect(database_url, application_name="test") as database, database.transaction():
+        await database.execute("LOCK TABLE account_events IN ACCESS EXCLUSIVE MODE")
+        missed = [await ana.place(price=str(41_000 + n)) for n in range(5)]
+        if not remembered:
+            # As after a change of leaders.
+            sequencer.feed.ring = Ring(time.monotonic)
+        again = stream(ana, resume_after=first.seen[-1].position)
+        assert (await again.next("ready")).ready.resumed
+        events = [await again.next("event") for _ in missed]
+    assert [updates(event)[0][0] for event in events] == [answer.order.order_id for answer in missed]
+    live = await ana.place(price="42000")
+    assert updates(await again.next("event"))[0][0] == live.order.order_id
+    assert chained([first.seen[-1], *again.seen])
+    again.call.cancel()
+
+
 async def test_what_is_not_kept_any_more_is_a_gap_and_then_a_snapshot(floor: Floor, database_url: str) -> None:
+    # By nobody: memory forgets it at once, the bus is away.
+    floor.room.past.bus.connection_pool = open_bus(f"redis://127.0.0.1:{free_port()}").connection_pool
     ana = floor.ana
     opened = stream(ana)
     position = (await opened.next("ready")).position
@@ -115,6 +150,7 @@ async def test_what_is_not_kept_any_more_is_a_gap_and_then_a_snapshot(floor: Flo
     async with await connect(database_url, application_name="retention") as connection:
         await connection.execute("SET venue.maintenance = 'on'")
         await connection.execute("DELETE FROM account_events WHERE sequence <= %s", [placed[1].order.sequence])
+    floor.room.engines[2].sequencer.feed.ring = Ring(time.monotonic)  # type: ignore[union-attr]
     again = stream(ana, resume_after=position)
     await again.next("ready")
     gap = await again.next("gap")
