@@ -77,4 +77,4 @@ bench: setup
 	@$(VENUE) bench
 
 chaos-long: setup
-	$(BIN)/pytest -q tests/chaos --timeout=0 --long
+	$(BIN)/pytest -q tests/simulation tests/chaos --timeout=0 --long

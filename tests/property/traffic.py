@@ -47,9 +47,10 @@ _ORDER_KINDS = (
 class Traffic:
     """Commands one after another; the same seed gives the same ones as long as the machine does the same."""
 
-    def __init__(self, seed: int, *, transfers: bool = True) -> None:
+    def __init__(self, seed: int, *, transfers: bool = True, accounts: tuple[str, ...] = ACCOUNTS) -> None:
         self.random = Random(seed)
         self.transfers = transfers
+        self.accounts = accounts
         self.sequence = 0
         self.time = START_US
         self.numbers: list[int] = []
@@ -70,7 +71,7 @@ class Traffic:
             kind, state = int(MarketKind.SPOT), int(MarketState.OPEN)
             yield c.DefineMarket(*self._stamp(), symbol, kind, state, base, "USD", *sizes, maker, taker)
         yield c.SetFees(*self._stamp(), "AAA-USD", "vip", -(RATE // 700), RATE // 700)
-        for account_id in ACCOUNTS:
+        for account_id in self.accounts:
             group = "family" if account_id in ACCOUNTS[:2] else ""
             tier = "vip" if account_id == ACCOUNTS[2] else ""
             funds = (("USD", 3_000 * ATTO), ("AAA", 40 * ATTO), ("BBB", 400 * ATTO))
@@ -108,7 +109,7 @@ class Traffic:
     def _place(self, like: c.PlaceOrder | None = None) -> c.PlaceOrder:
         """An order of any account, market and side, or of those of another order."""
         random = self.random
-        account_id, symbol = random.choice(ACCOUNTS), random.choice(SYMBOLS)
+        account_id, symbol = random.choice(self.accounts), random.choice(SYMBOLS)
         side = int(random.choice((Side.BUY, Side.SELL)))
         if like is not None:
             account_id, symbol, side = like.account_id, like.symbol, like.side
@@ -177,7 +178,7 @@ class Traffic:
 
     def _seldom(self) -> c.Command:
         random = self.random
-        account_id, symbol = random.choice(ACCOUNTS), random.choice(SYMBOLS)
+        account_id, symbol = random.choice(self.accounts), random.choice(SYMBOLS)
         match random.randrange(11 if self.transfers else 8):
             case 0:
                 wanted = random.choice(("", symbol)), random.choice((0, 0, int(Side.BUY), int(Side.SELL)))
@@ -213,7 +214,7 @@ class Traffic:
         if random.random() < 0.6:
             self.pending.append(transfer_id)
         pending = transfer_id in self.pending
-        other = random.choice(("venue:paper", "venue:external", *ACCOUNTS))
+        other = random.choice(("venue:paper", "venue:external", *self.accounts))
         pair = random.choice(((account_id, other), (other, account_id)))
         asset, amount = random.choice(tuple(ASSETS)), random.randrange(40) * ATTO
         self.sequence += 1

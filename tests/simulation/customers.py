@@ -18,8 +18,9 @@ from servers.domain.errors import (
     VenueError,
 )
 from servers.engine.answers import replayed
+from tests.property import traffic as small
 from tests.property.encoding import encode
-from tests.property.traffic import ACCOUNTS, Traffic
+from tests.property.traffic import Traffic
 from tests.simulation.database import PARTITION, Database
 from tests.simulation.nodes import OrderNode, spawn
 from tests.simulation.seams import START_US
@@ -30,6 +31,7 @@ from venue.engine.v1 import engine_pb2 as pb
 UNKNOWN: Final = (PartUnavailable, NotLeader, Overloaded)
 PATIENCE_S: Final = 3.0
 PAUSE_MAX_S: Final = 1.0
+ACCOUNTS: Final = (*small.ACCOUNTS, "demo-flo", "demo-gus", "demo-hal", "demo-ida", "demo-jon")
 # Made by the venue itself.
 OWN: Final = (c.Advance, c.LeaderStarted, c.ChangeRules)
 

@@ -7,9 +7,9 @@ from unittest.mock import patch
 import psycopg
 
 from db import journal
-from servers.domain import state
 from servers.domain.book import BookSide
 from servers.domain.exchange import Exchange
+from servers.domain.expiry import Expiry
 from servers.domain.ledger import Ledger
 from servers.engine import sequencer
 from servers.engine.appender import Appender
@@ -130,13 +130,7 @@ def _drops_a_level() -> Any:
 
 
 def _forgets_expiry() -> Any:
-    load = state._load_orders
-
-    def mutated(exchange: Exchange, rows: Any) -> None:
-        load(exchange, rows)
-        exchange.deadlines.clear()
-
-    return patch.object(state, "_load_orders", mutated)
+    return patch.object(Expiry, "load", lambda self: None)
 
 
 def _answers_a_repeat_with_something_else() -> Any:

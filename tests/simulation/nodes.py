@@ -113,8 +113,11 @@ class OrderNode(Node):
         random: Random,
         database: Database,
         missing: Callable[[Exchange], Sequence[pb.Command]],
+        tail: Callable[[int], AsyncIterator[pb.TailResponse]],
     ) -> None:
+        """`tail`: that of whoever leads, for the time of waiting."""
         super().__init__(name, loop, random)
+        self._tail = tail
         self._pool = cast("RealPool", Pool(database))
         self._missing = missing
         self.engine = LocalEngine(PARTITION, self._pool)
@@ -130,7 +133,7 @@ class OrderNode(Node):
             request_memory=MEMORY,
             projector_lag_max=400,
         )
-        self.leader = Leader(Environment.DEMO, self.engine, self._pool, terms, self._missing)
+        self.leader = Leader(Environment.DEMO, self.engine, self._pool, terms, self._missing, self._tail)
         self.task = self.loop.create_task(self.leader.run())
 
     def stop(self) -> None:
@@ -174,18 +177,17 @@ async def _tail(node: OrderNode, after: int) -> AsyncIterator[pb.TailResponse]:
         except VenueError as error:
             line.put_nowait(error)
 
-    over = asyncio.ensure_future(node.call(serve))
+    async def call() -> None:
+        try:
+            await node.call(serve)
+        except VenueError as error:
+            line.put_nowait(error)
+
+    over = asyncio.ensure_future(call())
     try:
-        while True:
-            waiting = asyncio.ensure_future(line.get())
-            await asyncio.wait({waiting, over}, return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done():
-                waiting.cancel()
-                raise PartUnavailable("the engine")
-            row = waiting.result()
-            if isinstance(row, VenueError):
-                raise row
+        while not isinstance(row := await line.get(), VenueError):
             yield row
+        raise row
     finally:
         over.cancel()
         await asyncio.wait({over})

@@ -13,9 +13,9 @@ from servers.domain.invariants import breaches
 from servers.domain.state import state_hash
 from servers.engine import sequencer
 from tests.property.encoding import encode
-from tests.property.traffic import ACCOUNTS, Traffic
+from tests.property.traffic import Traffic
 from tests.simulation.bus import Bus
-from tests.simulation.customers import Customers
+from tests.simulation.customers import ACCOUNTS, Customers
 from tests.simulation.database import PARTITION, Database
 from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.nodes import Node, OrderNode, Projector, spawn
@@ -40,10 +40,11 @@ class Simulation:
         self.database = Database(self.random)
         self.bus = Bus(self.random)
         self.witness = Witness(self.database, self.bus, MEMORY, thorough=seed % 4 == 0)
-        traffic = Traffic(seed)
+        traffic = Traffic(seed, accounts=ACCOUNTS)
         self.opening = list(traffic.opening())
         self.orders = [
-            OrderNode(name, loop, self.random, self.database, self.missing) for name in ("order-1", "order-2")
+            OrderNode(name, loop, self.random, self.database, self.missing, self._tail)
+            for name in ("order-1", "order-2")
         ]
         self.projector = Projector("replica", loop, self.random, self._tail)
         self.nodes: list[Node] = [*self.orders, self.projector]
