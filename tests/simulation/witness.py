@@ -15,9 +15,9 @@ from servers.domain.money import parse
 from servers.domain.state import load, state_hash
 from servers.domain.terms import Environment, Side
 from servers.engine.effects import account_changes
-from servers.engine.feed import AccountFrame
 from servers.engine.projection import CHANGED
 from servers.engine.replay import JournalCorrupt, Replay
+from servers.engine.ring import AccountFrame
 from tests.simulation.bus import Bus
 from tests.simulation.database import PARTITION, Database
 from venue.engine.v1 import engine_pb2 as pb
