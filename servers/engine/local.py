@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Final, TypeVar
 
 from db import projections
+from db.journal import JournalRow
 from db.requests import find_request
 from db.session import Pool
 from servers.domain.commands import Command
@@ -51,6 +53,19 @@ class LocalPending:
             return await self._engine.tell(self._ticket.results)
         except VenueError as error:
             return [error] * self._count
+
+
+def tail_message(row: JournalRow) -> pb.TailResponse:
+    """A row of the journal as followers get it."""
+    return pb.TailResponse(
+        first_sequence=row.first_sequence,
+        last_sequence=row.last_sequence,
+        epoch=row.epoch,
+        rules_version=row.rules_version,
+        commands=row.commands,
+        digest=row.digest,
+        chain=row.chain,
+    )
 
 
 class LocalEngine:
@@ -103,23 +118,22 @@ class LocalEngine:
         return await self._seen(sequencer, lambda exchange: read(exchange, request))
 
     async def tail(self, after_sequence: int) -> AsyncGenerator[pb.TailResponse, None]:
+        async with aclosing(self.batches(after_sequence)) as batches:
+            async for rows in batches:
+                for row in rows:
+                    yield tail_message(row)
+
+    async def batches(self, after_sequence: int) -> AsyncGenerator[list[JournalRow], None]:
+        """As `tail`: as many rows at once as there are, but for a bound."""
         sequencer = self._leading()
         while sequencer.ended is None:
-            rows = sequencer.tail.after(after_sequence)
+            rows = sequencer.tail.after(after_sequence, TAIL_ROWS)
             if rows is None:
                 rows = await self._archive.rows(after_sequence, TAIL_ROWS)
-            for row in rows:
-                yield pb.TailResponse(
-                    first_sequence=row.first_sequence,
-                    last_sequence=row.last_sequence,
-                    epoch=row.epoch,
-                    rules_version=row.rules_version,
-                    commands=row.commands,
-                    digest=row.digest,
-                    chain=row.chain,
-                )
-                after_sequence = row.last_sequence
-            if not rows and sequencer.ended is None:
+            if rows:
+                yield rows
+                after_sequence = rows[-1].last_sequence
+            elif sequencer.ended is None:
                 await sequencer.tail.wait()
         raise sequencer.ended
 

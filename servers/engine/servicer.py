@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from servers.domain.errors import PartUnavailable, VenueError
-from servers.engine.local import LocalEngine
+from servers.engine.local import LocalEngine, tail_message
 from servers.transport.call import Call
 from servers.transport.errors import to_status
 from venue.engine.v1 import engine_pb2 as pb
 
+# A message costs the two processes more than what it carries: rows that follow within so long go together.
+TAIL_PAUSE_S: Final = 0.01
 Result = TypeVar("Result")
 
 
@@ -29,13 +31,17 @@ class EngineServicer:
         return await self._engine(request.partition).query(request)
 
     async def Tail(self, request: pb.TailRequest, call: Call) -> AsyncIterator[pb.TailResponse]:
-        tail = self._engine(request.partition).tail(request.after_sequence)
+        assert call.end is not None
+        batches = self._engine(request.partition).batches(request.after_sequence)
         try:
             # A server that stops does not wait for a stream that has no end.
-            while (row := await unless_ended(anext(tail), call)) is not None:
-                yield row
+            while (rows := await unless_ended(anext(batches), call)) is not None:
+                message = tail_message(rows[0])
+                message.following.extend(map(tail_message, rows[1:]))
+                yield message
+                await asyncio.wait((call.end,), timeout=TAIL_PAUSE_S)
         finally:
-            await tail.aclose()
+            await batches.aclose()
 
     async def Submit(self, requests: AsyncIterator[pb.SubmitRequest], call: Call) -> AsyncIterator[pb.SubmitResponse]:
         """Results go out as they become durable; ordered requests are executed in the order they come."""

@@ -36,8 +36,8 @@ class Tail:
         self._bell.set()
         self._bell = asyncio.Event()
 
-    def after(self, sequence: int) -> list[JournalRow] | None:
-        """The rows after a sequence, none if there are none yet; None if memory does not reach back so far."""
+    def after(self, sequence: int, limit: int) -> list[JournalRow] | None:
+        """At most so many rows after a sequence, none if there are none yet; None if memory does not reach back so far."""
         if sequence >= self.sequence:
             return []
         if not self._rows or self._rows[0].first_sequence > sequence + 1:
@@ -48,7 +48,7 @@ class Tail:
                 break
             found.append(row)
         found.reverse()
-        return found
+        return found[:limit]
 
     async def wait(self) -> None:
         """Until the next row is committed."""

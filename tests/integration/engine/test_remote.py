@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from db.session import Connection
 from servers.domain.errors import InsufficientFunds, OrderNotFound, VenueError
+from servers.engine.local import TAIL_ROWS
 from servers.engine.remote import RemoteEngine
 from servers.engine.servicer import EngineServicer
 from servers.transport.guard import Guard
@@ -90,6 +91,23 @@ async def test_submit_query_and_tail_over_the_wire(lead: Lead, database: Connect
             assert (row.first_sequence, row.commands, row.chain) == (kept.first_sequence, kept.commands, kept.chain)
             if not rows:
                 break
+
+
+async def test_rows_that_are_there_together_come_in_one_message(lead: Lead, database: Connection) -> None:
+    port = free_port()
+    led = await lead(address=f"127.0.0.1:{port}")
+    account_id = await led.open_account()
+    for _ in range(80):
+        await led.place(account_id)
+    rows = await journal(database)
+    async with served(led, port), remote(led) as engine:
+        took = []
+        async for row in engine.tail(0):
+            took.append(row)
+            if len(took) == len(rows):
+                break
+    assert [(row.first_sequence, row.chain) for row in took] == [(row.first_sequence, row.chain) for row in rows]
+    assert list(took[0].following) == took[1:TAIL_ROWS]
 
 
 async def test_many_callers_share_one_line(lead: Lead) -> None:

@@ -1375,7 +1375,7 @@ Global___TailRequest: _TypeAlias = TailRequest  # noqa: Y015
 
 @_typing.final
 class TailResponse(_message.Message):
-    """One committed batch: a row of the journal."""
+    """One committed batch, a row of the journal, and those after it that were sent with it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1386,6 +1386,7 @@ class TailResponse(_message.Message):
     COMMANDS_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     CHAIN_FIELD_NUMBER: _builtins.int
+    FOLLOWING_FIELD_NUMBER: _builtins.int
     first_sequence: _builtins.int
     """Its first command's sequence."""
     last_sequence: _builtins.int
@@ -1400,6 +1401,10 @@ class TailResponse(_message.Message):
     """The running digest after the batch."""
     chain: _builtins.bytes
     """SHA-256 of the previous row's chain and the commands."""
+    @_builtins.property
+    def following(self) -> _containers.RepeatedCompositeFieldContainer[Global___TailResponse]:
+        """The batches that follow it and were durable when it was sent, in order; these hold no others."""
+
     def __init__(
         self,
         *,
@@ -1410,10 +1415,11 @@ class TailResponse(_message.Message):
         commands: _builtins.bytes = ...,
         digest: _builtins.int = ...,
         chain: _builtins.bytes = ...,
+        following: _abc.Iterable[Global___TailResponse] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "commands", b"commands", "digest", b"digest", "epoch", b"epoch", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "rules_version", b"rules_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "commands", b"commands", "digest", b"digest", "epoch", b"epoch", "first_sequence", b"first_sequence", "following", b"following", "last_sequence", b"last_sequence", "rules_version", b"rules_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
