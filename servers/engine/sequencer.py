@@ -7,6 +7,7 @@ refusals, replays and reads alike wait for the batch that was forming, or flying
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -23,6 +24,7 @@ from servers.engine.codec import decode
 from servers.engine.faults import FAULTS
 from servers.engine.feed import Feed
 from servers.engine.messages import order_records
+from servers.engine.queue import Queue, turns_of
 from servers.engine.requests import check_future, needs_look_up
 from servers.engine.ring import AccountFrame
 from servers.engine.tail import Tail
@@ -76,8 +78,7 @@ class Sequencer:
         self._recent: deque[Batch] = deque(maxlen=RECENT_BATCHES)
         # Callers a row, on average of late.
         self._crowd = 0.0
-        self._queue: deque[Ticket] = deque()
-        self._queued = 0
+        self._queue = Queue()
         # Tickets whose commands may have broken the machine; while there are any, all others queue.
         self._suspects: list[Ticket] = []
         self._breached = ""
@@ -123,14 +124,13 @@ class Sequencer:
 
     def _admit(self, ticket: Ticket) -> None:
         places = any(command.WhichOneof("body") in PLACING for command in ticket.commands)
-        bound = self._queue_max if places else self._queue_max * CANCEL_RESERVE
-        if self._queued + len(ticket.commands) > bound or (places and self.shedding):
+        if places and self.shedding:
             raise Overloaded
         if not self._queue and not self._suspects and len(self._forming.commands) < self._batch_max:
             self._run(ticket)
             return
-        self._queue.append(ticket)
-        self._queued += len(ticket.commands)
+        bound = self._queue_max if places else int(self._queue_max * CANCEL_RESERVE)
+        self._queue.push(ticket, bound, partial(turns_of, self.exchange.ledger.by_user))
 
     def _run(self, ticket: Ticket) -> None:
         """Execute a ticket into the forming batch; it is resolved when what it saw is durable."""
@@ -281,9 +281,7 @@ class Sequencer:
 
     def _refill(self) -> None:
         while self._queue and not self._suspects and len(self._forming.commands) < self._batch_max:
-            ticket = self._queue.popleft()
-            self._queued -= len(ticket.commands)
-            self._run(ticket)
+            self._run(self._queue.pop())
 
     # Faults
 
@@ -345,7 +343,6 @@ class Sequencer:
             ticket.fail(error)
         self._forming = Batch(0)
         self._queue.clear()
-        self._queued = 0
         self.feed.end()
         self.tail.ring()
         self._drained.set()

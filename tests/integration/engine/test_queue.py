@@ -54,7 +54,7 @@ async def test_a_call_given_up_in_the_queue_is_not_executed(lead: Lead, database
 
 
 async def test_a_full_queue_takes_no_order_but_still_cancels(lead: Lead, database: Connection) -> None:
-    led = await lead(batch_max=1, queue_max=8, lease_s=30.0)
+    led = await lead(batch_max=1, queue_max=16, lease_s=30.0)
     account_id = await led.open_account()
     resting = [(await led.place(account_id)).order.order_id for _ in range(3)]
     async with stalled(database):
@@ -72,6 +72,32 @@ async def test_a_full_queue_takes_no_order_but_still_cancels(lead: Lead, databas
     executed = labels(await commands(database))
     assert executed[3:] == ["flying", "forming", *(f"queued-{n}" for n in range(8))]
     await led.place(account_id, client_order_id="afterwards")
+
+
+async def test_a_flood_neither_delays_nor_shuts_out_others(lead: Lead, database: Connection) -> None:
+    led = await lead(batch_max=1, queue_max=64, lease_s=30.0)
+    loud, quiet = await led.open_account("loud"), await led.open_account("quiet")
+
+    def placing(user_id: str, account_id: str, label: str) -> "asyncio.Future[bytes]":
+        return asyncio.ensure_future(led.submit(place(account_id, user_id=user_id, client_order_id=label)))
+
+    async with stalled(database):
+        first = placing("loud", loud, "flying")
+        await asyncio.sleep(0.02)
+        flood = [placing("loud", loud, f"loud-{n}") for n in range(100)]
+        await asyncio.sleep(0.02)
+        others = [placing("quiet", quiet, f"quiet-{n}") for n in range(10)]
+        await asyncio.sleep(0.02)
+    results = await asyncio.gather(*flood, return_exceptions=True)
+    await asyncio.gather(first, *others)
+    taken = [result for result in results if isinstance(result, bytes)]
+    assert {type(result) for result in results} == {bytes, Overloaded}
+    assert len(taken) == 33
+    executed = labels(await commands(database))
+    assert [label for label in executed if label.startswith("quiet")] == [f"quiet-{n}" for n in range(10)]
+    assert [label for label in executed if label.startswith("loud")] == [f"loud-{n}" for n in range(33)]
+    # Two turns of eight before the last of the ten, where it would have been all of the flood.
+    assert executed.index("quiet-9") < 2 + 10 + 2 * 8
 
 
 async def test_orders_are_shed_while_the_projector_is_far_behind(lead: Lead, database_url: str, redis_url: str) -> None:
