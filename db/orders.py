@@ -53,22 +53,33 @@ class OrderRecord(NamedTuple):
     tag: str
     display_quantity: int
     hidden_lots: int
+    stop_price: int
+    trigger_source: int
+    trigger_time: int
+    trailing_amount: int
+    trailing_percent: int
+    best_price: int
+    list_number: int
+    list_role: int
+    exits: str
 
 
+# By when they were placed: servers/domain/identifiers.py has the same for the numbers of one command's orders.
+AGE: Final = sql.SQL("(number %% 100000000000000000 * 4 + number / 100000000000000000)")
 SELECT: Final = sql.SQL("SELECT {} FROM orders").format(sql.SQL(", ").join(map(sql.Identifier, OrderRecord._fields)))
 BY_NUMBER: Final = SELECT + sql.SQL(" WHERE partition = %s AND number = %s")
 BY_LABEL: Final = SELECT + sql.SQL(
     " WHERE partition = %s AND account_id = %s AND client_order_id = %s AND client_order_id <> ''"
-    " ORDER BY number DESC LIMIT 1"
-)
+    " ORDER BY {} DESC LIMIT 1"
+).format(AGE)
 BY_ACCOUNT: Final = SELECT + sql.SQL(
-    " WHERE partition = %(partition)s AND account_id = %(account_id)s AND number < %(before)s"
-)
+    " WHERE partition = %(partition)s AND account_id = %(account_id)s AND {} < %(before)s"
+).format(AGE)
 # Spelled as the index on open orders has it: an account may have a million final ones before its oldest open one.
 ONLY_OPEN: Final = sql.SQL(" AND status IN (1, 2, 3)")
 OF_STATUS: Final = sql.SQL(" AND status = ANY(%(statuses)s)")
 OF_MARKET: Final = sql.SQL(" AND symbol = %(symbol)s")
-NEWEST: Final = sql.SQL(" ORDER BY number DESC LIMIT %(limit)s")
+NEWEST: Final = sql.SQL(" ORDER BY {} DESC LIMIT %(limit)s").format(AGE)
 
 
 async def find_order(connection: Connection, partition: int, number: int) -> OrderRecord | None:
@@ -96,7 +107,7 @@ async def list_orders(
     before: int = _END,
     limit: int,
 ) -> list[OrderRecord]:
-    """Orders of an account, newest first; the next page begins `before` the number of the last."""
+    """Orders of an account, newest first; the next page begins `before` the age of the last."""
     query = BY_ACCOUNT
     if statuses and OPEN.issuperset(statuses):
         query += ONLY_OPEN

@@ -45,10 +45,14 @@ CHANGING: Final = (
     "fee_charged",
     "held",
     "status",
+    "reject_reason",
     "cancel_reason",
+    "stop_price",
+    "best_price",
     "update_sequence",
     "hidden_lots",
 )
+CHANGING_TIMES: Final = ("trigger_time", "update_time")
 APPENDED: Final = (("trades", TRADES), ("postings", POSTINGS), ("account_events", ACCOUNT_EVENTS))
 ADVANCE: Final = """
 UPDATE projections SET sequence = %s, epoch = %s, digest = %s, chain = %s
@@ -83,7 +87,7 @@ class Cut:
     chain: bytes
     # By table: rows as STATE's columns give them, each key once.
     state: dict[str, list[Values]] = field(default_factory=dict)
-    # Orders of before the cut: number, CHANGING, update_time as text.
+    # Orders of before the cut: number, CHANGING, CHANGING_TIMES as text.
     changed_orders: list[Values] = field(default_factory=list)
     # (symbol, interval_s, open_time as text, open, high, low, close, lots, notional, count), each key once.
     candles: list[Values] = field(default_factory=list)
@@ -135,7 +139,8 @@ async def write_cut(connection: Connection, cut: Cut) -> None:
 
 async def _write_state(cursor: AsyncCursor[Any], cut: Cut) -> None:
     if cut.changed_orders:
-        arrays = _arrays(cut.changed_orders, ("bigint",) + ("numeric",) * len(CHANGING) + ("timestamptz",))
+        types = ("bigint",) + ("numeric",) * len(CHANGING) + ("timestamptz",) * len(CHANGING_TIMES)
+        arrays = _arrays(cut.changed_orders, types)
         await cursor.execute(_UPDATE_ORDERS, [*arrays, cut.partition], prepare=True)
     for table, rows in cut.state.items():
         columns, _ = STATE[table]
@@ -178,13 +183,14 @@ def _upsert(table: str, columns: Columns, key: tuple[str, ...]) -> sql.Composed:
 
 
 def _update_orders() -> sql.Composed:
-    changing = [sql.Identifier(name) for name in (*CHANGING, "update_time")]
+    changing = [sql.Identifier(name) for name in (*CHANGING, *CHANGING_TIMES)]
     return sql.SQL(
-        "UPDATE orders o SET {} FROM unnest(%s::bigint[], {}, %s::timestamptz[]) AS u (number, {})"
+        "UPDATE orders o SET {} FROM unnest(%s::bigint[], {}, {}) AS u (number, {})"
         " WHERE o.partition = %s AND o.number = u.number"
     ).format(
         sql.SQL(", ").join([sql.SQL("{0} = u.{0}").format(name) for name in changing]),
         sql.SQL(", ").join([sql.SQL("%s::numeric[]")] * len(CHANGING)),
+        sql.SQL(", ").join([sql.SQL("%s::timestamptz[]")] * len(CHANGING_TIMES)),
         sql.SQL(", ").join(changing),
     )
 

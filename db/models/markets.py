@@ -34,6 +34,8 @@ class MarketRow(Row):
     max_ticks: Mapped[Units]
     last_ticks: Mapped[Units]
     book_sequence: Mapped[Big]
+    mark_price: Mapped[Units]
+    index_price: Mapped[Units]
 
 
 class FeesRow(Row):

@@ -10,7 +10,6 @@ from typing import Final
 from servers.domain.commands import AmendOrder, ReplaceOrder
 from servers.domain.errors import (
     AmendBelowFilled,
-    AmendRefused,
     MarketHalted,
     OrderHasChanged,
     ReplaceMismatched,
@@ -22,9 +21,11 @@ from servers.domain.matching import Plan, plan
 from servers.domain.model import Order
 from servers.domain.money import ATTO_SCALE, format_units
 from servers.domain.placing import Floor
+from servers.domain.retargeting import decide_retarget, refused, retarget
 from servers.domain.risk import check_price, check_quantity, check_standing
 from servers.domain.terms import CancelReason, MarketState, OrderStatus, RejectReason, Side
 
+_PENDING: Final = int(OrderStatus.PENDING_TRIGGER)
 _BUY: Final = int(Side.BUY)
 _HALTED: Final = int(MarketState.HALTED)
 _CANCELLED: Final = int(OrderStatus.CANCELLED)
@@ -45,6 +46,10 @@ def decide_amend(floor: Floor, command: AmendOrder, order: Order) -> tuple[Order
     gone = (order.filled_lots + order.removed_lots) * market.lot_size
     if quantity <= gone:
         raise AmendBelowFilled(name, format_units(gone, ATTO_SCALE))
+    if order.status == _PENDING:
+        return decide_retarget(floor, command, order), None
+    if command.stop_price:
+        raise refused(name, RejectReason.PRICE_OUT_OF_RANGE)
     stays = price == order.price and quantity <= order.quantity
     reason = (
         (0 if stays else check_standing(order.account, market))
@@ -53,7 +58,7 @@ def decide_amend(floor: Floor, command: AmendOrder, order: Order) -> tuple[Order
         or (RejectReason.QUANTITY_TOO_SMALL if too_many_parts(order.display_quantity, quantity) else 0)
     )
     if reason:
-        raise _refused(name, reason)
+        raise refused(name, reason)
     ticks, lots = price // market.tick_size, quantity // market.lot_size
     amended = replace(order, price=price, quantity=quantity, ticks=ticks, lots=lots, before=None, after=None)
     rest = lots - order.filled_lots - order.removed_lots
@@ -61,9 +66,9 @@ def decide_amend(floor: Floor, command: AmendOrder, order: Order) -> tuple[Order
     if stays:
         return amended, None
     if order.post_only and floor.would_trade(amended):
-        raise _refused(name, RejectReason.POST_ONLY_WOULD_TRADE)
+        raise refused(name, RejectReason.POST_ONLY_WOULD_TRADE)
     if amended.held - order.held > floor.ledger.available(order.account, floor.pays(order)):
-        raise _refused(name, RejectReason.INSUFFICIENT_FUNDS)
+        raise refused(name, RejectReason.INSUFFICIENT_FUNDS)
     return amended, plan(amended, floor.books[market.symbol].side(3 - order.side), rest, -1)
 
 
@@ -73,6 +78,9 @@ def amend(floor: Floor, order: Order, amended: Order, found: Plan | None) -> Non
     record.order(order)
     record.fold(order.number, amended.lots)
     record.fold(amended.ticks, amended.held)
+    if order.status == _PENDING:
+        retarget(floor, order, amended)
+        return
     if found is None:
         level = shrink(floor.books[order.market.symbol].side(order.side), order, order.lots - amended.lots)
         order.lots, order.quantity = amended.lots, amended.quantity
@@ -109,7 +117,7 @@ def decide_replace(floor: Floor, command: ReplaceOrder, old: Order) -> tuple[Ord
     wanted = replace(wanted, quantity=quantity, display_quantity=display)
     order, found = floor.decide(wanted, old.account, market, old)
     if found is None:
-        raise _refused(name, order.reject_reason)
+        raise refused(name, order.reject_reason)
     order.parent_number = old.number
     order.root_number = old.root_number or old.number
     return order, found
@@ -122,7 +130,3 @@ def put_in_place(floor: Floor, old: Order, decided: tuple[Order, Plan | None] | 
         order, found = decided
         assert found is not None
         floor.accept(order, found)
-
-
-def _refused(name: str, reason: int) -> AmendRefused:
-    return AmendRefused(name, RejectReason(reason).name)

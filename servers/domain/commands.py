@@ -20,8 +20,21 @@ class Command:
 
 
 @dataclass(slots=True)
+class ExitTerms:
+    """An exit of a bracket; price 0: a market order once it is triggered."""
+
+    stop_price: int
+    price: int
+    trigger_source: int
+    client_order_id: str
+
+
+@dataclass(slots=True)
 class PlaceOrder(Command):
-    """Places an order; price 0 for a market order, exactly one of quantity and quote_amount is not 0."""
+    """Places an order; price 0 for a market order, exactly one of quantity and quote_amount is not 0.
+
+    trailing_percent counts hundredths of a percent.
+    """
 
     account_id: str
     symbol: str
@@ -38,6 +51,19 @@ class PlaceOrder(Command):
     expire_time: int
     tag: str = ""
     display_quantity: int = 0
+    stop_price: int = 0
+    trigger_source: int = 0
+    trailing_amount: int = 0
+    trailing_percent: int = 0
+    take_profit: ExitTerms | None = None
+    stop_loss: ExitTerms | None = None
+
+
+@dataclass(slots=True)
+class PlaceOco(Command):
+    """Places two orders of which one cancels the other; all have one stamp."""
+
+    orders: tuple[PlaceOrder, PlaceOrder]
 
 
 @dataclass(slots=True)
@@ -61,7 +87,7 @@ class CancelAllOrders(Command):
 
 @dataclass(slots=True)
 class AmendOrder(Command):
-    """Changes an open order, named as in CancelOrder; price or quantity 0: unchanged, expected_version 0: whatever it is."""
+    """Changes an open order, named as in CancelOrder; a price or quantity of 0: unchanged, expected_version 0: whatever it is."""
 
     number: int
     account_id: str
@@ -69,6 +95,7 @@ class AmendOrder(Command):
     price: int
     quantity: int
     expected_version: int
+    stop_price: int = 0
 
 
 @dataclass(slots=True)
@@ -154,6 +181,15 @@ class SetMarketState(Command):
 
     symbol: str
     state: int
+
+
+@dataclass(slots=True)
+class SetReferencePrices(Command):
+    """Sets the mark and the index price of a market; 0: unchanged."""
+
+    symbol: str
+    mark_price: int
+    index_price: int
 
 
 @dataclass(slots=True)

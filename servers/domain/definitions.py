@@ -1,5 +1,7 @@
 """What a partition is made of: assets, markets, fee rates, accounts."""
 
+from typing import Final
+
 from servers.domain import commands as c
 from servers.domain.book import Book
 from servers.domain.errors import AccountNotFound, DefinitionExists, DefinitionInvalid
@@ -9,7 +11,10 @@ from servers.domain.ledger import Ledger
 from servers.domain.model import Account, Asset, Fees, Market
 from servers.domain.money import ATTO, ATTO_SCALE, RATE, rescale
 from servers.domain.placing import Floor
-from servers.domain.terms import AccountStatus, EntryKind
+from servers.domain.terms import AccountStatus, EntryKind, TriggerSource
+
+_MARK: Final = int(TriggerSource.MARK)
+_INDEX: Final = int(TriggerSource.INDEX)
 
 
 def define_asset(ledger: Ledger, command: c.DefineAsset) -> None:
@@ -61,6 +66,19 @@ def define_market(floor: Floor, command: c.DefineMarket) -> None:
     floor.books[market.symbol] = Book()
     floor.record.events.append(MarketChanged(market))
     set_fees(floor, market, "default", command.maker_rate, command.taker_rate)
+
+
+def set_references(floor: Floor, market: Market, command: c.SetReferencePrices) -> None:
+    """Set the prices that come from outside, and look at what waits for them. Raises DefinitionInvalid."""
+    mark_price, index_price = command.mark_price, command.index_price
+    if min(mark_price, index_price) < 0 or not mark_price + index_price:
+        raise DefinitionInvalid("mark_price", "or index_price is required, and both must be greater than zero")
+    market.mark_price = mark_price or market.mark_price
+    market.index_price = index_price or market.index_price
+    floor.record.events.append(MarketChanged(market))
+    floor.record.fold(mark_price, index_price)
+    for source, price in ((_MARK, mark_price), (_INDEX, index_price)):
+        floor.triggers.observe(market, source, price)
 
 
 def set_fees(floor: Floor, market: Market, tier: str, maker_rate: int, taker_rate: int) -> None:

@@ -9,8 +9,14 @@ from typing import Any, Final, Protocol
 
 from servers.domain import commands as c
 from servers.domain.amending import amend, decide_amend, decide_replace, put_in_place
-from servers.domain.definitions import define_asset, define_market, open_account, set_fees, set_status
-from servers.domain.errors import MarketHalted, MarketNotFound, OrderNotFound, RequestIdReused, TransferIdReused
+from servers.domain.definitions import define_asset, define_market, open_account, set_fees, set_references, set_status
+from servers.domain.errors import (
+    MarketHalted,
+    MarketNotFound,
+    OrderNotFound,
+    RequestIdReused,
+    TransferIdReused,
+)
 from servers.domain.events import Event, RequestRemembered
 from servers.domain.expiry import Expiry
 from servers.domain.leases import Leases
@@ -89,6 +95,7 @@ class Exchange:
             c.DefineAsset: self._define_asset,
             c.DefineMarket: self._define_market,
             c.SetMarketState: self._set_market_state,
+            c.SetReferencePrices: self._set_reference_prices,
             c.SetFees: self._set_fees,
             c.SetAccountStatus: self._set_account_status,
             c.Advance: self._advance,
@@ -106,6 +113,8 @@ class Exchange:
             raise InvariantBreach(f"stamp {command.sequence} at {command.time} after {clock.sequence} at {clock.time}")
         record.begin(command.sequence, command.time)
         self._handlers[type(command)](command)
+        if self.floor.triggers.due:
+            self.floor.triggers.run()
         clock.sequence = command.sequence
         clock.time = command.time
         record.fold(command.sequence, command.time)
@@ -228,6 +237,9 @@ class Exchange:
 
     def _set_market_state(self, command: c.SetMarketState) -> None:
         self.floor.set_state(self.market(command.symbol), command.state)
+
+    def _set_reference_prices(self, command: c.SetReferencePrices) -> None:
+        set_references(self.floor, self.market(command.symbol), command)
 
     def _set_fees(self, command: c.SetFees) -> None:
         set_fees(self.floor, self.market(command.symbol), command.tier, command.maker_rate, command.taker_rate)

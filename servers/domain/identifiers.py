@@ -10,7 +10,10 @@ VENUE_PAPER: Final = "venue:paper"
 VENUE_EXTERNAL: Final = "venue:external"
 VENUE_FEES: Final = "venue:fees"
 VENUE_ACCOUNTS: Final = (VENUE_PAPER, VENUE_EXTERNAL, VENUE_FEES)
-_ORDER: Final = re.compile(r"([1-9][0-9]{0,3})-([1-9][0-9]{0,17})", re.ASCII)
+_ORDER: Final = re.compile(r"([1-9][0-9]{0,3})-([1-9][0-9]{0,16})(?:\.([12]))?", re.ASCII)
+# An order's number is the sequence of the command that placed it. A command may place up to three: those after the first are
+# so much higher each, and written with a suffix: 1-7, 1-7.1, 1-7.2.
+_MEMBER: Final = 10**17
 _ACCOUNT: Final = re.compile(r"[a-z]+-([1-9][0-9]{0,3})-", re.ASCII)
 _POSITION: Final = re.compile(r"([1-9][0-9]{0,3})\.([0-9]{1,18})\.([0-9]{1,18})", re.ASCII)
 
@@ -24,8 +27,30 @@ class Position(NamedTuple):
 
 
 def order_id(partition: int, number: int) -> str:
-    """The wire's id of an order: its partition and the sequence of the command that placed it."""
-    return f"{partition}-{number}"
+    """The wire's id of an order: its partition and the sequence of the command that placed it, and which of its orders it is."""
+    if number < _MEMBER:
+        return f"{partition}-{number}"
+    return f"{partition}-{number % _MEMBER}.{number // _MEMBER}"
+
+
+def member_number(sequence: int, index: int) -> int:
+    """The number of an order of a command that places several; index 0 is the first."""
+    return index * _MEMBER + sequence
+
+
+def placing_sequence(number: int) -> int:
+    """The sequence of the command that placed an order."""
+    return number % _MEMBER
+
+
+def age(number: int) -> int:
+    """Sorts the numbers of orders by when they were placed; the tables' indexes have the same expression."""
+    return number % _MEMBER * 4 + number // _MEMBER
+
+
+def list_id(partition: int, number: int) -> str:
+    """The wire's id of a list of linked orders: that of its first order with a letter."""
+    return f"{partition}-l{number}"
 
 
 def trade_id(partition: int, number: int) -> str:
@@ -36,7 +61,7 @@ def trade_id(partition: int, number: int) -> str:
 def find_order(text: str) -> tuple[int, int] | None:
     """Partition and number of an order id, or None if it is not one."""
     match = _ORDER.fullmatch(text)
-    return None if match is None else (int(match[1]), int(match[2]))
+    return None if match is None else (int(match[1]), member_number(int(match[2]), int(match[3] or 0)))
 
 
 def position_text(partition: int, epoch: int, sequence: int) -> str:

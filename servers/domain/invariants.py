@@ -3,15 +3,16 @@
 from collections import defaultdict
 
 from servers.domain.book import BookSide
+from servers.domain.conditions import met, reference
 from servers.domain.exchange import Exchange
 from servers.domain.fees import buy_need
 from servers.domain.model import Order
-from servers.domain.terms import Side
+from servers.domain.terms import MarketState, OrderStatus, Side
 
 
 def breaches(exchange: Exchange) -> list[str]:
     """What is wrong, in words; empty if nothing is: funds conserved, none negative, holds equal needs, books sound."""
-    return [*_funds(exchange), *_holds(exchange), *_books(exchange)]
+    return [*_funds(exchange), *_holds(exchange), *_waiting(exchange), *_books(exchange)]
 
 
 def _funds(exchange: Exchange) -> list[str]:
@@ -53,6 +54,25 @@ def _holds(exchange: Exchange) -> list[str]:
     return found + [f"{key}: {amount} needed, no balance" for key, amount in sorted(holds.items()) if amount]
 
 
+def _waiting(exchange: Exchange) -> list[str]:
+    """Orders that wait: each is watched, and in an open market none has its condition met."""
+    found: list[str] = []
+    counts: dict[tuple[str, int], int] = defaultdict(int)
+    watches = exchange.floor.triggers.watches
+    for order in exchange.floor.orders.values():
+        if order.status != int(OrderStatus.PENDING_TRIGGER):
+            continue
+        market, key = order.market, (order.market.symbol, order.trigger_source)
+        counts[key] += 1
+        if not any(order.number == entry[2] for heap in watches[key].stops.values() for entry in heap):
+            found.append(f"order {order.number} waits and nobody watches")
+        if market.state == int(MarketState.OPEN) and met(order, reference(market, order.trigger_source)):
+            found.append(f"order {order.number} waits for {order.stop_price}, which has come")
+    if counts != {key: watch.count for key, watch in watches.items()}:
+        found.append("watches and waiting orders differ")
+    return found
+
+
 def _books(exchange: Exchange) -> list[str]:
     found: list[str] = []
     resting: set[int] = set()
@@ -61,7 +81,8 @@ def _books(exchange: Exchange) -> list[str]:
             found.append(f"{symbol}: book is crossed")
         for side in (book.bids, book.asks):
             found += _side(symbol, side, resting)
-    if resting != set(exchange.floor.orders):
+    waiting = int(OrderStatus.PENDING_TRIGGER)
+    if resting != {order.number for order in exchange.floor.orders.values() if order.status != waiting}:
         found.append("books and open orders differ")
     listed = {number for account in exchange.ledger.accounts.values() for number in account.orders}
     if listed != set(exchange.floor.orders):

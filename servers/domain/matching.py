@@ -40,7 +40,7 @@ class Plan:
 
 
 def plan(order: Order, opposite: BookSide, lots: int, budget: int) -> Plan:
-    """Walk `opposite` for an order that wants `lots`, or (budget >= 0) what `budget` quote units buy or sell.
+    """Walk `opposite` for an order that wants `lots` (0: any), but (budget >= 0) no more than `budget` quote units buy or sell.
 
     A buy's budget covers its taker fee: lots are the most for which notional + ceil(fee) <= budget.
     """
@@ -48,7 +48,7 @@ def plan(order: Order, opposite: BookSide, lots: int, budget: int) -> Plan:
     result = Plan([], 0, 0, False, False)
     if best is None or _beyond(order, best.ticks):
         return result
-    walk = _Walk(order, result, _UNBOUNDED if budget >= 0 else lots, budget)
+    walk = _Walk(order, result, lots or _UNBOUNDED, budget)
     for level in opposite.walk():
         if _beyond(order, level.ticks) or not walk.take(level):
             break
@@ -107,7 +107,7 @@ class _Walk:
     def _meet(self, maker: Order, lots: int, price: int) -> bool:
         """Match an order that shows so many lots; False when the walk is over. If not, all of them are gone."""
         result = self.result
-        wanted = self.wanted if self.budget < 0 else self._affordable(price)
+        wanted = self.wanted if self.budget < 0 else min(self.wanted, self._affordable(price))
         lots = min(lots, wanted)
         if maker.account.self_trade_group == self.group and lots:
             return self._prevent(maker, lots, wanted, price)
@@ -143,7 +143,7 @@ class _Walk:
         elif mode == _DECREMENT:
             result.steps.append((DECREMENT, maker, lots))
             self.wanted -= lots
-            if self.budget >= 0:
+            if self.order.quote_amount:
                 self.forgone += lots * price
                 # Its quantity is what it traded, so only this tells that something was taken off.
                 result.stopped = True

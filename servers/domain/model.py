@@ -46,6 +46,9 @@ class Market:
     tick_value: int = field(metadata=DERIVED)
     base_scale: int = field(metadata=DERIVED)
     quote_scale: int = field(metadata=DERIVED)
+    # Prices from outside, in atto; 0: not known.
+    mark_price: int = field(metadata=STORED, default=0)
+    index_price: int = field(metadata=STORED, default=0)
 
 
 @dataclass(slots=True, eq=False)
@@ -134,18 +137,33 @@ class Order:
     status: int = field(metadata=STORED, default=0)
     reject_reason: int = field(metadata=STORED, default=0)
     cancel_reason: int = field(metadata=STORED, default=0)
-    # Its place in the queue of its level: see Clockwork.place.
+    # Its place in the queue of its level, or among those that wait: see Clockwork.place.
     priority: int = field(metadata=STORED, default=0)
     update_time: int = field(metadata=STORED, default=0)
     update_sequence: int = field(metadata=STORED, default=0)
     # The order that it replaced, and the first of that line; 0: none, it is the first itself.
     parent_number: int = field(metadata=STORED, default=0)
     root_number: int = field(metadata=STORED, default=0)
+    # What it waits for, or waited: the price at which it is triggered (atto, 0: never waited), whose it is, when it was.
+    stop_price: int = field(metadata=STORED, default=0)
+    trigger_source: int = field(metadata=STORED, default=0)
+    trigger_time: int = field(metadata=STORED, default=0)
+    # A trailing stop's distance (atto, or hundredths of a percent), and the best price since it was placed (atto).
+    trailing_amount: int = field(metadata=STORED, default=0)
+    trailing_percent: int = field(metadata=STORED, default=0)
+    best_price: int = field(metadata=STORED, default=0)
+    # The list it belongs to, named by the number of its first order (0: none), and what it is there (a ListRole).
+    list_number: int = field(metadata=STORED, default=0)
+    list_role: int = field(metadata=STORED, default=0)
+    # The exits that its fills bring to life; see linking.py.
+    exits: str = field(metadata=STORED, default="")
     # The client's tag: any number of orders share it.
     tag: str = field(metadata=STORED, default="")
     # An iceberg: how much it shows at a time, in atto (0: all of it), and how many lots it hides while it rests.
     display_quantity: int = field(metadata=STORED, default=0)
     hidden_lots: int = field(metadata=STORED, default=0)
+    # An exit: the sequence of the command that brought it to life; 0: it is none, or the tables have it.
+    born: int = field(metadata=CONSTANT, default=0)
     before: "Order | None" = field(metadata=DERIVED, default=None, repr=False)
     after: "Order | None" = field(metadata=DERIVED, default=None, repr=False)
 

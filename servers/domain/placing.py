@@ -1,37 +1,41 @@
 """Placing and ending orders: decide first, then carry out what may not fail any more.
 
-Invariant: between two commands every open order is in its book, in its account's list and holds exactly what its rest may
-cost (a buy: the rest at its limit and the worse fee on it; a sell: the rest of the base).
+Invariant: between two commands every open order is in its book or waits for its price (triggers.py), is in its account's list
+and holds exactly what its rest may cost (a buy: the rest at its limit, or at its first stop price while it waits without one,
+and the worse fee on it; a sell: the rest of the base).
 """
 
 from typing import Final
 
 from servers.domain.book import Book, Level
 from servers.domain.commands import PlaceOrder
+from servers.domain.conditions import TRIGGERED, begin, set_condition
 from servers.domain.events import LevelChanged, MarketChanged, Traded
 from servers.domain.fees import buy_need, charge
 from servers.domain.iceberg import hide, show_more, shows_nothing
+from servers.domain.identifiers import trade_id
 from servers.domain.ledger import InvariantBreach, Ledger
 from servers.domain.matching import CANCEL_MAKER, FILL, Plan, plan
 from servers.domain.model import Account, Clockwork, Fees, Market, Order
 from servers.domain.money import ATTO_SCALE
 from servers.domain.record import Record
 from servers.domain.risk import check, expire_time
+from servers.domain.settling import settle
 from servers.domain.terms import (
     CancelReason,
-    EntryKind,
+    MarketState,
     OrderStatus,
-    OrderType,
     RejectReason,
     SelfTradePrevention,
     Side,
     TimeInForce,
 )
+from servers.domain.triggers import Triggers
 
 _BUY: Final = int(Side.BUY)
-_MARKET: Final = int(OrderType.MARKET)
 _IOC: Final = int(TimeInForce.IOC)
 _FOK: Final = int(TimeInForce.FOK)
+_PENDING: Final = int(OrderStatus.PENDING_TRIGGER)
 _OPEN: Final = int(OrderStatus.OPEN)
 _PARTIALLY_FILLED: Final = int(OrderStatus.PARTIALLY_FILLED)
 _FILLED: Final = int(OrderStatus.FILLED)
@@ -39,15 +43,14 @@ _CANCELLED: Final = int(OrderStatus.CANCELLED)
 _REJECTED: Final = int(OrderStatus.REJECTED)
 _UNFILLED: Final = int(CancelReason.UNFILLED)
 _SELF_TRADE: Final = int(CancelReason.SELF_TRADE)
-_TRADE: Final = int(EntryKind.TRADE)
-_FEE: Final = int(EntryKind.FEE)
+_OPEN_MARKET: Final = int(MarketState.OPEN)
 _CANCEL_NEWEST: Final = int(SelfTradePrevention.CANCEL_NEWEST)
 
 
 class Floor:
     """The books of a partition and what happens on them."""
 
-    __slots__ = ("books", "clock", "fees", "ledger", "markets", "orders", "partition", "record")
+    __slots__ = ("books", "clock", "fees", "ledger", "markets", "orders", "partition", "record", "triggers")
 
     def __init__(self, partition: int, clock: Clockwork, record: Record, ledger: Ledger) -> None:
         self.partition = partition
@@ -59,6 +62,7 @@ class Floor:
         self.fees: dict[tuple[str, str], Fees] = {}
         # Open orders by number.
         self.orders: dict[int, Order] = {}
+        self.triggers = Triggers(self)
 
     def place(self, command: PlaceOrder, account: Account, market: Market) -> Order:
         """Accept or reject an order and match it."""
@@ -81,7 +85,7 @@ class Floor:
         reason = check(command, account, market, order.expire_time, command.time, instead_of)
         if not reason:
             found = self.planned(order)
-            reason = self._refusal(order, found, 0 if instead_of is None else instead_of.held)
+            reason = self.refusal(order, found, 0 if instead_of is None else instead_of.held)
             if not reason:
                 return order, found
         order.status = _REJECTED
@@ -94,6 +98,9 @@ class Floor:
         self._size(order)
         fees = self.fees.get((market.symbol, order.account.tier)) or self.fees[market.symbol, "default"]
         order.maker_rate, order.taker_rate = fees.maker_rate, fees.taker_rate
+        if order.trigger_source:
+            begin(order)
+            return Plan([], 0, 0, False, False)
         return plan(order, self.books[market.symbol].side(3 - order.side), order.lots, self._budget(order))
 
     def draft(self, command: PlaceOrder, account: Account, market: Market) -> Order:
@@ -121,6 +128,8 @@ class Floor:
             order.tag = command.tag
         if command.display_quantity:
             order.display_quantity = command.display_quantity
+        if command.type in TRIGGERED:
+            set_condition(order, command)
         return order
 
     def _size(self, order: Order) -> None:
@@ -133,14 +142,16 @@ class Floor:
             return -1
         return int(order.quote_amount // 10 ** (ATTO_SCALE - order.market.quote_scale))
 
-    def _refusal(self, order: Order, found: Plan, freed: int) -> int:
+    def refusal(self, order: Order, found: Plan, freed: int) -> int:
         """Reasons that the book and the funds give, in order of their numbers; 0: none. Fills in what the order holds.
 
-        `freed` is what becomes available beside what is.
+        `freed` is what becomes available beside what is. An order that waits asks for its funds only.
         """
+        if order.trigger_source and not order.trigger_time:
+            return self._afford(order, found, freed)
         if order.post_only and self.would_trade(order):
             return int(RejectReason.POST_ONLY_WOULD_TRADE)
-        if order.type == _MARKET:
+        if not order.ticks:
             if not found.filled_lots and not found.steps and not found.stopped:
                 return int(RejectReason.QUANTITY_TOO_SMALL if found.spent else RejectReason.NO_LIQUIDITY)
             if order.quote_amount:
@@ -150,6 +161,9 @@ class Floor:
                     return reason
         if order.time_in_force == _FOK and found.filled_lots != order.lots:
             return int(RejectReason.NOT_FILLABLE)
+        return self._afford(order, found, freed)
+
+    def _afford(self, order: Order, found: Plan, freed: int) -> int:
         order.held = self.first_need(order, found)
         if order.held > self.ledger.available(order.account, self.pays(order)) + freed:
             order.held = 0
@@ -176,9 +190,8 @@ class Floor:
     def first_need(self, order: Order, found: Plan) -> int:
         """What the order must hold at first: at its limit, or for a market order what its plan costs."""
         if order.side != _BUY:
-            lots = found.filled_lots if order.type == _MARKET else order.lots
-            return lots * order.market.lot_units
-        if order.type != _MARKET:
+            return (order.lots if order.ticks else found.filled_lots) * order.market.lot_units
+        if order.ticks:
             return buy_need(order, order.lots)
         return found.notional + max(-(-order.taker_rate * found.notional // 10**8), 0)
 
@@ -188,14 +201,17 @@ class Floor:
         return order.market.quote_asset if order.side == _BUY else order.market.base_asset
 
     def accept(self, order: Order, found: Plan) -> None:
-        """Take its hold and match it."""
+        """Take its hold and match it, or let it wait."""
         order.status = _OPEN
         record = self.record
         record.order(order)
         record.fold(order.number, order.held)
         if order.held:
             self.ledger.hold(order.account, self.pays(order), order.held)
-        self.match(order, found)
+        if order.trigger_source:
+            self.triggers.wait(order)
+        else:
+            self.match(order, found)
 
     def match(self, order: Order, found: Plan) -> None:
         """Carry out the plan of an order that holds what it needs, then end it or let its rest rest."""
@@ -206,11 +222,13 @@ class Floor:
                 self.end(maker, _CANCELLED, _SELF_TRADE)
             else:
                 self._decrement(maker, order, lots)
+        if found.filled_lots and self.triggers.watches:
+            self.triggers.traded(order.market, found)
         if order.quote_amount:
             order.quantity = order.lots * order.market.lot_size
         status, reason = end_of(order, found)
         if status:
-            self._finish(order, status, reason)
+            self.finish(order, status, reason)
         else:
             self.rest(order)
 
@@ -220,12 +238,16 @@ class Floor:
             hide(order)
         order.priority = self.next_place()
         self.rehold(order)
-        account = order.account
         level = self.books[order.market.symbol].side(order.side).add(order)
+        self.enlist(order)
+        self.tell_level(order.market, order.side, level)
+
+    def enlist(self, order: Order) -> None:
+        """Put an order among the open ones."""
+        account = order.account
         self.orders[order.number] = account.orders[order.number] = order
         if order.client_order_id:
             account.labels[order.client_order_id] = order
-        self.tell_level(order.market, order.side, level)
 
     def next_place(self) -> int:
         """The last place of all queues: greater than any given before, also by the same command."""
@@ -238,13 +260,16 @@ class Floor:
         return place
 
     def end(self, order: Order, status: int, reason: int) -> None:
-        """Take an open order out of its book and end it."""
+        """Take an open order out of its book, or from where it waits, and end it."""
         self._leave(order)
         self.record.order(order)
-        self._finish(order, status, reason)
+        self.finish(order, status, reason)
 
     def _leave(self, order: Order) -> None:
-        self.withdraw(order)
+        if order.status == _PENDING:
+            self.triggers.drop(order)
+        else:
+            self.withdraw(order)
         self.forget(order)
 
     def withdraw(self, order: Order) -> None:
@@ -260,7 +285,7 @@ class Floor:
         if order.client_order_id:
             del order.account.labels[order.client_order_id]
 
-    def _finish(self, order: Order, status: int, reason: int) -> None:
+    def finish(self, order: Order, status: int, reason: int) -> None:
         order.status = status
         order.cancel_reason = reason if status == _CANCELLED else 0
         self.record.fold(order.number, status)
@@ -317,40 +342,19 @@ class Floor:
         )
         record.fold(maker.number, lots)
         buyer, seller = (maker, taker) if maker.side == _BUY else (taker, maker)
-        self._settle(buyer, seller, lots * market.lot_units, notional, (maker_fee, taker_fee), maker is buyer)
+        reference = trade_id(self.partition, clock.trade_number)
+        fees = (maker_fee, taker_fee) if maker is buyer else (taker_fee, maker_fee)
+        settle(self.ledger, buyer, seller, lots, notional, fees, reference)
         taker.status = _PARTIALLY_FILLED
         if maker.lots == maker.filled_lots + maker.removed_lots:
             self._leave(maker)
-            self._finish(maker, _CANCELLED if maker.removed_lots else _FILLED, _SELF_TRADE)
+            self.finish(maker, _CANCELLED if maker.removed_lots else _FILLED, _SELF_TRADE)
             return
         maker.status = _PARTIALLY_FILLED
         self.rehold(maker)
         if maker.hidden_lots and shows_nothing(maker):
             level = show_more(side, maker, self.next_place())
         self.tell_level(market, maker.side, level)
-
-    def _settle(
-        self, buyer: Order, seller: Order, base: int, quote: int, fees: tuple[int, int], maker_buys: bool
-    ) -> None:
-        """Move a trade's funds out of what both hold; `fees` are the maker's and the taker's."""
-        ledger, market = self.ledger, buyer.market
-        reference = f"{self.partition}-t{self.clock.trade_number}"
-        buyer.held -= quote
-        seller.held -= base
-        ledger.pay_held(seller.account, buyer.account, market.base_asset, base, _TRADE, reference)
-        ledger.pay_held(buyer.account, seller.account, market.quote_asset, quote, _TRADE, reference)
-        buyer_fee, seller_fee = fees if maker_buys else (fees[1], fees[0])
-        if buyer_fee > 0:
-            buyer.held -= buyer_fee
-            ledger.pay_held(buyer.account, ledger.fees, market.quote_asset, buyer_fee, _FEE, reference)
-        elif buyer_fee < 0:
-            ledger.pay(ledger.fees, buyer.account, market.quote_asset, -buyer_fee, _FEE, reference)
-        if seller_fee > 0:
-            ledger.pay(seller.account, ledger.fees, market.quote_asset, seller_fee, _FEE, reference)
-        elif seller_fee < 0:
-            ledger.pay(ledger.fees, seller.account, market.quote_asset, -seller_fee, _FEE, reference)
-        if buyer.held < 0 or seller.held < 0:
-            raise InvariantBreach(f"trade {reference} cost more than was held")
 
     def tell_level(self, market: Market, side: int, level: Level) -> None:
         """Note that a level of the book changed."""
@@ -362,6 +366,8 @@ class Floor:
         market.state = state
         self.record.events.append(MarketChanged(market))
         self.record.fold(state, market.book_sequence)
+        if state == _OPEN_MARKET:
+            self.triggers.opened(market)
 
 
 def end_of(order: Order, found: Plan) -> tuple[int, int]:
@@ -372,6 +378,6 @@ def end_of(order: Order, found: Plan) -> tuple[int, int]:
         return _CANCELLED, _UNFILLED
     if order.lots == order.filled_lots + order.removed_lots:
         return (_CANCELLED, _SELF_TRADE) if order.removed_lots else (_FILLED, 0)
-    if order.time_in_force == _IOC or order.type == _MARKET:
+    if order.time_in_force == _IOC or not order.ticks:
         return _CANCELLED, _UNFILLED
     return 0, 0

@@ -6,17 +6,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from servers.domain.commands import PlaceOrder
+from servers.domain.conditions import LIMITED, met, reference, source_of
 from servers.domain.fees import buy_need, charge
 from servers.domain.iceberg import PARTS_MAX, hide
 from servers.domain.matching import DECREMENT, FILL, Plan
 from servers.domain.model import Account, Market, Order
 from servers.domain.money import ATTO_SCALE, RATE, format_units
 from servers.domain.placing import Floor, end_of
-from servers.domain.risk import check_price, check_size, open_orders_max
-from servers.domain.terms import AccountStatus, MarketState, OrderStatus, OrderType, RejectReason, Side, TimeInForce
+from servers.domain.risk import check_prices, check_size, open_orders_max
+from servers.domain.terms import (
+    AccountStatus,
+    CancelReason,
+    MarketState,
+    OrderStatus,
+    RejectReason,
+    Side,
+    TimeInForce,
+    TriggerSource,
+)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MARKET: Final = int(OrderType.MARKET)
 _FOK: Final = int(TimeInForce.FOK)
 _BUY: Final = int(Side.BUY)
 
@@ -50,6 +59,15 @@ def preview(floor: Floor, command: PlaceOrder, account: Account, market: Market)
     checks = [*_before_book(floor, command, account, market), *_with_book(floor, command, account, market)]
     if found is None:
         return Preview(order, [], checks, 0, 0)
+    if order.trigger_source:
+        if not _comes_at_once(order):
+            order.status = int(OrderStatus.PENDING_TRIGGER)
+            notional = order.lots * order.ticks * market.tick_value
+            return Preview(order, [], checks, -(-order.maker_rate * notional // RATE), order.held)
+        found, order.reject_reason = _trigger(floor, order, command.time)
+        if order.reject_reason:
+            order.status, order.cancel_reason = int(OrderStatus.CANCELLED), int(CancelReason.TRIGGER_REJECTED)
+            return Preview(order, [], checks, 0, 0)
     fills = _fill(order, found)
     order.status, order.cancel_reason = end_of(order, found)
     rest = 0
@@ -64,6 +82,21 @@ def preview(floor: Floor, command: PlaceOrder, account: Account, market: Market)
     fee = -(-(order.fee_accrued + order.maker_rate * notional) // RATE)
     hold = buy_need(order, rest) if rest and order.side == _BUY else rest * market.lot_units
     return Preview(order, fills, checks, fee, hold)
+
+
+def _comes_at_once(order: Order) -> bool:
+    market = order.market
+    return market.state == int(MarketState.OPEN) and met(order, reference(market, order.trigger_source))
+
+
+def _trigger(floor: Floor, order: Order, time: int) -> tuple[Plan, int]:
+    """What an order that need not wait would do, and why it could not be placed."""
+    order.trigger_time = time
+    if not order.price:
+        order.ticks = 0
+    # Its hold is among the free funds: nothing was taken.
+    order.held = 0
+    return floor.triggers.decide(order)
 
 
 def _fill(order: Order, found: Plan) -> list[tuple[int, int, int]]:
@@ -90,12 +123,11 @@ def _before_book(floor: Floor, command: PlaceOrder, account: Account, market: Ma
     yield Check(RejectReason.MARKET_HALTED, takes, MarketState.OPEN.name, state.name, state.name)
     open_ = state != MarketState.CANCEL_ONLY
     yield Check(RejectReason.MARKET_CANCEL_ONLY, open_, MarketState.OPEN.name, state.name, state.name)
-    if command.type != _MARKET:
-        ticks, off = divmod(command.price, market.tick_size)
-        highest = _atto(market.max_ticks * market.tick_size)
-        fits = 0 < ticks <= market.max_ticks
-        yield Check(RejectReason.PRICE_OFF_TICK, not off, _atto(market.tick_size), "", _atto(command.price))
-        yield Check(RejectReason.PRICE_OUT_OF_RANGE, fits, highest, "", _atto(command.price))
+    if command.type in LIMITED:
+        yield from _price(market, command.price)
+    for price in (command.stop_price, command.trailing_amount):
+        if price:
+            yield from _price(market, price)
     yield from _sizes(command, market)
     expires = floor.draft(command, account, market).expire_time
     if expires:
@@ -106,6 +138,18 @@ def _before_book(floor: Floor, command: PlaceOrder, account: Account, market: Ma
         yield Check(RejectReason.DUPLICATE_CLIENT_ORDER_ID, not used, "1", str(used), str(used + 1))
     most, now = open_orders_max(account), len(account.orders)
     yield Check(RejectReason.TOO_MANY_OPEN_ORDERS, now < most, str(most), str(now), str(now + 1))
+    source = source_of(command)
+    if source:
+        known = reference(market, source)
+        yield Check(RejectReason.TRIGGER_PRICE_UNKNOWN, known > 0, TriggerSource(source).name, _atto(known), "")
+
+
+def _price(market: Market, price: int) -> Iterator[Check]:
+    ticks, off = divmod(price, market.tick_size)
+    highest = _atto(market.max_ticks * market.tick_size)
+    fits = 0 < ticks <= market.max_ticks
+    yield Check(RejectReason.PRICE_OFF_TICK, not off, _atto(market.tick_size), "", _atto(price))
+    yield Check(RejectReason.PRICE_OUT_OF_RANGE, fits, highest, "", _atto(price))
 
 
 def _sizes(command: PlaceOrder, market: Market) -> Iterator[Check]:
@@ -147,17 +191,25 @@ def _between(market: Market, lots: int, enough: bool, quantity: int) -> Iterator
 
 def _with_book(floor: Floor, command: PlaceOrder, account: Account, market: Market) -> Iterator[Check]:
     """What only the book and the funds can tell, where the market can hold price and size at all."""
-    if (command.type != _MARKET and check_price(command.price, market)) or check_size(command, market):
+    if check_prices(command, market) or check_size(command, market):
+        return
+    source = source_of(command)
+    if source and not reference(market, source):
         return
     order = floor.draft(command, account, market)
     found = floor.planned(order)
+    if source:
+        yield _funds(floor, order, found)
+        if not _comes_at_once(order):
+            return
+        found, _ = _trigger(floor, order, command.time)
     filled = _atto(found.filled_lots * market.lot_size)
     if order.post_only:
         best = floor.books[market.symbol].side(3 - order.side).best()
         limit = "" if best is None else _atto(best.ticks * market.tick_size)
         yield Check(RejectReason.POST_ONLY_WOULD_TRADE, not floor.would_trade(order), limit, "", _atto(order.price))
     wanted, whole = _atto(order.quantity), found.filled_lots == order.lots
-    if order.type == _MARKET:
+    if not order.ticks:
         nothing = not found.filled_lots and not found.steps and not found.stopped
         yield Check(RejectReason.NO_LIQUIDITY, found.spent or not nothing, "", "", filled)
         if order.quote_amount:
@@ -167,11 +219,15 @@ def _with_book(floor: Floor, command: PlaceOrder, account: Account, market: Mark
             wanted, whole = _atto(order.quote_amount), found.spent and not found.stopped
     if order.time_in_force == _FOK:
         yield Check(RejectReason.NOT_FILLABLE, whole, wanted, "", filled)
-    asset = floor.pays(order)
+    yield _funds(floor, order, found)
+
+
+def _funds(floor: Floor, order: Order, found: Plan) -> Check:
+    account, market, asset = order.account, order.market, floor.pays(order)
     scale = market.quote_scale if asset == market.quote_asset else market.base_scale
     available, need = floor.ledger.available(account, asset), floor.first_need(order, found)
     funds = format_units(available, scale), format_units(available - need, scale)
-    yield Check(RejectReason.INSUFFICIENT_FUNDS, need <= available, "0", *funds)
+    return Check(RejectReason.INSUFFICIENT_FUNDS, need <= available, "0", *funds)
 
 
 def _atto(number: int) -> str:

@@ -3,9 +3,10 @@
 from typing import Final
 
 from servers.domain.commands import PlaceOrder
+from servers.domain.conditions import LIMITED, check_known
 from servers.domain.iceberg import check_display
 from servers.domain.model import Account, Market, Order
-from servers.domain.terms import AccountStatus, MarketState, OrderType, RejectReason, TimeInForce
+from servers.domain.terms import AccountStatus, MarketState, RejectReason, TimeInForce
 
 # Open orders that an account of a tier may have; a tier not named here has the default's.
 MAX_OPEN_ORDERS: Final = {"default": 1_000, "market_maker": 20_000, "replay": 200_000}
@@ -13,7 +14,6 @@ MAX_OPEN_ORDERS: Final = {"default": 1_000, "market_maker": 20_000, "replay": 20
 _ACTIVE: Final = int(AccountStatus.ACTIVE)
 _OPEN: Final = int(MarketState.OPEN)
 _CANCEL_ONLY: Final = int(MarketState.CANCEL_ONLY)
-_MARKET: Final = int(OrderType.MARKET)
 _NONE: Final = 0
 
 
@@ -27,7 +27,7 @@ def check(
     reason = check_standing(account, market)
     if reason:
         return reason
-    reason = (0 if command.type == _MARKET else check_price(command.price, market)) or check_size(command, market)
+    reason = check_prices(command, market) or check_size(command, market)
     if reason:
         return reason
     if expire_time and expire_time <= now:
@@ -36,7 +36,7 @@ def check(
         return int(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
     if len(account.orders) - (instead_of is not None) >= open_orders_max(account):
         return int(RejectReason.TOO_MANY_OPEN_ORDERS)
-    return _NONE
+    return check_known(command, market)
 
 
 def open_orders_max(account: Account) -> int:
@@ -53,8 +53,17 @@ def check_standing(account: Account, market: Market) -> int:
     return _NONE
 
 
+def check_prices(command: PlaceOrder, market: Market) -> int:
+    """Whether the market can hold the prices that an order of its type has: its limit, its stop price, its distance."""
+    reason = check_price(command.price, market) if command.type in LIMITED else _NONE
+    for price in (command.stop_price, command.trailing_amount):
+        if price and not reason:
+            reason = check_price(price, market)
+    return reason
+
+
 def check_price(price: int, market: Market) -> int:
-    """Whether the market can hold a limit price (atto)."""
+    """Whether the market can hold a price (atto)."""
     ticks, rest = divmod(price, market.tick_size)
     if rest:
         return int(RejectReason.PRICE_OFF_TICK)

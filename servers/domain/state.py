@@ -14,8 +14,9 @@ from servers.domain.book import Book
 from servers.domain.exchange import REQUEST_MEMORY, Exchange
 from servers.domain.model import Account, Asset, Balance, Clockwork, Fees, Market, Order, Request, Transfer
 from servers.domain.money import ATTO, rescale
-from servers.domain.terms import Environment, TransferState
+from servers.domain.terms import Environment, OrderStatus, TransferState
 
+_PENDING: Final = int(OrderStatus.PENDING_TRIGGER)
 Row = Mapping[str, Any]
 KINDS: Final[dict[str, type[Any]]] = {
     "machine": Clockwork,
@@ -127,7 +128,7 @@ def _market(exchange: Exchange, r: Row) -> Market:
 
 
 def _load_orders(exchange: Exchange, rows: list[Row]) -> None:
-    """Open orders into books in the order of their places in the queues, into accounts in the order of their numbers."""
+    """Open orders into books or where they wait by their places, into accounts in the order of their numbers."""
     floor = exchange.floor
     made = []
     for r in rows:
@@ -136,7 +137,10 @@ def _load_orders(exchange: Exchange, rows: list[Row]) -> None:
         plain["market"] = floor.markets[r["symbol"]]
         made.append(Order(**plain))
     for order in sorted(made, key=lambda o: o.priority):
-        floor.books[order.market.symbol].side(order.side).add(order)
+        if order.status == _PENDING:
+            floor.triggers.add(order)
+        else:
+            floor.books[order.market.symbol].side(order.side).add(order)
     for order in sorted(made, key=lambda o: o.number):
         floor.orders[order.number] = order.account.orders[order.number] = order
         if order.client_order_id:

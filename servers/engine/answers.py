@@ -5,11 +5,13 @@ from servers.domain.events import Event, OrderChanged, Traded
 from servers.domain.exchange import Exchange
 from servers.domain.identifiers import position_text
 from servers.domain.model import Order
+from servers.domain.terms import OrderStatus
 from servers.engine.messages import account_message, fill_message, order_message, timestamp
 from venue.account.v1 import account_pb2
 from venue.engine.v1 import engine_pb2
 from venue.order.v1 import order_pb2, order_service_pb2
 
+_CANCELLED = int(OrderStatus.CANCELLED)
 # Field 5 to 2, wire type varint, value 1: appended to a serialized answer it sets `replayed`, whatever else it holds.
 _REPLAYED = {
     "place_order": b"\x20\x01",
@@ -33,7 +35,7 @@ def answer(exchange: Exchange, command: c.Command, events: list[Event]) -> bytes
         order = order_message(partition, _orders(events)[0])
         return order_service_pb2.CancelOrderResponse(order=order, position=position).SerializeToString()
     if isinstance(command, c.CancelAllOrders):
-        orders = [order_message(partition, order) for order in _orders(events)]
+        orders = [order_message(partition, order) for order in _orders(events) if order.status == _CANCELLED]
         return order_service_pb2.CancelAllOrdersResponse(orders=orders, position=position).SerializeToString()
     if isinstance(command, c.AmendOrder):
         # The order itself is the first thing that an amend touches.
@@ -60,13 +62,15 @@ def _orders(events: list[Event]) -> list[Order]:
 def _matched(
     exchange: Exchange, number: int, events: list[Event]
 ) -> tuple[order_pb2.Order | None, list[order_pb2.Fill]]:
-    """The order that a command let into the book, None if it did not, and its fills: it is the taker of every trade."""
+    """The order that a command let into the book, None if it did not, and its fills, those by orders it triggered included."""
     partition, record = exchange.partition, exchange.record
     fills = []
     matched = None
     for event in events:
         if isinstance(event, Traded):
-            fills.append(fill_message(partition, event, event.taker, record.sequence, record.time))
+            if number in (event.taker.number, event.maker.number):
+                order = event.taker if event.taker.number == number else event.maker
+                fills.append(fill_message(partition, event, order, record.sequence, record.time))
         elif isinstance(event, OrderChanged) and event.order.number == number:
             matched = order_message(partition, event.order)
     return matched, fills

@@ -16,6 +16,8 @@ from venue.engine.v1 import engine_pb2 as pb
 from venue.order.v1 import order_service_pb2 as order_pb
 
 _NO_BODY: Final = b""
+# Hundredths of a percent.
+_PERCENT_SCALE: Final = 2
 
 
 def fingerprint(body: Message, batch: bytes = b"") -> bytes:
@@ -84,7 +86,24 @@ def _placement(stamp: tuple[int, int, str, str, bytes], body: order_pb.PlaceOrde
         _expires(body.expire_time) if body.HasField("expire_time") else 0,
         body.tag,
         parse(body.display_quantity) if body.display_quantity else 0,
+        parse(body.stop_price) if body.stop_price else 0,
+        body.trigger_source,
+        parse(body.trailing_amount) if body.trailing_amount else 0,
+        parse(body.trailing_percent, _PERCENT_SCALE) if body.trailing_percent else 0,
+        _exit(body.take_profit) if body.HasField("take_profit") else None,
+        _exit(body.stop_loss) if body.HasField("stop_loss") else None,
     )
+
+
+def _exit(body: order_pb.ExitOrder) -> c.ExitTerms:
+    price = parse(body.price) if body.price else 0
+    return c.ExitTerms(parse(body.stop_price), price, body.trigger_source, body.client_order_id)
+
+
+def _place_oco(command: pb.Command, body: order_pb.PlaceOcoRequest) -> c.PlaceOco:
+    stamp = _stamp(command, body.request_id, body)
+    first, second = (_placement(stamp, order) for order in body.orders)
+    return c.PlaceOco(*stamp, (first, second))
 
 
 def _cancel(command: pb.Command, body: order_pb.CancelOrderRequest) -> c.CancelOrder:
@@ -108,6 +127,7 @@ def _amend(command: pb.Command, body: order_pb.AmendOrderRequest) -> c.AmendOrde
         parse(body.price) if body.price else 0,
         parse(body.quantity) if body.quantity else 0,
         body.expected_version,
+        parse(body.stop_price) if body.stop_price else 0,
     )
 
 
@@ -181,6 +201,12 @@ def _market_state(command: pb.Command, body: pb.SetMarketState) -> c.SetMarketSt
     return c.SetMarketState(*_stamp(command, "", body), body.symbol, body.state)
 
 
+def _reference_prices(command: pb.Command, body: pb.SetReferencePrices) -> c.SetReferencePrices:
+    mark = _decimal(body.mark_price, "mark_price") if body.mark_price else 0
+    index = _decimal(body.index_price, "index_price") if body.index_price else 0
+    return c.SetReferencePrices(*_stamp(command, "", body), body.symbol, mark, index)
+
+
 def _fees(command: pb.Command, body: pb.SetFees) -> c.SetFees:
     maker = _decimal(body.maker_fee_rate, "maker_fee_rate", RATE_SCALE)
     taker = _decimal(body.taker_fee_rate, "taker_fee_rate", RATE_SCALE)
@@ -205,6 +231,7 @@ def _change_rules(command: pb.Command, body: pb.ChangeRules) -> c.ChangeRules:
 
 _DECODERS: Final[dict[str, Callable[[pb.Command, Any], c.Command]]] = {
     "place_order": decode_placement,
+    "place_oco": _place_oco,
     "cancel_order": _cancel,
     "cancel_all_orders": _cancel_all,
     "amend_order": _amend,
@@ -216,6 +243,7 @@ _DECODERS: Final[dict[str, Callable[[pb.Command, Any], c.Command]]] = {
     "define_asset": _asset,
     "define_market": _market,
     "set_market_state": _market_state,
+    "set_reference_prices": _reference_prices,
     "set_fees": _fees,
     "set_account_status": _account_status,
     "advance": _advance,

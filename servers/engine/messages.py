@@ -14,6 +14,7 @@ from servers.domain.events import (
     Traded,
 )
 from servers.domain.exchange import Exchange
+from servers.domain.identifiers import list_id, order_id
 from servers.domain.model import Account, Balance, Market, Order
 from servers.domain.money import ATTO_SCALE, RATE_SCALE, format_units
 from servers.domain.terms import AccountType, Environment, OrderStatus, Side
@@ -55,7 +56,7 @@ def average_price(order: Order) -> str:
 def order_message(partition: int, order: Order) -> order_pb2.Order:
     """An order as clients see it. What is empty or zero is left out: setting it costs and says nothing."""
     market = order.market
-    number = f"{partition}-{order.number}"
+    number = order_id(partition, order.number)
     rest = 0 if order.status >= _FILLED else order.lots - order.filled_lots - order.removed_lots
     message = order_pb2.Order(
         order_id=number,
@@ -70,14 +71,14 @@ def order_message(partition: int, order: Order) -> order_pb2.Order:
         fee=format_units(order.fee_charged, market.quote_scale) if order.fee_charged else "0",
         fee_asset=market.quote_asset,
         status=order.status,  # type: ignore[arg-type]
-        root_order_id=f"{partition}-{order.root_number}" if order.root_number else number,
+        root_order_id=order_id(partition, order.root_number) if order.root_number else number,
         create_time=timestamp(order.create_time),
         update_time=timestamp(order.update_time),
         sequence=order.update_sequence,
         self_trade_prevention=order.self_trade_prevention,  # type: ignore[arg-type]
     )
     if order.parent_number:
-        message.parent_order_id = f"{partition}-{order.parent_number}"
+        message.parent_order_id = order_id(partition, order.parent_number)
     if order.price:
         message.price = format_units(order.price, ATTO_SCALE)
     if order.client_order_id:
@@ -100,9 +101,28 @@ def order_message(partition: int, order: Order) -> order_pb2.Order:
         message.tag = order.tag
     if order.quote_amount:
         message.quote_amount = format_units(order.quote_amount, ATTO_SCALE)
+    if order.expire_time or order.trigger_source or order.list_number:
+        _condition(partition, message, order)
+    return message
+
+
+def _condition(partition: int, message: order_pb2.Order, order: Order) -> None:
+    """When an order expires, what it waits for, or waited, and the list it belongs to."""
     if order.expire_time:
         message.expire_time.CopyFrom(timestamp(order.expire_time))
-    return message
+    if order.list_number:
+        message.list_id = list_id(partition, order.list_number)
+        message.list_role = order.list_role  # type: ignore[assignment]
+    if not order.trigger_source:
+        return
+    message.stop_price = format_units(order.stop_price, ATTO_SCALE)
+    message.trigger_source = order.trigger_source  # type: ignore[assignment]
+    if order.trailing_amount:
+        message.trailing_amount = format_units(order.trailing_amount, ATTO_SCALE)
+    if order.trailing_percent:
+        message.trailing_percent = format_units(order.trailing_percent, 2)
+    if order.trigger_time:
+        message.trigger_time.CopyFrom(timestamp(order.trigger_time))
 
 
 def fill_message(partition: int, traded: Traded, order: Order, sequence: int, time_us: int) -> order_pb2.Fill:
@@ -111,7 +131,7 @@ def fill_message(partition: int, traded: Traded, order: Order, sequence: int, ti
     maker = order is traded.maker
     return order_pb2.Fill(
         trade_id=f"{partition}-t{traded.number}",
-        order_id=f"{partition}-{order.number}",
+        order_id=order_id(partition, order.number),
         client_order_id=order.client_order_id,
         account_id=order.account.account_id,
         symbol=market.symbol,
@@ -181,6 +201,8 @@ def market_message(exchange: Exchange, market: Market) -> marketdata_pb2.Market:
         max_price=price_text(market, market.max_ticks),
         maker_fee_rate=format_units(fees.maker_rate, RATE_SCALE),
         taker_fee_rate=format_units(fees.taker_rate, RATE_SCALE),
+        mark_price=format_units(market.mark_price, ATTO_SCALE) if market.mark_price else "",
+        index_price=format_units(market.index_price, ATTO_SCALE) if market.index_price else "",
     )
 
 

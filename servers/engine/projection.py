@@ -12,6 +12,7 @@ from db.projecting import CHANGING, ORDERS, STATE, Cut, Values
 from db.rendering import event_line, instant, posting_line, trade_line
 from servers.domain import events as e
 from servers.domain.exchange import Exchange
+from servers.domain.identifiers import placing_sequence
 from servers.domain.model import Account, Balance, Market, Order, Request, Transfer
 from servers.engine.effects import Effects, Mark
 
@@ -122,11 +123,12 @@ class TableChanges:
         cut = Cut(partition, start.sequence, end.sequence, end.epoch, end.digest, end.chain)
         new = []
         for order in self._orders:
-            if order.number > start.sequence:
+            if (order.born or placing_sequence(order.number)) > start.sequence:
                 new.append(ORDERS.line(partition, order))
             else:
                 changes = [getattr(order, name) for name in _CHANGING]
-                cut.changed_orders.append((order.number, *changes, instant(order.update_time)))
+                times = (instant(order.trigger_time), instant(order.update_time))
+                cut.changed_orders.append((order.number, *changes, *times))
         self._take_state(cut)
         cut.candles = [(symbol, s, instant(t), *values) for (symbol, s, t), values in self._candles.items()]
         cut.appended = {

@@ -6,7 +6,7 @@ from db.session import Pool
 from servers.domain.errors import AccountNotFound, OrderClosed, OrderNotFound
 from servers.domain.identifiers import find_order as parse_order_id
 from servers.domain.identifiers import order_id as order_id_text
-from servers.domain.identifiers import positions
+from servers.domain.identifiers import placing_sequence, positions
 from servers.domain.model import Market
 from servers.engine.client import Engine
 from servers.engine.fence import Fence
@@ -69,10 +69,10 @@ class History:
         """Raises OrderClosed: what is not open any more is the caller's, and final.
 
         An order's number is the sequence of the command that made it, so the journal itself knows, however far the
-        tables are behind.
+        tables are behind; of the further orders of a list only the tables know.
         """
         named = parse_order_id(order_id)
-        if named is not None and not account_id:
+        if named is not None and not account_id and named[1] == placing_sequence(named[1]):
             if await engine.author(named[1]) == call.identity.user_id:
                 raise OrderClosed(order_id)
             return

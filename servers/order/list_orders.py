@@ -3,7 +3,7 @@
 from db.orders import list_orders as list_order_rows
 from db.trades import list_fills as list_fill_rows
 from servers.domain.errors import OrderNotFound
-from servers.domain.identifiers import find_order
+from servers.domain.identifiers import age, find_order
 from servers.engine.client import Engine
 from servers.order.history import History
 from servers.order.rows import fill_of_row, order_of_row
@@ -35,7 +35,7 @@ async def list_orders(
         )
     page = rows[:size]
     orders = [order_of_row(row, await history.market(engine.partition, row.symbol)) for row in page]
-    token = tokens.issue(scope, [page[-1].number]) if len(rows) > size else ""
+    token = tokens.issue(scope, [age(page[-1].number)]) if len(rows) > size else ""
     return pb.ListOrdersResponse(orders=orders, next_page_token=token)
 
 

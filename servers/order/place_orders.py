@@ -1,23 +1,17 @@
 """Placing orders, one or many: checked for what is served, sent to the account's partition, answered as committed."""
 
 from functools import partial
-from typing import Final
 
 from servers.domain.errors import NotImplementedYet, VenueError
-from servers.domain.terms import OrderType
 from servers.engine.client import Engine, Engines
 from servers.order.batches import Item, joined, submit_batch
 from servers.transport.call import Call
 from venue.engine.v1 import engine_pb2 as pb
-from venue.order.v1 import order_pb2, order_service_pb2
-
-_SERVED: Final = {int(OrderType.MARKET), int(OrderType.LIMIT)}
+from venue.order.v1 import order_service_pb2
 
 
 def check_served(request: order_service_pb2.PlaceOrderRequest) -> None:
     """Raises NotImplementedYet for what the contract declares and the rules do not have yet."""
-    if request.type not in _SERVED:
-        raise NotImplementedYet(order_pb2.OrderType.Name(request.type))
     if request.reduce_only:
         raise NotImplementedYet("reduce_only")
     if request.HasField("take_profit") or request.HasField("stop_loss"):

@@ -3,6 +3,7 @@
 from typing import Final
 
 from servers.domain.errors import RequestNotFound
+from servers.domain.identifiers import placing_sequence
 from servers.engine.trading import TradingEngine
 from servers.order.batches import Outcome, item_id, joined
 from servers.order.history import History
@@ -38,7 +39,7 @@ async def get_request_outcome(
             account_id=request.account_id,
             label=request.client_order_id,
         )
-        found = None if row is None else await engine.journaled(row.number)
+        found = None if row is None else await engine.journaled(placing_sequence(row.number))
     if found is None and request.request_id:
         batch = await _batch(engine, request.request_id, call)
         if batch is not None:

@@ -50,6 +50,15 @@ ORDER: Mapping[str, object] = {
     "tag": "",
     "display_quantity": 0,
     "hidden_lots": 0,
+    "stop_price": 0,
+    "trigger_source": 0,
+    "trigger_time": Micros(0),
+    "trailing_amount": 0,
+    "trailing_percent": 0,
+    "best_price": 0,
+    "list_number": 0,
+    "list_role": 0,
+    "exits": "",
 }
 TRADE: Mapping[str, object] = {
     "partition": 2,

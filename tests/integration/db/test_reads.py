@@ -9,6 +9,7 @@ from db import accounts, candles, entries, events, markets, orders, projections,
 from db.adaptation import Micros
 from db.candles import CandleRecord
 from db.session import Connection
+from servers.domain.identifiers import age
 from tests.integration.db.conftest import PARTITION
 from tests.integration.db.rows import CANDLE, EVENT, NOON, ORDER, POSTING, SECOND, TRADE, insert
 
@@ -42,7 +43,7 @@ async def test_orders_of_an_account_newest_first_by_status_and_market(connection
 
     async def numbers(**chosen: object) -> list[int]:
         async def page(last: orders.OrderRecord | None) -> list[orders.OrderRecord]:
-            more = {} if last is None else {"before": last.number}
+            more = {} if last is None else {"before": age(last.number)}
             return await orders.list_orders(connection, PARTITION, "demo-a", limit=3, **chosen, **more)  # type: ignore[arg-type]
 
         return [order.number for order in await walk(page)]

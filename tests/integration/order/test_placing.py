@@ -228,7 +228,7 @@ async def test_a_batch_has_an_outcome_for_each_item(floor: Floor) -> None:
         order(ana.demo, price="40001"),
         order(ana.demo, price="0.001"),
         order(ben.demo),
-        order(ana.demo, type=order_pb2.ORDER_TYPE_STOP, price="", stop_price="1"),
+        order(ana.demo, reduce_only=True),
         order(ana.live, price="40002"),
         order(ana.demo, price="40003", request_id=str(uuid.uuid4())),
     ]
@@ -254,10 +254,10 @@ async def test_a_batch_keeps_what_one_environment_did_when_the_other_is_away(flo
 
 async def test_what_is_declared_and_not_served_says_so(floor: Floor) -> None:
     ana = floor.ana
-    stop = order(ana.demo, type=order_pb2.ORDER_TYPE_STOP, price="", stop_price="50000")
-    refusal = await ana.refused("PreviewOrder", order=stop)
+    reducing = order(ana.demo, reduce_only=True)
+    refusal = await ana.refused("PreviewOrder", order=reducing)
     assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
-    refusal = await ana.refused("PlaceOrder", **fields_of(stop))
+    refusal = await ana.refused("PlaceOrder", **fields_of(reducing))
     assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
 
 

@@ -78,7 +78,7 @@ async def test_a_bad_command_is_answered_and_the_session_goes_on(floor: Floor) -
     bad = {
         "no quantity": place("no quantity", ana.demo, quantity=""),
         "exponent": place("exponent", ana.demo, price="1e5"),
-        "stop order": place("stop order", ana.demo, type=order_pb2.ORDER_TYPE_STOP, price="", stop_price="1"),
+        "reduce only": place("reduce only", ana.demo, reduce_only=True),
         "other account": place("other account", ana.live),
         "their account": place("their account", ben.demo),
         "no command": wire.TradeCommand(correlation_id="no command"),
@@ -94,7 +94,7 @@ async def test_a_bad_command_is_answered_and_the_session_goes_on(floor: Floor) -
     assert {answer.correlation_id: answer.error.code for answer in errors} == {
         "no quantity": 3,
         "exponent": 3,
-        "stop order": 12,
+        "reduce only": 12,
         "other account": 5,
         "their account": 5,
         "no command": 3,

@@ -210,7 +210,7 @@ def _values(event: object) -> list[object]:
             value = [
                 plain
                 for slot in value.__slots__
-                if isinstance(plain := getattr(value, slot), int | str) and slot != "touched"
+                if isinstance(plain := getattr(value, slot), int | str) and slot not in {"touched", "born"}
             ]
         found.append(value)
     return found

@@ -27,11 +27,19 @@ from servers.domain.terms import (
     SelfTradePrevention,
     Side,
     TimeInForce,
+    TriggerSource,
 )
 
 SYMBOL = "BTC-USD"
 PARTITION = 2
 MIDNIGHT_US = 1_700_006_400_000_000
+# By whether there is a limit price and a stop price.
+_KINDS = {
+    (False, False): OrderType.MARKET,
+    (True, False): OrderType.LIMIT,
+    (False, True): OrderType.STOP,
+    (True, True): OrderType.STOP_LIMIT,
+}
 TRADERS = ("ann", "ben", "cem")
 
 
@@ -106,14 +114,20 @@ class Desk:
         label: str = "",
         tag: str = "",
         display: str = "",
+        stop: str = "",
+        source: TriggerSource = TriggerSource.UNSPECIFIED,
+        trail: str = "",
+        percent: str = "",
+        profit: c.ExitTerms | None = None,
+        loss: c.ExitTerms | None = None,
         expires: int = 0,
         request_id: str = "",
         symbol: str = SYMBOL,
         user: str | None = None,
     ) -> c.PlaceOrder:
-        """The command of an order: without a price a market order, unless its kind is given."""
-        kind = kind or (OrderType.LIMIT if price else OrderType.MARKET)
-        time_in_force = life or (TimeInForce.GTC if kind == OrderType.LIMIT else TimeInForce.IOC)
+        """The command of an order: without a price a market order, with a stop price a stop order, unless its kind is given."""
+        kind = kind or _KINDS[bool(price), bool(stop)]
+        time_in_force = life or (TimeInForce.IOC if kind == OrderType.MARKET else TimeInForce.GTC)
         return c.PlaceOrder(
             *self.stamp(trader if user is None else user, request_id, f"{side} {quantity} {price} {amount}"),
             f"demo-{trader}",
@@ -131,12 +145,30 @@ class Desk:
             expires,
             tag,
             parse(display) if display else 0,
+            parse(stop) if stop else 0,
+            int(source),
+            parse(trail) if trail else 0,
+            parse(percent, 2) if percent else 0,
+            profit,
+            loss,
         )
 
     def place(self, trader: str, side: Side, quantity: str = "", price: str = "", **terms: Any) -> Order:
         command = self.order(trader, side, quantity, price, **terms)
         events = self.execute(command)
         return next(e.order for e in events if isinstance(e, OrderChanged) and e.order.number == command.sequence)
+
+    def print(self, price: str, quantity: str = "0.001") -> None:
+        """Let eve and fay trade a lot at a price that nothing in the book is nearer to."""
+        for trader in ("eve", "fay"):
+            if f"demo-{trader}" not in self.exchange.ledger.accounts:
+                self.open(trader)
+        self.sell("eve", quantity, price)
+        self.buy("fay", quantity, price)
+
+    def references(self, *, mark: str = "", index: str = "") -> list[Event]:
+        prices = [parse(price) if price else 0 for price in (mark, index)]
+        return self.run(c.SetReferencePrices, SYMBOL, *prices)
 
     def buy(self, trader: str, quantity: str = "", price: str = "", **terms: Any) -> Order:
         return self.place(trader, Side.BUY, quantity, price, **terms)
@@ -190,7 +222,7 @@ def units(number: int, scale: int = ATTO_SCALE) -> str:
 
 def outcome(order: Order) -> Outcome:
     """What became of an order; `remaining` is what still may be filled."""
-    live = order.status in {OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED}
+    live = order.status in {OrderStatus.PENDING_TRIGGER, OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED}
     reason = RejectReason(order.reject_reason).name if order.reject_reason else CancelReason(order.cancel_reason).name
     lot = order.market.lot_size
     rest = order.lots - order.filled_lots - order.removed_lots if live else 0

@@ -15,7 +15,9 @@ from servers.domain.identifiers import (
 from servers.domain.terms import Environment
 
 
-@pytest.mark.parametrize(("partition", "number"), [(1, 1), (2, 123_456_789), (9_999, 10**18 - 1)])
+@pytest.mark.parametrize(
+    ("partition", "number"), [(1, 1), (2, 123_456_789), (9_999, 10**17 - 1), (3, 10**17 + 7), (3, 2 * 10**17 + 7)]
+)
 def test_an_order_id_is_read_as_it_was_written(partition: int, number: int) -> None:
     assert find_order(order_id(partition, number)) == (partition, number)
 

@@ -25,7 +25,7 @@ MADE_AGAIN = {
     model.Market: {"lot_units", "tick_value", "base_scale", "quote_scale"},
     model.Account: {"balances", "orders", "labels"},
     model.Balance: {"touched"},
-    model.Order: {"before", "after"},
+    model.Order: {"born", "before", "after"},
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from servers.domain import commands as c
 from servers.domain.risk import MAX_OPEN_ORDERS
-from servers.domain.terms import AccountStatus, MarketState, RejectReason, Side, TimeInForce
+from servers.domain.terms import AccountStatus, MarketState, OrderType, RejectReason, Side, TimeInForce
 from tests.unit.domain.desk import MIDNIGHT_US, SYMBOL, Desk, Outcome, outcome
 
 FREEZE, HALT = int(AccountStatus.FROZEN), int(MarketState.HALTED)
@@ -62,6 +62,10 @@ CASES: list[tuple[RejectReason, Callable[[Desk], None], dict[str, Any]]] = [
     (RejectReason.EXPIRE_TIME_PAST, nothing, LIMIT | {"life": GTD, "expires": MIDNIGHT_US}),
     (RejectReason.DUPLICATE_CLIENT_ORDER_ID, label, LIMIT | {"label": "mine"}),
     (RejectReason.TOO_MANY_OPEN_ORDERS, fill_up, LIMIT),
+    (RejectReason.PRICE_OFF_TICK, nothing, {"quantity": "1", "stop": "100.001"}),
+    (RejectReason.PRICE_OUT_OF_RANGE, nothing, {"quantity": "1", "stop": "100000.01"}),
+    (RejectReason.PRICE_OFF_TICK, nothing, {"quantity": "1", "trail": "0.001", "kind": OrderType.TRAILING_STOP}),
+    (RejectReason.TRIGGER_PRICE_UNKNOWN, nothing, {"quantity": "1", "stop": "100"}),
     (RejectReason.POST_ONLY_WOULD_TRADE, offer, LIMIT | {"post_only": True}),
     (RejectReason.NO_LIQUIDITY, nothing, {"quantity": "1"}),
     (RejectReason.NO_LIQUIDITY, nothing, {"amount": "100"}),
@@ -108,7 +112,6 @@ NOT_GIVEN = {
     RejectReason.SYMBOL_NOT_ALLOWED,
     RejectReason.PRICE_OUT_OF_BAND,
     RejectReason.NOTIONAL_TOO_LARGE,
-    RejectReason.TRIGGER_PRICE_UNKNOWN,
     RejectReason.NOT_REDUCING,
     RejectReason.POSITION_LIMIT,
     RejectReason.DAILY_LOSS_LIMIT,
@@ -149,6 +152,7 @@ def test_the_first_check_that_fails_gives_the_reason() -> None:
         terms |= corrected
         assert outcome(desk.buy("ann", **terms)).reason == reason.name
     desk.run(c.CancelAllOrders, "demo-ann", "", 0, user="ann")
+    assert outcome(desk.buy("ann", stop="100", **terms)).reason == "TRIGGER_PRICE_UNKNOWN"
     assert outcome(desk.buy("ann", **terms)).reason == "POST_ONLY_WOULD_TRADE"
     terms |= {"post_only": False, "life": FOK, "expires": 0}
     assert outcome(desk.buy("ann", **terms)).reason == "NOT_FILLABLE"
