@@ -59,6 +59,8 @@ class Settings(BaseSettings):
 
     # The engine.
     partitions: dict[PositiveInt, Environment] = {1: "LIVE", 2: "DEMO"}
+    # The markets of a partition that is not the first of its environment; all others are in that one.
+    listings: dict[PositiveInt, set[str]] = {}
     # Those that an `order` process leads or waits to lead; all of them where it is not set. It forwards to the others.
     leads: set[PositiveInt] | None = None
     default_environment: Environment = "DEMO"
@@ -115,6 +117,34 @@ class Settings(BaseSettings):
         if leads is not None and not leads <= set(info.data.get("partitions", leads)):
             raise ValueError("names a partition that VENUE_PARTITIONS does not have")
         return leads
+
+    @field_validator("listings")
+    @classmethod
+    def _listed_once(cls, listings: dict[int, set[str]], info: ValidationInfo) -> dict[int, set[str]]:
+        partitions = info.data.get("partitions", {})
+        seen: set[tuple[str, str]] = set()
+        for number, symbols in listings.items():
+            earlier = [name for other, name in partitions.items() if other < number]
+            if partitions.get(number) not in earlier:
+                raise ValueError(f"{number} is not a partition beside the first of its environment")
+            named = {(partitions[number], symbol) for symbol in symbols}
+            if named & seen:
+                raise ValueError(f"{number} has a market that another partition has")
+            seen |= named
+        return listings
+
+    @property
+    def moved(self) -> dict[tuple[Environment, str], int]:
+        """The partitions of the markets that are not in the first of their environment."""
+        return {
+            (self.partitions[number], symbol): number for number, found in self.listings.items() for symbol in found
+        }
+
+    def lists(self, partition: int, symbol: str) -> bool:
+        """Whether a market is in a partition."""
+        name = self.partitions[partition]
+        first = min(number for number, other in self.partitions.items() if other == name)
+        return self.moved.get((name, symbol), first) == partition
 
     @property
     def led(self) -> list[int]:

@@ -52,6 +52,7 @@ class TransferRow(Row):
     kind: Mapped[Small]
     state: Mapped[Small]
     sequence: Mapped[Big]
+    receiver_account_id: Mapped[str]
 
 
 class PostingRow(Row):

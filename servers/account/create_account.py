@@ -45,10 +45,11 @@ class Opening:
         if live and not call.identity.email_verified:
             raise EmailNotVerified
         environment = Environment.LIVE if live else Environment.DEMO
-        engine = self._engines.for_environment(environment)
-        command = engine_pb2.Command(
-            user_id=call.identity.user_id, open_account=open_account(request, environment, call.identity.role)
-        )
+        engine = self._engines.for_market(environment, request.symbol)
+        # The id names the partition where it is not the first of the environment.
+        first = engine.partition == self._engines.for_environment(environment).partition
+        body = open_account(request, environment, call.identity.role, 0 if first else engine.partition)
+        command = engine_pb2.Command(user_id=call.identity.user_id, open_account=body)
         async with self._lock(call.identity.user_id):
             await self._check(engine, request.request_id, call)
             outcome = (await engine.submit((command,), call.timeout_s))[0]
@@ -85,10 +86,12 @@ class Opening:
             )
 
 
-def open_account(request: pb.CreateAccountRequest, environment: Environment, role: int) -> engine_pb2.OpenAccount:
+def open_account(
+    request: pb.CreateAccountRequest, environment: Environment, role: int, partition: int = 0
+) -> engine_pb2.OpenAccount:
     """The command's body for a request, with a new id; demo accounts come with paper funds."""
     message = engine_pb2.OpenAccount(
-        account_id=new_account_id(environment),
+        account_id=new_account_id(environment, partition),
         type=request.type,
         name=request.name,
         tier=MARKET_MAKER_TIER if role == access_pb2.ROLE_MARKET_MAKER else DEFAULT_TIER,

@@ -10,12 +10,12 @@ _PREFIX: Final = {Environment.LIVE: "live", Environment.DEMO: "demo"}
 _RANDOM_BITS: Final = 74
 
 
-def new_account_id(environment: Environment) -> str:
-    """A new id in an environment."""
-    return account_id(environment, time.time_ns() // 1_000_000, secrets.randbits(_RANDOM_BITS))
+def new_account_id(environment: Environment, partition: int = 0) -> str:
+    """A new id in an environment; partition 0: in its first one."""
+    return account_id(environment, time.time_ns() // 1_000_000, secrets.randbits(_RANDOM_BITS), partition)
 
 
-def account_id(environment: Environment, made_ms: int, drawn: int) -> str:
+def account_id(environment: Environment, made_ms: int, drawn: int, partition: int = 0) -> str:
     """The id of 48 bits of time (milliseconds since 1970) and 74 drawn ones, as RFC 9562 lays them out."""
     value = made_ms << 80 | 7 << 76 | (drawn >> 62) << 64 | 2 << 62 | drawn & (1 << 62) - 1
-    return f"{_PREFIX[environment]}-{value:032x}"
+    return f"{_PREFIX[environment]}-{f'{partition}-' if partition else ''}{value:032x}"

@@ -3,7 +3,7 @@
 from db.entries import EntryRecord, list_entries
 from db.session import Pool
 from servers.account.views import accounts_of
-from servers.domain.identifiers import VENUE_ACCOUNTS
+from servers.domain.identifiers import TRANSIT, VENUE_ACCOUNTS
 from servers.domain.money import format_units
 from servers.engine.client import Engine
 from servers.engine.fence import Fence
@@ -12,6 +12,8 @@ from servers.engine.messages import timestamp
 from servers.transport.call import Call
 from servers.transport.paging import PageTokens, page_size
 from venue.account.v1 import account_pb2 as pb
+
+_TOLD = (*VENUE_ACCOUNTS, TRANSIT)
 
 
 class Statement:
@@ -56,7 +58,7 @@ def entry_of_row(partition: int, row: EntryRecord, scale: int) -> pb.LedgerEntry
         amount=format_units(row.amount, scale),
         kind=row.kind,  # type: ignore[arg-type]  # the domain's numbers are the wire's
         reference=row.reference,
-        counterparty=row.counterparty_id if row.counterparty_id in VENUE_ACCOUNTS else "",
+        counterparty=row.counterparty_id if row.counterparty_id.startswith(_TOLD) else "",
         create_time=timestamp(row.time),
         sequence=row.sequence,
     )

@@ -8,6 +8,7 @@ from servers.account.create_account import Opening
 from servers.account.list_accounts import list_accounts
 from servers.account.list_entries import Statement
 from servers.account.stream_account import AccountStream
+from servers.account.transfers import Moving
 from servers.account.views import accounts_of, balances_of
 from servers.engine.client import Engine, Engines
 from servers.engine.markets import Markets
@@ -37,6 +38,7 @@ class AccountServicer:
         self._tokens = tokens
         self._silence_s = silence_s
         self._opening = Opening(engines, past.pool, past.fence, accounts_max)
+        self._moving = Moving(engines, past.pool, past.fence, markets)
         self._statement = Statement(past.pool, past.fence, markets, tokens)
 
     async def CreateAccount(self, request: pb.CreateAccountRequest, call: Call) -> bytes:
@@ -58,6 +60,12 @@ class AccountServicer:
     async def ListLedgerEntries(self, request: pb.ListLedgerEntriesRequest, call: Call) -> pb.ListLedgerEntriesResponse:
         engine = self._engines.for_account(request.account_id)
         return await self._statement.list_entries(engine, request, call)
+
+    async def CreateTransfer(self, request: pb.CreateTransferRequest, call: Call) -> pb.CreateTransferResponse:
+        return await self._moving.create_transfer(request, call)
+
+    async def GetTransfer(self, request: pb.GetTransferRequest, call: Call) -> pb.GetTransferResponse:
+        return await self._moving.get_transfer(request, call)
 
     async def StreamAccount(
         self, request: pb.StreamAccountRequest, call: Call

@@ -137,6 +137,8 @@ class MakeTransfer(Command):
     amount: int
     kind: int
     pending: bool
+    receiver_account_id: str = ""
+    receives: bool = False
 
 
 @dataclass(slots=True)

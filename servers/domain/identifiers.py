@@ -9,12 +9,15 @@ from servers.domain.terms import Environment
 VENUE_PAPER: Final = "venue:paper"
 VENUE_EXTERNAL: Final = "venue:external"
 VENUE_FEES: Final = "venue:fees"
+# Behind it stands the partition that the funds are on their way to, or came from.
+TRANSIT: Final = "transit:"
 VENUE_ACCOUNTS: Final = (VENUE_PAPER, VENUE_EXTERNAL, VENUE_FEES)
 _ORDER: Final = re.compile(r"([1-9][0-9]{0,3})-([1-9][0-9]{0,16})(?:\.([12]))?", re.ASCII)
 # An order's number is the sequence of the command that placed it. A command may place up to three: those after the first are
 # so much higher each, and written with a suffix: 1-7, 1-7.1, 1-7.2.
 _MEMBER: Final = 10**17
 _ACCOUNT: Final = re.compile(r"[a-z]+-([1-9][0-9]{0,3})-", re.ASCII)
+_TRANSIT: Final = re.compile(rf"{TRANSIT}([1-9][0-9]{{0,3}})", re.ASCII)
 _POSITION: Final = re.compile(r"([1-9][0-9]{0,3})\.([0-9]{1,18})\.([0-9]{1,18})", re.ASCII)
 
 
@@ -86,6 +89,17 @@ def account_environment(account_id: str) -> Environment:
     """The environment an account id was given in; UNSPECIFIED if it is none of ours."""
     prefix = account_id.partition("-")[0]
     return {"live": Environment.LIVE, "demo": Environment.DEMO}.get(prefix, Environment.UNSPECIFIED)
+
+
+def transit_account(partition: int) -> str:
+    """The account that stands for another partition."""
+    return f"{TRANSIT}{partition}"
+
+
+def transit_partition(account_id: str) -> int:
+    """The partition that an account stands for, 0 if it is none of these."""
+    match = _TRANSIT.fullmatch(account_id)
+    return 0 if match is None else int(match[1])
 
 
 def account_partition(account_id: str) -> int:

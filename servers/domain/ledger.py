@@ -6,7 +6,7 @@ accounts; what an account has held is what its open orders and pending transfers
 
 from servers.domain.errors import AccountNotFound, DefinitionInvalid
 from servers.domain.events import Posted
-from servers.domain.identifiers import VENUE_ACCOUNTS, VENUE_FEES
+from servers.domain.identifiers import VENUE_ACCOUNTS, VENUE_FEES, transit_partition
 from servers.domain.model import Account, Asset, Balance
 from servers.domain.record import Record
 from servers.domain.terms import AccountStatus
@@ -24,9 +24,7 @@ class Ledger:
     def __init__(self, record: Record) -> None:
         self.record = record
         self.assets: dict[str, Asset] = {}
-        self.accounts: dict[str, Account] = {
-            name: Account(name, "", 0, name, "venue", name, int(AccountStatus.ACTIVE), 0, 0) for name in VENUE_ACCOUNTS
-        }
+        self.accounts: dict[str, Account] = {name: _own(name) for name in VENUE_ACCOUNTS}
         self.fees = self.accounts[VENUE_FEES]
         # Customers' accounts by user, in the order they were opened.
         self.by_user: dict[str, list[Account]] = {}
@@ -36,6 +34,15 @@ class Ledger:
         account = self.accounts.get(account_id)
         if account is None or not account.user_id or (user_id and account.user_id != user_id):
             raise AccountNotFound(account_id)
+        return account
+
+    def party(self, account_id: str) -> Account:
+        """Any account that may pay or receive; those of other partitions come into being here. Raises AccountNotFound."""
+        account = self.accounts.get(account_id)
+        if account is None:
+            if not transit_partition(account_id):
+                raise AccountNotFound(account_id)
+            account = self.accounts[account_id] = _own(account_id)
         return account
 
     def add(self, account: Account) -> None:
@@ -96,3 +103,8 @@ class Ledger:
         record.fold(amount, target.available)
         if amount <= 0 or source.held < 0 or (source.available < 0 and debit.user_id):
             raise InvariantBreach(f"posting of {amount} {asset} from {debit.account_id}")
+
+
+def _own(name: str) -> Account:
+    """An account of the venue's own; it may go below zero."""
+    return Account(name, "", 0, name, "venue", name, int(AccountStatus.ACTIVE), 0, 0)

@@ -182,6 +182,8 @@ class Transfer:
     state: int = field(metadata=STORED)
     # The sequence of the command that made or resolved it.
     sequence: int = field(metadata=STORED)
+    # The account in another partition that a transfer to a transit account is for; empty: it ends here.
+    receiver_account_id: str = field(metadata=STORED, default="")
 
 
 @dataclass(slots=True, eq=False)

@@ -15,7 +15,7 @@ from servers.domain.book import Book
 from servers.domain.exchange import REQUEST_MEMORY, Exchange
 from servers.domain.model import Account, Asset, Balance, Clockwork, Fees, Market, Order, Request, Transfer
 from servers.domain.money import ATTO, rescale
-from servers.domain.terms import Environment, OrderStatus, TransferState
+from servers.domain.terms import Environment, OrderStatus
 
 _PENDING: Final = int(OrderStatus.PENDING_TRIGGER)
 Row = Mapping[str, Any]
@@ -105,13 +105,11 @@ def load(
     for r in snapshot.accounts:
         ledger.add(Account(**r))
     for r in snapshot.balances:
-        account = ledger.accounts[r["account_id"]]
+        account = ledger.party(r["account_id"])
         account.balances[r["asset"]] = Balance(account, r["asset"], r["available"], r["held"])
     _load_orders(exchange, snapshot.orders)
     for r in snapshot.transfers:
-        transfer = Transfer(**r)
-        pending = transfer.state == int(TransferState.PENDING)
-        (exchange.transfers.pending if pending else exchange.transfers.resolved)[transfer.transfer_id] = transfer
+        exchange.transfers.add(Transfer(**r))
     for r in snapshot.requests:
         exchange.requests[r["scope"], r["request_id"]] = Request(**r)
     exchange.expiry.load()

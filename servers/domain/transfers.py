@@ -1,5 +1,8 @@
 """Transfers: at once, or in two phases (pending, then post or void), after TigerBeetle's semantics.
 
+Between partitions both ledgers have an account that stands for the other one. The source holds the amount for it; the other
+partition receives from it, or records that it never will; then the source posts or voids.
+
 The limit is enforced when the hold is taken, so resolving can never break it. A pending transfer resolves once; posting less
 than is pending releases the rest. Ids are unique for ever: the machine knows the recent ones (see Exchange.find_request), older
 ones are looked up before the command is sequenced.
@@ -18,8 +21,10 @@ from servers.domain.errors import (
     TransferAlreadyVoided,
     TransferExceedsPending,
     TransferNotFound,
+    VenueError,
 )
 from servers.domain.events import TransferChanged
+from servers.domain.identifiers import transit_partition
 from servers.domain.ledger import Ledger
 from servers.domain.model import Account, Transfer
 from servers.domain.money import format_units
@@ -36,24 +41,75 @@ _VOIDED: Final = int(TransferState.VOIDED)
 class Transfers:
     """The transfers in two phases: pending ones, and the last that were resolved, oldest resolution first."""
 
-    __slots__ = ("ledger", "pending", "record", "resolved")
+    __slots__ = ("ledger", "onward", "pending", "record", "resolved")
 
     def __init__(self, ledger: Ledger, record: Record) -> None:
         self.ledger = ledger
         self.record = record
         self.pending: dict[str, Transfer] = {}
         self.resolved: dict[str, Transfer] = {}
+        # Those of the pending ones that another partition has to receive.
+        self.onward: dict[str, Transfer] = {}
 
-    def _account(self, account_id: str) -> Account:
-        account = self.ledger.accounts.get(account_id)
-        if account is None:
+    def add(self, transfer: Transfer) -> None:
+        """Take in a stored one of two phases."""
+        if transfer.state != _PENDING:
+            self.resolved[transfer.transfer_id] = transfer
+            return
+        self.pending[transfer.transfer_id] = transfer
+        if transfer.receiver_account_id:
+            self.onward[transfer.transfer_id] = transfer
+
+    def _party(self, account_id: str, user_id: str) -> Account:
+        account = self.ledger.party(account_id)
+        if user_id and account.user_id != user_id and not transit_partition(account_id):
             raise AccountNotFound(account_id)
         return account
 
     def make(self, command: c.MakeTransfer) -> None:
-        """Move funds, or hold them. Raises AccountNotFound, AccountNotActive, DefinitionInvalid, InsufficientFunds."""
+        """Move funds, or hold them. Raises AccountNotFound, AccountNotActive, DefinitionInvalid, InsufficientFunds.
+
+        Where it receives from another partition nothing is raised: the refusal is recorded, and holds for ever.
+        """
+        try:
+            debit, credit, amount = self._decide(command)
+        except VenueError:
+            if not command.receives:
+                raise
+            self.record.events.append(TransferChanged(self._transfer(command, 0, 0, _VOIDED)))
+            self.record.fold(_VOIDED, 0)
+            return
+        if not command.pending:
+            transfer = self._transfer(command, amount, amount, _POSTED)
+            self.ledger.pay(debit, credit, command.asset, amount, command.kind, transfer.transfer_id)
+        else:
+            transfer = self._transfer(command, amount, 0, _PENDING)
+            self.add(transfer)
+            self.ledger.hold(debit, command.asset, amount)
+        self.record.events.append(TransferChanged(transfer))
+
+    @staticmethod
+    def _transfer(command: c.MakeTransfer, amount: int, posted: int, state: int) -> Transfer:
+        return Transfer(
+            command.request_id,
+            command.debit_account_id,
+            command.credit_account_id,
+            command.asset,
+            amount,
+            posted,
+            command.kind,
+            state,
+            command.sequence,
+            command.receiver_account_id,
+        )
+
+    def _decide(self, command: c.MakeTransfer) -> tuple[Account, Account, int]:
+        """Who pays, who receives, how much. Raises as make does."""
         ledger = self.ledger
-        debit, credit = self._account(command.debit_account_id), self._account(command.credit_account_id)
+        debit = self._party(command.debit_account_id, command.user_id)
+        credit = self._party(command.credit_account_id, command.user_id)
+        if command.receiver_account_id and not (command.pending and transit_partition(credit.account_id)):
+            raise DefinitionInvalid("receiver_account_id", "is for pending transfers to a transit account")
         if debit is credit:
             raise DefinitionInvalid("credit_account_id", "must not be the account that pays")
         amount = amount_of(ledger, command.asset, command.amount)
@@ -63,23 +119,7 @@ class Transfers:
         if debit.user_id and available < amount:
             scale = ledger.asset(command.asset).scale
             raise InsufficientFunds(command.asset, format_units(available, scale), format_units(amount, scale))
-        transfer = Transfer(
-            command.request_id,
-            debit.account_id,
-            credit.account_id,
-            command.asset,
-            amount,
-            0 if command.pending else amount,
-            command.kind,
-            _PENDING if command.pending else _POSTED,
-            command.sequence,
-        )
-        if command.pending:
-            self.pending[transfer.transfer_id] = transfer
-            ledger.hold(debit, command.asset, amount)
-        else:
-            ledger.pay(debit, credit, command.asset, amount, command.kind, transfer.transfer_id)
-        self.record.events.append(TransferChanged(transfer))
+        return debit, credit, amount
 
     def resolve(self, command: c.ResolveTransfer) -> None:
         """Post or void. Raises TransferNotFound, TransferAlreadyPosted, TransferAlreadyVoided, TransferExceedsPending."""
@@ -91,7 +131,7 @@ class Transfers:
             amount = amount_of(self.ledger, transfer.asset, command.amount) if command.amount else transfer.amount
             if amount > transfer.amount:
                 raise TransferExceedsPending(transfer.transfer_id)
-        debit, credit = self._account(transfer.debit_account_id), self._account(transfer.credit_account_id)
+        debit, credit = self.ledger.party(transfer.debit_account_id), self.ledger.party(transfer.credit_account_id)
         if amount:
             self.ledger.pay_held(debit, credit, transfer.asset, amount, transfer.kind, transfer.transfer_id)
         if transfer.amount > amount:
@@ -100,6 +140,7 @@ class Transfers:
         transfer.state = _VOIDED if command.void else _POSTED
         transfer.sequence = command.sequence
         del self.pending[transfer.transfer_id]
+        self.onward.pop(transfer.transfer_id, None)
         self.resolved[transfer.transfer_id] = transfer
         if len(self.resolved) > RESOLVED_MEMORY:
             del self.resolved[next(iter(self.resolved))]

@@ -1,17 +1,18 @@
 """The answer to a command, as the bytes that its caller gets: built right after the command was executed."""
 
 from servers.domain import commands as c
-from servers.domain.events import Event, OrderChanged, Traded
+from servers.domain.events import Event, OrderChanged, Traded, TransferChanged
 from servers.domain.exchange import Exchange
 from servers.domain.identifiers import position_text
 from servers.domain.model import Order
-from servers.domain.terms import OrderStatus
+from servers.domain.terms import OrderStatus, TransferState
 from servers.engine.messages import account_message, fill_message, order_message, timestamp
 from venue.account.v1 import account_pb2
 from venue.engine.v1 import engine_pb2
 from venue.order.v1 import order_pb2, order_service_pb2
 
 _CANCELLED = int(OrderStatus.CANCELLED)
+_VOIDED = int(TransferState.VOIDED)
 # Field 5 to 2, wire type varint, value 1: appended to a serialized answer it sets `replayed`, whatever else it holds.
 _REPLAYED = {
     "place_order": b"\x20\x01",
@@ -52,7 +53,12 @@ def answer(exchange: Exchange, command: c.Command, events: list[Event]) -> bytes
     if isinstance(command, c.OpenAccount):
         account = account_message(exchange.ledger.accounts[command.account_id])
         return account_pb2.CreateAccountResponse(account=account, position=position).SerializeToString()
-    return engine_pb2.Done(position=position).SerializeToString()
+    refused = isinstance(command, c.MakeTransfer) and _is_voided(events)
+    return engine_pb2.Done(position=position, refused=refused).SerializeToString()
+
+
+def _is_voided(events: list[Event]) -> bool:
+    return any(isinstance(event, TransferChanged) and event.transfer.state == _VOIDED for event in events)
 
 
 def _orders(events: list[Event]) -> list[Order]:

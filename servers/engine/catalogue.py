@@ -3,6 +3,7 @@
 A leader applies what its machine lacks; what is there already stays as it is.
 """
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from servers.domain.exchange import Exchange
@@ -55,8 +56,8 @@ MARKET_MAKER_TIER: Final = ("market_maker", "0", "0.001")
 MAX_PRICE: Final = "100000000"
 
 
-def missing(exchange: Exchange) -> list[pb.Command]:
-    """The commands that bring a machine up to the catalogue of its environment."""
+def missing(exchange: Exchange, lists: Callable[[str], bool] | None = None) -> list[pb.Command]:
+    """The commands that bring a machine up to the catalogue of its environment, of the markets that its partition lists."""
     demo = exchange.environment == Environment.DEMO
     assets = ASSETS + REPLAY_ASSETS if demo else ASSETS
     listings = (*LISTINGS, REPLAY_LISTING) if demo else LISTINGS
@@ -66,7 +67,7 @@ def missing(exchange: Exchange) -> list[pb.Command]:
         if symbol not in exchange.ledger.assets
     ]
     for listing in listings:
-        if listing.symbol not in exchange.floor.markets:
+        if listing.symbol not in exchange.floor.markets and (lists is None or lists(listing.symbol)):
             commands.append(pb.Command(define_market=pb.DefineMarket(market=_market(listing))))
             tier, maker, taker = MARKET_MAKER_TIER
             if listing is not REPLAY_LISTING:

@@ -36,10 +36,17 @@ EngineT_co = TypeVar("EngineT_co", bound=Engine, covariant=True)
 class Engines(Generic[EngineT_co]):
     """The partitions, and which of them a thing belongs to.
 
-    Of several in one environment the first serves whatever names no partition; `every` has them all.
+    Of several in one environment the first serves whatever names no partition; `every` has them all, and
+    `listings` the (environment, symbol) of markets that are in another one.
     """
 
-    def __init__(self, by_environment: Mapping[int, EngineT_co], every: Iterable[EngineT_co] = ()) -> None:
+    def __init__(
+        self,
+        by_environment: Mapping[int, EngineT_co],
+        every: Iterable[EngineT_co] = (),
+        listings: Mapping[tuple[int, str], int] | None = None,
+    ) -> None:
+        self._listings = dict(listings or {})
         self._by_environment = dict(by_environment)
         self._by_partition = {engine.partition: engine for engine in (*every, *by_environment.values())}
 
@@ -54,6 +61,11 @@ class Engines(Generic[EngineT_co]):
         if engine is None:
             raise MarketNotFound("")
         return engine
+
+    def for_market(self, environment: int, symbol: str) -> EngineT_co:
+        """The partition of a market; the first of the environment where none is named. Raises MarketNotFound."""
+        partition = self._listings.get((environment, symbol))
+        return self.for_environment(environment) if partition is None else self._by_partition[partition]
 
     def for_partition(self, partition: int) -> EngineT_co:
         """Raises PartUnavailable."""

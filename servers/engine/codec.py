@@ -166,6 +166,8 @@ def _transfer(command: pb.Command, body: pb.Transfer) -> c.MakeTransfer:
         _decimal(body.amount, "amount"),
         body.kind,
         body.pending,
+        body.receiver_account_id,
+        body.receive,
     )
 
 

@@ -23,18 +23,19 @@ async def build(process: Process) -> AsyncIterator[None]:
     settings = process.settings
     addresses = Addresses(f"{settings.host}:{settings.order_port}", f"{settings.host}:{settings.api_port}")
     password = await _password(settings, MAKER)
-    quoting = process.tasks.create_task(quote(addresses, MAKER, password, instruments(), seed=1))
+    quoting = process.tasks.create_task(quote(addresses, MAKER, password, instruments(settings), seed=1))
     yield
     quoting.cancel()
 
 
-def instruments() -> list[Instrument]:
-    """The open markets whose both assets a demo account opens with."""
+def instruments(settings: Settings) -> list[Instrument]:
+    """The open markets whose both assets a demo account opens with, of the partition in which the maker's accounts are."""
+    home = min(number for number, name in settings.partitions.items() if name == "DEMO")
     paper = {asset for asset, _ in PAPER_FUNDS}
     listed = [
         Instrument(listing.symbol, listing.tick_size, listing.lot_size, listing.seed_price)
         for listing in LISTINGS
-        if listing.state == MarketState.OPEN
+        if listing.state == MarketState.OPEN and settings.lists(home, listing.symbol)
     ]
     return [instrument for instrument in listed if paper.issuperset(instrument.assets)]
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 
 from db.session import Pool
 from servers.domain.terms import Environment
@@ -16,6 +17,7 @@ from servers.engine.missed import Past
 from servers.engine.remote import RemoteEngine
 from servers.engine.servicer import EngineServicer
 from servers.engine.trading import RoutedEngine
+from servers.engine.transit import Transit
 from servers.order.servicer import OrderServicer
 from servers.wiring.parts import (
     Process,
@@ -52,7 +54,12 @@ async def leading(
     )
     leaders = [
         Leader(
-            Environment[settings.partitions[number]], engine, pool, terms, missing, others.for_partition(number).tail
+            Environment[settings.partitions[number]],
+            engine,
+            pool,
+            terms,
+            partial(missing, lists=partial(settings.lists, number)),
+            others.for_partition(number).tail,
         )
         for number, engine in engines.items()
     ]
@@ -79,6 +86,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         keys = await held.enter_async_context(keys_of(settings))
         guard = await held.enter_async_context(guard_of(process, pool, keys))
         routes = engines_of(settings, lambda n: RoutedEngine(engines.get(n), others.for_partition(n)))
+        carrying = [process.tasks.create_task(Transit(engine, routes).run()) for engine in engines.values()]
         past = Past(pool, Fence(pool), await held.enter_async_context(bus_of(settings)))
         orders = OrderServicer(routes, past, Markets(pool), page_tokens(settings), guard.limits, settings.heartbeat_s)
         services = [
@@ -87,3 +95,5 @@ async def build(process: Process) -> AsyncIterator[None]:
         ]
         await held.enter_async_context(serving(process, "order", services, guard, internal=True))
         yield
+        for task in carrying:
+            task.cancel()

@@ -157,8 +157,9 @@ def engines_of(settings: Settings, make: Callable[[int], EngineT]) -> Engines[En
     """An engine for each partition, the first one of an environment for what names no other."""
     made = {number: make(number) for number in settings.partitions}
     return Engines(
-        {int(Environment[name]): made[number] for number, name in reversed(settings.partitions.items())},
+        {int(Environment[name]): made[number] for number, name in sorted(settings.partitions.items(), reverse=True)},
         made.values(),
+        {(int(Environment[name]), symbol): number for (name, symbol), number in settings.moved.items()},
     )
 
 

@@ -24,6 +24,8 @@ REST = {
     "venue.account.v1.AccountService.GetAccount": ["GET /v1/accounts/{account_id}"],
     "venue.account.v1.AccountService.ListBalances": ["GET /v1/accounts/{account_id}/balances"],
     "venue.account.v1.AccountService.ListLedgerEntries": ["GET /v1/accounts/{account_id}/ledger"],
+    "venue.account.v1.AccountService.CreateTransfer": ["POST /v1/transfers"],
+    "venue.account.v1.AccountService.GetTransfer": ["GET /v1/transfers/{transfer_id}"],
     "venue.account.v1.AccountService.StreamAccount": ["GET /v1/accounts/{account_id}/stream"],
     "venue.order.v1.OrderService.PlaceOrder": ["POST /v1/orders"],
     "venue.order.v1.OrderService.PlaceOrders": ["POST /v1/orders:batch"],

@@ -214,12 +214,14 @@ class Traffic:
         if random.random() < 0.6:
             self.pending.append(transfer_id)
         pending = transfer_id in self.pending
-        other = random.choice(("venue:paper", "venue:external", *self.accounts))
+        other = random.choice(("venue:paper", "venue:external", "transit:9", *self.accounts))
         pair = random.choice(((account_id, other), (other, account_id)))
+        receiver = "demo-far" if pending and pair[1] == "transit:9" else ""
         asset, amount = random.choice(tuple(ASSETS)), random.randrange(40) * ATTO
         self.sequence += 1
         stamp = (self.sequence, self.time, "", transfer_id, b"body")
-        return c.MakeTransfer(*stamp, *pair, asset, amount, int(EntryKind.TRANSFER), pending)
+        receives = pair[0] == "transit:9" and not pending
+        return c.MakeTransfer(*stamp, *pair, asset, amount, int(EntryKind.TRANSFER), pending, receiver, receives)
 
 
 def opened(seed: int, *, transfers: bool = True) -> tuple[Exchange, Traffic, list[Event]]:

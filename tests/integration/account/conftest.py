@@ -2,10 +2,10 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import pytest
@@ -18,7 +18,7 @@ from servers.account.bus_feed import BusFeed
 from servers.account.servicer import AccountServicer
 from servers.domain.terms import Environment
 from servers.engine.catalogue import missing
-from servers.engine.client import Engines
+from servers.engine.client import Engine, Engines
 from servers.engine.fence import Fence
 from servers.engine.leadership import Leader, Terms
 from servers.engine.local import LocalEngine
@@ -28,6 +28,7 @@ from servers.engine.missed import Past
 from servers.engine.remote import RemoteEngine
 from servers.engine.replica import run as project
 from servers.engine.servicer import EngineServicer
+from servers.engine.transit import Transit
 from servers.order.servicer import OrderServicer
 from servers.transport.errors import from_call
 from servers.transport.guard import Guard
@@ -44,7 +45,10 @@ from venue.engine.v1 import engine_pb2
 from venue.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from venue.type.v1 import type_pb2
 
-PARTITIONS = {1: Environment.LIVE, 2: Environment.DEMO}
+PARTITIONS = {1: Environment.LIVE, 2: Environment.DEMO, 3: Environment.DEMO}
+# What partition 3 lists.
+FAR_MARKET = "SOL-USD"
+EngineT = TypeVar("EngineT", bound=Engine)
 ACCOUNTS_MAX = 4
 SCOPES = "read trade account"
 KEY = b"k" * 32
@@ -63,9 +67,13 @@ class User:
         return (("authorization", f"Bearer {self.token}"),)
 
     async def open(
-        self, kind: pb.AccountType.ValueType = pb.ACCOUNT_TYPE_DEMO, name: str = "", request_id: str = ""
+        self,
+        kind: pb.AccountType.ValueType = pb.ACCOUNT_TYPE_DEMO,
+        name: str = "",
+        request_id: str = "",
+        symbol: str = "",
     ) -> pb.CreateAccountResponse:
-        request = pb.CreateAccountRequest(type=kind, name=name, request_id=request_id)
+        request = pb.CreateAccountRequest(type=kind, name=name, request_id=request_id, symbol=symbol)
         return await self.accounts.CreateAccount(request, metadata=self.metadata)
 
     async def balances(self, account_id: str, min_position: str = "") -> dict[str, tuple[str, str, str]]:
@@ -156,6 +164,7 @@ class Venue:
     accounts: "account_pb2_grpc.AccountServiceAsyncStub"
     orders: "order_service_pb2_grpc.OrderServiceAsyncStub"
     database_url: str
+    engines: dict[int, RemoteEngine]
 
     def user(self, name: str, **claims: Any) -> User:
         token = self.keys.token(sub=name, scope=SCOPES, **claims)
@@ -211,7 +220,9 @@ class Floor:
             leader = Leader(PARTITIONS[number], engine, self._pool, terms, missing)
             self.begin(leader.run())
             self._stack.push_async_callback(leader.stop)
-        routes = Engines({int(PARTITIONS[number]): engine for number, engine in local.items()})
+        routes = routes_of(local)
+        for engine in local.values():
+            self.begin(Transit(engine, routes).run())
         orders = OrderServicer(routes, self._past, self._markets, self.tokens, self._guard.limits, self._silence_s)
         services: list[Service] = [
             (order_service_pb2.DESCRIPTOR.services_by_name["OrderService"], orders),
@@ -230,7 +241,7 @@ class Floor:
         for feed in feeds.values():
             self.begin(feed.run())
         accounts = AccountServicer(
-            Engines({int(PARTITIONS[number]): engine for number, engine in self.remote.items()}),
+            routes_of(self.remote),
             feeds,
             self._past,
             self._markets,
@@ -241,6 +252,12 @@ class Floor:
         server = build_server([(pb.DESCRIPTOR.services_by_name["AccountService"], accounts)], self._guard)
         port = server.add_insecure_port("127.0.0.1:0")
         return await self.serve(server), port
+
+
+def routes_of(engines: Mapping[int, EngineT]) -> Engines[EngineT]:
+    """The first partition of an environment for what names none."""
+    first = {int(PARTITIONS[number]): engines[number] for number in sorted(engines, reverse=True)}
+    return Engines(first, engines.values(), {(int(Environment.DEMO), FAR_MARKET): 3})
 
 
 @pytest.fixture
@@ -271,6 +288,7 @@ async def start_venue(database_url: str, redis_url: str) -> AsyncIterator[Start]
                 accounts=account_pb2_grpc.AccountServiceStub(account_channel),
                 orders=order_service_pb2_grpc.OrderServiceStub(order_channel),
                 database_url=database_url,
+                engines=floor.remote,
             )
 
         yield start

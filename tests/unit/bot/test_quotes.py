@@ -3,11 +3,17 @@
 from decimal import Decimal
 
 from servers.bot.quotes import affordable, ladder
+from servers.config import Settings
 from servers.wiring.bot import instruments
 
 
 def test_only_markets_are_quoted_that_demo_accounts_have_both_assets_of() -> None:
-    assert [instrument.symbol for instrument in instruments()] == ["BTC-USD", "ETH-USD"]
+    assert [instrument.symbol for instrument in instruments(Settings())] == ["BTC-USD", "ETH-USD"]
+
+
+def test_a_market_of_another_partition_is_not_quoted() -> None:
+    split = Settings(partitions={1: "LIVE", 2: "DEMO", 3: "DEMO"}, listings={3: {"ETH-USD"}})
+    assert [instrument.symbol for instrument in instruments(split)] == ["BTC-USD"]
 
 
 def test_quotes_never_cost_more_than_there_is_and_a_side_without_funds_is_left_out() -> None:

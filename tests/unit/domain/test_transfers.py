@@ -7,7 +7,9 @@ import pytest
 from servers.domain import commands as c
 from servers.domain import errors as e
 from servers.domain.events import Posted, TransferChanged
+from servers.domain.invariants import breaches
 from servers.domain.money import ATTO
+from servers.domain.state import dump, load
 from servers.domain.terms import AccountStatus, EntryKind, TransferState
 from tests.unit.domain.desk import Desk
 
@@ -163,3 +165,75 @@ def test_a_transfer_s_id_belongs_to_one_body() -> None:
     with pytest.raises(e.TransferIdReused) as refused:
         desk.exchange.find_request("transfer", "t1", b"another amount")
     assert (refused.value.code, refused.value.metadata) == ("ALREADY_EXISTS", {"transfer_id": "t1"})
+
+
+FAR = "transit:9"
+
+
+def onward(desk: Desk, *, debit: str = "demo-ann", user: str = "ann", transfer_id: str = "t1") -> None:
+    desk.run(
+        c.MakeTransfer,
+        debit,
+        FAR,
+        "USD",
+        5 * ATTO,
+        int(EntryKind.TRANSFER),
+        True,
+        "demo-far",
+        user=user,
+        request_id=transfer_id,
+    )
+
+
+def receive(desk: Desk, credit: str, *, asset: str = "USD", user: str = "", transfer_id: str = "t1") -> TransferChanged:
+    kind = int(EntryKind.TRANSFER)
+    events = desk.run(
+        c.MakeTransfer, FAR, credit, asset, 5 * ATTO, kind, False, "", True, user=user, request_id=transfer_id
+    )
+    return next(event for event in events if isinstance(event, TransferChanged))
+
+
+def test_what_goes_to_another_partition_is_held_until_it_is_there() -> None:
+    desk = Desk()
+    onward(desk)
+    assert set(desk.exchange.transfers.onward) == {"t1"}
+    assert (desk.balance("ann"), desk.balance(FAR)) == (("999995", "5"), ("0", "0"))
+    again = load(desk.exchange.partition, desk.exchange.environment, dump(desk.exchange))
+    assert set(again.transfers.onward) == {"t1"}
+    resolve(desk)
+    assert (desk.balance("ann"), desk.balance(FAR)) == (("999995", "0"), ("5", "0"))
+    assert desk.exchange.transfers.onward == {}
+    assert load(desk.exchange.partition, desk.exchange.environment, dump(desk.exchange)).ledger.accounts[FAR].balances
+
+
+def test_what_comes_from_another_partition_is_owed_by_it() -> None:
+    desk = Desk()
+    assert receive(desk, "demo-ben").transfer.state == TransferState.POSTED
+    assert (desk.balance("ben")[0], desk.balance(FAR)) == ("1000005", ("-5", "0"))
+    assert breaches(desk.exchange) == []
+
+
+@pytest.mark.parametrize(
+    ("credit", "asset", "user"), [("demo-nobody", "USD", ""), ("demo-ben", "XYZ", ""), ("demo-ben", "USD", "ann")]
+)
+def test_a_refusal_to_receive_is_recorded(credit: str, asset: str, user: str) -> None:
+    desk = Desk()
+    refused = receive(desk, credit, asset=asset, user=user).transfer
+    assert (refused.state, refused.amount) == (TransferState.VOIDED, 0)
+    assert desk.exchange.find_request("transfer", "t1", desk.exchange.requests["transfer", "t1"].fingerprint)
+    assert breaches(desk.exchange) == []
+
+
+@pytest.mark.parametrize("debit", ["demo-ben", "venue:paper"])
+def test_a_user_pays_from_his_own_account_alone(debit: str) -> None:
+    desk = Desk()
+    with pytest.raises(e.AccountNotFound):
+        onward(desk, debit=debit)
+    assert desk.exchange.transfers.onward == {}
+
+
+def test_only_what_is_pending_to_another_partition_has_a_receiver_there() -> None:
+    desk = Desk()
+    for credit, is_pending in ((FAR, False), ("demo-ben", True)):
+        with pytest.raises(e.DefinitionInvalid, match="receiver_account_id"):
+            desk.run(c.MakeTransfer, "demo-ann", credit, "USD", ATTO, 3, is_pending, "demo-far", request_id="t1")

@@ -114,6 +114,34 @@ ENTRY_KIND_ADJUSTMENT: EntryKind.ValueType  # 7
 """A correction by an administrator."""
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
 
+class _TransferState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TransferStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TransferState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRANSFER_STATE_UNSPECIFIED: _TransferState.ValueType  # 0
+    """Never sent."""
+    TRANSFER_STATE_PENDING: _TransferState.ValueType  # 1
+    """The amount is held; the receiving account does not have it for certain yet."""
+    TRANSFER_STATE_POSTED: _TransferState.ValueType  # 2
+    """The receiving account has it."""
+    TRANSFER_STATE_VOIDED: _TransferState.ValueType  # 3
+    """It was refused; the amount is free again."""
+
+class TransferState(_TransferState, metaclass=_TransferStateEnumTypeWrapper):
+    """How far a transfer is."""
+
+TRANSFER_STATE_UNSPECIFIED: TransferState.ValueType  # 0
+"""Never sent."""
+TRANSFER_STATE_PENDING: TransferState.ValueType  # 1
+"""The amount is held; the receiving account does not have it for certain yet."""
+TRANSFER_STATE_POSTED: TransferState.ValueType  # 2
+"""The receiving account has it."""
+TRANSFER_STATE_VOIDED: TransferState.ValueType  # 3
+"""It was refused; the amount is free again."""
+Global___TransferState: _TypeAlias = TransferState  # noqa: Y015
+
 @_typing.final
 class Account(_message.Message):
     """An account."""
@@ -249,6 +277,48 @@ class LedgerEntry(_message.Message):
 Global___LedgerEntry: _TypeAlias = LedgerEntry  # noqa: Y015
 
 @_typing.final
+class Transfer(_message.Message):
+    """Funds on their way from one account to another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFER_ID_FIELD_NUMBER: _builtins.int
+    FROM_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    TO_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    transfer_id: _builtins.str
+    """The transfer's id: the reference of its ledger entries."""
+    from_account_id: _builtins.str
+    """The account that pays."""
+    to_account_id: _builtins.str
+    """The account that receives."""
+    asset: _builtins.str
+    """The asset's symbol."""
+    amount: _builtins.str
+    """How much. Decimal."""
+    state: Global___TransferState.ValueType
+    """How far it is."""
+    def __init__(
+        self,
+        *,
+        transfer_id: _builtins.str = ...,
+        from_account_id: _builtins.str = ...,
+        to_account_id: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        amount: _builtins.str = ...,
+        state: Global___TransferState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "asset", b"asset", "from_account_id", b"from_account_id", "state", b"state", "to_account_id", b"to_account_id", "transfer_id", b"transfer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Transfer: _TypeAlias = Transfer  # noqa: Y015
+
+@_typing.final
 class CreateAccountRequest(_message.Message):
     """Request of CreateAccount."""
 
@@ -257,26 +327,150 @@ class CreateAccountRequest(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
     type: Global___AccountType.ValueType
     """What the account is for."""
     name: _builtins.str
     """A name for it, at most 64 characters; without control characters."""
     request_id: _builtins.str
     """A UUID that makes repeating the call safe; UUIDv7 is best."""
+    symbol: _builtins.str
+    """A market that it shall trade in: the account is opened in that market's partition. Empty: in the first of its environment."""
     def __init__(
         self,
         *,
         type: Global___AccountType.ValueType = ...,
         name: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        symbol: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id", "symbol", b"symbol", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateAccountRequest: _TypeAlias = CreateAccountRequest  # noqa: Y015
+
+@_typing.final
+class CreateTransferRequest(_message.Message):
+    """Request of CreateTransfer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    TO_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    from_account_id: _builtins.str
+    """The account that pays."""
+    to_account_id: _builtins.str
+    """The account that receives."""
+    asset: _builtins.str
+    """The asset's symbol."""
+    amount: _builtins.str
+    """How much. Decimal, greater than zero."""
+    request_id: _builtins.str
+    """A UUID that makes repeating the call safe; UUIDv7 is best."""
+    def __init__(
+        self,
+        *,
+        from_account_id: _builtins.str = ...,
+        to_account_id: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        amount: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "asset", b"asset", "from_account_id", b"from_account_id", "request_id", b"request_id", "to_account_id", b"to_account_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateTransferRequest: _TypeAlias = CreateTransferRequest  # noqa: Y015
+
+@_typing.final
+class CreateTransferResponse(_message.Message):
+    """Response of CreateTransfer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFER_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    position: _builtins.str
+    """The place in the paying account's journal as of which it is taken."""
+    replayed: _builtins.bool
+    """True if an earlier call with the same request_id had made it."""
+    @_builtins.property
+    def transfer(self) -> Global___Transfer:
+        """The transfer as it was then."""
+
+    def __init__(
+        self,
+        *,
+        transfer: Global___Transfer | None = ...,
+        position: _builtins.str = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["transfer", b"transfer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "replayed", b"replayed", "transfer", b"transfer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateTransferResponse: _TypeAlias = CreateTransferResponse  # noqa: Y015
+
+@_typing.final
+class GetTransferRequest(_message.Message):
+    """Request of GetTransfer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFER_ID_FIELD_NUMBER: _builtins.int
+    MIN_POSITION_FIELD_NUMBER: _builtins.int
+    transfer_id: _builtins.str
+    """The transfer's id."""
+    min_position: _builtins.str
+    """Wait until the view is at least this new."""
+    def __init__(
+        self,
+        *,
+        transfer_id: _builtins.str = ...,
+        min_position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["min_position", b"min_position", "transfer_id", b"transfer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTransferRequest: _TypeAlias = GetTransferRequest  # noqa: Y015
+
+@_typing.final
+class GetTransferResponse(_message.Message):
+    """Response of GetTransfer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def transfer(self) -> Global___Transfer:
+        """The transfer."""
+
+    def __init__(
+        self,
+        *,
+        transfer: Global___Transfer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["transfer", b"transfer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["transfer", b"transfer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTransferResponse: _TypeAlias = GetTransferResponse  # noqa: Y015
 
 @_typing.final
 class CreateAccountResponse(_message.Message):

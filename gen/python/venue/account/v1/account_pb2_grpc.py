@@ -60,6 +60,16 @@ class AccountServiceStub(object):
                 request_serializer=venue_dot_account_dot_v1_dot_account__pb2.ListLedgerEntriesRequest.SerializeToString,
                 response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ListLedgerEntriesResponse.FromString,
                 _registered_method=True)
+        self.CreateTransfer = channel.unary_unary(
+                '/venue.account.v1.AccountService/CreateTransfer',
+                request_serializer=venue_dot_account_dot_v1_dot_account__pb2.CreateTransferRequest.SerializeToString,
+                response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.CreateTransferResponse.FromString,
+                _registered_method=True)
+        self.GetTransfer = channel.unary_unary(
+                '/venue.account.v1.AccountService/GetTransfer',
+                request_serializer=venue_dot_account_dot_v1_dot_account__pb2.GetTransferRequest.SerializeToString,
+                response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.GetTransferResponse.FromString,
+                _registered_method=True)
         self.StreamAccount = channel.unary_stream(
                 '/venue.account.v1.AccountService/StreamAccount',
                 request_serializer=venue_dot_account_dot_v1_dot_account__pb2.StreamAccountRequest.SerializeToString,
@@ -109,6 +119,25 @@ class AccountServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateTransfer(self, request, context):
+        """Moves funds between two of the caller's own accounts in one environment. Where both are in one partition it is done at once.
+        Otherwise the amount is held until the other partition has it (TRANSFER_STATE_PENDING) and is gone then; GetTransfer tells.
+        Should the receiving side refuse, the amount is free again (TRANSFER_STATE_VOIDED). A transfer never expires.
+        Idempotent by request_id.
+        Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_ACTIVE, INSUFFICIENT_FUNDS, DEFINITION_INVALID (asset or amount), REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTransfer(self, request, context):
+        """Gets one of the caller's transfers.
+        Errors: TRANSFER_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StreamAccount(self, request, context):
         """Streams the balances of an account: a snapshot, then every change. Resumable by position.
         """
@@ -143,6 +172,16 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ListLedgerEntries,
                     request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ListLedgerEntriesRequest.FromString,
                     response_serializer=venue_dot_account_dot_v1_dot_account__pb2.ListLedgerEntriesResponse.SerializeToString,
+            ),
+            'CreateTransfer': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTransfer,
+                    request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.CreateTransferRequest.FromString,
+                    response_serializer=venue_dot_account_dot_v1_dot_account__pb2.CreateTransferResponse.SerializeToString,
+            ),
+            'GetTransfer': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTransfer,
+                    request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.GetTransferRequest.FromString,
+                    response_serializer=venue_dot_account_dot_v1_dot_account__pb2.GetTransferResponse.SerializeToString,
             ),
             'StreamAccount': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamAccount,
@@ -286,6 +325,60 @@ class AccountService(object):
             '/venue.account.v1.AccountService/ListLedgerEntries',
             venue_dot_account_dot_v1_dot_account__pb2.ListLedgerEntriesRequest.SerializeToString,
             venue_dot_account_dot_v1_dot_account__pb2.ListLedgerEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTransfer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.account.v1.AccountService/CreateTransfer',
+            venue_dot_account_dot_v1_dot_account__pb2.CreateTransferRequest.SerializeToString,
+            venue_dot_account_dot_v1_dot_account__pb2.CreateTransferResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTransfer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.account.v1.AccountService/GetTransfer',
+            venue_dot_account_dot_v1_dot_account__pb2.GetTransferRequest.SerializeToString,
+            venue_dot_account_dot_v1_dot_account__pb2.GetTransferResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,17 @@ class AccountServiceStub:
     """Lists the ledger entries of an account, newest first. The sum of all entries of an asset equals the balance's total.
     Errors: PAGE_TOKEN_INVALID.
     """
+    CreateTransfer: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreateTransferRequest, _account_pb2.CreateTransferResponse]
+    """Moves funds between two of the caller's own accounts in one environment. Where both are in one partition it is done at once.
+    Otherwise the amount is held until the other partition has it (TRANSFER_STATE_PENDING) and is gone then; GetTransfer tells.
+    Should the receiving side refuse, the amount is free again (TRANSFER_STATE_VOIDED). A transfer never expires.
+    Idempotent by request_id.
+    Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_ACTIVE, INSUFFICIENT_FUNDS, DEFINITION_INVALID (asset or amount), REQUEST_ID_REUSED.
+    """
+    GetTransfer: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetTransferRequest, _account_pb2.GetTransferResponse]
+    """Gets one of the caller's transfers.
+    Errors: TRANSFER_NOT_FOUND.
+    """
     StreamAccount: _grpc.UnaryStreamMultiCallable[_account_pb2.StreamAccountRequest, _account_pb2.StreamAccountResponse]
     """Streams the balances of an account: a snapshot, then every change. Resumable by position."""
 
@@ -70,6 +81,17 @@ class AccountServiceAsyncStub(AccountServiceStub):
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_account_pb2.ListLedgerEntriesRequest, _account_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
     """Lists the ledger entries of an account, newest first. The sum of all entries of an asset equals the balance's total.
     Errors: PAGE_TOKEN_INVALID.
+    """
+    CreateTransfer: _aio.UnaryUnaryMultiCallable[_account_pb2.CreateTransferRequest, _account_pb2.CreateTransferResponse]  # type: ignore[assignment]
+    """Moves funds between two of the caller's own accounts in one environment. Where both are in one partition it is done at once.
+    Otherwise the amount is held until the other partition has it (TRANSFER_STATE_PENDING) and is gone then; GetTransfer tells.
+    Should the receiving side refuse, the amount is free again (TRANSFER_STATE_VOIDED). A transfer never expires.
+    Idempotent by request_id.
+    Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_ACTIVE, INSUFFICIENT_FUNDS, DEFINITION_INVALID (asset or amount), REQUEST_ID_REUSED.
+    """
+    GetTransfer: _aio.UnaryUnaryMultiCallable[_account_pb2.GetTransferRequest, _account_pb2.GetTransferResponse]  # type: ignore[assignment]
+    """Gets one of the caller's transfers.
+    Errors: TRANSFER_NOT_FOUND.
     """
     StreamAccount: _aio.UnaryStreamMultiCallable[_account_pb2.StreamAccountRequest, _account_pb2.StreamAccountResponse]  # type: ignore[assignment]
     """Streams the balances of an account: a snapshot, then every change. Resumable by position."""
@@ -120,6 +142,29 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_account_pb2.ListLedgerEntriesResponse, _abc.Awaitable[_account_pb2.ListLedgerEntriesResponse]]:
         """Lists the ledger entries of an account, newest first. The sum of all entries of an asset equals the balance's total.
         Errors: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateTransfer(
+        self,
+        request: _account_pb2.CreateTransferRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.CreateTransferResponse, _abc.Awaitable[_account_pb2.CreateTransferResponse]]:
+        """Moves funds between two of the caller's own accounts in one environment. Where both are in one partition it is done at once.
+        Otherwise the amount is held until the other partition has it (TRANSFER_STATE_PENDING) and is gone then; GetTransfer tells.
+        Should the receiving side refuse, the amount is free again (TRANSFER_STATE_VOIDED). A transfer never expires.
+        Idempotent by request_id.
+        Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_ACTIVE, INSUFFICIENT_FUNDS, DEFINITION_INVALID (asset or amount), REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTransfer(
+        self,
+        request: _account_pb2.GetTransferRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.GetTransferResponse, _abc.Awaitable[_account_pb2.GetTransferResponse]]:
+        """Gets one of the caller's transfers.
+        Errors: TRANSFER_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

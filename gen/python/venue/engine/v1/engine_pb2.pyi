@@ -318,6 +318,8 @@ class Transfer(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
+    RECEIVER_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    RECEIVE_FIELD_NUMBER: _builtins.int
     transfer_id: _builtins.str
     """The transfer's id: unique for ever. The same id and fields again is a replay."""
     debit_account_id: _builtins.str
@@ -332,6 +334,12 @@ class Transfer(_message.Message):
     """What ledger entries of it are called."""
     pending: _builtins.bool
     """True: only hold the amount until ResolveTransfer."""
+    receiver_account_id: _builtins.str
+    """The account in another partition that the funds are for; the credit account is then "transit:" and that partition, and the
+    transfer is pending until that partition has received or refused it.
+    """
+    receive: _builtins.bool
+    """True: the other half of such a transfer. A refusal is recorded too, so that it holds for ever (see Done)."""
     def __init__(
         self,
         *,
@@ -342,10 +350,12 @@ class Transfer(_message.Message):
         amount: _builtins.str = ...,
         kind: _account_pb2.EntryKind.ValueType = ...,
         pending: _builtins.bool = ...,
+        receiver_account_id: _builtins.str = ...,
+        receive: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "asset", b"asset", "credit_account_id", b"credit_account_id", "debit_account_id", b"debit_account_id", "kind", b"kind", "pending", b"pending", "transfer_id", b"transfer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "asset", b"asset", "credit_account_id", b"credit_account_id", "debit_account_id", b"debit_account_id", "kind", b"kind", "pending", b"pending", "receive", b"receive", "receiver_account_id", b"receiver_account_id", "transfer_id", b"transfer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -739,19 +749,23 @@ class Done(_message.Message):
 
     POSITION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
     position: _builtins.str
     """The place in the journal."""
     replayed: _builtins.bool
     """True if this repeats an earlier answer."""
+    refused: _builtins.bool
+    """True: the funds of another partition were refused, now and for ever."""
     def __init__(
         self,
         *,
         position: _builtins.str = ...,
         replayed: _builtins.bool = ...,
+        refused: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "replayed", b"replayed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "refused", b"refused", "replayed", b"replayed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -21,7 +21,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/account/v1/account.proto.
  */
 export const file_venue_account_v1_account: GenFile = /*@__PURE__*/
-  fileDesc("Ch52ZW51ZS9hY2NvdW50L3YxL2FjY291bnQucHJvdG8SEHZlbnVlLmFjY291bnQudjEi6wEKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIrCgR0eXBlGAIgASgOMh0udmVudWUuYWNjb3VudC52MS5BY2NvdW50VHlwZRIvCgtlbnZpcm9ubWVudBgDIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQSDAoEbmFtZRgEIAEoCRIvCgZzdGF0dXMYBSABKA4yHy52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRTdGF0dXMSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkgKB0JhbGFuY2USDQoFYXNzZXQYASABKAkSEQoJYXZhaWxhYmxlGAIgASgJEgwKBGhlbGQYAyABKAkSDQoFdG90YWwYBCABKAki6QEKC0xlZGdlckVudHJ5EhAKCGVudHJ5X2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSDQoFYXNzZXQYAyABKAkSDgoGYW1vdW50GAQgASgJEikKBGtpbmQYBSABKA4yGy52ZW51ZS5hY2NvdW50LnYxLkVudHJ5S2luZBIRCglyZWZlcmVuY2UYBiABKAkSFAoMY291bnRlcnBhcnR5GAcgASgJEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghzZXF1ZW5jZRgJIAEoBCKcAQoUQ3JlYXRlQWNjb3VudFJlcXVlc3QSNwoEdHlwZRgBIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGVCCrpIB4IBBBABIAASKgoEbmFtZRgCIAEoCUIcukgZchcYQDITXlteXHgwMC1ceDFmXHg3Zl0qJBIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAhyA7ABAdgBASJnChVDcmVhdGVBY2NvdW50UmVzcG9uc2USKgoHYWNjb3VudBgBIAEoCzIZLnZlbnVlLmFjY291bnQudjEuQWNjb3VudBIQCghwb3NpdGlvbhgCIAEoCRIQCghyZXBsYXllZBgDIAEoCCJvChNMaXN0QWNjb3VudHNSZXF1ZXN0EhoKCXBhZ2Vfc2l6ZRgBIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiABBIeCgxtaW5fcG9zaXRpb24YAyABKAlCCLpIBXIDGIACIlwKFExpc3RBY2NvdW50c1Jlc3BvbnNlEisKCGFjY291bnRzGAEgAygLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJSChFHZXRBY2NvdW50UmVxdWVzdBIdCgphY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASHgoMbWluX3Bvc2l0aW9uGAIgASgJQgi6SAVyAxiAAiJAChJHZXRBY2NvdW50UmVzcG9uc2USKgoHYWNjb3VudBgBIAEoCzIZLnZlbnVlLmFjY291bnQudjEuQWNjb3VudCJUChNMaXN0QmFsYW5jZXNSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxtaW5fcG9zaXRpb24YAiABKAlCCLpIBXIDGIACIlUKFExpc3RCYWxhbmNlc1Jlc3BvbnNlEisKCGJhbGFuY2VzGAEgAygLMhkudmVudWUuYWNjb3VudC52MS5CYWxhbmNlEhAKCHBvc2l0aW9uGAIgASgJIrgBChhMaXN0TGVkZ2VyRW50cmllc1JlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEiMKBWFzc2V0GAIgASgJQhS6SBFyDxgQMgteW0EtWjAtOV0qJBIaCglwYWdlX3NpemUYAyABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgAQSHgoMbWluX3Bvc2l0aW9uGAUgASgJQgi6SAVyAxiAAiJkChlMaXN0TGVkZ2VyRW50cmllc1Jlc3BvbnNlEi4KB2VudHJpZXMYASADKAsyHS52ZW51ZS5hY2NvdW50LnYxLkxlZGdlckVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJVChRTdHJlYW1BY2NvdW50UmVxdWVzdBIdCgphY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASHgoMcmVzdW1lX2FmdGVyGAIgASgJQgi6SAVyAxiAAiI+Cg9BY2NvdW50U25hcHNob3QSKwoIYmFsYW5jZXMYASADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2UiOwoMQWNjb3VudEV2ZW50EisKCGJhbGFuY2VzGAEgAygLMhkudmVudWUuYWNjb3VudC52MS5CYWxhbmNlIq8DChVTdHJlYW1BY2NvdW50UmVzcG9uc2USEQoJc3RyZWFtX2lkGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAMgASgEEhAKCHBvc2l0aW9uGAQgASgJEi8KC3NlcnZlcl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIlCgVyZWFkeRgKIAEoCzIULnZlbnVlLnR5cGUudjEuUmVhZHlIABI1CghzbmFwc2hvdBgLIAEoCzIhLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFNuYXBzaG90SAASLwoFZXZlbnQYDCABKAsyHi52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRFdmVudEgAEi0KCWhlYXJ0YmVhdBgNIAEoCzIYLnZlbnVlLnR5cGUudjEuSGVhcnRiZWF0SAASIQoDZ2FwGA4gASgLMhIudmVudWUudHlwZS52MS5HYXBIABIpCgdnb29kYnllGA8gASgLMhYudmVudWUudHlwZS52MS5Hb29kYnllSABCBwoFZnJhbWUqXAoLQWNjb3VudFR5cGUSHAoYQUNDT1VOVF9UWVBFX1VOU1BFQ0lGSUVEEAASGAoUQUNDT1VOVF9UWVBFX1RSQURJTkcQARIVChFBQ0NPVU5UX1RZUEVfREVNTxACKmUKDUFjY291bnRTdGF0dXMSHgoaQUNDT1VOVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIZChVBQ0NPVU5UX1NUQVRVU19BQ1RJVkUQARIZChVBQ0NPVU5UX1NUQVRVU19GUk9aRU4QAirOAQoJRW50cnlLaW5kEhoKFkVOVFJZX0tJTkRfVU5TUEVDSUZJRUQQABIWChJFTlRSWV9LSU5EX0RFUE9TSVQQARIZChVFTlRSWV9LSU5EX1dJVEhEUkFXQUwQAhIXChNFTlRSWV9LSU5EX1RSQU5TRkVSEAMSFAoQRU5UUllfS0lORF9UUkFERRAEEhIKDkVOVFJZX0tJTkRfRkVFEAUSFAoQRU5UUllfS0lORF9QQVBFUhAGEhkKFUVOVFJZX0tJTkRfQURKVVNUTUVOVBAHMuIGCg5BY2NvdW50U2VydmljZRKBAQoNQ3JlYXRlQWNjb3VudBImLnZlbnVlLmFjY291bnQudjEuQ3JlYXRlQWNjb3VudFJlcXVlc3QaJy52ZW51ZS5hY2NvdW50LnYxLkNyZWF0ZUFjY291bnRSZXNwb25zZSIfirUYBAgFIAOC0+STAhEiDC92MS9hY2NvdW50czoBKhJ7CgxMaXN0QWNjb3VudHMSJS52ZW51ZS5hY2NvdW50LnYxLkxpc3RBY2NvdW50c1JlcXVlc3QaJi52ZW51ZS5hY2NvdW50LnYxLkxpc3RBY2NvdW50c1Jlc3BvbnNlIhyKtRgECAIgA4LT5JMCDhIML3YxL2FjY291bnRzEoIBCgpHZXRBY2NvdW50EiMudmVudWUuYWNjb3VudC52MS5HZXRBY2NvdW50UmVxdWVzdBokLnZlbnVlLmFjY291bnQudjEuR2V0QWNjb3VudFJlc3BvbnNlIimKtRgECAIgA4LT5JMCGxIZL3YxL2FjY291bnRzL3thY2NvdW50X2lkfRKRAQoMTGlzdEJhbGFuY2VzEiUudmVudWUuYWNjb3VudC52MS5MaXN0QmFsYW5jZXNSZXF1ZXN0GiYudmVudWUuYWNjb3VudC52MS5MaXN0QmFsYW5jZXNSZXNwb25zZSIyirUYBAgCIAOC0+STAiQSIi92MS9hY2NvdW50cy97YWNjb3VudF9pZH0vYmFsYW5jZXMSngEKEUxpc3RMZWRnZXJFbnRyaWVzEioudmVudWUuYWNjb3VudC52MS5MaXN0TGVkZ2VyRW50cmllc1JlcXVlc3QaKy52ZW51ZS5hY2NvdW50LnYxLkxpc3RMZWRnZXJFbnRyaWVzUmVzcG9uc2UiMIq1GAQIAiADgtPkkwIiEiAvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L2xlZGdlchKUAQoNU3RyZWFtQWNjb3VudBImLnZlbnVlLmFjY291bnQudjEuU3RyZWFtQWNjb3VudFJlcXVlc3QaJy52ZW51ZS5hY2NvdW50LnYxLlN0cmVhbUFjY291bnRSZXNwb25zZSIwirUYBAgCIAaC0+STAiISIC92MS9hY2NvdW50cy97YWNjb3VudF9pZH0vc3RyZWFtMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_venue_option_v1_access, file_venue_type_v1_stream, file_venue_type_v1_type]);
+  fileDesc("Ch52ZW51ZS9hY2NvdW50L3YxL2FjY291bnQucHJvdG8SEHZlbnVlLmFjY291bnQudjEi6wEKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIrCgR0eXBlGAIgASgOMh0udmVudWUuYWNjb3VudC52MS5BY2NvdW50VHlwZRIvCgtlbnZpcm9ubWVudBgDIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQSDAoEbmFtZRgEIAEoCRIvCgZzdGF0dXMYBSABKA4yHy52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRTdGF0dXMSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkgKB0JhbGFuY2USDQoFYXNzZXQYASABKAkSEQoJYXZhaWxhYmxlGAIgASgJEgwKBGhlbGQYAyABKAkSDQoFdG90YWwYBCABKAki6QEKC0xlZGdlckVudHJ5EhAKCGVudHJ5X2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSDQoFYXNzZXQYAyABKAkSDgoGYW1vdW50GAQgASgJEikKBGtpbmQYBSABKA4yGy52ZW51ZS5hY2NvdW50LnYxLkVudHJ5S2luZBIRCglyZWZlcmVuY2UYBiABKAkSFAoMY291bnRlcnBhcnR5GAcgASgJEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghzZXF1ZW5jZRgJIAEoBCKeAQoIVHJhbnNmZXISEwoLdHJhbnNmZXJfaWQYASABKAkSFwoPZnJvbV9hY2NvdW50X2lkGAIgASgJEhUKDXRvX2FjY291bnRfaWQYAyABKAkSDQoFYXNzZXQYBCABKAkSDgoGYW1vdW50GAUgASgJEi4KBXN0YXRlGAYgASgOMh8udmVudWUuYWNjb3VudC52MS5UcmFuc2ZlclN0YXRlIsMBChRDcmVhdGVBY2NvdW50UmVxdWVzdBI3CgR0eXBlGAEgASgOMh0udmVudWUuYWNjb3VudC52MS5BY2NvdW50VHlwZUIKukgHggEEEAEgABIqCgRuYW1lGAIgASgJQhy6SBlyFxhAMhNeW15ceDAwLVx4MWZceDdmXSokEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICHIDsAEB2AEBEiUKBnN5bWJvbBgEIAEoCUIVukgSchAYIDIMXltBLVowLTktXSokIpIEChVDcmVhdGVUcmFuc2ZlclJlcXVlc3QSIgoPZnJvbV9hY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASIAoNdG9fYWNjb3VudF9pZBgCIAEoCUIJukgGcgQQARhAEiUKBWFzc2V0GAMgASgJQha6SBNyERABGBAyC15bQS1aMC05XSokEv8BCgZhbW91bnQYBCABKAlC7gG6SOoBcgQQARglugHgAQoQZGVjaW1hbC5wb3NpdGl2ZRJobXVzdCBiZSBhIGRlY2ltYWwgZ3JlYXRlciB0aGFuIHplcm8gaW4gcGxhaW4gbm90YXRpb24sIHdpdGggYXQgbW9zdCAxOCBkaWdpdHMgYmVmb3JlIGFuZCBhZnRlciB0aGUgcG9pbnQaYnRoaXMubWF0Y2hlcygnXigwezAsMTd9WzEtOV1bMC05XXswLDE3fShbLl1bMC05XXsxLDE4fSk/fDB7MSwxOH1bLl1bMC05XXswLDE3fVsxLTldWzAtOV17MCwxN30pJCcpEh8KCnJlcXVlc3RfaWQYBSABKAlCC7pICHIDsAEB2AEBOmm6SGYaZAoTdG9fYWNjb3VudF9pZC5vdGhlchIhbXVzdCBub3QgYmUgdGhlIGFjY291bnQgdGhhdCBwYXlzGip0aGlzLmZyb21fYWNjb3VudF9pZCAhPSB0aGlzLnRvX2FjY291bnRfaWQiagoWQ3JlYXRlVHJhbnNmZXJSZXNwb25zZRIsCgh0cmFuc2ZlchgBIAEoCzIaLnZlbnVlLmFjY291bnQudjEuVHJhbnNmZXISEAoIcG9zaXRpb24YAiABKAkSEAoIcmVwbGF5ZWQYAyABKAgiVAoSR2V0VHJhbnNmZXJSZXF1ZXN0Eh4KC3RyYW5zZmVyX2lkGAEgASgJQgm6SAZyBBABGEASHgoMbWluX3Bvc2l0aW9uGAIgASgJQgi6SAVyAxiAAiJDChNHZXRUcmFuc2ZlclJlc3BvbnNlEiwKCHRyYW5zZmVyGAEgASgLMhoudmVudWUuYWNjb3VudC52MS5UcmFuc2ZlciJnChVDcmVhdGVBY2NvdW50UmVzcG9uc2USKgoHYWNjb3VudBgBIAEoCzIZLnZlbnVlLmFjY291bnQudjEuQWNjb3VudBIQCghwb3NpdGlvbhgCIAEoCRIQCghyZXBsYXllZBgDIAEoCCJvChNMaXN0QWNjb3VudHNSZXF1ZXN0EhoKCXBhZ2Vfc2l6ZRgBIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiABBIeCgxtaW5fcG9zaXRpb24YAyABKAlCCLpIBXIDGIACIlwKFExpc3RBY2NvdW50c1Jlc3BvbnNlEisKCGFjY291bnRzGAEgAygLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJSChFHZXRBY2NvdW50UmVxdWVzdBIdCgphY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASHgoMbWluX3Bvc2l0aW9uGAIgASgJQgi6SAVyAxiAAiJAChJHZXRBY2NvdW50UmVzcG9uc2USKgoHYWNjb3VudBgBIAEoCzIZLnZlbnVlLmFjY291bnQudjEuQWNjb3VudCJUChNMaXN0QmFsYW5jZXNSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxtaW5fcG9zaXRpb24YAiABKAlCCLpIBXIDGIACIlUKFExpc3RCYWxhbmNlc1Jlc3BvbnNlEisKCGJhbGFuY2VzGAEgAygLMhkudmVudWUuYWNjb3VudC52MS5CYWxhbmNlEhAKCHBvc2l0aW9uGAIgASgJIrgBChhMaXN0TGVkZ2VyRW50cmllc1JlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEiMKBWFzc2V0GAIgASgJQhS6SBFyDxgQMgteW0EtWjAtOV0qJBIaCglwYWdlX3NpemUYAyABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgAQSHgoMbWluX3Bvc2l0aW9uGAUgASgJQgi6SAVyAxiAAiJkChlMaXN0TGVkZ2VyRW50cmllc1Jlc3BvbnNlEi4KB2VudHJpZXMYASADKAsyHS52ZW51ZS5hY2NvdW50LnYxLkxlZGdlckVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJVChRTdHJlYW1BY2NvdW50UmVxdWVzdBIdCgphY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASHgoMcmVzdW1lX2FmdGVyGAIgASgJQgi6SAVyAxiAAiI+Cg9BY2NvdW50U25hcHNob3QSKwoIYmFsYW5jZXMYASADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2UiOwoMQWNjb3VudEV2ZW50EisKCGJhbGFuY2VzGAEgAygLMhkudmVudWUuYWNjb3VudC52MS5CYWxhbmNlIq8DChVTdHJlYW1BY2NvdW50UmVzcG9uc2USEQoJc3RyZWFtX2lkGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAMgASgEEhAKCHBvc2l0aW9uGAQgASgJEi8KC3NlcnZlcl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIlCgVyZWFkeRgKIAEoCzIULnZlbnVlLnR5cGUudjEuUmVhZHlIABI1CghzbmFwc2hvdBgLIAEoCzIhLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFNuYXBzaG90SAASLwoFZXZlbnQYDCABKAsyHi52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRFdmVudEgAEi0KCWhlYXJ0YmVhdBgNIAEoCzIYLnZlbnVlLnR5cGUudjEuSGVhcnRiZWF0SAASIQoDZ2FwGA4gASgLMhIudmVudWUudHlwZS52MS5HYXBIABIpCgdnb29kYnllGA8gASgLMhYudmVudWUudHlwZS52MS5Hb29kYnllSABCBwoFZnJhbWUqXAoLQWNjb3VudFR5cGUSHAoYQUNDT1VOVF9UWVBFX1VOU1BFQ0lGSUVEEAASGAoUQUNDT1VOVF9UWVBFX1RSQURJTkcQARIVChFBQ0NPVU5UX1RZUEVfREVNTxACKmUKDUFjY291bnRTdGF0dXMSHgoaQUNDT1VOVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIZChVBQ0NPVU5UX1NUQVRVU19BQ1RJVkUQARIZChVBQ0NPVU5UX1NUQVRVU19GUk9aRU4QAirOAQoJRW50cnlLaW5kEhoKFkVOVFJZX0tJTkRfVU5TUEVDSUZJRUQQABIWChJFTlRSWV9LSU5EX0RFUE9TSVQQARIZChVFTlRSWV9LSU5EX1dJVEhEUkFXQUwQAhIXChNFTlRSWV9LSU5EX1RSQU5TRkVSEAMSFAoQRU5UUllfS0lORF9UUkFERRAEEhIKDkVOVFJZX0tJTkRfRkVFEAUSFAoQRU5UUllfS0lORF9QQVBFUhAGEhkKFUVOVFJZX0tJTkRfQURKVVNUTUVOVBAHKoEBCg1UcmFuc2ZlclN0YXRlEh4KGlRSQU5TRkVSX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWVFJBTlNGRVJfU1RBVEVfUEVORElORxABEhkKFVRSQU5TRkVSX1NUQVRFX1BPU1RFRBACEhkKFVRSQU5TRkVSX1NUQVRFX1ZPSURFRBADMvQICg5BY2NvdW50U2VydmljZRKBAQoNQ3JlYXRlQWNjb3VudBImLnZlbnVlLmFjY291bnQudjEuQ3JlYXRlQWNjb3VudFJlcXVlc3QaJy52ZW51ZS5hY2NvdW50LnYxLkNyZWF0ZUFjY291bnRSZXNwb25zZSIfirUYBAgFIAOC0+STAhEiDC92MS9hY2NvdW50czoBKhJ7CgxMaXN0QWNjb3VudHMSJS52ZW51ZS5hY2NvdW50LnYxLkxpc3RBY2NvdW50c1JlcXVlc3QaJi52ZW51ZS5hY2NvdW50LnYxLkxpc3RBY2NvdW50c1Jlc3BvbnNlIhyKtRgECAIgA4LT5JMCDhIML3YxL2FjY291bnRzEoIBCgpHZXRBY2NvdW50EiMudmVudWUuYWNjb3VudC52MS5HZXRBY2NvdW50UmVxdWVzdBokLnZlbnVlLmFjY291bnQudjEuR2V0QWNjb3VudFJlc3BvbnNlIimKtRgECAIgA4LT5JMCGxIZL3YxL2FjY291bnRzL3thY2NvdW50X2lkfRKRAQoMTGlzdEJhbGFuY2VzEiUudmVudWUuYWNjb3VudC52MS5MaXN0QmFsYW5jZXNSZXF1ZXN0GiYudmVudWUuYWNjb3VudC52MS5MaXN0QmFsYW5jZXNSZXNwb25zZSIyirUYBAgCIAOC0+STAiQSIi92MS9hY2NvdW50cy97YWNjb3VudF9pZH0vYmFsYW5jZXMSngEKEUxpc3RMZWRnZXJFbnRyaWVzEioudmVudWUuYWNjb3VudC52MS5MaXN0TGVkZ2VyRW50cmllc1JlcXVlc3QaKy52ZW51ZS5hY2NvdW50LnYxLkxpc3RMZWRnZXJFbnRyaWVzUmVzcG9uc2UiMIq1GAQIAiADgtPkkwIiEiAvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L2xlZGdlchKFAQoOQ3JlYXRlVHJhbnNmZXISJy52ZW51ZS5hY2NvdW50LnYxLkNyZWF0ZVRyYW5zZmVyUmVxdWVzdBooLnZlbnVlLmFjY291bnQudjEuQ3JlYXRlVHJhbnNmZXJSZXNwb25zZSIgirUYBAgFIAOC0+STAhIiDS92MS90cmFuc2ZlcnM6ASoShwEKC0dldFRyYW5zZmVyEiQudmVudWUuYWNjb3VudC52MS5HZXRUcmFuc2ZlclJlcXVlc3QaJS52ZW51ZS5hY2NvdW50LnYxLkdldFRyYW5zZmVyUmVzcG9uc2UiK4q1GAQIAiADgtPkkwIdEhsvdjEvdHJhbnNmZXJzL3t0cmFuc2Zlcl9pZH0SlAEKDVN0cmVhbUFjY291bnQSJi52ZW51ZS5hY2NvdW50LnYxLlN0cmVhbUFjY291bnRSZXF1ZXN0GicudmVudWUuYWNjb3VudC52MS5TdHJlYW1BY2NvdW50UmVzcG9uc2UiMIq1GAQIAiAGgtPkkwIiEiAvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L3N0cmVhbTABYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_venue_option_v1_access, file_venue_type_v1_stream, file_venue_type_v1_type]);
 
 /**
  * An account.
@@ -199,6 +199,62 @@ export const LedgerEntrySchema: GenMessage<LedgerEntry> = /*@__PURE__*/
   messageDesc(file_venue_account_v1_account, 2);
 
 /**
+ * Funds on their way from one account to another.
+ *
+ * @generated from message venue.account.v1.Transfer
+ */
+export type Transfer = Message<"venue.account.v1.Transfer"> & {
+  /**
+   * The transfer's id: the reference of its ledger entries.
+   *
+   * @generated from field: string transfer_id = 1;
+   */
+  transferId: string;
+
+  /**
+   * The account that pays.
+   *
+   * @generated from field: string from_account_id = 2;
+   */
+  fromAccountId: string;
+
+  /**
+   * The account that receives.
+   *
+   * @generated from field: string to_account_id = 3;
+   */
+  toAccountId: string;
+
+  /**
+   * The asset's symbol.
+   *
+   * @generated from field: string asset = 4;
+   */
+  asset: string;
+
+  /**
+   * How much. Decimal.
+   *
+   * @generated from field: string amount = 5;
+   */
+  amount: string;
+
+  /**
+   * How far it is.
+   *
+   * @generated from field: venue.account.v1.TransferState state = 6;
+   */
+  state: TransferState;
+};
+
+/**
+ * Describes the message venue.account.v1.Transfer.
+ * Use `create(TransferSchema)` to create a new message.
+ */
+export const TransferSchema: GenMessage<Transfer> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 3);
+
+/**
  * Request of CreateAccount.
  *
  * @generated from message venue.account.v1.CreateAccountRequest
@@ -224,6 +280,13 @@ export type CreateAccountRequest = Message<"venue.account.v1.CreateAccountReques
    * @generated from field: string request_id = 3;
    */
   requestId: string;
+
+  /**
+   * A market that it shall trade in: the account is opened in that market's partition. Empty: in the first of its environment.
+   *
+   * @generated from field: string symbol = 4;
+   */
+  symbol: string;
 };
 
 /**
@@ -231,7 +294,140 @@ export type CreateAccountRequest = Message<"venue.account.v1.CreateAccountReques
  * Use `create(CreateAccountRequestSchema)` to create a new message.
  */
 export const CreateAccountRequestSchema: GenMessage<CreateAccountRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 3);
+  messageDesc(file_venue_account_v1_account, 4);
+
+/**
+ * Request of CreateTransfer.
+ *
+ * @generated from message venue.account.v1.CreateTransferRequest
+ */
+export type CreateTransferRequest = Message<"venue.account.v1.CreateTransferRequest"> & {
+  /**
+   * The account that pays.
+   *
+   * @generated from field: string from_account_id = 1;
+   */
+  fromAccountId: string;
+
+  /**
+   * The account that receives.
+   *
+   * @generated from field: string to_account_id = 2;
+   */
+  toAccountId: string;
+
+  /**
+   * The asset's symbol.
+   *
+   * @generated from field: string asset = 3;
+   */
+  asset: string;
+
+  /**
+   * How much. Decimal, greater than zero.
+   *
+   * @generated from field: string amount = 4;
+   */
+  amount: string;
+
+  /**
+   * A UUID that makes repeating the call safe; UUIDv7 is best.
+   *
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message venue.account.v1.CreateTransferRequest.
+ * Use `create(CreateTransferRequestSchema)` to create a new message.
+ */
+export const CreateTransferRequestSchema: GenMessage<CreateTransferRequest> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 5);
+
+/**
+ * Response of CreateTransfer.
+ *
+ * @generated from message venue.account.v1.CreateTransferResponse
+ */
+export type CreateTransferResponse = Message<"venue.account.v1.CreateTransferResponse"> & {
+  /**
+   * The transfer as it was then.
+   *
+   * @generated from field: venue.account.v1.Transfer transfer = 1;
+   */
+  transfer?: Transfer | undefined;
+
+  /**
+   * The place in the paying account's journal as of which it is taken.
+   *
+   * @generated from field: string position = 2;
+   */
+  position: string;
+
+  /**
+   * True if an earlier call with the same request_id had made it.
+   *
+   * @generated from field: bool replayed = 3;
+   */
+  replayed: boolean;
+};
+
+/**
+ * Describes the message venue.account.v1.CreateTransferResponse.
+ * Use `create(CreateTransferResponseSchema)` to create a new message.
+ */
+export const CreateTransferResponseSchema: GenMessage<CreateTransferResponse> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 6);
+
+/**
+ * Request of GetTransfer.
+ *
+ * @generated from message venue.account.v1.GetTransferRequest
+ */
+export type GetTransferRequest = Message<"venue.account.v1.GetTransferRequest"> & {
+  /**
+   * The transfer's id.
+   *
+   * @generated from field: string transfer_id = 1;
+   */
+  transferId: string;
+
+  /**
+   * Wait until the view is at least this new.
+   *
+   * @generated from field: string min_position = 2;
+   */
+  minPosition: string;
+};
+
+/**
+ * Describes the message venue.account.v1.GetTransferRequest.
+ * Use `create(GetTransferRequestSchema)` to create a new message.
+ */
+export const GetTransferRequestSchema: GenMessage<GetTransferRequest> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 7);
+
+/**
+ * Response of GetTransfer.
+ *
+ * @generated from message venue.account.v1.GetTransferResponse
+ */
+export type GetTransferResponse = Message<"venue.account.v1.GetTransferResponse"> & {
+  /**
+   * The transfer.
+   *
+   * @generated from field: venue.account.v1.Transfer transfer = 1;
+   */
+  transfer?: Transfer | undefined;
+};
+
+/**
+ * Describes the message venue.account.v1.GetTransferResponse.
+ * Use `create(GetTransferResponseSchema)` to create a new message.
+ */
+export const GetTransferResponseSchema: GenMessage<GetTransferResponse> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 8);
 
 /**
  * Response of CreateAccount.
@@ -266,7 +462,7 @@ export type CreateAccountResponse = Message<"venue.account.v1.CreateAccountRespo
  * Use `create(CreateAccountResponseSchema)` to create a new message.
  */
 export const CreateAccountResponseSchema: GenMessage<CreateAccountResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 4);
+  messageDesc(file_venue_account_v1_account, 9);
 
 /**
  * Request of ListAccounts.
@@ -301,7 +497,7 @@ export type ListAccountsRequest = Message<"venue.account.v1.ListAccountsRequest"
  * Use `create(ListAccountsRequestSchema)` to create a new message.
  */
 export const ListAccountsRequestSchema: GenMessage<ListAccountsRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 5);
+  messageDesc(file_venue_account_v1_account, 10);
 
 /**
  * Response of ListAccounts.
@@ -329,7 +525,7 @@ export type ListAccountsResponse = Message<"venue.account.v1.ListAccountsRespons
  * Use `create(ListAccountsResponseSchema)` to create a new message.
  */
 export const ListAccountsResponseSchema: GenMessage<ListAccountsResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 6);
+  messageDesc(file_venue_account_v1_account, 11);
 
 /**
  * Request of GetAccount.
@@ -357,7 +553,7 @@ export type GetAccountRequest = Message<"venue.account.v1.GetAccountRequest"> & 
  * Use `create(GetAccountRequestSchema)` to create a new message.
  */
 export const GetAccountRequestSchema: GenMessage<GetAccountRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 7);
+  messageDesc(file_venue_account_v1_account, 12);
 
 /**
  * Response of GetAccount.
@@ -378,7 +574,7 @@ export type GetAccountResponse = Message<"venue.account.v1.GetAccountResponse"> 
  * Use `create(GetAccountResponseSchema)` to create a new message.
  */
 export const GetAccountResponseSchema: GenMessage<GetAccountResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 8);
+  messageDesc(file_venue_account_v1_account, 13);
 
 /**
  * Request of ListBalances.
@@ -406,7 +602,7 @@ export type ListBalancesRequest = Message<"venue.account.v1.ListBalancesRequest"
  * Use `create(ListBalancesRequestSchema)` to create a new message.
  */
 export const ListBalancesRequestSchema: GenMessage<ListBalancesRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 9);
+  messageDesc(file_venue_account_v1_account, 14);
 
 /**
  * Response of ListBalances.
@@ -434,7 +630,7 @@ export type ListBalancesResponse = Message<"venue.account.v1.ListBalancesRespons
  * Use `create(ListBalancesResponseSchema)` to create a new message.
  */
 export const ListBalancesResponseSchema: GenMessage<ListBalancesResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 10);
+  messageDesc(file_venue_account_v1_account, 15);
 
 /**
  * Request of ListLedgerEntries.
@@ -483,7 +679,7 @@ export type ListLedgerEntriesRequest = Message<"venue.account.v1.ListLedgerEntri
  * Use `create(ListLedgerEntriesRequestSchema)` to create a new message.
  */
 export const ListLedgerEntriesRequestSchema: GenMessage<ListLedgerEntriesRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 11);
+  messageDesc(file_venue_account_v1_account, 16);
 
 /**
  * Response of ListLedgerEntries.
@@ -511,7 +707,7 @@ export type ListLedgerEntriesResponse = Message<"venue.account.v1.ListLedgerEntr
  * Use `create(ListLedgerEntriesResponseSchema)` to create a new message.
  */
 export const ListLedgerEntriesResponseSchema: GenMessage<ListLedgerEntriesResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 12);
+  messageDesc(file_venue_account_v1_account, 17);
 
 /**
  * Request of StreamAccount.
@@ -539,7 +735,7 @@ export type StreamAccountRequest = Message<"venue.account.v1.StreamAccountReques
  * Use `create(StreamAccountRequestSchema)` to create a new message.
  */
 export const StreamAccountRequestSchema: GenMessage<StreamAccountRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 13);
+  messageDesc(file_venue_account_v1_account, 18);
 
 /**
  * All balances of an account at one moment.
@@ -560,7 +756,7 @@ export type AccountSnapshot = Message<"venue.account.v1.AccountSnapshot"> & {
  * Use `create(AccountSnapshotSchema)` to create a new message.
  */
 export const AccountSnapshotSchema: GenMessage<AccountSnapshot> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 14);
+  messageDesc(file_venue_account_v1_account, 19);
 
 /**
  * The balances that one command changed. May be empty: it then only carries the sequence forward.
@@ -581,7 +777,7 @@ export type AccountEvent = Message<"venue.account.v1.AccountEvent"> & {
  * Use `create(AccountEventSchema)` to create a new message.
  */
 export const AccountEventSchema: GenMessage<AccountEvent> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 15);
+  messageDesc(file_venue_account_v1_account, 20);
 
 /**
  * One frame of StreamAccount.
@@ -685,7 +881,7 @@ export type StreamAccountResponse = Message<"venue.account.v1.StreamAccountRespo
  * Use `create(StreamAccountResponseSchema)` to create a new message.
  */
 export const StreamAccountResponseSchema: GenMessage<StreamAccountResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 16);
+  messageDesc(file_venue_account_v1_account, 21);
 
 /**
  * What an account is for.
@@ -825,6 +1021,47 @@ export const EntryKindSchema: GenEnum<EntryKind> = /*@__PURE__*/
   enumDesc(file_venue_account_v1_account, 2);
 
 /**
+ * How far a transfer is.
+ *
+ * @generated from enum venue.account.v1.TransferState
+ */
+export enum TransferState {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: TRANSFER_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The amount is held; the receiving account does not have it for certain yet.
+   *
+   * @generated from enum value: TRANSFER_STATE_PENDING = 1;
+   */
+  PENDING = 1,
+
+  /**
+   * The receiving account has it.
+   *
+   * @generated from enum value: TRANSFER_STATE_POSTED = 2;
+   */
+  POSTED = 2,
+
+  /**
+   * It was refused; the amount is free again.
+   *
+   * @generated from enum value: TRANSFER_STATE_VOIDED = 3;
+   */
+  VOIDED = 3,
+}
+
+/**
+ * Describes the enum venue.account.v1.TransferState.
+ */
+export const TransferStateSchema: GenEnum<TransferState> = /*@__PURE__*/
+  enumDesc(file_venue_account_v1_account, 3);
+
+/**
  * Accounts of the calling user. An account of somebody else is NOT_FOUND / ACCOUNT_NOT_FOUND.
  *
  * @generated from service venue.account.v1.AccountService
@@ -882,6 +1119,31 @@ export const AccountService: GenService<{
     methodKind: "unary";
     input: typeof ListLedgerEntriesRequestSchema;
     output: typeof ListLedgerEntriesResponseSchema;
+  },
+  /**
+   * Moves funds between two of the caller's own accounts in one environment. Where both are in one partition it is done at once.
+   * Otherwise the amount is held until the other partition has it (TRANSFER_STATE_PENDING) and is gone then; GetTransfer tells.
+   * Should the receiving side refuse, the amount is free again (TRANSFER_STATE_VOIDED). A transfer never expires.
+   * Idempotent by request_id.
+   * Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_ACTIVE, INSUFFICIENT_FUNDS, DEFINITION_INVALID (asset or amount), REQUEST_ID_REUSED.
+   *
+   * @generated from rpc venue.account.v1.AccountService.CreateTransfer
+   */
+  createTransfer: {
+    methodKind: "unary";
+    input: typeof CreateTransferRequestSchema;
+    output: typeof CreateTransferResponseSchema;
+  },
+  /**
+   * Gets one of the caller's transfers.
+   * Errors: TRANSFER_NOT_FOUND.
+   *
+   * @generated from rpc venue.account.v1.AccountService.GetTransfer
+   */
+  getTransfer: {
+    methodKind: "unary";
+    input: typeof GetTransferRequestSchema;
+    output: typeof GetTransferResponseSchema;
   },
   /**
    * Streams the balances of an account: a snapshot, then every change. Resumable by position.
