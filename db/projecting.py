@@ -12,6 +12,7 @@ from typing import Any, Final, LiteralString
 from psycopg import AsyncCursor, sql
 from psycopg.types.numeric import IntNumeric
 
+from db.crash_points import passing
 from db.projections import TABLES, find_projection
 from db.rendering import ACCOUNT_EVENTS, POSTINGS, TRADES, Columns
 from db.session import PROJECTOR, Connection, connect
@@ -130,6 +131,7 @@ async def write_cut(connection: Connection, cut: Cut) -> None:
             await _write_state(connection.cursor(), cut)
         if moved.rowcount != 1:
             raise ProjectionMovedError(f"partition {cut.partition}: the tables are not at {cut.before}")
+        passing("mid-projection")
         # New orders come after changed ones: a label is free once the order that had it is written as ended.
         for table, columns in (("orders", "partition, " + ", ".join(ORDERS.names)), *APPENDED):
             lines = cut.appended.get(table)

@@ -98,6 +98,8 @@ class Settings(BaseSettings):
     # The embedded venue's own users and market maker; a production deployment turns both off.
     seed_users: bool = True
     bot_enabled: bool = True
+    # For tests alone: a file that says where a process is to end itself (db/crash_points.py).
+    crash_points: Path | None = None
 
     @classmethod
     def load(cls) -> Self:
@@ -145,6 +147,13 @@ class Settings(BaseSettings):
         name = self.partitions[partition]
         first = min(number for number, other in self.partitions.items() if other == name)
         return self.moved.get((name, symbol), first) == partition
+
+    @field_validator("crash_points")
+    @classmethod
+    def _harmless(cls, order: Path | None, info: ValidationInfo) -> Path | None:
+        if order is not None and info.data.get("default_environment") != "DEMO":
+            raise ValueError("is for tests, never where the default environment is LIVE")
+        return order
 
     @property
     def led(self) -> list[int]:

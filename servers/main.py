@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 import uvloop
 
+from db.crash_points import arm
 from servers.config import PROCESSES, BadSettingsError, Settings
 from servers.transport.telemetry import Metrics, configure_logging
 from servers.wiring import BUILDERS
@@ -90,6 +91,8 @@ def run(names: Sequence[str], builders: Mapping[str, Builder] = BUILDERS) -> Non
     except BadSettingsError as error:
         sys.exit(str(error))
     settings.state.create()
+    if settings.crash_points is not None:
+        arm(settings.crash_points)
     configure_logging("+".join(names), settings.log_level.upper())
     metrics = Metrics(log_calls=settings.log_level == "debug")
     with ExitStack() as held:

@@ -17,6 +17,7 @@ import psycopg
 import structlog
 
 from db import journal, projections
+from db.crash_points import passing
 from db.session import ENGINE, Connection, Pool, connect
 from db.snapshot import SnapshotTornError
 from servers.domain.exchange import Exchange
@@ -108,6 +109,7 @@ class Leader:
                 return
             unless_taken.pop_all()
         epoch, since = taken
+        passing("after-take-over")
         clock = VenueClock()
         appender = Appender(self._connect, connection, self._partition, epoch, self._terms.lease_s, since)
         try:
@@ -121,6 +123,7 @@ class Leader:
                 batch_max=self._terms.batch_max,
                 queue_max=self._terms.queue_max,
             )
+            passing("after-recovery")
             await sequencer.begin(self._missing(recovered.exchange))
             if self._stopping.is_set():
                 # Told to while it was not there yet to be stopped.

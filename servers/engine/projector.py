@@ -8,6 +8,7 @@ from typing import Final
 import psycopg
 import structlog
 
+from db.crash_points import passing
 from db.partitions import ensure_partitions
 from db.projecting import Cut, is_written, open_projection, write_cut
 from db.session import Connection
@@ -71,7 +72,9 @@ class TableWriter:
                     if await is_written(self._connection, cut):
                         return
                 await self._make_room(self._connection)
+                passing("before-projection")
                 await write_cut(self._connection, cut)
+                passing("after-projection")
             except psycopg.OperationalError as error:
                 log.warning("tables not written yet", partition=self._partition, attempt=attempt, cause=str(error))
                 await self._hang_up()

@@ -6,6 +6,7 @@ from typing import Final
 import structlog
 from redis.asyncio import Redis
 
+from db.crash_points import passing
 from db.streams import BusError, find_published, last_market_ids, publish
 from servers.engine.publication import BusChanges, Publication
 
@@ -93,7 +94,9 @@ class BusWriter:
         self._known = True
 
     async def _publish(self, publication: Publication) -> None:
+        passing("before-publish")
         found = await publish(self._bus, self._partition, *publication)
+        passing("after-publish")
         lost = found != self._stored
         self._done(publication)
         if lost:

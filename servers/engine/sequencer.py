@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from db.crash_points import passing
 from servers.domain.errors import DeadlinePassed, Fault, NotLeader, Overloaded, PartUnavailable, VenueError
 from servers.domain.events import AccountTouched, Event
 from servers.domain.exchange import RULES_VERSION, Exchange, scope_of
@@ -268,13 +269,16 @@ class Sequencer:
         batch = self._flying = self._forming
         self._forming = Batch(batch.last + 1)
         row = batch.row(self.exchange, self.appender.epoch, self._chain)
+        passing("after-validate")
         await self.appender.append(row)
+        passing("after-journal")
         self._chain = row.chain
         self._flying = None
         self._recent.appendleft(batch)
         self._crowd += (len(batch.tickets) - self._crowd) / CROWD_ROWS
         for ticket in batch.tickets:
             ticket.resolve()
+        passing("after-answers")
         self.feed.publish(batch.frames)
         self.tail.push(row)
         self._refill()

@@ -50,6 +50,11 @@ class Child:
             self._running.send_signal(number)
             self._running.wait(READY_S)
 
+    def wait(self) -> None:
+        """Until it has ended by itself."""
+        assert self._running is not None
+        self._running.wait(READY_S)
+
     def told(self) -> str:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-3000:]
@@ -71,6 +76,10 @@ class Venue:
         self.processes = {name: self.process(name, folder / f"{name}.log", self.ports) for name in PROCESSES}
         self.record = folder / "record.jsonl"
 
+    def crash_points(self, name: str) -> Path:
+        """The file that tells a process, when it starts, where to end itself: `NAME COUNT`."""
+        return self._folder / f"{name}.crash"
+
     @property
     def order(self) -> Child:
         return self.processes["order"]
@@ -90,6 +99,7 @@ class Venue:
             "seed_users": "false",
             **{f"{port_name}_port": str(port) for port_name, port in ports.items()},
             f"{name}_metrics_port": str(free_port()),
+            "crash_points": str(self.crash_points(name)),
             **changes,
         }
         environment = {**os.environ, **{f"VENUE_{key.upper()}": value for key, value in values.items()}}

@@ -1,16 +1,17 @@
 """Processes killed under load: nothing that was acknowledged is lost, nothing is done twice, and it goes on by itself."""
 
 import asyncio
+import itertools
 import random
 import signal
 import statistics
 import time
 from contextlib import AbstractAsyncContextManager
-from itertools import pairwise
 
 import pytest
 from redis.asyncio import Redis
 
+from db.crash_points import POINTS
 from db.streams import find_published, open_bus, read_markets
 from tests.chaos.checker import PARTITIONS, check
 from tests.chaos.clients import Load, load
@@ -19,6 +20,7 @@ from venue.engine.v1 import engine_pb2
 
 TRADERS = 6
 LONG_S = 3_600
+ONCE_A_LIFE = {"after-take-over", "after-recovery"}
 
 
 def loaded(venue: Venue, seed: int) -> AbstractAsyncContextManager[Load]:
@@ -30,6 +32,18 @@ async def kill(venue: Venue, name: str) -> None:
     child = venue.processes[name]
     await asyncio.to_thread(child.end, signal.SIGKILL)
     child.start()
+
+
+async def kill_at(venue: Venue, name: str, point: str, count: int) -> float:
+    """Kill a process; its successor ends itself the so-manieth time that it comes to a point: returns when. A third one starts."""
+    venue.crash_points(name).write_text(f"{point} {count}")
+    await kill(venue, name)
+    child = venue.processes[name]
+    await asyncio.to_thread(child.wait)
+    killed = time.monotonic()
+    assert not venue.crash_points(name).exists()
+    child.start()
+    return killed
 
 
 async def published(bus: Redis) -> int:
@@ -46,28 +60,39 @@ def report(what: str, figures: list[float], at_work: Load) -> None:
 
 
 @pytest.mark.timeout(LONG_S)
-async def test_the_order_process_killed_at_random_moments(
+async def test_the_order_process_killed_at_random_moments_and_between_any_two_steps(
     venue: Venue, seed: int, request: pytest.FixtureRequest
 ) -> None:
     moments = random.Random(seed)
     figures = []
     async with loaded(venue, seed) as at_work:
-        for _ in range(200 if request.config.getoption("--long") else 25):
+        kills, points = 0, itertools.cycle(POINTS["order"])
+        while kills < (200 if request.config.getoption("--long") else 25):
             await asyncio.sleep(moments.uniform(0.05, 0.8))
-            killed = time.monotonic()
-            await kill(venue, "order")
+            if moments.random() < 0.5:
+                point = next(points)
+                passings = 1 if point in ONCE_A_LIFE else moments.randrange(1, 60)
+                killed = await kill_at(venue, "order", point, passings)
+                kills += 2
+            else:
+                killed = time.monotonic()
+                await kill(venue, "order")
+                kills += 1
             figures.append(await at_work.tally.until_served(killed))
-    report("order process", figures, at_work)
+    report(f"order process killed {kills} times", figures, at_work)
     assert at_work.tally.faults == []
     print(await check(venue, at_work.traders))
 
 
-async def test_the_replica_killed_at_random_moments(venue: Venue, seed: int) -> None:
+async def test_the_replica_killed_at_random_moments_and_in_the_middle_of_writing(venue: Venue, seed: int) -> None:
     moments = random.Random(seed)
     async with loaded(venue, seed) as at_work:
-        for _ in range(8):
-            await asyncio.sleep(moments.uniform(0.2, 2.5))
-            await kill(venue, "replica")
+        for point in ("", *POINTS["replica"]):
+            await asyncio.sleep(moments.uniform(0.1, 1.5))
+            if point:
+                await kill_at(venue, "replica", point, moments.randrange(1, 20))
+            else:
+                await kill(venue, "replica")
             await at_work.tally.until_served(time.monotonic(), 2.0)
     assert at_work.tally.faults == []
     assert at_work.tally.repeats == 0
@@ -116,5 +141,7 @@ async def test_the_bus_is_lost_and_comes_back(venue: Venue, seed: int) -> None:
     records = [engine_pb2.MarketRecord.FromString(record) for _, _, record in entries]
     # The loss is noticed by what is published into it, announced by what comes next, and from there on nothing is missing.
     assert any(record.reset for record in records[:2])
-    assert all(later.reset or later.previous_sequence == former.sequence for former, later in pairwise(records))
+    assert all(
+        later.reset or later.previous_sequence == former.sequence for former, later in itertools.pairwise(records)
+    )
     assert venue.replica.runs

@@ -1,6 +1,13 @@
 """The settings of a venue that nobody has configured."""
 
-from servers.config import Settings
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from db.crash_points import POINTS
+from servers.config import BadSettingsError, Settings
 
 # Linux picks the ports of outgoing connections from here on (net.ipv4.ip_local_port_range).
 EPHEMERAL_FROM = 32_768
@@ -10,3 +17,24 @@ def test_no_default_port_is_one_that_an_outgoing_connection_may_have() -> None:
     ports = {name: field.default for name, field in Settings.model_fields.items() if name.endswith("_port")}
     assert {name: port for name, port in ports.items() if port >= EPHEMERAL_FROM} == {}
     assert len(set(ports.values())) == len(ports)
+
+
+def test_a_production_venue_is_not_told_where_to_end_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VENUE_CRASH_POINTS", str(tmp_path / "order.crash"))
+    assert Settings.load().crash_points == tmp_path / "order.crash"
+    monkeypatch.setenv("VENUE_DEFAULT_ENVIRONMENT", "LIVE")
+    with pytest.raises(BadSettingsError, match="VENUE_CRASH_POINTS"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("point", [point for points in POINTS.values() for point in points])
+def test_a_process_ends_at_the_place_it_was_told_and_only_once(tmp_path: Path, point: str) -> None:
+    order = tmp_path / "crash"
+    order.write_text(f"{point} 3")
+    told = (
+        "import pathlib; from db.crash_points import arm, passing; "
+        f"arm(pathlib.Path({str(order)!r})); [(passing({point!r}), print(n)) for n in range(4)]"
+    )
+    ran = [subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=False) for _ in range(2)]
+    # What was not flushed is lost with the process.
+    assert [(run.returncode, run.stdout.split()) for run in ran] == [(-9, []), (0, ["0", "1", "2", "3"])]
