@@ -35,7 +35,7 @@ async def kill(venue: Venue, name: str) -> None:
 
 
 async def kill_at(venue: Venue, name: str, point: str, count: int) -> float:
-    """Kill a process; its successor ends itself the so-manieth time that it comes to a point: returns when. A third one starts."""
+    """Kill a process; its successor ends itself the so-manieth time it comes to a point: returns when. A third starts."""
     venue.crash_points(name).write_text(f"{point} {count}")
     await kill(venue, name)
     child = venue.processes[name]

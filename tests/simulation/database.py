@@ -17,7 +17,7 @@ from typing import Any, Final, Self, TypeVar
 import psycopg
 
 from db.journal import JournalRow, PartitionState
-from db.projecting import CHANGING, ORDERS, STATE, Cut, ProjectionMovedError
+from db.projecting import CHANGING, CHANGING_TIMES, ORDERS, STATE, Cut, ProjectionMovedError
 from db.projections import TABLES, ProjectionRecord
 from db.requests import RequestRecord
 from db.snapshot import CHAIN_START, Loaded
@@ -268,8 +268,9 @@ class Database:
             raise ProjectionMovedError(f"the tables are not at {cut.before}")
         self.position = ProjectionRecord(cut.sequence, cut.epoch, cut.digest, cut.chain)
         orders = self.tables["orders"]
-        for number, *changes, update_time in cut.changed_orders:
-            orders[number].update(zip(CHANGING, changes, strict=True), update_time=microseconds(update_time))
+        changing = (*CHANGING, *CHANGING_TIMES)
+        for number, *changes in cut.changed_orders:
+            orders[number].update(zip(changing, map(_value, changing, changes), strict=True))
         for table, rows in cut.state.items():
             columns, key = STATE[table]
             for values in rows:
