@@ -13,10 +13,11 @@ from venue.engine.v1 import engine_pb2 as pb
 
 STAMP: Final = {f.name for f in fields(c.Command)}
 BODIES: Final = {"make_transfer": "transfer"}
-# Where the wire calls a field something else. Rates are never left out.
+# Where the wire calls a field something else.
 NAMES: Final = {
     "maker_rate": "maker_fee_rate",
     "taker_rate": "taker_fee_rate",
+    "receives": "receive",
 }
 
 
@@ -44,7 +45,7 @@ def body_of(kind: type[c.Command]) -> str:
 def _fill(partition: int, body: Message, command: c.Command) -> None:
     for f in fields(command):
         value = getattr(command, f.name)
-        if f.name in STAMP or (not value and f.name not in NAMES):
+        if f.name in STAMP or (not value and not f.name.endswith("rate")):
             continue
         if f.name == "number":
             body.order_id = f"{partition}-{value}"  # type: ignore[attr-defined]  # whoever has a number names an order
