@@ -1,6 +1,5 @@
 """What the machine holds and causes, as messages of the contract. Readers of the machine use it between two commands."""
 
-from collections.abc import Container
 from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -8,9 +7,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from servers.domain.book import BookSide
 from servers.domain.checksum import book_checksum
 from servers.domain.events import (
-    AccountTouched,
-    Event,
-    OrderChanged,
     Traded,
 )
 from servers.domain.exchange import Exchange
@@ -19,7 +15,6 @@ from servers.domain.model import Account, Balance, Market, Order
 from servers.domain.money import ATTO_SCALE, RATE_SCALE, format_units
 from servers.domain.terms import AccountType, Environment, OrderStatus, Side
 from venue.account.v1 import account_pb2
-from venue.engine.v1 import engine_pb2
 from venue.marketdata.v1 import marketdata_pb2
 from venue.order.v1 import order_pb2
 
@@ -236,31 +231,3 @@ def _levels(market: Market, side: BookSide, depth: int) -> list[marketdata_pb2.B
         level_message(market, level.ticks, level.lots, level.count)
         for level, _ in zip(walk, range(wanted), strict=False)
     ]
-
-
-def order_records(
-    exchange: Exchange, events: list[Event], accounts: Container[str]
-) -> list[tuple[Account, int, engine_pb2.AccountRecord]]:
-    """What a command changed of the orders of some accounts: (account, sequence of its event before, record without balances)."""
-    record = exchange.record
-    found: dict[str, tuple[Account, int, engine_pb2.AccountRecord]] = {}
-    updates: dict[int, order_pb2.OrderUpdate] = {}
-    for event in events:
-        if isinstance(event, AccountTouched):
-            if event.account.account_id in accounts:
-                found[event.account.account_id] = (event.account, event.previous, engine_pb2.AccountRecord())
-        elif isinstance(event, OrderChanged):
-            if event.order.account.account_id in accounts:
-                updates[event.order.number] = order_pb2.OrderUpdate(
-                    order=order_message(exchange.partition, event.order)
-                )
-        elif isinstance(event, Traded):
-            for order in (event.maker, event.taker):
-                update = updates.get(order.number)
-                if update is not None:
-                    fill = fill_message(exchange.partition, event, order, record.sequence, record.time)
-                    update.fills.append(fill)
-    for event in events:
-        if isinstance(event, OrderChanged) and event.order.number in updates:
-            found[event.order.account.account_id][2].orders.append(updates[event.order.number])
-    return list(found.values())

@@ -14,20 +14,18 @@ import structlog
 
 from db.crash_points import passing
 from servers.domain.errors import DeadlinePassed, Fault, NotLeader, Overloaded, PartUnavailable, VenueError
-from servers.domain.events import AccountTouched, Event
 from servers.domain.exchange import RULES_VERSION, Exchange, scope_of
 from servers.domain.ledger import InvariantBreach
-from servers.engine.answers import answer, replayed
+from servers.engine.answers import answer, placed, replayed
 from servers.engine.appender import Appender
 from servers.engine.batch import Batch, Outcome, Replay, Ticket
 from servers.engine.clock import VenueClock
 from servers.engine.codec import decode
 from servers.engine.faults import FAULTS
 from servers.engine.feed import Feed
-from servers.engine.messages import order_records
+from servers.engine.frames import account_frames
 from servers.engine.queue import Queue, turns_of
 from servers.engine.requests import check_future, needs_look_up
-from servers.engine.ring import AccountFrame
 from servers.engine.tail import Tail
 from venue.engine.v1 import engine_pb2 as pb
 
@@ -187,20 +185,13 @@ class Sequencer:
             events = exchange.execute(command)
         except VenueError as refusal:
             return refusal
-        told = answer(exchange, command, events)
+        told = placed(exchange, command, events) or answer(exchange, command, events)
         batch = self._forming
         batch.commands.append(message)
         batch.answers.append(told)
         if self.feed.wanted:
-            self._frames(batch, events)
+            batch.frames += account_frames(exchange, events, self.feed.wanted)
         return told
-
-    def _frames(self, batch: Batch, events: list[Event]) -> None:
-        wanted = self.feed.wanted
-        if any(isinstance(event, AccountTouched) and event.account.account_id in wanted for event in events):
-            sequence = self.exchange.clock.sequence
-            for account, previous, record in order_records(self.exchange, events, wanted):
-                batch.frames.append(AccountFrame(account.account_id, sequence, previous, record))
 
     def _recent_answer(self, sequence: int) -> bytes | None:
         for batch in (self._forming, self._flying, *self._recent):

@@ -50,7 +50,8 @@ _LENGTHS: Final = tuple([_varint(length) for length in range(2_048)])
 _number: Final = lru_cache(8_192)(_varint)
 
 
-def _tag(message: type[Message], name: str) -> str:
+def tag(message: type[Message], name: str) -> str:
+    """What stands before a field of a kind of message."""
     found = message.DESCRIPTOR.fields_by_name[name]
     return _varint(found.number << 3 | (2 if found.type in {found.TYPE_STRING, found.TYPE_MESSAGE} else 0))
 
@@ -79,15 +80,15 @@ def field(tag: str, body: str) -> str:
     return f"{tag}{_LENGTHS[length] if length < 2_048 else _varint(length)}{body}"
 
 
-_O: Final = {name: _tag(order_pb2.Order, name) for name in order_pb2.Order.DESCRIPTOR.fields_by_name}
-_F: Final = {name: _tag(order_pb2.Fill, name) for name in order_pb2.Fill.DESCRIPTOR.fields_by_name}
-_T: Final = {name: _tag(marketdata_pb2.Trade, name) for name in marketdata_pb2.Trade.DESCRIPTOR.fields_by_name}
-_B: Final = {name: _tag(account_pb2.Balance, name) for name in account_pb2.Balance.DESCRIPTOR.fields_by_name}
-ORDERS: Final = _tag(engine_pb2.AccountRecord, "orders")
-BALANCES: Final = _tag(engine_pb2.AccountRecord, "balances")
-ORDER: Final = _tag(order_pb2.OrderUpdate, "order")
-FILLS: Final = _tag(order_pb2.OrderUpdate, "fills")
-_TRADES: Final = _tag(engine_pb2.MarketRecord, "trades")
+_O: Final = {name: tag(order_pb2.Order, name) for name in order_pb2.Order.DESCRIPTOR.fields_by_name}
+_F: Final = {name: tag(order_pb2.Fill, name) for name in order_pb2.Fill.DESCRIPTOR.fields_by_name}
+_T: Final = {name: tag(marketdata_pb2.Trade, name) for name in marketdata_pb2.Trade.DESCRIPTOR.fields_by_name}
+_B: Final = {name: tag(account_pb2.Balance, name) for name in account_pb2.Balance.DESCRIPTOR.fields_by_name}
+ORDERS: Final = tag(engine_pb2.AccountRecord, "orders")
+BALANCES: Final = tag(engine_pb2.AccountRecord, "balances")
+ORDER: Final = tag(order_pb2.OrderUpdate, "order")
+FILLS: Final = tag(order_pb2.OrderUpdate, "fills")
+_TRADES: Final = tag(engine_pb2.MarketRecord, "trades")
 _ZERO: Final = "\x010"
 
 

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Final
 
@@ -31,7 +31,6 @@ from servers.transport.refusals import InvalidField
 from servers.transport.streaming import lively
 from venue.engine.v1 import engine_pb2
 from venue.option.v1 import access_pb2
-from venue.order.v1 import order_pb2
 from venue.order.v1 import order_service_pb2 as pb
 from venue.type.v1 import stream_pb2
 
@@ -48,6 +47,7 @@ _ANSWER_FIELD: Final = {"place": 2, "cancel": 3, "cancel_all": 4, "amend": 5}
 _ERROR_FIELD: Final = 6
 _ANSWERS: Final = 1
 _FRAME_ANSWERS: Final = 16
+_FRAME_EVENT: Final = pb.TradeResponse.EVENT_FIELD_NUMBER
 _COMMAND: Final = {
     "place": "place_order",
     "cancel": "cancel_order",
@@ -255,7 +255,8 @@ class Session:
         if after is not None:
             try:
                 async for frame in backlog(self._past, engine.partition, after, following):
-                    await self._event(engine, frame.sequence, frame.previous_sequence, frame.record.orders)
+                    event = pb.OrderEvent(updates=frame.record.orders).SerializeToString()
+                    await self._event(engine, frame.sequence, frame.previous_sequence, event)
             except GapError as gap:
                 self._queued = following.sequence
                 lost = stream_pb2.Gap(from_sequence=gap.after, to_sequence=following.sequence, reason="NOT_KEPT")
@@ -263,20 +264,19 @@ class Session:
         try:
             async for frames in live(following):
                 # What became durable together goes out as one frame: a write costs more than what it carries.
-                updates = [update for frame in frames for update in frame.record.orders]
-                await self._event(engine, frames[-1].sequence, frames[0].previous_sequence, updates)
+                # A live record has orders alone, in the field of an event's updates; records joined are an event.
+                event = b"".join([frame.record.SerializeToString() for frame in frames])
+                await self._event(engine, frames[-1].sequence, frames[0].previous_sequence, event)
         except SlowConsumerError:
             await self._put(self._goodbye(engine, "SLOW_CONSUMER", self._queued))
             return
         await self._put(self._goodbye(engine, "LEADER_CHANGED", self._queued))
 
-    async def _event(
-        self, engine: TradingEngine, sequence: int, previous: int, updates: Iterable[order_pb2.OrderUpdate]
-    ) -> None:
+    async def _event(self, engine: TradingEngine, sequence: int, previous: int, event: bytes) -> None:
+        """A frame with a serialized OrderEvent."""
         self._queued = sequence
-        event = pb.OrderEvent(updates=updates)
-        frame = self._frame(engine, sequence, event=event, sequence=sequence, previous_sequence=previous)
-        await self._put(frame, sequence)
+        frame = self._frame(engine, sequence, sequence=sequence, previous_sequence=previous)
+        await self._put(frame + field(_FRAME_EVENT, event), sequence)
 
     def _goodbye(self, engine: TradingEngine, reason: str, told: int) -> bytes:
         resume_after = position_text(engine.partition, self._epoch, told)
