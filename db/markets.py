@@ -31,6 +31,10 @@ class MarketRecord(NamedTuple):
     max_ticks: int
     last_ticks: int
     book_sequence: int
+    hours: str
+    next_state_time: int
+    auction_ticks: int
+    auction_lots: int
 
 
 ASSETS: Final = sql.SQL("SELECT symbol, scale, display_scale FROM assets WHERE partition = %s ORDER BY symbol")

@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Mapped
 
-from db.models.row import Big, PartitionKey, Row, Small, TextKey, Units
+from db.models.row import Big, PartitionKey, Row, Small, TextKey, Time, Units
 
 
 class AssetRow(Row):
@@ -36,6 +36,10 @@ class MarketRow(Row):
     book_sequence: Mapped[Big]
     mark_price: Mapped[Units]
     index_price: Mapped[Units]
+    hours: Mapped[str]
+    next_state_time: Mapped[Time]
+    auction_ticks: Mapped[Units]
+    auction_lots: Mapped[Units]
 
 
 class FeesRow(Row):

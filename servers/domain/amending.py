@@ -28,6 +28,7 @@ from servers.domain.terms import CancelReason, MarketState, OrderStatus, RejectR
 _PENDING: Final = int(OrderStatus.PENDING_TRIGGER)
 _BUY: Final = int(Side.BUY)
 _HALTED: Final = int(MarketState.HALTED)
+_PRE_OPEN: Final = int(MarketState.PRE_OPEN)
 _CANCELLED: Final = int(OrderStatus.CANCELLED)
 _FINAL: Final = int(OrderStatus.FILLED)
 
@@ -52,7 +53,7 @@ def decide_amend(floor: Floor, command: AmendOrder, order: Order) -> tuple[Order
         raise refused(name, RejectReason.PRICE_OUT_OF_RANGE)
     stays = price == order.price and quantity <= order.quantity
     reason = (
-        (0 if stays else check_standing(order.account, market))
+        (0 if stays else check_standing(order, order.account, market))
         or check_price(price, market)
         or check_quantity(quantity, market)
         or (RejectReason.QUANTITY_TOO_SMALL if too_many_parts(order.display_quantity, quantity) else 0)
@@ -69,6 +70,8 @@ def decide_amend(floor: Floor, command: AmendOrder, order: Order) -> tuple[Order
         raise refused(name, RejectReason.POST_ONLY_WOULD_TRADE)
     if amended.held - order.held > floor.ledger.available(order.account, floor.pays(order)):
         raise refused(name, RejectReason.INSUFFICIENT_FUNDS)
+    if market.state == _PRE_OPEN:
+        return amended, Plan([], 0, 0, False, False)
     return amended, plan(amended, floor.books[market.symbol].side(3 - order.side), rest, -1)
 
 
@@ -85,6 +88,9 @@ def amend(floor: Floor, order: Order, amended: Order, found: Plan | None) -> Non
         level = shrink(floor.books[order.market.symbol].side(order.side), order, order.lots - amended.lots)
         order.lots, order.quantity = amended.lots, amended.quantity
         floor.rehold(order)
+        # An auction counts what is hidden: a market that collects for one says anew what it would come to.
+        if level is None and order.market.symbol in floor.collecting:
+            level = floor.books[order.market.symbol].side(order.side).levels[order.ticks]
         if level is not None:
             floor.tell_level(order.market, order.side, level)
         return

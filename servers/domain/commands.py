@@ -7,6 +7,8 @@ Prices, quantities and amounts are in atto (1e-18).
 
 from dataclasses import dataclass
 
+from servers.domain.hours import Hours
+
 
 @dataclass(slots=True)
 class Command:
@@ -175,6 +177,7 @@ class DefineMarket(Command):
     max_price: int
     maker_rate: int
     taker_rate: int
+    hours: tuple[Hours, ...] = ()
 
 
 @dataclass(slots=True)
@@ -192,6 +195,14 @@ class SetReferencePrices(Command):
     symbol: str
     mark_price: int
     index_price: int
+
+
+@dataclass(slots=True)
+class SetTradingHours(Command):
+    """Sets when a market trades."""
+
+    symbol: str
+    hours: tuple[Hours, ...]
 
 
 @dataclass(slots=True)

@@ -8,10 +8,11 @@ from servers.domain.errors import AccountNotFound, DefinitionExists, DefinitionI
 from servers.domain.events import AccountChanged, AssetDefined, FeesChanged, MarketChanged
 from servers.domain.identifiers import VENUE_PAPER
 from servers.domain.ledger import Ledger
+from servers.domain.lifecycle import check_settable
 from servers.domain.model import Account, Asset, Fees, Market
 from servers.domain.money import ATTO, ATTO_SCALE, RATE, rescale
 from servers.domain.placing import Floor
-from servers.domain.terms import AccountStatus, EntryKind, TriggerSource
+from servers.domain.terms import AccountStatus, EntryKind, MarketState, TriggerSource
 
 _MARK: Final = int(TriggerSource.MARK)
 _INDEX: Final = int(TriggerSource.INDEX)
@@ -32,6 +33,7 @@ def define_market(floor: Floor, command: c.DefineMarket) -> None:
     """Raises DefinitionExists, DefinitionInvalid: above all, tick x lot must be a whole number of quote units."""
     if command.symbol in floor.markets:
         raise DefinitionExists(command.symbol)
+    check_settable(command.state)
     base, quote = floor.ledger.asset(command.base_asset), floor.ledger.asset(command.quote_asset)
     if command.tick_size <= 0 or command.lot_size <= 0:
         raise DefinitionInvalid("tick_size", "and lot_size must be greater than zero")
@@ -64,6 +66,8 @@ def define_market(floor: Floor, command: c.DefineMarket) -> None:
         raise DefinitionInvalid("max_quantity", "and max_price must leave room for an order")
     floor.markets[market.symbol] = market
     floor.books[market.symbol] = Book()
+    if market.state == int(MarketState.PRE_OPEN):
+        floor.collecting[market.symbol] = market
     floor.record.events.append(MarketChanged(market))
     set_fees(floor, market, "default", command.maker_rate, command.taker_rate)
 

@@ -246,6 +246,15 @@ class MarketHalted(Refused):
         super().__init__("market is halted", symbol=symbol)
 
 
+class MarketClosed(Refused):
+    """The market has ended: nothing about it can be changed."""
+
+    reason = "MARKET_CLOSED"
+
+    def __init__(self, symbol: str) -> None:
+        super().__init__("market has ended", symbol=symbol)
+
+
 class TooManyLeases(Refused):
     """The account has all the switches of single tags that it may have."""
 

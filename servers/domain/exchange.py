@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from servers.domain import commands as c
 from servers.domain.amending import amend, decide_amend, decide_replace, put_in_place
+from servers.domain.auction import indicate
 from servers.domain.definitions import define_asset, define_market, open_account, set_fees, set_references, set_status
 from servers.domain.errors import (
     MarketHalted,
@@ -19,8 +20,10 @@ from servers.domain.errors import (
 )
 from servers.domain.events import Event, RequestRemembered
 from servers.domain.expiry import Expiry
+from servers.domain.hours import Schedule
 from servers.domain.leases import Leases
 from servers.domain.ledger import InvariantBreach, Ledger
+from servers.domain.lifecycle import Calendar, set_state
 from servers.domain.model import Clockwork, Market, Order, Request
 from servers.domain.placing import Floor
 from servers.domain.record import Record
@@ -31,6 +34,7 @@ RULES_VERSION: Final = 1
 REQUEST_MEMORY: Final = 200_000
 _CANCELLED: Final = int(OrderStatus.CANCELLED)
 _HALTED: Final = int(MarketState.HALTED)
+_CLOSED: Final = int(MarketState.CLOSED)
 _REQUESTED: Final = int(CancelReason.REQUESTED)
 _ADMINISTRATIVE: Final = int(CancelReason.ADMINISTRATIVE)
 _TRANSFER_SCOPE: Final = "transfer"
@@ -53,6 +57,7 @@ class Exchange:
 
     __slots__ = (
         "_handlers",
+        "calendar",
         "clock",
         "environment",
         "expiry",
@@ -78,8 +83,9 @@ class Exchange:
         self.transfers = Transfers(self.ledger, self.record)
         self.expiry = Expiry(self.floor)
         self.leases = Leases(self.floor)
+        self.calendar = Calendar(self.floor)
         # What is due at one time happens in this order.
-        self.timers: tuple[Timer, ...] = (self.expiry, self.leases)
+        self.timers: tuple[Timer, ...] = (self.expiry, self.leases, self.calendar)
         # Used request ids, oldest first.
         self.requests: dict[tuple[str, str], Request] = {}
         self._handlers: dict[type[c.Command], Callable[[Any], None]] = {
@@ -96,6 +102,7 @@ class Exchange:
             c.DefineMarket: self._define_market,
             c.SetMarketState: self._set_market_state,
             c.SetReferencePrices: self._set_reference_prices,
+            c.SetTradingHours: self._set_trading_hours,
             c.SetFees: self._set_fees,
             c.SetAccountStatus: self._set_account_status,
             c.Advance: self._advance,
@@ -115,6 +122,8 @@ class Exchange:
         self._handlers[type(command)](command)
         if self.floor.triggers.due:
             self.floor.triggers.run()
+        if self.floor.collecting:
+            indicate(self.floor)
         clock.sequence = command.sequence
         clock.time = command.time
         record.fold(command.sequence, command.time)
@@ -233,10 +242,17 @@ class Exchange:
         define_asset(self.ledger, command)
 
     def _define_market(self, command: c.DefineMarket) -> None:
+        # Raises before anything is changed.
+        Schedule(command.hours)
         define_market(self.floor, command)
+        if command.hours and command.state != _CLOSED:
+            self.calendar.set_hours(self.market(command.symbol), command.hours, command.time)
 
     def _set_market_state(self, command: c.SetMarketState) -> None:
-        self.floor.set_state(self.market(command.symbol), command.state)
+        set_state(self.floor, self.market(command.symbol), command.state)
+
+    def _set_trading_hours(self, command: c.SetTradingHours) -> None:
+        self.calendar.set_hours(self.market(command.symbol), command.hours, command.time)
 
     def _set_reference_prices(self, command: c.SetReferencePrices) -> None:
         set_references(self.floor, self.market(command.symbol), command)
@@ -251,6 +267,9 @@ class Exchange:
         """Let happen what has its time come, in the order of times."""
         while (due := self.next_deadline()) is not None and due <= command.time:
             next(timer for timer in self.timers if timer.next() == due).fire()
+            # Before the next thing: a market that opened may close again.
+            if self.floor.triggers.due:
+                self.floor.triggers.run()
 
     def _leader_started(self, command: c.LeaderStarted) -> None:
         self.clock.epoch = command.epoch

@@ -9,6 +9,9 @@ from servers.domain.fees import buy_need
 from servers.domain.model import Order
 from servers.domain.terms import MarketState, OrderStatus, Side
 
+# States in which a book is never crossed.
+_TRADING = {MarketState.OPEN, MarketState.POST_ONLY}
+
 
 def breaches(exchange: Exchange) -> list[str]:
     """What is wrong, in words; empty if nothing is: funds conserved, none negative, holds equal needs, books sound."""
@@ -77,7 +80,7 @@ def _books(exchange: Exchange) -> list[str]:
     found: list[str] = []
     resting: set[int] = set()
     for symbol, book in exchange.floor.books.items():
-        if book.crossed():
+        if book.crossed() and exchange.floor.markets[symbol].state in _TRADING:
             found.append(f"{symbol}: book is crossed")
         for side in (book.bids, book.asks):
             found += _side(symbol, side, resting)

@@ -8,6 +8,8 @@ References are stored as the id of what they point to.
 from dataclasses import dataclass, field
 from typing import Final
 
+from servers.domain.hours import Schedule
+
 STORED: Final = {"kept": "stored"}
 DERIVED: Final = {"kept": "derived"}
 CONSTANT: Final = {"kept": "constant"}
@@ -49,6 +51,13 @@ class Market:
     # Prices from outside, in atto; 0: not known.
     mark_price: int = field(metadata=STORED, default=0)
     index_price: int = field(metadata=STORED, default=0)
+    # Its trading hours (see hours.py), empty: none; and when they change its state next (microseconds since 1970), 0: never.
+    hours: str = field(metadata=STORED, default="")
+    next_state_time: int = field(metadata=STORED, default=0)
+    # While it is PRE_OPEN: at what price how many lots its auction would trade now; 0: nothing.
+    auction_ticks: int = field(metadata=STORED, default=0)
+    auction_lots: int = field(metadata=STORED, default=0)
+    schedule: "Schedule | None" = field(metadata=DERIVED, default=None)
 
 
 @dataclass(slots=True, eq=False)

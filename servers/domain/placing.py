@@ -10,17 +10,16 @@ from typing import Final
 from servers.domain.book import Book, Level
 from servers.domain.commands import PlaceOrder
 from servers.domain.conditions import TRIGGERED, begin, set_condition
-from servers.domain.events import LevelChanged, MarketChanged, Traded
-from servers.domain.fees import buy_need, charge
+from servers.domain.events import LevelChanged, MarketChanged
+from servers.domain.fees import buy_need
 from servers.domain.iceberg import hide, show_more, shows_nothing
-from servers.domain.identifiers import trade_id
 from servers.domain.ledger import InvariantBreach, Ledger
 from servers.domain.matching import CANCEL_MAKER, FILL, Plan, plan
 from servers.domain.model import Account, Clockwork, Fees, Market, Order
 from servers.domain.money import ATTO_SCALE
 from servers.domain.record import Record
 from servers.domain.risk import check, expire_time
-from servers.domain.settling import settle
+from servers.domain.settling import deal
 from servers.domain.terms import (
     CancelReason,
     MarketState,
@@ -36,6 +35,7 @@ _BUY: Final = int(Side.BUY)
 _IOC: Final = int(TimeInForce.IOC)
 _FOK: Final = int(TimeInForce.FOK)
 _PENDING: Final = int(OrderStatus.PENDING_TRIGGER)
+_PRE_OPEN: Final = int(MarketState.PRE_OPEN)
 _OPEN: Final = int(OrderStatus.OPEN)
 _PARTIALLY_FILLED: Final = int(OrderStatus.PARTIALLY_FILLED)
 _FILLED: Final = int(OrderStatus.FILLED)
@@ -50,7 +50,18 @@ _CANCEL_NEWEST: Final = int(SelfTradePrevention.CANCEL_NEWEST)
 class Floor:
     """The books of a partition and what happens on them."""
 
-    __slots__ = ("books", "clock", "fees", "ledger", "markets", "orders", "partition", "record", "triggers")
+    __slots__ = (
+        "books",
+        "clock",
+        "collecting",
+        "fees",
+        "ledger",
+        "markets",
+        "orders",
+        "partition",
+        "record",
+        "triggers",
+    )
 
     def __init__(self, partition: int, clock: Clockwork, record: Record, ledger: Ledger) -> None:
         self.partition = partition
@@ -60,6 +71,8 @@ class Floor:
         self.markets: dict[str, Market] = {}
         self.books: dict[str, Book] = {}
         self.fees: dict[tuple[str, str], Fees] = {}
+        # Markets that are PRE_OPEN.
+        self.collecting: dict[str, Market] = {}
         # Open orders by number.
         self.orders: dict[int, Order] = {}
         self.triggers = Triggers(self)
@@ -101,6 +114,8 @@ class Floor:
         if order.trigger_source:
             begin(order)
             return Plan([], 0, 0, False, False)
+        if market.state == _PRE_OPEN:
+            return Plan([], 0, 0, False, False)
         return plan(order, self.books[market.symbol].side(3 - order.side), order.lots, self._budget(order))
 
     def draft(self, command: PlaceOrder, account: Account, market: Market) -> Order:
@@ -120,7 +135,7 @@ class Floor:
             command.self_trade_prevention or _CANCEL_NEWEST,
             command.client_order_id,
             command.request_id,
-            expire_time(command),
+            expire_time(command, market),
             command.time,
         )
         # Set where they are given: a field more to hand over costs every order.
@@ -321,30 +336,12 @@ class Floor:
             self.tell_level(maker.market, maker.side, level)
 
     def _trade(self, maker: Order, taker: Order, lots: int) -> None:
-        """Fill both orders at the maker's price and settle: base one way, quote the other, fees to the venue."""
+        """Fill both orders at the maker's price."""
         market = maker.market
-        clock = self.clock
-        clock.trade_number += 1
-        ticks = maker.ticks
-        notional = lots * ticks * market.tick_value
         side = self.books[market.symbol].side(maker.side)
         level = side.reduce(maker, lots)
-        market.last_ticks = ticks
-        for order in (maker, taker):
-            order.filled_lots += lots
-            order.notional += notional
-        maker_fee = charge(maker, maker.maker_rate, notional)
-        taker_fee = charge(taker, taker.taker_rate, notional)
-        record = self.record
-        record.order(maker)
-        record.events.append(
-            Traded(clock.trade_number, market, maker, taker, ticks, lots, notional, maker_fee, taker_fee)
-        )
-        record.fold(maker.number, lots)
-        buyer, seller = (maker, taker) if maker.side == _BUY else (taker, maker)
-        reference = trade_id(self.partition, clock.trade_number)
-        fees = (maker_fee, taker_fee) if maker is buyer else (taker_fee, maker_fee)
-        settle(self.ledger, buyer, seller, lots, notional, fees, reference)
+        self.record.order(maker)
+        deal(self, maker, taker, maker.ticks, lots)
         taker.status = _PARTIALLY_FILLED
         if maker.lots == maker.filled_lots + maker.removed_lots:
             self._leave(maker)

@@ -13,7 +13,7 @@ from servers.domain.matching import DECREMENT, FILL, Plan
 from servers.domain.model import Account, Market, Order
 from servers.domain.money import ATTO_SCALE, RATE, format_units
 from servers.domain.placing import Floor, end_of
-from servers.domain.risk import check_prices, check_size, open_orders_max
+from servers.domain.risk import check_prices, check_size, check_state, open_orders_max
 from servers.domain.terms import (
     AccountStatus,
     CancelReason,
@@ -28,6 +28,14 @@ from servers.domain.terms import (
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FOK: Final = int(TimeInForce.FOK)
 _BUY: Final = int(Side.BUY)
+# What the state of a market may be a reason for.
+_STATES: Final = (
+    RejectReason.MARKET_HALTED,
+    RejectReason.MARKET_CLOSED,
+    RejectReason.MARKET_CANCEL_ONLY,
+    RejectReason.MARKET_POST_ONLY,
+    RejectReason.MARKET_PRE_OPEN,
+)
 
 
 @dataclass(slots=True)
@@ -118,11 +126,10 @@ def _fill(order: Order, found: Plan) -> list[tuple[int, int, int]]:
 def _before_book(floor: Floor, command: PlaceOrder, account: Account, market: Market) -> Iterator[Check]:
     status, state = AccountStatus(account.status), MarketState(market.state)
     active = status == AccountStatus.ACTIVE
-    takes = state in {MarketState.OPEN, MarketState.CANCEL_ONLY}
     yield Check(RejectReason.ACCOUNT_NOT_ACTIVE, active, AccountStatus.ACTIVE.name, status.name, status.name)
-    yield Check(RejectReason.MARKET_HALTED, takes, MarketState.OPEN.name, state.name, state.name)
-    open_ = state != MarketState.CANCEL_ONLY
-    yield Check(RejectReason.MARKET_CANCEL_ONLY, open_, MarketState.OPEN.name, state.name, state.name)
+    refused = check_state(command, state)
+    for reason in _STATES:
+        yield Check(reason, reason != refused, MarketState.OPEN.name, state.name, state.name)
     if command.type in LIMITED:
         yield from _price(market, command.price)
     for price in (command.stop_price, command.trailing_amount):

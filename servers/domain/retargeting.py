@@ -30,7 +30,7 @@ def decide_retarget(floor: Floor, command: AmendOrder, order: Order) -> Order:
     quantity = command.quantity or order.quantity
     stays = (price, stop_price) == (order.price, order.stop_price) and quantity <= order.quantity
     reason = (
-        (0 if stays else check_standing(order.account, market))
+        (0 if stays else check_standing(order, order.account, market))
         or (check_price(command.price, market) if command.price else 0)
         or (check_price(command.stop_price, market) if command.stop_price else 0)
         or check_quantity(quantity, market)

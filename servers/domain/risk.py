@@ -6,14 +6,28 @@ from servers.domain.commands import PlaceOrder
 from servers.domain.conditions import LIMITED, check_known
 from servers.domain.iceberg import check_display
 from servers.domain.model import Account, Market, Order
-from servers.domain.terms import AccountStatus, MarketState, RejectReason, TimeInForce
+from servers.domain.terms import AccountStatus, MarketState, OrderType, RejectReason, TimeInForce
 
 # Open orders that an account of a tier may have; a tier not named here has the default's.
 MAX_OPEN_ORDERS: Final = {"default": 1_000, "market_maker": 20_000, "replay": 200_000}
 
 _ACTIVE: Final = int(AccountStatus.ACTIVE)
 _OPEN: Final = int(MarketState.OPEN)
-_CANCEL_ONLY: Final = int(MarketState.CANCEL_ONLY)
+_POST_ONLY: Final = int(MarketState.POST_ONLY)
+_PRE_OPEN: Final = int(MarketState.PRE_OPEN)
+# What a market that does not take an order rejects it for.
+_STATE_REASONS: Final = {
+    int(MarketState.HALTED): RejectReason.MARKET_HALTED,
+    int(MarketState.CLOSED): RejectReason.MARKET_CLOSED,
+    int(MarketState.OUTSIDE_HOURS): RejectReason.MARKET_CLOSED,
+    int(MarketState.CANCEL_ONLY): RejectReason.MARKET_CANCEL_ONLY,
+    int(MarketState.POST_ONLY): RejectReason.MARKET_POST_ONLY,
+    int(MarketState.PRE_OPEN): RejectReason.MARKET_PRE_OPEN,
+}
+_COLLECTED: Final = frozenset(map(int, (TimeInForce.GTC, TimeInForce.GTD, TimeInForce.DAY)))
+_LIMIT: Final = int(OrderType.LIMIT)
+_DAY: Final = int(TimeInForce.DAY)
+_DAY_US: Final = 86_400_000_000
 _NONE: Final = 0
 
 
@@ -24,7 +38,7 @@ def check(
 
     `instead_of` is an order of the account that would be gone.
     """
-    reason = check_standing(account, market)
+    reason = check_standing(command, account, market)
     if reason:
         return reason
     reason = check_prices(command, market) or check_size(command, market)
@@ -44,13 +58,20 @@ def open_orders_max(account: Account) -> int:
     return MAX_OPEN_ORDERS.get(account.tier, MAX_OPEN_ORDERS["default"])
 
 
-def check_standing(account: Account, market: Market) -> int:
-    """Whether the account may place, and the market takes orders."""
+def check_standing(terms: PlaceOrder | Order, account: Account, market: Market) -> int:
+    """Whether the account may place, and the market takes such orders."""
     if account.status != _ACTIVE:
         return int(RejectReason.ACCOUNT_NOT_ACTIVE)
-    if market.state != _OPEN:
-        return int(RejectReason.MARKET_CANCEL_ONLY if market.state == _CANCEL_ONLY else RejectReason.MARKET_HALTED)
-    return _NONE
+    return _NONE if market.state == _OPEN else check_state(terms, market.state)
+
+
+def check_state(terms: PlaceOrder | Order, state: int) -> int:
+    """Whether a market in a state takes such orders."""
+    if state == _POST_ONLY and terms.post_only:
+        return _NONE
+    if state == _PRE_OPEN and terms.type == _LIMIT and terms.time_in_force in _COLLECTED and not terms.post_only:
+        return _NONE
+    return int(_STATE_REASONS.get(state, _NONE))
 
 
 def check_prices(command: PlaceOrder, market: Market) -> int:
@@ -97,8 +118,14 @@ def check_quantity(quantity: int, market: Market) -> int:
     return _NONE
 
 
-def expire_time(command: PlaceOrder, day_us: int = 86_400_000_000) -> int:
-    """When the order expires, in microseconds since 1970: as given (GTD), at the next midnight UTC (DAY), or 0: never."""
-    if command.time_in_force == int(TimeInForce.DAY):
-        return (command.time // day_us + 1) * day_us
-    return command.expire_time
+def expire_time(command: PlaceOrder, market: Market) -> int:
+    """When the order expires, in microseconds since 1970: as given (GTD), at the end of the day (DAY), or 0: never.
+
+    A day ends at the next midnight UTC, or when the market's trading hours close it next, if that is sooner.
+    """
+    if command.time_in_force != _DAY:
+        return command.expire_time
+    midnight = (command.time // _DAY_US + 1) * _DAY_US
+    if market.schedule is None:
+        return midnight
+    return min(midnight, market.schedule.close_after(command.time) or midnight)

@@ -1,13 +1,38 @@
 """What a trade moves: base one way, quote the other, fees to the venue, rebates from it."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from servers.domain.events import Traded
+from servers.domain.fees import charge
+from servers.domain.identifiers import trade_id
 from servers.domain.ledger import InvariantBreach, Ledger
 from servers.domain.model import Order
-from servers.domain.terms import EntryKind
+from servers.domain.terms import EntryKind, Side
+
+if TYPE_CHECKING:
+    from servers.domain.placing import Floor
 
 _TRADE: Final = int(EntryKind.TRADE)
 _FEE: Final = int(EntryKind.FEE)
+_BUY: Final = int(Side.BUY)
+
+
+def deal(floor: "Floor", maker: Order, taker: Order, ticks: int, lots: int) -> None:
+    """Let two orders trade, and settle. Books and ends are the caller's."""
+    market, clock, record = maker.market, floor.clock, floor.record
+    clock.trade_number += 1
+    notional = lots * ticks * market.tick_value
+    market.last_ticks = ticks
+    for order in (maker, taker):
+        order.filled_lots += lots
+        order.notional += notional
+    maker_fee = charge(maker, maker.maker_rate, notional)
+    taker_fee = charge(taker, taker.taker_rate, notional)
+    record.events.append(Traded(clock.trade_number, market, maker, taker, ticks, lots, notional, maker_fee, taker_fee))
+    record.fold(maker.number, lots)
+    buyer, seller = (maker, taker) if maker.side == _BUY else (taker, maker)
+    fees = (maker_fee, taker_fee) if maker is buyer else (taker_fee, maker_fee)
+    settle(floor.ledger, buyer, seller, lots, notional, fees, trade_id(floor.partition, clock.trade_number))
 
 
 def settle(

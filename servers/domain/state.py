@@ -114,6 +114,7 @@ def load(
         exchange.requests[r["scope"], r["request_id"]] = Request(**r)
     exchange.expiry.load()
     exchange.leases.load()
+    exchange.calendar.load()
     return exchange
 
 

@@ -151,6 +151,7 @@ class MarketState(IntEnum):
     CANCEL_ONLY = 4
     HALTED = 5
     CLOSED = 6
+    OUTSIDE_HOURS = 7
 
 
 class AccountType(IntEnum):

@@ -1,6 +1,6 @@
 """Bytes into commands: the stamped message of the journal becomes what the machine executes, the same way everywhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -9,10 +9,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from servers.domain import commands as c
 from servers.domain.errors import DefinitionInvalid, FieldViolation, OrderNotFound
+from servers.domain.hours import Hours
 from servers.domain.identifiers import find_order
 from servers.domain.money import RATE_SCALE, NotDecimal, parse
 from servers.transport.refusals import InvalidField
 from venue.engine.v1 import engine_pb2 as pb
+from venue.marketdata.v1 import marketdata_pb2
 from venue.order.v1 import order_service_pb2 as order_pb
 
 _NO_BODY: Final = b""
@@ -196,7 +198,12 @@ def _market(command: pb.Command, body: pb.DefineMarket) -> c.DefineMarket:
         _decimal(m.max_price, "max_price"),
         _decimal(m.maker_fee_rate, "maker_fee_rate", RATE_SCALE),
         _decimal(m.taker_fee_rate, "taker_fee_rate", RATE_SCALE),
+        _hours(m.trading_hours),
     )
+
+
+def _hours(hours: Iterable[marketdata_pb2.TradingHours]) -> tuple[Hours, ...]:
+    return tuple(Hours(h.weekday, h.open_second, h.close_second, h.auction_seconds) for h in hours)
 
 
 def _market_state(command: pb.Command, body: pb.SetMarketState) -> c.SetMarketState:
@@ -207,6 +214,10 @@ def _reference_prices(command: pb.Command, body: pb.SetReferencePrices) -> c.Set
     mark = _decimal(body.mark_price, "mark_price") if body.mark_price else 0
     index = _decimal(body.index_price, "index_price") if body.index_price else 0
     return c.SetReferencePrices(*_stamp(command, "", body), body.symbol, mark, index)
+
+
+def _trading_hours(command: pb.Command, body: pb.SetTradingHours) -> c.SetTradingHours:
+    return c.SetTradingHours(*_stamp(command, "", body), body.symbol, _hours(body.hours))
 
 
 def _fees(command: pb.Command, body: pb.SetFees) -> c.SetFees:
@@ -246,6 +257,7 @@ _DECODERS: Final[dict[str, Callable[[pb.Command, Any], c.Command]]] = {
     "define_market": _market,
     "set_market_state": _market_state,
     "set_reference_prices": _reference_prices,
+    "set_trading_hours": _trading_hours,
     "set_fees": _fees,
     "set_account_status": _account_status,
     "advance": _advance,

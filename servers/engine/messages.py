@@ -10,6 +10,7 @@ from servers.domain.events import (
     Traded,
 )
 from servers.domain.exchange import Exchange
+from servers.domain.hours import hours_of
 from servers.domain.identifiers import list_id, order_id
 from servers.domain.model import Account, Balance, Market, Order
 from servers.domain.money import ATTO_SCALE, RATE_SCALE, format_units
@@ -182,7 +183,7 @@ def account_message(account: Account) -> account_pb2.Account:
 def market_message(exchange: Exchange, market: Market) -> marketdata_pb2.Market:
     """A market's definition, state and default fee rates."""
     fees = exchange.floor.fees[market.symbol, "default"]
-    return marketdata_pb2.Market(
+    message = marketdata_pb2.Market(
         symbol=market.symbol,
         environment=int(exchange.environment),  # type: ignore[arg-type]
         kind=market.kind,  # type: ignore[arg-type]
@@ -199,6 +200,16 @@ def market_message(exchange: Exchange, market: Market) -> marketdata_pb2.Market:
         mark_price=format_units(market.mark_price, ATTO_SCALE) if market.mark_price else "",
         index_price=format_units(market.index_price, ATTO_SCALE) if market.index_price else "",
     )
+    for weekday, open_second, close_second, auction_seconds in hours_of(market.hours):
+        message.trading_hours.add(
+            weekday=weekday, open_second=open_second, close_second=close_second, auction_seconds=auction_seconds
+        )
+    if market.next_state_time:
+        message.next_state_time.CopyFrom(timestamp(market.next_state_time))
+    if market.auction_lots:
+        message.auction_price = price_text(market, market.auction_ticks)
+        message.auction_quantity = quantity_text(market, market.auction_lots)
+    return message
 
 
 def level_message(market: Market, ticks: int, lots: int, count: int) -> marketdata_pb2.BookLevel:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from servers.domain import commands as c
 from servers.domain.terms import MarketState, RejectReason
+from tests.oracle.lifecycle import state_reason
 
 if TYPE_CHECKING:
     from tests.oracle.venue import NaiveVenue, Placed, SettledTrade
@@ -50,7 +51,7 @@ def _amend_reason(
     market, order = placed.market, placed.order
     failures = [
         (RejectReason.ACCOUNT_NOT_ACTIVE, not stays and not placed.account.active),
-        (RejectReason.MARKET_CANCEL_ONLY, not stays and market.state == MarketState.CANCEL_ONLY),
+        (state := state_reason(market.state, order), not stays and state != 0),
         (RejectReason.PRICE_OFF_TICK, price % market.size("tick_size") != 0),
         (RejectReason.PRICE_OUT_OF_RANGE, not 0 < price <= market.size("max_price")),
         (RejectReason.QUANTITY_OFF_LOT, quantity % market.size("lot_size") != 0),
@@ -109,7 +110,7 @@ def amend(venue: "NaiveVenue", command: c.AmendOrder) -> "list[SettledTrade]":
         return []
     placed.market.book.cancel(order.number, "")
     order.price, order.quantity = price, quantity
-    return [venue.settle(trade) for trade in placed.market.book.place(order, placed.taker_rate)]
+    return [venue.settle(trade) for trade in venue.match(placed)]
 
 
 def replace(venue: "NaiveVenue", command: c.ReplaceOrder) -> "list[SettledTrade]":

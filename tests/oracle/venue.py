@@ -10,6 +10,7 @@ from fractions import Fraction
 from math import ceil
 
 from servers.domain import commands as c
+from servers.domain.hours import Hours
 from servers.domain.terms import (
     AccountStatus,
     MarketState,
@@ -19,11 +20,10 @@ from servers.domain.terms import (
     Side,
     TimeInForce,
 )
-from tests.oracle import changes
-from tests.oracle.book import NaiveBook, NaiveOrder, NaiveTrade
+from tests.oracle import changes, lifecycle
+from tests.oracle.book import NaiveBook, NaiveOrder, NaiveTrade, Number
 
 ATTO = 10**18
-DAY_US = 86_400_000_000
 
 
 @dataclass
@@ -35,6 +35,10 @@ class NaiveMarket:
     state: int
     book: NaiveBook
     rates: dict[str, tuple[Fraction, Fraction]]
+    # The price of the last trade; its trading hours, and until when they were followed.
+    last: Number = 0
+    hours: tuple[Hours, ...] = ()
+    followed: int = 0
 
     def size(self, name: str) -> Fraction:
         """A size of the definition: tick_size, lot_size, min_quantity, max_quantity, max_price."""
@@ -128,12 +132,10 @@ class NaiveVenue:
             case c.SetFees():
                 rates = Fraction(command.maker_rate, 10**8), Fraction(command.taker_rate, 10**8)
                 self.markets[command.symbol].rates[command.tier] = rates
-            case c.SetMarketState():
-                self.markets[command.symbol].state = command.state
             case c.SetAccountStatus():
                 self.accounts[command.account_id].active = command.status == AccountStatus.ACTIVE
-            case c.Advance() | c.LeaderStarted() | c.CancelAllAfter():
-                self._tell_time(command)
+            case c.LeaderStarted() | c.CancelAllAfter():
+                self._arm(command)
             case c.CancelOrder():
                 placed = self.orders[command.number]
                 placed.market.book.cancel(command.number)
@@ -145,6 +147,12 @@ class NaiveVenue:
 
     def _trade(self, command: c.Command) -> list[SettledTrade]:
         match command:
+            case c.SetMarketState():
+                return lifecycle.enter(self, self.markets[command.symbol], command.state)
+            case c.SetTradingHours():
+                return self._set_hours(command)
+            case c.Advance():
+                return self._advance(command.time)
             case c.PlaceOrder():
                 return self._place(command)
             case c.AmendOrder():
@@ -174,10 +182,16 @@ class NaiveVenue:
         book = NaiveBook(Fraction(command.lot_size, ATTO), unit)
         self.markets[command.symbol] = NaiveMarket(command, unit, command.state, book, {"default": rates})
 
-    def _tell_time(self, command: c.Advance | c.LeaderStarted | c.CancelAllAfter) -> None:
+    def _set_hours(self, command: c.SetTradingHours) -> list[SettledTrade]:
+        market = self.markets[command.symbol]
+        market.hours, market.followed = command.hours, command.time
+        if command.hours:
+            return lifecycle.follow_hours(self, market, command.time // 1_000_000)
+        outside = market.state == MarketState.OUTSIDE_HOURS
+        return lifecycle.enter(self, market, MarketState.OPEN) if outside else []
+
+    def _arm(self, command: c.LeaderStarted | c.CancelAllAfter) -> None:
         match command:
-            case c.Advance():
-                self._advance(command.time)
             case c.LeaderStarted():
                 for account in self.accounts.values():
                     for tag, lease in account.leases.items():
@@ -188,7 +202,7 @@ class NaiveVenue:
                 if command.timeout:
                     leases[command.tag] = command.time + command.timeout
 
-    def _advance(self, now: int) -> None:
+    def _advance(self, now: int) -> list[SettledTrade]:
         orders = [(p.expire_time, 0, p.order.number, "", "") for p in self.open_orders() if 0 < p.expire_time <= now]
         leases = [
             (lease, 1, 0, account.account_id, tag)
@@ -196,7 +210,18 @@ class NaiveVenue:
             for tag, lease in account.leases.items()
             if lease <= now
         ]
-        for _, _, number, account_id, tag in sorted(orders + leases):
+        hours = [
+            (second * 1_000_000, 2, 0, symbol, "")
+            for symbol, market in self.markets.items()
+            for second in lifecycle.changes(market, market.followed, now)
+        ]
+        trades = []
+        for time, kind, number, account_id, tag in sorted(orders + leases + hours):
+            if kind == 2:
+                market = self.markets[account_id]
+                market.followed = time
+                trades += lifecycle.follow_hours(self, market, time // 1_000_000)
+                continue
             if number:
                 placed = self.orders[number]
                 if not placed.order.end:
@@ -206,6 +231,7 @@ class NaiveVenue:
             for placed in list(self.open_orders(account_id)):
                 if tag in {"", placed.tag}:
                     placed.market.book.cancel(placed.order.number, "lease")
+        return trades
 
     def _cancel_all(self, command: c.CancelAllOrders) -> None:
         for placed in list(self.open_orders(command.account_id)):
@@ -224,9 +250,16 @@ class NaiveVenue:
 
     def accept(self, placed: Placed) -> list[SettledTrade]:
         """Match an order that nothing stands against."""
-        trades = placed.market.book.place(placed.order, placed.taker_rate)
+        trades = self.match(placed)
         self.orders[placed.order.number] = placed
         return [self.settle(trade) for trade in trades]
+
+    def match(self, placed: Placed) -> list[NaiveTrade]:
+        """Let an order trade with the book, or only into it where a market collects."""
+        if placed.market.state != MarketState.PRE_OPEN:
+            return placed.market.book.place(placed.order, placed.taker_rate)
+        placed.market.book.arrive(placed.order)
+        return []
 
     def check(self, placed: Placed) -> RejectReason:
         """The first reason to refuse an order."""
@@ -238,7 +271,7 @@ class NaiveVenue:
         maker_rate, taker_rate = market.rates.get(account.tier, market.rates["default"])
         expires = command.expire_time
         if command.time_in_force == TimeInForce.DAY:
-            expires = command.time - command.time % DAY_US + DAY_US
+            expires = lifecycle.day_ends(market, command.time)
         order = NaiveOrder(
             command.sequence,
             account.group,
@@ -265,8 +298,7 @@ class NaiveVenue:
         price = market.size("tick_size") if order.price is None else order.price
         failures = [
             (RejectReason.ACCOUNT_NOT_ACTIVE, not account.active),
-            (RejectReason.MARKET_HALTED, market.state not in {MarketState.OPEN, MarketState.CANCEL_ONLY}),
-            (RejectReason.MARKET_CANCEL_ONLY, market.state == MarketState.CANCEL_ONLY),
+            (state := lifecycle.state_reason(market.state, order), state != 0),
             (RejectReason.PRICE_OFF_TICK, price % market.size("tick_size") != 0),
             (RejectReason.PRICE_OUT_OF_RANGE, not 0 < price <= market.size("max_price")),
             (RejectReason.QUANTITY_OFF_LOT, not amount and quantity % market.size("lot_size") != 0),
@@ -286,6 +318,8 @@ class NaiveVenue:
     def check_on_a_copy(self, placed: Placed) -> RejectReason:
         """What only the book and the funds can tell, found by trying it on a copy of the book."""
         order, market = placed.order, placed.market
+        if market.state == MarketState.PRE_OPEN:
+            return self._check_funds(placed, *placed.hold())
         bids, asks = _copies(market.book.bids), _copies(market.book.asks)
         trial_book = NaiveBook(market.book.lot, market.book.unit, bids, asks, market.book.arrivals)
         trial = _copies([order])[0]
@@ -309,7 +343,9 @@ class NaiveVenue:
                 return RejectReason.QUANTITY_TOO_LARGE
         if order.time_in_force == TimeInForce.FOK and trial.end != "filled":
             return RejectReason.NOT_FILLABLE
-        asset, need = self._first_need(placed, trades)
+        return self._check_funds(placed, *self._first_need(placed, trades))
+
+    def _check_funds(self, placed: Placed, asset: str, need: Fraction) -> RejectReason:
         if need > self.available(placed.account.account_id, asset):
             return RejectReason.INSUFFICIENT_FUNDS
         return RejectReason.UNSPECIFIED
@@ -326,6 +362,7 @@ class NaiveVenue:
         """Move what a trade moves, and charge its fees."""
         maker, taker = self.orders[trade.maker], self.orders[trade.taker]
         definition = maker.market.definition
+        maker.market.last = trade.price
         notional = Fraction(trade.price * trade.quantity)
         charged = []
         for placed, rate in ((maker, maker.maker_rate), (taker, taker.taker_rate)):

@@ -8,10 +8,10 @@ from servers.domain.events import Event, OrderChanged, Traded
 from servers.domain.exchange import Exchange
 from servers.domain.model import Market, Order
 from servers.domain.money import ATTO
-from servers.domain.terms import CancelReason, OrderStatus, Side
-from tests.oracle import changes
+from servers.domain.terms import CancelReason, MarketState, OrderStatus, Side
+from tests.oracle import changes, lifecycle
 from tests.oracle.book import NaiveTrade
-from tests.oracle.venue import NaiveVenue, SettledTrade
+from tests.oracle.venue import NaiveMarket, NaiveVenue, SettledTrade
 from tests.property.traffic import ACCOUNTS, ASSETS, SYMBOLS
 
 
@@ -45,6 +45,7 @@ def end_of(order: Order) -> str:
         (OrderStatus.CANCELLED, CancelReason.ADMINISTRATIVE): "cancelled",
         (OrderStatus.CANCELLED, CancelReason.REPLACED): "replaced",
         (OrderStatus.CANCELLED, CancelReason.LEASE_EXPIRED): "lease",
+        (OrderStatus.CANCELLED, CancelReason.MARKET_CLOSED): "closed",
         (OrderStatus.REJECTED, 0): "rejected",
         (OrderStatus.EXPIRED, 0): "expired",
     }[OrderStatus(order.status), CancelReason(order.cancel_reason)]
@@ -60,6 +61,15 @@ def check_books(exchange: Exchange, naive: NaiveVenue) -> None:
     for symbol in SYMBOLS:
         for side in (Side.BUY, Side.SELL):
             assert levels(exchange, symbol, side) == naive.markets[symbol].book.levels(side)
+        check_lifecycle(exchange.market(symbol), naive.markets[symbol])
+
+
+def check_lifecycle(market: Market, naive: NaiveMarket) -> None:
+    assert market.state == naive.state
+    expected = None
+    if naive.state == MarketState.PRE_OPEN:
+        expected = lifecycle.clearing(naive.book, naive.size("tick_size"), naive.last)
+    assert (price_of(market, market.auction_ticks), quantity_of(market, market.auction_lots)) == (expected or (0, 0))
 
 
 def check_funds(exchange: Exchange, naive: NaiveVenue) -> None:

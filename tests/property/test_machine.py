@@ -6,13 +6,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from servers.domain import commands as c
 from servers.domain.exchange import Exchange
+from servers.domain.hours import Hours
 from servers.domain.invariants import breaches
 from servers.domain.money import ATTO, RATE, parse
 from servers.domain.state import dump, load, state_hash
 from servers.domain.terms import Environment, MarketState, OrderType, SelfTradePrevention, Side, TimeInForce
 from tests.oracle.venue import NaiveVenue
 from tests.property.comparison import check_books, check_funds, step
-from tests.property.traffic import ACCOUNTS, MARKETS, PARTITION, SYMBOLS, Traffic
+from tests.property.traffic import ACCOUNTS, MARKETS, PARTITION, Traffic
 
 TICK, LOT = parse(MARKETS["AAA-USD"][0]), parse(MARKETS["AAA-USD"][1])
 accounts = st.sampled_from(ACCOUNTS[:3])
@@ -138,14 +139,25 @@ class Venue(RuleBasedStateMachine):
     def cancel_all(self, account_id: str, side: int, tag: str) -> None:
         assert step(self.exchange, self.naive, c.CancelAllOrders(*self.stamp(), account_id, "", side, tag))
 
-    @rule(by=st.sampled_from((0, 1, 2, 10_000_001)))
+    @rule(by=st.sampled_from((0, 1, 2, 1_000_000, 10_000_001)))
     def advance(self, by: int) -> None:
         self.time += by
         assert step(self.exchange, self.naive, c.Advance(*self.stamp()))
 
-    @rule(state=st.sampled_from((MarketState.OPEN, MarketState.CANCEL_ONLY)))
+    @rule(
+        state=st.sampled_from(
+            (MarketState.OPEN, MarketState.OPEN, MarketState.PRE_OPEN, MarketState.CANCEL_ONLY, MarketState.POST_ONLY)
+        )
+    )
     def set_state(self, state: MarketState) -> None:
         assert step(self.exchange, self.naive, c.SetMarketState(*self.stamp(), "AAA-USD", int(state)))
+
+    @rule(after=st.integers(-2, 3), open_s=st.integers(1, 4), auction=st.integers(0, 2), none=st.booleans())
+    def set_hours(self, after: int, open_s: int, auction: int, none: bool) -> None:
+        opens = 3 * 86_400 + self.time // 1_000_000 + after
+        day, second = divmod(opens, 86_400)
+        hours = () if none or second + open_s > 86_400 else (Hours(day % 7 + 1, second, second + open_s, auction),)
+        assert step(self.exchange, self.naive, c.SetTradingHours(*self.stamp(), "AAA-USD", hours))
 
     @rule(maker=st.integers(-RATE // 500, RATE // 500), taker=st.integers(RATE // 500, RATE // 100))
     def set_fees(self, maker: int, taker: int) -> None:
@@ -162,7 +174,6 @@ class Venue(RuleBasedStateMachine):
         assert breaches(self.exchange) == []
         check_books(self.exchange, self.naive)
         check_funds(self.exchange, self.naive)
-        assert not any(self.exchange.floor.books[symbol].crossed() for symbol in SYMBOLS)
 
 
 TestVenue = Venue.TestCase

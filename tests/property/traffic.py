@@ -6,6 +6,7 @@ from random import Random
 from servers.domain import commands as c
 from servers.domain.events import Event
 from servers.domain.exchange import Exchange
+from servers.domain.hours import Hours
 from servers.domain.money import ATTO, RATE, parse
 from servers.domain.terms import (
     AccountStatus,
@@ -26,6 +27,13 @@ ACCOUNTS = ("demo-ann", "demo-ben", "demo-cem", "demo-dee", "demo-eve")
 ASSETS = {"USD": 4, "AAA": 3, "BBB": 2}
 SYMBOLS = ("AAA-USD", "BBB-USD")
 TAGS = ("", "", "red", "blue")
+STATES = (
+    MarketState.CANCEL_ONLY,
+    MarketState.HALTED,
+    MarketState.PRE_OPEN,
+    MarketState.PRE_OPEN,
+    MarketState.POST_ONLY,
+)
 # tick, lot, least, most, highest price, maker's rate, taker's rate: a lot of AAA at one tick costs one unit of USD.
 MARKETS = {
     "AAA-USD": ("0.01", "0.01", "0.02", "0.35", "1.10", -RATE // 1_000, RATE // 500),
@@ -179,7 +187,7 @@ class Traffic:
     def _seldom(self) -> c.Command:
         random = self.random
         account_id, symbol = random.choice(self.accounts), random.choice(SYMBOLS)
-        match random.randrange(11 if self.transfers else 8):
+        match random.randrange(12 if self.transfers else 9):
             case 0:
                 wanted = random.choice(("", symbol)), random.choice((0, 0, int(Side.BUY), int(Side.SELL)))
                 return c.CancelAllOrders(*self._stamp(account_id), account_id, *wanted, random.choice(TAGS))
@@ -187,7 +195,7 @@ class Traffic:
                 self.time += random.choice((10_000, 10_000, 30_000, 3_600_000_000))
                 return c.Advance(*self._stamp())
             case 3:
-                state = random.choice((MarketState.CANCEL_ONLY, MarketState.HALTED))
+                state = random.choice(STATES)
                 self.closed.append(symbol)
                 return c.SetMarketState(*self._stamp(), symbol, int(state))
             case 4:
@@ -201,12 +209,26 @@ class Traffic:
                 return c.CancelAllAfter(*self._stamp(account_id), account_id, timeout, random.choice(TAGS))
             case 7:
                 return c.LeaderStarted(*self._stamp(), self.sequence)
-            case 8 | 9:
+            case 8:
+                self.closed.append(symbol)
+                return c.SetTradingHours(*self._stamp(), symbol, self._hours())
+            case 9 | 10:
                 return self._transfer(account_id)
             case _:
                 transfer_id = random.choice(self.pending) if self.pending else "none"
                 amount = random.choice((0, 0, random.randrange(50) * ATTO))
                 return c.ResolveTransfer(*self._stamp(), transfer_id, random.random() < 0.4, amount)
+
+    def _hours(self) -> tuple[Hours, ...]:
+        """None, or hours that change something soon; the week has more, of other days."""
+        random = self.random
+        second = (self.time // 1_000_000 + 3 * 86_400) % (7 * 86_400)
+        weekday, of_day = second // 86_400 + 1, second % 86_400
+        opens = min(max(of_day + random.choice((-7_200, 1, 60)), 100), 86_000)
+        closes = min(opens + random.choice((2, 30, 3_600, 10_800)), 86_400)
+        other = Hours(weekday % 7 + 1, 30_000, 60_000, random.choice((0, 600)))
+        today = Hours(weekday, opens, closes, random.choice((0, 1, 60)))
+        return random.choice(((), (today,), (today, other)))
 
     def _transfer(self, account_id: str) -> c.MakeTransfer:
         random = self.random

@@ -168,8 +168,8 @@ def test_a_frozen_account_may_cancel() -> None:
         (MarketState.OPEN, "", True),
         (MarketState.CANCEL_ONLY, "MARKET_CANCEL_ONLY", True),
         (MarketState.HALTED, "MARKET_HALTED", False),
-        (MarketState.PRE_OPEN, "MARKET_HALTED", True),
-        (MarketState.CLOSED, "MARKET_HALTED", True),
+        (MarketState.PRE_OPEN, "", True),
+        (MarketState.POST_ONLY, "MARKET_POST_ONLY", True),
     ],
 )
 def test_a_market_s_state_says_what_it_takes(state: MarketState, placed: str, may_cancel: bool) -> None:

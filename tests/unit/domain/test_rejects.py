@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from servers.domain import commands as c
+from servers.domain.hours import Hours
 from servers.domain.risk import MAX_OPEN_ORDERS
 from servers.domain.terms import AccountStatus, MarketState, OrderType, RejectReason, Side, TimeInForce
 from tests.unit.domain.desk import MIDNIGHT_US, SYMBOL, Desk, Outcome, outcome
@@ -23,6 +24,22 @@ def halt(desk: Desk) -> None:
 
 def cancel_only(desk: Desk) -> None:
     desk.run(c.SetMarketState, SYMBOL, int(MarketState.CANCEL_ONLY))
+
+
+def close(desk: Desk) -> None:
+    desk.run(c.SetMarketState, SYMBOL, int(MarketState.CLOSED))
+
+
+def end_the_day(desk: Desk) -> None:
+    desk.run(c.SetTradingHours, SYMBOL, (Hours(1, 0, 1, 0),))
+
+
+def post_only(desk: Desk) -> None:
+    desk.run(c.SetMarketState, SYMBOL, int(MarketState.POST_ONLY))
+
+
+def collect(desk: Desk) -> None:
+    desk.run(c.SetMarketState, SYMBOL, int(MarketState.PRE_OPEN))
 
 
 def label(desk: Desk) -> None:
@@ -47,7 +64,12 @@ LIMIT: dict[str, Any] = {"quantity": "1", "price": "100"}
 CASES: list[tuple[RejectReason, Callable[[Desk], None], dict[str, Any]]] = [
     (RejectReason.ACCOUNT_NOT_ACTIVE, freeze, LIMIT),
     (RejectReason.MARKET_HALTED, halt, LIMIT),
+    (RejectReason.MARKET_CLOSED, close, LIMIT),
+    (RejectReason.MARKET_CLOSED, end_the_day, LIMIT),
     (RejectReason.MARKET_CANCEL_ONLY, cancel_only, LIMIT),
+    (RejectReason.MARKET_POST_ONLY, post_only, LIMIT),
+    (RejectReason.MARKET_PRE_OPEN, collect, LIMIT | {"post_only": True}),
+    (RejectReason.MARKET_PRE_OPEN, collect, {"quantity": "1"}),
     (RejectReason.PRICE_OFF_TICK, nothing, {"quantity": "1", "price": "100.001"}),
     (RejectReason.PRICE_OFF_TICK, nothing, {"quantity": "1", "price": "100.000000000000000001"}),
     (RejectReason.PRICE_OUT_OF_RANGE, nothing, {"quantity": "1", "price": "100000.01"}),
@@ -106,9 +128,6 @@ def test_a_purchase_needs_its_worst_fee_too() -> None:
 
 # Declared, and given by no rule yet.
 NOT_GIVEN = {
-    RejectReason.MARKET_CLOSED,
-    RejectReason.MARKET_POST_ONLY,
-    RejectReason.MARKET_PRE_OPEN,
     RejectReason.SYMBOL_NOT_ALLOWED,
     RejectReason.PRICE_OUT_OF_BAND,
     RejectReason.NOTIONAL_TOO_LARGE,
@@ -147,6 +166,8 @@ def test_the_first_check_that_fails_gives_the_reason() -> None:
     assert outcome(desk.buy("ann", **terms)).reason == "MARKET_HALTED"
     cancel_only(desk)
     assert outcome(desk.buy("ann", **terms)).reason == "MARKET_CANCEL_ONLY"
+    collect(desk)
+    assert outcome(desk.buy("ann", **terms)).reason == "MARKET_PRE_OPEN"
     desk.run(c.SetMarketState, SYMBOL, int(MarketState.OPEN))
     for reason, corrected in FAULTS:
         terms |= corrected

@@ -122,6 +122,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[FAILED_PRECONDITION] The new order is not of the market and side of the one it would replace."""
     REASON_TOO_MANY_LEASES: _Reason.ValueType  # 46
     """[FAILED_PRECONDITION] The account has all the dead-man's switches of single tags that it may have."""
+    REASON_MARKET_CLOSED: _Reason.ValueType  # 47
+    """[FAILED_PRECONDITION] The market has ended: nothing about it can be changed."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -220,4 +222,6 @@ REASON_REPLACE_MISMATCHED: Reason.ValueType  # 45
 """[FAILED_PRECONDITION] The new order is not of the market and side of the one it would replace."""
 REASON_TOO_MANY_LEASES: Reason.ValueType  # 46
 """[FAILED_PRECONDITION] The account has all the dead-man's switches of single tags that it may have."""
+REASON_MARKET_CLOSED: Reason.ValueType  # 47
+"""[FAILED_PRECONDITION] The market has ended: nothing about it can be changed."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -55,17 +55,26 @@ class _MarketStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MarketSta
     MARKET_STATE_UNSPECIFIED: _MarketState.ValueType  # 0
     """Never sent."""
     MARKET_STATE_PRE_OPEN: _MarketState.ValueType  # 1
-    """Collects orders for an opening auction."""
+    """Collects limit orders for its opening auction: nothing trades, and its book may be crossed. auction_price and
+    auction_quantity say what the auction would come to.
+    """
     MARKET_STATE_OPEN: _MarketState.ValueType  # 2
-    """Trades."""
+    """Trades. If its book is crossed when it goes here (or to POST_ONLY) an auction comes first: at the one price at which the
+    most can be traded; of several, the least left unfilled; of several still, the highest if all leave buyers unfilled, the
+    lowest if all leave sellers unfilled, else the closest to the last price. By price, then by place in the queue, icebergs
+    with all they have. Of the two sides of a trade the order that was there first is the maker. Where an order would trade
+    with its own group, the later one's self_trade_prevention says what is taken off.
+    """
     MARKET_STATE_POST_ONLY: _MarketState.ValueType  # 3
     """Takes post-only orders and cancels."""
     MARKET_STATE_CANCEL_ONLY: _MarketState.ValueType  # 4
     """Takes cancels only."""
     MARKET_STATE_HALTED: _MarketState.ValueType  # 5
-    """Takes nothing; orders rest."""
+    """Takes nothing, no cancels either; orders rest."""
     MARKET_STATE_CLOSED: _MarketState.ValueType  # 6
-    """Ended for good."""
+    """Ended for good; its open orders are cancelled."""
+    MARKET_STATE_OUTSIDE_HOURS: _MarketState.ValueType  # 7
+    """Outside its trading hours until next_state_time: orders rest, and may be cancelled or made smaller."""
 
 class MarketState(_MarketState, metaclass=_MarketStateEnumTypeWrapper):
     """What a market takes at present."""
@@ -73,17 +82,26 @@ class MarketState(_MarketState, metaclass=_MarketStateEnumTypeWrapper):
 MARKET_STATE_UNSPECIFIED: MarketState.ValueType  # 0
 """Never sent."""
 MARKET_STATE_PRE_OPEN: MarketState.ValueType  # 1
-"""Collects orders for an opening auction."""
+"""Collects limit orders for its opening auction: nothing trades, and its book may be crossed. auction_price and
+auction_quantity say what the auction would come to.
+"""
 MARKET_STATE_OPEN: MarketState.ValueType  # 2
-"""Trades."""
+"""Trades. If its book is crossed when it goes here (or to POST_ONLY) an auction comes first: at the one price at which the
+most can be traded; of several, the least left unfilled; of several still, the highest if all leave buyers unfilled, the
+lowest if all leave sellers unfilled, else the closest to the last price. By price, then by place in the queue, icebergs
+with all they have. Of the two sides of a trade the order that was there first is the maker. Where an order would trade
+with its own group, the later one's self_trade_prevention says what is taken off.
+"""
 MARKET_STATE_POST_ONLY: MarketState.ValueType  # 3
 """Takes post-only orders and cancels."""
 MARKET_STATE_CANCEL_ONLY: MarketState.ValueType  # 4
 """Takes cancels only."""
 MARKET_STATE_HALTED: MarketState.ValueType  # 5
-"""Takes nothing; orders rest."""
+"""Takes nothing, no cancels either; orders rest."""
 MARKET_STATE_CLOSED: MarketState.ValueType  # 6
-"""Ended for good."""
+"""Ended for good; its open orders are cancelled."""
+MARKET_STATE_OUTSIDE_HOURS: MarketState.ValueType  # 7
+"""Outside its trading hours until next_state_time: orders rest, and may be cancelled or made smaller."""
 Global___MarketState: _TypeAlias = MarketState  # noqa: Y015
 
 class _Channel:
@@ -270,7 +288,10 @@ Global___Market: _TypeAlias = Market  # noqa: Y015
 
 @_typing.final
 class TradingHours(_message.Message):
-    """Hours of one weekday in which a market trades, UTC."""
+    """Hours of one weekday in which a market trades, UTC. They move it between PRE_OPEN, OPEN and OUTSIDE_HOURS; a market that its
+    operator has halted, or set to take cancels only, stays so until he says otherwise. Hours that follow each other without a
+    pause (86400, then 0) do not close it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -110,7 +110,7 @@ class _TimeInForceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TimeInFor
     TIME_IN_FORCE_GTD: _TimeInForce.ValueType  # 4
     """Until expire_time."""
     TIME_IN_FORCE_DAY: _TimeInForce.ValueType  # 5
-    """Until the end of the day, 24:00 UTC."""
+    """Until the end of the day: 24:00 UTC, or when its market's trading hours (as they are when it is placed) close it next."""
 
 class TimeInForce(_TimeInForce, metaclass=_TimeInForceEnumTypeWrapper):
     """How long an order lives. A triggered order waits as long as this says; one that becomes a market order then fills what it can
@@ -128,7 +128,7 @@ TIME_IN_FORCE_FOK: TimeInForce.ValueType  # 3
 TIME_IN_FORCE_GTD: TimeInForce.ValueType  # 4
 """Until expire_time."""
 TIME_IN_FORCE_DAY: TimeInForce.ValueType  # 5
-"""Until the end of the day, 24:00 UTC."""
+"""Until the end of the day: 24:00 UTC, or when its market's trading hours (as they are when it is placed) close it next."""
 Global___TimeInForce: _TypeAlias = TimeInForce  # noqa: Y015
 
 class _OrderStatus:

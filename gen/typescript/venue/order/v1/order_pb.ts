@@ -640,7 +640,7 @@ export enum TimeInForce {
   GTD = 4,
 
   /**
-   * Until the end of the day, 24:00 UTC.
+   * Until the end of the day: 24:00 UTC, or when its market's trading hours (as they are when it is placed) close it next.
    *
    * @generated from enum value: TIME_IN_FORCE_DAY = 5;
    */

@@ -1,0 +1,160 @@
+"""What the naive venue does when a market changes its state, and when: an auction tries every price there is."""
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from servers.domain.hours import Hours
+from servers.domain.terms import MarketState, OrderType, RejectReason, SelfTradePrevention, TimeInForce
+from tests.oracle.book import NaiveBook, NaiveOrder, NaiveTrade, Number
+
+if TYPE_CHECKING:
+    from tests.oracle.venue import NaiveMarket, NaiveVenue, SettledTrade
+
+RESTING = {TimeInForce.GTC, TimeInForce.GTD, TimeInForce.DAY}
+BY_HOURS = {MarketState.PRE_OPEN, MarketState.OPEN, MarketState.POST_ONLY, MarketState.OUTSIDE_HOURS}
+
+
+def state_reason(state: int, order: NaiveOrder) -> RejectReason:
+    """Why a market in a state does not take an order."""
+    collected = order.type == OrderType.LIMIT and order.time_in_force in RESTING and not order.post_only
+    failures = [
+        (RejectReason.MARKET_HALTED, state == MarketState.HALTED),
+        (RejectReason.MARKET_CLOSED, state in {MarketState.CLOSED, MarketState.OUTSIDE_HOURS}),
+        (RejectReason.MARKET_CANCEL_ONLY, state == MarketState.CANCEL_ONLY),
+        (RejectReason.MARKET_POST_ONLY, state == MarketState.POST_ONLY and not order.post_only),
+        (RejectReason.MARKET_PRE_OPEN, state == MarketState.PRE_OPEN and not collected),
+    ]
+    return next((reason for reason, failed in failures if failed), RejectReason.UNSPECIFIED)
+
+
+def clearing(book: NaiveBook, tick: Fraction, last: Number) -> tuple[Number, Number] | None:
+    """(price, quantity) of an auction, found by trying every price; None if nothing would trade."""
+    if not book.bids or not book.asks:
+        return None
+    low, high = book.asks[0].price, book.bids[0].price
+    assert low is not None
+    assert high is not None
+    prices = [Fraction(low) + n * tick for n in range(int((high - low) / tick) + 1)]
+    found: list[tuple[Fraction, Fraction, Fraction]] = []
+    for price in prices:
+        bought = sum(o.remaining() for o in book.bids if o.price is not None and o.price >= price)
+        sold = sum(o.remaining() for o in book.asks if o.price is not None and o.price <= price)
+        found.append((Fraction(min(bought, sold)), Fraction(bought - sold), price))
+    if not found:
+        return None
+    most = max(volume for volume, _, _ in found)
+    least = min(abs(surplus) for volume, surplus, _ in found if volume == most)
+    best = [(surplus, price) for volume, surplus, price in found if (volume, abs(surplus)) == (most, least)]
+    good = [price for _, price in best]
+    if all(surplus > 0 for surplus, _ in best):
+        return good[-1], most
+    if all(surplus < 0 for surplus, _ in best):
+        return good[0], most
+    reference: Fraction = Fraction(last) or good[(len(good) - 1) // 2]
+    distances = [(abs(price - reference), price) for price in good]
+    return min(distances)[1], most
+
+
+def auction(book: NaiveBook, tick: Fraction, last: Number) -> list[NaiveTrade]:
+    """Trade at one price; what would trade with its own group is taken off first, and the price found again."""
+    while (found := clearing(book, tick, last)) is not None:
+        price, _ = found
+        pairs, given_up = _allocate(book, price)
+        for order, quantity in given_up:
+            order.removed += quantity
+            _show_or_end(book, order)
+        if given_up:
+            continue
+        trades = []
+        for maker, taker, quantity in pairs:
+            trades.append(NaiveTrade(price, quantity, maker.number, taker.number))
+            for order in (maker, taker):
+                order.filled += quantity
+                _show_or_end(book, order)
+        return trades
+    return []
+
+
+def _allocate(
+    book: NaiveBook, price: Number
+) -> tuple[list[tuple[NaiveOrder, NaiveOrder, Number]], list[tuple[NaiveOrder, Number]]]:
+    buyers = [order for order in book.bids if order.price is not None and order.price >= price]
+    sellers = [order for order in book.asks if order.price is not None and order.price <= price]
+    left = {order.number: order.remaining() for order in buyers + sellers}
+    pairs, given_up = [], []
+    while buyers and sellers:
+        older, newer = sorted((buyers[0], sellers[0]), key=lambda order: order.arrival)
+        quantity = min(left[older.number], left[newer.number])
+        if older.group != newer.group:
+            pairs.append((older, newer, quantity))
+            off = {older.number: quantity, newer.number: quantity}
+        else:
+            off = {
+                SelfTradePrevention.CANCEL_NEWEST: {newer.number: left[newer.number]},
+                SelfTradePrevention.CANCEL_OLDEST: {older.number: left[older.number]},
+                SelfTradePrevention.CANCEL_BOTH: {n: left[n] for n in (older.number, newer.number)},
+                SelfTradePrevention.DECREMENT_AND_CANCEL: dict.fromkeys((older.number, newer.number), quantity),
+            }[newer.prevention]
+            given_up += [(order, off[order.number]) for order in (buyers[0], sellers[0]) if order.number in off]
+        for number, gone in off.items():
+            left[number] -= gone
+        buyers = [order for order in buyers if left[order.number]]
+        sellers = [order for order in sellers if left[order.number]]
+    return pairs, given_up
+
+
+def _show_or_end(book: NaiveBook, order: NaiveOrder) -> None:
+    if order.remaining():
+        order.show()
+    else:
+        book.cancel(order.number, "self-trade" if order.removed else "filled")
+
+
+def enter(venue: "NaiveVenue", market: "NaiveMarket", state: int) -> "list[SettledTrade]":
+    """Let a market go over to a state."""
+    trades = []
+    if state in {MarketState.OPEN, MarketState.POST_ONLY}:
+        trades = [venue.settle(trade) for trade in auction(market.book, market.size("tick_size"), market.last)]
+    if state == MarketState.CLOSED:
+        for placed in list(venue.open_orders()):
+            if placed.market is market:
+                market.book.cancel(placed.order.number, "closed")
+    market.state = state
+    return trades
+
+
+def state_at(hours: tuple[Hours, ...], second: int) -> MarketState:
+    """What hours say at a second since 1970, which began on a Thursday."""
+    since_monday = (second + 3 * 86_400) % (7 * 86_400)
+    for weekday, opens, closes, auction_s in hours:
+        day = (weekday - 1) * 86_400
+        if day + opens <= since_monday < day + closes:
+            return MarketState.OPEN
+        if (day + opens - 1 - since_monday) % (7 * 86_400) < auction_s:
+            return MarketState.PRE_OPEN
+    return MarketState.OUTSIDE_HOURS
+
+
+def follow_hours(venue: "NaiveVenue", market: "NaiveMarket", second: int) -> "list[SettledTrade]":
+    """Let a market be as its hours say at a second, if they may change what it is."""
+    wanted = state_at(market.hours, second)
+    stays = wanted == market.state or (market.state, wanted) == (MarketState.POST_ONLY, MarketState.OPEN)
+    return [] if stays or market.state not in BY_HOURS else enter(venue, market, wanted)
+
+
+def changes(market: "NaiveMarket", after_us: int, until_us: int) -> list[int]:
+    """The seconds after one time, up to another, at which hours say another thing than the second before."""
+    if not market.hours:
+        return []
+    seconds = range(after_us // 1_000_000 + 1, until_us // 1_000_000 + 1)
+    return [s for s in seconds if state_at(market.hours, s) != state_at(market.hours, s - 1)]
+
+
+def day_ends(market: "NaiveMarket", now_us: int) -> int:
+    """When a DAY order expires: at midnight, or when hours close the market if that is sooner."""
+    midnight = now_us // 86_400_000_000 * 86_400 + 86_400
+    if market.hours:
+        for second in changes(market, now_us, midnight * 1_000_000):
+            if state_at(market.hours, second) == MarketState.OUTSIDE_HOURS:
+                return second * 1_000_000
+    return midnight * 1_000_000
