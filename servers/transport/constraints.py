@@ -6,7 +6,7 @@ holds; a no, and a constraint that is not known here, mean: let protovalidate de
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from keyword import iskeyword
 from typing import Any, cast
 
@@ -44,6 +44,8 @@ class _Maker:
     def __init__(self, outer: tuple[str, ...]) -> None:
         self._outer = outer
         self._constants: dict[str, object] = {}
+        # Fields whose values stand under a name of their own by the time that rules of the whole message are looked at.
+        self._named: set[str] = set()
 
     def make(self, kind: Descriptor) -> Sure:
         if kind.full_name in self._outer:
@@ -105,17 +107,23 @@ class _Maker:
     def _scalar(self, field: FieldDescriptor, rules: Any) -> str:  # noqa: ANN401
         if field.has_presence:
             raise Unknown(field.full_name)
-        holds = self._value("v", field, rules)
-        if rules.ignore == validate_pb2.IGNORE_IF_ZERO_VALUE:
-            return f"(not (v := m.{field.name}) or {holds})"
-        return f"((v := m.{field.name}) is not None and {holds})"
+        name = f"m_{field.name}"
+        self._named.add(field.name)
+        holds = self._value(name, field, rules)
+        if rules.ignore == validate_pb2.IGNORE_IF_ZERO_VALUE or self._allows(holds, name, field.default_value):
+            # Most fields of most messages are empty.
+            return f"(not ({name} := m.{field.name}) or {holds})"
+        return f"(({name} := m.{field.name}) is not None and {holds})"
+
+    def _allows(self, holds: str, name: str, value: object) -> bool:
+        return bool(eval(holds, {**self._constants, name: value}))  # noqa: S307  # as in `make`
 
     def _value(self, name: str, field: FieldDescriptor, rules: Any) -> str:  # noqa: ANN401
         """An expression that is true where the value `name` keeps the rules of a scalar."""
         _only(rules, {"ignore", "string", "enum", "int32", "cel"})
         if rules.ignore not in {validate_pb2.IGNORE_UNSPECIFIED, validate_pb2.IGNORE_IF_ZERO_VALUE}:
             raise Unknown(field.full_name)
-        terms = ["True"]
+        terms: list[str] = []
         if rules.HasField("string"):
             _only(rules.string, {"min_len", "max_len", "pattern", "uuid"})
             terms += _bounds(f"len({name})", rules.string, "len")
@@ -134,7 +142,7 @@ class _Maker:
         if rules.HasField("int32"):
             _only(rules.int32, {"gte"})
             terms.append(f"{name} >= {rules.int32.gte}")
-        return f"({' and '.join(terms)})"
+        return f"({' and '.join(terms) or 'True'})"
 
     @staticmethod
     def _oneofs(kind: Descriptor) -> Iterator[str]:
@@ -144,19 +152,19 @@ class _Maker:
             if rules.required:
                 yield f"m.WhichOneof('{oneof.name}') is not None"
 
-    @staticmethod
-    def _rules(kind: Descriptor) -> Iterator[str]:
+    def _rules(self, kind: Descriptor) -> Iterator[str]:
         rules = kind.GetOptions().Extensions[MESSAGE_RULES]
         _only(rules, {"cel"})
         for rule in rules.cel:
-            yield f"({_Translator(rule.expression, kind).translated()}) is True"
+            yield f"({_Translator(rule.expression, kind, self._named).translated()}) is True"
 
 
 class _Translator:
     """Turns the small part of CEL that the contract uses into Python, by recursive descent."""
 
-    def __init__(self, expression: str, kind: Descriptor) -> None:
+    def __init__(self, expression: str, kind: Descriptor, named: Container[str]) -> None:
         self._kind = kind
+        self._named = named
         self._tokens: list[str] = []
         place = 0
         while place < len(expression.rstrip()):
@@ -227,7 +235,7 @@ class _Translator:
                 field = self._field()
                 if field.message_type is not None or field.is_repeated:
                     raise Unknown(field.full_name)
-                return f"m.{field.name}"
+                return f"m_{field.name}" if field.name in self._named else f"m.{field.name}"
         if token.isdigit() or token.startswith("'"):
             return token
         raise Unknown(token)
