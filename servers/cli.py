@@ -109,11 +109,13 @@ def ports(settings: Settings) -> dict[str, int]:
 
 def gateway_values(settings: Settings) -> dict[str, str | int]:
     """What the gateway's template asks for."""
+    from servers.embedded.envoy import endpoints
+
     origins = ", ".join(f'{{"exact": "{origin}"}}' for origin in settings.cors_origins)
     return {
         "GATEWAY_PORT": settings.gateway_port,
         "ADMIN_PORT": settings.envoy_admin_port,
-        "ORDER_PORT": settings.order_port,
+        "ORDER_ENDPOINTS": endpoints([f"127.0.0.1:{settings.order_port}", *settings.order_others]),
         "API_PORT": settings.api_port,
         "MARKETDATA_PORT": settings.marketdata_port,
         "DESCRIPTOR": str(CHECKOUT / "gen" / "venue.binpb"),

@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     listings: dict[PositiveInt, set[str]] = {}
     # Those that an `order` process leads or waits to lead; all of them where it is not set. It forwards to the others.
     leads: set[PositiveInt] | None = None
+    # Further `order` processes that the gateway sends to, as address:port.
+    order_others: list[Annotated[str, Field(pattern=r"^[0-9.]+:[0-9]{1,5}$")]] = []
     default_environment: Environment = "DEMO"
     lease_s: PositiveFloat = 2.0
     batch_max: PositiveInt = 400

@@ -19,6 +19,7 @@ import uvloop
 
 from db.crash_points import arm
 from servers.config import PROCESSES, BadSettingsError, Settings
+from servers.embedded.processes import alive
 from servers.transport.telemetry import Metrics, configure_logging
 from servers.wiring import BUILDERS
 from servers.wiring.parts import Builder, Process
@@ -104,7 +105,9 @@ def run(names: Sequence[str], builders: Mapping[str, Builder] = BUILDERS) -> Non
     gc.set_threshold(*COLLECT_AFTER)
     with ExitStack() as held:
         for name in names:
-            held.enter_context(pid_file(settings.state.pid_file(name)))
+            # A standby on the same state folder leaves the file to the one that was there first.
+            if alive(settings.state, name) is None:
+                held.enter_context(pid_file(settings.state.pid_file(name)))
         metrics.serve(settings.metrics_port(names[0]), settings.host)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_until_told(names, settings, metrics, builders))

@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import string
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from servers.embedded.errors import StartError
@@ -38,6 +38,15 @@ def fill(template: str, values: Mapping[str, str | int]) -> str:
         return string.Template(template).substitute(values)
     except KeyError as error:
         raise StartError(f"the gateway's configuration asks for ${{{error.args[0]}}}, which nothing provides") from None
+
+
+def endpoints(addresses: Iterable[str]) -> str:
+    """The endpoints of a cluster, from `address:port` each."""
+    found = []
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        found.append(f"{{endpoint: {{address: {{socket_address: {{address: {host}, port_value: {port}}}}}}}}}")
+    return f"[{', '.join(found)}]"
 
 
 def configure(template: Path, values: Mapping[str, str | int], state: State, given: Path | None) -> None:

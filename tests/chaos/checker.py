@@ -23,7 +23,7 @@ from tests.chaos.driver import Venue
 from venue.engine.v1 import engine_pb2
 from venue.order.v1 import order_service_pb2
 
-PARTITIONS: Final = {1: Environment.LIVE, 2: Environment.DEMO}
+PARTITIONS: Final = {1: Environment.LIVE, 2: Environment.DEMO, 3: Environment.DEMO}
 MEMORY: Final = 200_000
 KINDS: Final = {"PlaceOrder": "place_order", "CancelOrder": "cancel_order", "CancelAllOrders": "cancel_all_orders"}
 REPEATS_MAX: Final = 400

@@ -20,6 +20,8 @@ from tests.servers import IN_A_HURRY, free_port
 
 READY_S: Final = 60.0
 PROCESSES: Final = ("api", "order", "replica")
+# What partition 3 lists, beside the first of its environment.
+FAR_MARKET: Final = "SOL-USD"
 DATABASE: Final = "venue"
 
 
@@ -97,6 +99,8 @@ class Venue:
             "bcrypt_cost": "4",
             "access_ttl_s": "3600",
             "seed_users": "false",
+            "partitions": '{"1": "LIVE", "2": "DEMO", "3": "DEMO"}',
+            "listings": f'{{"3": ["{FAR_MARKET}"]}}',
             **{f"{port_name}_port": str(port) for port_name, port in ports.items()},
             f"{name}_metrics_port": str(free_port()),
             "crash_points": str(self.crash_points(name)),

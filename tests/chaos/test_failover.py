@@ -7,18 +7,22 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from db.events import list_events
 from db.session import connect
+from servers.transport.caller import channel_to
 from tests.chaos.checker import check, projected
-from tests.chaos.clients import Load, load, sign_up
+from tests.chaos.clients import SYMBOL, Load, load, sign_up
 from tests.chaos.driver import Child, Venue
+from tests.chaos.movers import moving
 from tests.chaos.sessions import SessionTrader
 from tests.servers import free_port
 from venue.engine.v1 import engine_pb2
-from venue.order.v1 import order_pb2
+from venue.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from venue.type.v1 import type_pb2
 
 TAKE_OVER_S = 5.0
 DEMO = 2
@@ -91,8 +95,8 @@ async def test_a_standby_takes_over_and_sessions_miss_nothing(venue: Venue, seed
                     trader.reach(targets[0])
                 figures.append(await at_work.tally.until_served(stopped))
                 await asyncio.sleep(0.5)
+            await asyncio.gather(*(session.quiet() for session in traders))
             for session in traders:
-                await session.quiet()
                 assert session.faults == []
                 assert session.resumed >= 2
         print(f"take-over, then hand-over: {figures} s; {at_work.tally.acknowledged} acknowledged")
@@ -106,30 +110,97 @@ async def test_a_standby_takes_over_and_sessions_miss_nothing(venue: Venue, seed
             await asyncio.to_thread(second.end, signal.SIGTERM)
 
 
-@pytest.mark.timeout(300)
-async def test_orders_at_the_wrong_process_are_executed_once_by_the_right_one(
-    venue: Venue, seed: int, tmp_path: Path
+@pytest.mark.timeout(900)
+async def test_a_take_over_with_many_open_orders(
+    venue: Venue, seed: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    if not request.config.getoption("--long"):
+        pytest.skip("100,000 orders take a minute to place: make chaos-long")
+    ports = {**venue.ports, "order": free_port()}
+    standby = venue.process("order", tmp_path / "standby.log", ports)
+    await asyncio.to_thread(standby.start)
+    await says(standby, "standing by", 3)
+    api, order, other = (f"127.0.0.1:{port}" for port in (venue.ports["api"], venue.ports["order"], ports["order"]))
+    try:
+        await place_many(api, order, 100_000)
+        async with load(api, order, venue.record, traders=2, seed=seed) as at_work:
+            await asyncio.sleep(2)
+            killed = time.monotonic()
+            await asyncio.to_thread(venue.order.end, signal.SIGKILL)
+            for trader in at_work.traders:
+                trader.reach(other)
+            took = await at_work.tally.until_served(killed)
+        print(f"take-over with 100,000 open orders: {took:.2f} s")
+        assert at_work.tally.faults == []
+        assert took < TAKE_OVER_S
+    finally:
+        await asyncio.to_thread(standby.end, signal.SIGTERM)
+
+
+async def place_many(api: str, order: str, count: int) -> None:
+    """Orders that rest, a thousand an account."""
+    async with channel_to(order) as channel:
+        stub: Any = order_service_pb2_grpc.OrderServiceStub(channel)
+        for _ in range(count // 1_000):
+            metadata, account_id = await sign_up(api)
+            for first in range(0, 1_000, 100):
+                orders = [
+                    order_service_pb2.PlaceOrderRequest(
+                        account_id=account_id,
+                        symbol=SYMBOL,
+                        side=type_pb2.SIDE_BUY,
+                        type=order_pb2.ORDER_TYPE_LIMIT,
+                        time_in_force=order_pb2.TIME_IN_FORCE_GTC,
+                        quantity="0.0001",
+                        price=f"{3_000 + n / 100:.2f}",
+                    )
+                    for n in range(first, first + 100)
+                ]
+                answer = await stub.PlaceOrders(order_service_pb2.PlaceOrdersRequest(orders=orders), metadata=metadata)
+                assert {result.placed.order.status for result in answer.results} == {order_pb2.ORDER_STATUS_OPEN}
+
+
+@pytest.mark.timeout(300)
+async def test_two_processes_forward_orders_and_carry_transfers(venue: Venue, seed: int, tmp_path: Path) -> None:
     moments, figures = random.Random(seed), []
     ports = {**venue.ports, "order": free_port()}
-    wrong = venue.process("order", tmp_path / "live.log", venue.ports, leads="[1]")
-    right = venue.process("order", tmp_path / "demo.log", ports, leads="[2]")
+    near = venue.process("order", tmp_path / "near.log", ports, leads="[1, 2]")
+    far = venue.process("order", tmp_path / "far.log", venue.ports, leads="[3]")
     await asyncio.to_thread(venue.order.end, signal.SIGTERM)
-    for child in (wrong, right):
+    for child, leads in ((near, 2), (far, 1)):
         child.start()
-        await says(child, '"leading"')
-    api, order = (f"127.0.0.1:{venue.ports[name]}" for name in ("api", "order"))
+        await says(child, '"leading"', leads)
+    # Every order goes to the process that does not lead its partition.
+    api, wrong = (f"127.0.0.1:{venue.ports[name]}" for name in ("api", "order"))
     try:
-        async with load(api, order, venue.record, traders=4, seed=seed) as at_work:
-            for child in (right, wrong):
-                await asyncio.sleep(moments.uniform(0.5, 1.5))
+        async with load(api, wrong, venue.record, traders=3, seed=seed) as at_work, moving(api, seed) as movers:
+            for child in (near, far, near):
+                await asyncio.sleep(moments.uniform(0.3, 1.2))
                 killed = time.monotonic()
                 await asyncio.to_thread(child.end, signal.SIGKILL)
                 child.start()
                 figures.append(await at_work.tally.until_served(killed))
-        print(f"a process of two killed: served again after {figures} s; {at_work.tally.acknowledged} acknowledged")
+        moved = [transfer for mover in movers for transfer in mover.made]
+        print(f"one of two processes killed: served after {figures} s; {len(moved)} transfers")
         assert at_work.tally.faults == []
+        for mover in movers:
+            await mover.settle()
+            assert await mover.balances() == mover.expected()
         print(await check(venue, at_work.traders))
+        assert await in_transit(venue) == []
+        assert {transfer.from_account_id.startswith("demo-3-") for transfer in moved} == {True, False}
     finally:
-        for child in (wrong, right):
+        for child in (near, far):
             await asyncio.to_thread(child.end, signal.SIGTERM)
+
+
+async def in_transit(venue: Venue) -> list[object]:
+    """Assets of which one partition says to have sent what the other does not say to have received, and what is pending."""
+    async with await connect(venue.database_url, application_name="checker") as connection:
+        cursor = await connection.execute(
+            "SELECT asset, sum(available) FROM balances WHERE account_id LIKE 'transit:%%' GROUP BY asset"
+            " HAVING sum(available) <> 0 UNION ALL"
+            " SELECT transfer_id, amount FROM transfers WHERE state = 1",
+            [],
+        )
+        return list(await cursor.fetchall())

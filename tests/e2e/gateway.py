@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import yaml
 
-from servers.embedded.envoy import binary, fill
+from servers.embedded.envoy import binary, endpoints, fill
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,7 +87,7 @@ def render(ports: Ports, folder: Path, change: Change | None = None) -> Path:
     values: dict[str, str | int] = {
         "GATEWAY_PORT": ports.gateway,
         "ADMIN_PORT": ports.admin,
-        "ORDER_PORT": ports.order,
+        "ORDER_ENDPOINTS": endpoints([f"127.0.0.1:{ports.order}"]),
         "API_PORT": ports.api,
         "MARKETDATA_PORT": ports.marketdata,
         "DESCRIPTOR": str(ROOT / "gen" / "venue.binpb"),
