@@ -18,7 +18,7 @@ from servers.bench.run import Plan, measure
 PAGE: Final = Path("docs/benchmarks.md")
 QUICK_S: Final = 0.4
 # Of the table in a file or a pipe.
-WIDTH: Final = 120
+WIDTH: Final = 134
 
 
 def command(
@@ -38,7 +38,7 @@ def command(
         python312=settings.python312,
         seconds=QUICK_S if quick else seconds,
         rounds=1 if quick else rounds,
-        with_peer=not quick,
+        quick=quick,
     )
     console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
     client = find_client()

@@ -35,7 +35,7 @@ class Goal:
         return "aim" if ratio >= self.aim else "floor" if ratio >= self.floor else "below"
 
     def text(self, number: float) -> str:
-        return f"{'<=' if self.low_is_good else '>='} {number:g}"
+        return f"{'<=' if self.low_is_good else '>='} {number:,g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,51 @@ class Measure:
     @property
     def ratio(self) -> float:
         return median(self.ratios)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of the venue by itself."""
+
+    number: str
+    what: str
+    unit: str
+    goal: Goal
+    ours: list[float] = field(default_factory=list)
+
+    @property
+    def value(self) -> float:
+        return median(self.ours)
+
+
+def book_measures(peer: str) -> list[Measure]:
+    """P6's comparison with a book of the package index, without a figure yet."""
+    return [Measure("P6a", "book alone", peer, "operations/s", Goal(2, 2.5))]
+
+
+def growth_measures(orders: int, markets: int, accounts: int) -> list[Measure]:
+    """P8, without a figure yet: the machine in memory, large beside small."""
+    rate = "commands/s"
+    return [
+        Measure("P8a", f"{orders:,} resting orders", "none", rate, Goal(0.8, 0.9)),
+        Measure("P8b", f"{markets:,} markets", "one", rate, Goal(0.8, 0.9)),
+        Measure("P8c", f"{accounts:,} accounts", "ten", rate, Goal(0.8, 0.9)),
+    ]
+
+
+def alone_figures(open_orders: int) -> list[Figure]:
+    """P6 and P9 to P12, without a figure yet."""
+    return [
+        Figure("P6b", "whole execute, pure Python", "commands/s", Goal(80_000, 120_000)),
+        Figure("P9a", "replay of the journal", "commands/s", Goal(60_000, 100_000)),
+        Figure("P9b", f"cold restart, {open_orders:,} open orders", "s", Goal(8, 3, low_is_good=True)),
+        Figure("P9c", f"standby takes over, {open_orders:,} open orders", "s", Goal(5, 3, low_is_good=True)),
+        Figure("P10a", "projection lag p99 at P1's load", "ms", Goal(1_000, 250, low_is_good=True)),
+        Figure("P10b", "reads p95 at half load", "ms", Goal(10, 10, low_is_good=True)),
+        Figure("P11", "REST through Envoy, added p50", "ms", Goal(1, 0.6, low_is_good=True)),
+        Figure("P12a", "a resting order", "bytes", Goal(1_500, 1_000, low_is_good=True)),
+        Figure("P12b", "an idle stream", "bytes", Goal(40_000, 25_000, low_is_good=True)),
+    ]
 
 
 def measures() -> list[Measure]:
@@ -99,5 +144,6 @@ class Results:
     catch_up_s: dict[str, list[float]]
     orders: int
     trades: int
-    # Why a part was left out, a line each.
+    # Why a part was left out, and what belongs to a figure, a line each.
     notes: list[str]
+    figures: list[Figure] = field(default_factory=list)

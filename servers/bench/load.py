@@ -29,11 +29,14 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Callers of one body. `rate` is in requests a second of all of them together, None: as fast as answers come."""
+    """Callers of one body (None: a GET without one).
+
+    `rate` is in requests a second of all of them together, None: as fast as answers come.
+    """
 
     address: str
     path: str
-    body: Path
+    body: Path | None
     callers: int
     seconds: float
     token: str = ""
@@ -58,8 +61,10 @@ class Client(NamedTuple):
 
     def command(self, load: Load, log: Path) -> list[str]:
         begin = [self.program] if self.program else [sys.executable, "-m", "servers.bench.client"]
-        options = ["-c", str(load.callers), "-m", "1", "-D", f"{load.seconds * 1000:.0f}ms", "-d", str(load.body)]
+        options = ["-c", str(load.callers), "-m", "1", "-D", f"{load.seconds * 1000:.0f}ms"]
         options += ["--log-file", str(log)]
+        if load.body is not None:
+            options += ["-d", str(load.body)]
         if load.rate is not None:
             options += ["--rps", f"{load.rate / load.callers:.6f}"]
         if not load.grpc:

@@ -18,6 +18,7 @@ def draw(measures: Sequence[Measure], path: Path) -> bool:
         ("to echo, orders/s (large is good)", [m for m in measures if m.number in {"P1", "P2", "P3"}]),
         ("to echo, time (small is good)", [m for m in measures if m.number.startswith("P4")]),
         ("to matching-engine, orders/s (large is good)", [m for m in measures if m.number.startswith("P5")]),
+        ("the machine in memory (large is good)", [m for m in measures if m.number[:2] in {"P6", "P8"}]),
     ]
     shown = [(title, group) for title, group in groups if group]
     figure = Figure(figsize=(9, 1.1 * sum(len(group) for _, group in shown) + 1), layout="constrained")

@@ -9,13 +9,26 @@ from typing import Final
 
 from pydantic_settings import BaseSettings
 
-from servers.bench import rivals, rounds, venue
-from servers.bench.figures import Results, measures, peer_measures
+from servers.bench import alone, edge, lag, rivals, rounds, takeover, venue
+from servers.bench.figures import (
+    Figure,
+    Measure,
+    Results,
+    alone_figures,
+    book_measures,
+    growth_measures,
+    measures,
+    peer_measures,
+)
 from servers.bench.load import Client
 from servers.bench.traffic import order
 
 SHAKE_DOWN_S: Final = 0.5
 NO_PEER: Final = "P5 was not measured: "
+NO_BOOK: Final = "P6a was not measured: "
+NO_KILL: Final = "P9's restarts were not measured: they were not asked for"
+OPEN_ORDERS: Final = 100_000
+STREAMS: Final = (20, 500)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +40,8 @@ class Plan:
     python312: Path | None
     seconds: float
     rounds: int
-    with_peer: bool
+    # Without peers, and everything small: does it run?
+    quick: bool
 
 
 async def measure(plan: Plan, client: Client, tell: Callable[[str], None]) -> Results:
@@ -49,16 +63,55 @@ async def measure(plan: Plan, client: Client, tell: Callable[[str], None]) -> Re
         probes = {side.side: order(side.accounts[0], side.side) for side in ours.sides}
         first, traded = await ours.count(), await ours.trades(probes)
         by_number = {figure.number: figure for figure in figures}
+        singles = {figure.number: figure for figure in alone_figures(OPEN_ORDERS)}
         for number in range(1, plan.rounds + 1):
-            await rounds.run_round(bench, by_number, f"round {number} of {plan.rounds}", tell)
+            title = f"round {number} of {plan.rounds}"
+            await rounds.run_round(bench, by_number, title, tell)
+            tell(f"{title}, P10: {singles['P10a'].what}, {singles['P10b'].what}")
+            await lag.measure(bench, singles, by_number["P1"].ours[-1])
         trades = await ours.trades(probes) - traded
         orders = await ours.count() - first
-    return Results(figures, bench.catch_up_s, orders, trades, notes)
+        await measure_rest(plan, bench, singles, notes, tell)
+    figures += await measure_alone(plan, singles, notes, tell)
+    return Results(figures, bench.catch_up_s, orders, trades, notes, list(singles.values()))
+
+
+async def measure_rest(
+    plan: Plan, bench: rounds.Bench, singles: dict[str, Figure], notes: list[str], tell: Callable[[str], None]
+) -> None:
+    """P11, P12 and P9: once a run, on the venue of the rounds. Raises BenchError."""
+    tell(f"P11: {singles['P11'].what}; P12: {singles['P12b'].what}")
+    if bench.client.speaks_http1:
+        added = await edge.through_envoy(bench.client, bench.venue.own, plan.seconds, bench.folder)
+        singles["P11"].ours.append(added)
+    else:
+        notes.append(edge.NO_HTTP1)
+    singles["P12b"].ours.append(await edge.idle_streams(bench.venue.own, STREAMS[not plan.quick]))
+    if plan.quick:
+        notes.append(NO_KILL)
+    else:
+        await takeover.measure(bench.venue, singles, OPEN_ORDERS, bench.folder, tell)
+
+
+async def measure_alone(
+    plan: Plan, singles: dict[str, Figure], notes: list[str], tell: Callable[[str], None]
+) -> list[Measure]:
+    """P6 and P8, when nothing else runs. Raises BenchError."""
+    sizes = alone.QUICK if plan.quick else alone.FULL
+    figures = [*book_measures(alone.PEER), *growth_measures(sizes.orders, sizes.markets, sizes.accounts)]
+    with tempfile.TemporaryDirectory(prefix="venue-bench-") as folder:
+        peer = "it was not asked for" if plan.quick else await alone.prepare_peer(Path(folder))
+        if isinstance(peer, str):
+            notes.append(NO_BOOK + peer)
+        by_number = {figure.number: figure for figure in figures}
+        python = None if isinstance(peer, str) else peer
+        await alone.run(sizes, plan.rounds, by_number, singles, python, tell)
+    return [figure for figure in figures if figure.ours]
 
 
 async def peer_program(plan: Plan, client: Client, folder: Path, tell: Callable[[str], None]) -> Path | str:
     """The peer's program, or in a line why it is left out."""
-    if not plan.with_peer:
+    if plan.quick:
         return "it was not asked for"
     if not client.speaks_http1:
         return "its HTTP API needs h2load (nghttp2) as load client"

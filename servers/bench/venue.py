@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,7 @@ class Venue:
     def __init__(
         self, own: "Own", connection: session.Connection, sides: list[Side], channel: grpc.aio.Channel
     ) -> None:
+        self.own = own
         self.address = own.orders
         self.sides = sides
         self._connection = connection
@@ -124,10 +125,14 @@ class Own:
 
     orders: str
     api: str
+    marketdata: str
+    gateway: str
     database: str
     logins: Path
     internal_key: str
     environment: dict[str, str]
+    # Where a process writes its number.
+    pid_file: Callable[[str], Path]
 
 
 def own_venue(settings: BaseSettings, folder: Path) -> Own:
@@ -143,10 +148,13 @@ def own_venue(settings: BaseSettings, folder: Path) -> Own:
     return Own(
         f"{host}:{ports['order_port']}",
         f"{host}:{ports['api_port']}",
+        f"{host}:{ports['marketdata_port']}",
+        f"{host}:{ports['gateway_port']}",
         made.database,
         made.state.logins,
         made.state.secret("internal"),
         inherited | told,
+        made.state.pid_file,
     )
 
 

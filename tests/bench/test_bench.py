@@ -16,7 +16,7 @@ OWN_CLIENT = Client("own", "")
 UNARY = traffic.unary_body("demo-1", type_pb2.SIDE_BUY)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_quick_run_prints_ratios_and_writes_a_page(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
     environment = {**os.environ, "VENUE_STATE_DIR": str(tmp_path / "state")}
@@ -25,7 +25,9 @@ def test_a_quick_run_prints_ratios_and_writes_a_page(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.findall(r"^\| (P\w+) \|(?:[^|]*\|){4} ([0-9.]+) \|", page.read_text(), re.MULTILINE)
     ratios = {number: float(ratio) for number, ratio in found}
-    assert set(ratios) == {"P1", "P2", "P3", "P4a", "P4b"}
+    assert set(ratios) == {"P1", "P2", "P3", "P4a", "P4b", "P8a", "P8b", "P8c"}
+    figures = re.findall(r"^\| (P\w+) \|(?:[^|]*\|){2} ([0-9.,]+) \|  \|  \|", page.read_text(), re.MULTILINE)
+    assert {number for number, _ in figures} >= {"P6b", "P9a", "P10a", "P10b", "P12a", "P12b"}
     assert all(ratio > 0 for ratio in ratios.values())
     assert "P1" in done.stdout
     assert page.with_suffix(".svg").exists()

@@ -1,5 +1,6 @@
 """Bodies, command lines and logs of the load clients."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,12 @@ def test_a_command_line_paces_each_caller() -> None:
     assert command[command.index("--rps") + 1] == "2.500000"
     assert command[-1] == "http://127.0.0.1:1/a/B"
     assert "authorization: Bearer t" in command
+
+
+def test_a_load_without_a_body_is_a_get() -> None:
+    command = Client("h2load", "/usr/bin/h2load").command(replace(LOAD, body=None, grpc=False), Path("log"))
+    assert "-d" not in command
+    assert "--h1" in command
 
 
 def test_a_log_line_is_an_answer(tmp_path: Path) -> None:
