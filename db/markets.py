@@ -35,6 +35,8 @@ class MarketRecord(NamedTuple):
     next_state_time: int
     auction_ticks: int
     auction_lots: int
+    day: int
+    day_ticks: int
 
 
 ASSETS: Final = sql.SQL("SELECT symbol, scale, display_scale FROM assets WHERE partition = %s ORDER BY symbol")

@@ -17,7 +17,19 @@ from db.projections import TABLES, find_projection
 from db.rendering import ACCOUNT_EVENTS, POSTINGS, TRADES, Columns
 from db.session import PROJECTOR, Connection, connect
 from db.snapshot import CHAIN_START
-from servers.domain.model import Account, Asset, Balance, Clockwork, Fees, Market, Order, Request, Transfer
+from servers.domain.model import (
+    Account,
+    Asset,
+    Balance,
+    Clockwork,
+    Fees,
+    Limits,
+    Market,
+    Order,
+    Position,
+    Request,
+    Transfer,
+)
 
 Values = tuple[Any, ...]
 ORDERS: Final = Columns(Order)
@@ -29,6 +41,8 @@ STATE: Final[Mapping[str, tuple[Columns, tuple[str, ...]]]] = {
     "fees": (Columns(Fees), ("symbol", "tier")),
     "accounts": (Columns(Account), ("account_id",)),
     "balances": (Columns(Balance), ("account_id", "asset")),
+    "positions": (Columns(Position), ("account_id", "symbol")),
+    "limits": (Columns(Limits), ("account_id", "tier", "symbol")),
     "transfers": (Columns(Transfer), ("transfer_id",)),
     "requests": (Columns(Request), ("scope", "request_id")),
 }

@@ -1,6 +1,14 @@
 """The tables as typed rows. Engine-owned ones are written by the projector alone, set-based; services read them."""
 
-from db.models.accounts import AccountEventRow, AccountRow, BalanceRow, PostingRow, TransferRow
+from db.models.accounts import (
+    AccountEventRow,
+    AccountRow,
+    BalanceRow,
+    LimitsRow,
+    PositionRow,
+    PostingRow,
+    TransferRow,
+)
 from db.models.journal import JournalBatchRow, MachineRow, PartitionRow, ProjectionRow, RequestRow
 from db.models.markets import AssetRow, FeesRow, MarketRow
 from db.models.orders import OrderRow
@@ -16,10 +24,12 @@ __all__ = [
     "CandleRow",
     "FeesRow",
     "JournalBatchRow",
+    "LimitsRow",
     "MachineRow",
     "MarketRow",
     "OrderRow",
     "PartitionRow",
+    "PositionRow",
     "PostingRow",
     "ProjectionRow",
     "RefreshTokenRow",

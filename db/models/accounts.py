@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Mapped
 
-from db.models.row import Big, BigKey, CountKey, Octets, PartitionKey, Row, Small, TextKey, Time, TimeKey, Units
+from db.models.row import Big, BigKey, Count, CountKey, Octets, PartitionKey, Row, Small, TextKey, Time, TimeKey, Units
 
 
 class AccountRow(Row):
@@ -35,6 +35,40 @@ class BalanceRow(Row):
     asset: Mapped[TextKey]
     available: Mapped[Units]
     held: Mapped[Units]
+
+
+class PositionRow(Row):
+    """What an account's orders bought less what they sold in a market: lots, and quote units."""
+
+    __tablename__ = "positions"
+
+    partition: Mapped[PartitionKey]
+    account_id: Mapped[TextKey]
+    symbol: Mapped[TextKey]
+    lots: Mapped[Units]
+    cost: Mapped[Units]
+    realized: Mapped[Units]
+    day: Mapped[Count]
+    day_start: Mapped[Units]
+    update_sequence: Mapped[Big]
+
+
+class LimitsRow(Row):
+    """Limits of an account, a tier, a market or everybody; -1: not said, 0: none. Amounts in units of 1e-18."""
+
+    __tablename__ = "limits"
+
+    partition: Mapped[PartitionKey]
+    account_id: Mapped[TextKey]
+    tier: Mapped[TextKey]
+    symbol: Mapped[TextKey]
+    quantity_max: Mapped[Units]
+    notional_max: Mapped[Units]
+    open_orders_max: Mapped[Count]
+    position_max: Mapped[Units]
+    daily_loss_max: Mapped[Units]
+    price_band: Mapped[Big]
+    symbols_allowed: Mapped[str]
 
 
 class TransferRow(Row):

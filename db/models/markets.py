@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Mapped
 
-from db.models.row import Big, PartitionKey, Row, Small, TextKey, Time, Units
+from db.models.row import Big, Count, PartitionKey, Row, Small, TextKey, Time, Units
 
 
 class AssetRow(Row):
@@ -40,6 +40,8 @@ class MarketRow(Row):
     next_state_time: Mapped[Time]
     auction_ticks: Mapped[Units]
     auction_lots: Mapped[Units]
+    day: Mapped[Count]
+    day_ticks: Mapped[Units]
 
 
 class FeesRow(Row):

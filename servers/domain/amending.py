@@ -15,14 +15,16 @@ from servers.domain.errors import (
     ReplaceMismatched,
 )
 from servers.domain.fees import buy_need
-from servers.domain.iceberg import shrink, too_many_parts
+from servers.domain.iceberg import too_many_parts
 from servers.domain.identifiers import order_id
 from servers.domain.matching import Plan, plan
 from servers.domain.model import Order
 from servers.domain.money import ATTO_SCALE, format_units
 from servers.domain.placing import Floor
+from servers.domain.positions import position_of
+from servers.domain.reducing import rest_of, room, take_off
 from servers.domain.retargeting import decide_retarget, refused, retarget
-from servers.domain.risk import check_price, check_quantity, check_standing
+from servers.domain.risk import check_allowed, check_band, check_growth, check_price, check_quantity, check_standing
 from servers.domain.terms import CancelReason, MarketState, OrderStatus, RejectReason, Side
 
 _PENDING: Final = int(OrderStatus.PENDING_TRIGGER)
@@ -52,15 +54,10 @@ def decide_amend(floor: Floor, command: AmendOrder, order: Order) -> tuple[Order
     if command.stop_price:
         raise refused(name, RejectReason.PRICE_OUT_OF_RANGE)
     stays = price == order.price and quantity <= order.quantity
-    reason = (
-        (0 if stays else check_standing(order, order.account, market))
-        or check_price(price, market)
-        or check_quantity(quantity, market)
-        or (RejectReason.QUANTITY_TOO_SMALL if too_many_parts(order.display_quantity, quantity) else 0)
-    )
+    ticks, lots = price // market.tick_size, quantity // market.lot_size
+    reason = _refusal(floor, order, price, quantity, stays)
     if reason:
         raise refused(name, reason)
-    ticks, lots = price // market.tick_size, quantity // market.lot_size
     amended = replace(order, price=price, quantity=quantity, ticks=ticks, lots=lots, before=None, after=None)
     rest = lots - order.filled_lots - order.removed_lots
     amended.held = buy_need(amended, rest) if order.side == _BUY else rest * market.lot_units
@@ -72,7 +69,34 @@ def decide_amend(floor: Floor, command: AmendOrder, order: Order) -> tuple[Order
         raise refused(name, RejectReason.INSUFFICIENT_FUNDS)
     if market.state == _PRE_OPEN:
         return amended, Plan([], 0, 0, False, False)
-    return amended, plan(amended, floor.books[market.symbol].side(3 - order.side), rest, -1)
+    return amended, plan(amended, floor.books[market.symbol].side(3 - order.side), ticks, rest, -1)
+
+
+def _refusal(floor: Floor, order: Order, price: int, quantity: int, stays: bool) -> int:
+    """Why an order may not be changed to a price and quantity; one that keeps its place is only checked for size."""
+    account, market = order.account, order.market
+    bounds = floor.limits.of(account, market)
+    ticks, lots = price // market.tick_size, quantity // market.lot_size
+    parts = int(RejectReason.QUANTITY_TOO_SMALL) if too_many_parts(order.display_quantity, quantity) else 0
+    if stays:
+        return check_quantity(quantity, market, market.max_lots) or parts
+    reason = (
+        check_standing(order, account, market)
+        or check_allowed(bounds)
+        or check_price(price, market)
+        or (0 if bounds.plain else check_band(ticks, market, bounds))
+        or check_quantity(quantity, market, bounds.lots_max)
+        or parts
+    )
+    if reason:
+        return reason
+    if not bounds.plain and lots * ticks * market.tick_value > bounds.notional_max:
+        return int(RejectReason.NOTIONAL_TOO_LARGE)
+    more = lots - order.lots
+    if order.reduce_only:
+        fits = rest_of(order) + more <= room(position_of(account, market), order.side, order)
+        return 0 if fits else int(RejectReason.NOT_REDUCING)
+    return 0 if bounds.plain else check_growth(order, bounds, more, ticks, floor.record.time)
 
 
 def amend(floor: Floor, order: Order, amended: Order, found: Plan | None) -> None:
@@ -85,7 +109,7 @@ def amend(floor: Floor, order: Order, amended: Order, found: Plan | None) -> Non
         retarget(floor, order, amended)
         return
     if found is None:
-        level = shrink(floor.books[order.market.symbol].side(order.side), order, order.lots - amended.lots)
+        level = take_off(floor, order, order.lots - amended.lots)
         order.lots, order.quantity = amended.lots, amended.quantity
         floor.rehold(order)
         # An auction counts what is hidden: a market that collects for one says anew what it would come to.

@@ -19,6 +19,7 @@ from servers.domain.events import MarketChanged
 from servers.domain.iceberg import hide
 from servers.domain.model import Market, Order
 from servers.domain.placing import Floor
+from servers.domain.reducing import cut
 from servers.domain.settling import deal
 from servers.domain.terms import CancelReason, OrderStatus, SelfTradePrevention
 
@@ -100,6 +101,9 @@ def uncross(floor: Floor, market: Market) -> None:
         if not given_up:
             for older, newer, lots in pairs:
                 _trade(floor, older, newer, found.ticks, lots)
+                if floor.shrunk and cut(floor):
+                    # Some that were to trade are smaller now.
+                    break
 
 
 def _allocate(book: Book, ticks: int) -> tuple[list[tuple[Order, Order, int]], list[tuple[Order, int]]]:
@@ -160,6 +164,7 @@ def _leave_or_stay(floor: Floor, order: Order, lots: int) -> None:
     """An order that has given up lots, traded or not, ends or rests on at its place and shows what it may."""
     market, hidden = order.market, order.hidden_lots
     rest = _rest(order)
+    order.account.positions[market.symbol].resting[order.side] -= lots
     if order.display_quantity:
         hide(order)
     side = floor.books[market.symbol].side(order.side)

@@ -8,6 +8,7 @@ Prices, quantities and amounts are in atto (1e-18).
 from dataclasses import dataclass
 
 from servers.domain.hours import Hours
+from servers.domain.model import Limits
 
 
 @dataclass(slots=True)
@@ -213,6 +214,13 @@ class SetFees(Command):
     tier: str
     maker_rate: int
     taker_rate: int
+
+
+@dataclass(slots=True)
+class SetLimits(Command):
+    """Sets limits, in place of those for the same account, tier and market."""
+
+    limits: Limits
 
 
 @dataclass(slots=True)

@@ -4,14 +4,16 @@ from typing import Final
 
 from servers.domain import commands as c
 from servers.domain.book import Book
-from servers.domain.errors import AccountNotFound, DefinitionExists, DefinitionInvalid
+from servers.domain.errors import AccountNotFound, DefinitionExists, DefinitionInvalid, MarketNotFound
 from servers.domain.events import AccountChanged, AssetDefined, FeesChanged, MarketChanged
 from servers.domain.identifiers import VENUE_PAPER
 from servers.domain.ledger import Ledger
 from servers.domain.lifecycle import check_settable
+from servers.domain.limits import limits_of
 from servers.domain.model import Account, Asset, Fees, Market
 from servers.domain.money import ATTO, ATTO_SCALE, RATE, rescale
 from servers.domain.placing import Floor
+from servers.domain.positions import DAY_US, begin_day
 from servers.domain.terms import AccountStatus, EntryKind, MarketState, TriggerSource
 
 _MARK: Final = int(TriggerSource.MARK)
@@ -57,6 +59,8 @@ def define_market(floor: Floor, command: c.DefineMarket) -> None:
         command.max_price // command.tick_size,
         0,
         0,
+        0,
+        0,
         lot_units,
         tick_value,
         base.scale,
@@ -77,6 +81,9 @@ def set_references(floor: Floor, market: Market, command: c.SetReferencePrices) 
     mark_price, index_price = command.mark_price, command.index_price
     if min(mark_price, index_price) < 0 or not mark_price + index_price:
         raise DefinitionInvalid("mark_price", "or index_price is required, and both must be greater than zero")
+    day = command.time // DAY_US
+    if market.day != day:
+        begin_day(market, day)
     market.mark_price = mark_price or market.mark_price
     market.index_price = index_price or market.index_price
     floor.record.events.append(MarketChanged(market))
@@ -91,6 +98,16 @@ def set_fees(floor: Floor, market: Market, tier: str, maker_rate: int, taker_rat
     fees = floor.fees[market.symbol, tier] = Fees(market.symbol, tier, maker_rate, taker_rate)
     floor.record.events.append(FeesChanged(fees))
     floor.record.fold(maker_rate, taker_rate)
+
+
+def set_limits(floor: Floor, command: c.SetLimits) -> None:
+    """Limits hold for orders placed or changed from now on. Raises AccountNotFound, MarketNotFound, DefinitionInvalid."""
+    limits = limits_of(command)
+    if limits.account_id:
+        floor.ledger.account(limits.account_id, "")
+    if limits.symbol and limits.symbol not in floor.markets:
+        raise MarketNotFound(limits.symbol)
+    floor.limits.set(limits)
 
 
 def _check_rates(maker_rate: int, taker_rate: int) -> None:

@@ -6,7 +6,7 @@ command until the next command is executed, and readers take what they need befo
 
 from dataclasses import dataclass
 
-from servers.domain.model import Account, Asset, Balance, Fees, Market, Order, Request, Transfer
+from servers.domain.model import Account, Asset, Balance, Fees, Limits, Market, Order, Position, Request, Transfer
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +48,13 @@ class BalanceChanged:
     """A balance was touched; once a command and balance."""
 
     balance: Balance
+
+
+@dataclass(slots=True, eq=False)
+class PositionChanged:
+    """A position was traded into; once a command and position."""
+
+    position: Position
 
 
 @dataclass(slots=True, eq=False)
@@ -98,6 +105,13 @@ class FeesChanged:
 
 
 @dataclass(slots=True, eq=False)
+class LimitsChanged:
+    """Limits were set."""
+
+    limits: Limits
+
+
+@dataclass(slots=True, eq=False)
 class TransferChanged:
     """A transfer was made or resolved."""
 
@@ -116,12 +130,14 @@ Event = (
     | Traded
     | Posted
     | BalanceChanged
+    | PositionChanged
     | AccountTouched
     | LevelChanged
     | AccountChanged
     | MarketChanged
     | AssetDefined
     | FeesChanged
+    | LimitsChanged
     | TransferChanged
     | RequestRemembered
 )

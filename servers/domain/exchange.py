@@ -10,7 +10,15 @@ from typing import Any, Final, Protocol
 from servers.domain import commands as c
 from servers.domain.amending import amend, decide_amend, decide_replace, put_in_place
 from servers.domain.auction import indicate
-from servers.domain.definitions import define_asset, define_market, open_account, set_fees, set_references, set_status
+from servers.domain.definitions import (
+    define_asset,
+    define_market,
+    open_account,
+    set_fees,
+    set_limits,
+    set_references,
+    set_status,
+)
 from servers.domain.errors import (
     MarketHalted,
     MarketNotFound,
@@ -104,6 +112,7 @@ class Exchange:
             c.SetReferencePrices: self._set_reference_prices,
             c.SetTradingHours: self._set_trading_hours,
             c.SetFees: self._set_fees,
+            c.SetLimits: self._set_limits,
             c.SetAccountStatus: self._set_account_status,
             c.Advance: self._advance,
             c.LeaderStarted: self._leader_started,
@@ -259,6 +268,9 @@ class Exchange:
 
     def _set_fees(self, command: c.SetFees) -> None:
         set_fees(self.floor, self.market(command.symbol), command.tier, command.maker_rate, command.taker_rate)
+
+    def _set_limits(self, command: c.SetLimits) -> None:
+        set_limits(self.floor, command)
 
     def _set_account_status(self, command: c.SetAccountStatus) -> None:
         set_status(self.ledger, command)

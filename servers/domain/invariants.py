@@ -7,6 +7,7 @@ from servers.domain.conditions import met, reference
 from servers.domain.exchange import Exchange
 from servers.domain.fees import buy_need
 from servers.domain.model import Order
+from servers.domain.reducing import reducible, rest_of
 from servers.domain.terms import MarketState, OrderStatus, Side
 
 # States in which a book is never crossed.
@@ -15,7 +16,13 @@ _TRADING = {MarketState.OPEN, MarketState.POST_ONLY}
 
 def breaches(exchange: Exchange) -> list[str]:
     """What is wrong, in words; empty if nothing is: funds conserved, none negative, holds equal needs, books sound."""
-    return [*_funds(exchange), *_holds(exchange), *_waiting(exchange), *_books(exchange)]
+    return [
+        *_funds(exchange),
+        *_holds(exchange),
+        *_waiting(exchange),
+        *_books(exchange),
+        *_positions(exchange),
+    ]
 
 
 def _funds(exchange: Exchange) -> list[str]:
@@ -94,6 +101,34 @@ def _books(exchange: Exchange) -> list[str]:
         if account.labels != {o.client_order_id: o for o in account.orders.values() if o.client_order_id}:
             found.append(f"{account.account_id}: labels and open orders differ")
     return found
+
+
+def _positions(exchange: Exchange) -> list[str]:
+    """What rests is the open orders; every lot bought was sold by another; nothing reduces more than there is."""
+    found: list[str] = []
+    sums: dict[str, int] = defaultdict(int)
+    for account in exchange.ledger.accounts.values():
+        for position in account.positions.values():
+            name = f"{account.account_id} {position.market.symbol}"
+            sums[position.market.symbol] += position.lots
+            orders = [
+                order
+                for order in account.orders.values()
+                if order.market is position.market and order.status != OrderStatus.PENDING_TRIGGER
+            ]
+            resting = [sum(rest_of(order) for order in orders if order.side == side) for side in (0, 1, 2)]
+            if position.resting != resting:
+                found.append(f"{name}: {position.resting} lots rest, really {resting}")
+            reducing = {order.number: order for order in orders if order.reduce_only}
+            if position.reducing != reducing:
+                found.append(f"{name}: reduce-only orders and open orders differ")
+            for side in (Side.BUY, Side.SELL):
+                lots = sum(rest_of(order) for order in reducing.values() if order.side == side)
+                if lots > reducible(position, side):
+                    found.append(f"{name}: {lots} lots would reduce {position.lots}")
+            if (position.cost > 0) != (position.lots > 0) or (position.cost < 0) != (position.lots < 0):
+                found.append(f"{name}: {position.lots} lots cost {position.cost}")
+    return found + [f"{symbol}: all positions sum to {lots} lots" for symbol, lots in sorted(sums.items()) if lots]
 
 
 def _side(symbol: str, side: BookSide, resting: set[int]) -> list[str]:

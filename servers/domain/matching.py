@@ -10,7 +10,8 @@ from typing import Final
 
 from servers.domain.book import BookSide, Level
 from servers.domain.model import Order
-from servers.domain.money import RATE
+from servers.domain.money import ATTO_SCALE, RATE
+from servers.domain.reducing import reducible
 from servers.domain.terms import SelfTradePrevention, Side
 
 FILL: Final = 0
@@ -39,24 +40,32 @@ class Plan:
     spent: bool
 
 
-def plan(order: Order, opposite: BookSide, lots: int, budget: int) -> Plan:
-    """Walk `opposite` for an order that wants `lots` (0: any), but (budget >= 0) no more than `budget` quote units buy or sell.
+def plan(order: Order, opposite: BookSide, limit: int, lots: int, budget: int) -> Plan:
+    """Walk `opposite` as far as a limit (ticks; 0: any) for an order that wants `lots` (0: any).
+
+    With a budget (0 and more) it is no more than what so many quote units buy or sell.
 
     A buy's budget covers its taker fee: lots are the most for which notional + ceil(fee) <= budget.
     """
     best = opposite.best()
     result = Plan([], 0, 0, False, False)
-    if best is None or _beyond(order, best.ticks):
+    if best is None or _beyond(order, limit, best.ticks):
         return result
     walk = _Walk(order, result, lots or _UNBOUNDED, budget)
     for level in opposite.walk():
-        if _beyond(order, level.ticks) or not walk.take(level):
+        if _beyond(order, limit, level.ticks) or not walk.take(level):
             break
     return result
 
 
-def _beyond(order: Order, ticks: int) -> bool:
-    limit = order.ticks
+def budget_of(order: Order) -> int:
+    """What an order by quote amount spends or receives, in quote units; -1: it has no such amount."""
+    if not order.quote_amount:
+        return -1
+    return int(order.quote_amount // 10 ** (ATTO_SCALE - order.market.quote_scale))
+
+
+def _beyond(order: Order, limit: int, ticks: int) -> bool:
     return limit != 0 and (ticks > limit if order.side == _BUY else ticks < limit)
 
 
@@ -107,6 +116,10 @@ class _Walk:
     def _meet(self, maker: Order, lots: int, price: int) -> bool:
         """Match an order that shows so many lots; False when the walk is over. If not, all of them are gone."""
         result = self.result
+        if maker.reduce_only and maker.account.self_trade_group != self.group:
+            lots = min(lots, self._reducible(maker))
+            if not lots:
+                return True
         wanted = self.wanted if self.budget < 0 else min(self.wanted, self._affordable(price))
         lots = min(lots, wanted)
         if maker.account.self_trade_group == self.group and lots:
@@ -119,6 +132,11 @@ class _Walk:
         result.notional += lots * price
         self.wanted -= lots
         return self.wanted > 0 and not result.spent
+
+    def _reducible(self, maker: Order) -> int:
+        """What a reduce-only order may still take off its account's position after the fills so far."""
+        gone = sum(lots for step, other, lots in self.result.steps if step == FILL and other.account is maker.account)
+        return max(reducible(maker.account.positions[maker.market.symbol], maker.side) - gone, 0)
 
     def _affordable(self, price: int) -> int:
         """Whole lots at `price` quote units that the budget still covers.

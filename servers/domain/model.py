@@ -6,7 +6,10 @@ References are stored as the id of what they point to.
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from servers.domain.limits import Bounds
 
 from servers.domain.hours import Schedule
 
@@ -43,6 +46,9 @@ class Market:
     last_ticks: int = field(metadata=STORED)
     # The sequence of the last command that changed the book.
     book_sequence: int = field(metadata=STORED)
+    # The day (UTC, counted from 1970) of its last price, and the price that positions were worth when that day began.
+    day: int = field(metadata=STORED)
+    day_ticks: int = field(metadata=STORED)
     # Base units in a lot; quote units that one lot costs for each tick of its price.
     lot_units: int = field(metadata=DERIVED)
     tick_value: int = field(metadata=DERIVED)
@@ -92,6 +98,8 @@ class Account:
     # Open orders by number, oldest first, and by label.
     orders: "dict[int, Order]" = field(metadata=DERIVED, default_factory=dict)
     labels: "dict[str, Order]" = field(metadata=DERIVED, default_factory=dict)
+    # By symbol; of markets that it trades or rests in.
+    positions: "dict[str, Position]" = field(metadata=DERIVED, default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +112,49 @@ class Balance:
     held: int = field(metadata=STORED)
     # The command that touched it last; spares a second event for the same command.
     touched: int = field(metadata=CONSTANT, default=0)
+
+
+@dataclass(slots=True, eq=False)
+class Position:
+    """What orders of an account bought less what they sold in a market; below zero: sold more. Amounts in quote units.
+
+    `cost` is what the lots cost (for lots below zero: less what they brought); realized - cost is all that came in less all that
+    went out, so nothing is ever rounded away.
+    """
+
+    account: Account = field(metadata=BY_ACCOUNT)
+    market: Market = field(metadata=BY_SYMBOL)
+    lots: int = field(metadata=STORED, default=0)
+    cost: int = field(metadata=STORED, default=0)
+    # What closed lots brought over their cost, less all fees.
+    realized: int = field(metadata=STORED, default=0)
+    # The day (UTC, counted from 1970) of its last trade; realized and unrealized profit when that day began.
+    day: int = field(metadata=STORED, default=0)
+    day_start: int = field(metadata=STORED, default=0)
+    # The sequence of its last trade; 0: none yet, and no row.
+    update_sequence: int = field(metadata=STORED, default=0)
+    # Lots that rest in the book, by side; resting reduce-only orders by number; the limits that hold here, once asked for.
+    resting: list[int] = field(metadata=DERIVED, default_factory=lambda: [0, 0, 0])
+    reducing: "dict[int, Order]" = field(metadata=DERIVED, default_factory=dict)
+    bounds: "Bounds | None" = field(metadata=DERIVED, default=None)
+
+
+@dataclass(slots=True, eq=False)
+class Limits:
+    """Limits of an account, a tier, a market or (all empty) everybody. -1: not said here, 0: none. Amounts in atto."""
+
+    account_id: str = field(metadata=STORED)
+    tier: str = field(metadata=STORED)
+    symbol: str = field(metadata=STORED)
+    quantity_max: int = field(metadata=STORED)
+    notional_max: int = field(metadata=STORED)
+    open_orders_max: int = field(metadata=STORED)
+    position_max: int = field(metadata=STORED)
+    daily_loss_max: int = field(metadata=STORED)
+    # In units of 1e-8 of the reference price.
+    price_band: int = field(metadata=STORED)
+    # Symbols with spaces between them; empty: not said here, "*": all.
+    symbols_allowed: str = field(metadata=STORED)
 
 
 @dataclass(slots=True, eq=False)

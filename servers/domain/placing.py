@@ -14,11 +14,12 @@ from servers.domain.events import LevelChanged, MarketChanged
 from servers.domain.fees import buy_need
 from servers.domain.iceberg import hide, show_more, shows_nothing
 from servers.domain.ledger import InvariantBreach, Ledger
-from servers.domain.matching import CANCEL_MAKER, FILL, Plan, plan
-from servers.domain.model import Account, Clockwork, Fees, Market, Order
-from servers.domain.money import ATTO_SCALE
+from servers.domain.limits import Bounds, LimitBook
+from servers.domain.matching import CANCEL_MAKER, FILL, Plan, budget_of, plan
+from servers.domain.model import Account, Clockwork, Fees, Market, Order, Position
 from servers.domain.record import Record
-from servers.domain.risk import check, expire_time
+from servers.domain.reducing import cut, cut_to_room, enter, leave
+from servers.domain.risk import check, check_exposure, expire_time, price_limit
 from servers.domain.settling import deal
 from servers.domain.terms import (
     CancelReason,
@@ -51,17 +52,9 @@ class Floor:
     """The books of a partition and what happens on them."""
 
     __slots__ = (
-        "books",
-        "clock",
-        "collecting",
-        "fees",
-        "ledger",
-        "markets",
-        "orders",
-        "partition",
-        "record",
+        "books", "clock", "collecting", "fees", "ledger", "limits", "markets", "orders", "partition", "record", "shrunk",
         "triggers",
-    )
+    )  # fmt: skip
 
     def __init__(self, partition: int, clock: Clockwork, record: Record, ledger: Ledger) -> None:
         self.partition = partition
@@ -73,8 +66,11 @@ class Floor:
         self.fees: dict[tuple[str, str], Fees] = {}
         # Markets that are PRE_OPEN.
         self.collecting: dict[str, Market] = {}
+        self.limits = LimitBook(record)
         # Open orders by number.
         self.orders: dict[int, Order] = {}
+        # Positions that were traded into while reduce-only orders rested on them.
+        self.shrunk: list[Position] = []
         self.triggers = Triggers(self)
 
     def place(self, command: PlaceOrder, account: Account, market: Market) -> Order:
@@ -95,28 +91,35 @@ class Floor:
         `instead_of` is an open order of the account, market and side that would be gone: its hold is free, and its label.
         """
         order = self.draft(command, account, market)
-        reason = check(command, account, market, order.expire_time, command.time, instead_of)
+        bounds = self.limits.of(account, market)
+        reason = check(command, account, market, bounds, order.expire_time, instead_of)
         if not reason:
-            found = self.planned(order)
-            reason = self.refusal(order, found, 0 if instead_of is None else instead_of.held)
+            found = self.planned(order, bounds, instead_of)
+            if (order.reduce_only or not bounds.plain) and not order.trigger_source:
+                reason = check_exposure(order, found, bounds, instead_of)
+            reason = reason or self.refusal(order, found, 0 if instead_of is None else instead_of.held)
             if not reason:
                 return order, found
         order.status = _REJECTED
         order.reject_reason = reason
         return order, None
 
-    def planned(self, order: Order) -> Plan:
+    def planned(self, order: Order, bounds: Bounds, instead_of: Order | None) -> Plan:
         """Fill in a new order's size and rates, and what it would do to the book."""
         market = order.market
-        self._size(order)
+        order.ticks = order.price // market.tick_size
+        order.lots = order.quantity // market.lot_size
         fees = self.fees.get((market.symbol, order.account.tier)) or self.fees[market.symbol, "default"]
         order.maker_rate, order.taker_rate = fees.maker_rate, fees.taker_rate
         if order.trigger_source:
             begin(order)
             return Plan([], 0, 0, False, False)
+        if order.reduce_only:
+            cut_to_room(order, instead_of)
         if market.state == _PRE_OPEN:
             return Plan([], 0, 0, False, False)
-        return plan(order, self.books[market.symbol].side(3 - order.side), order.lots, self._budget(order))
+        limit = order.ticks or price_limit(order, bounds)
+        return plan(order, self.books[market.symbol].side(3 - order.side), limit, order.lots, budget_of(order))
 
     def draft(self, command: PlaceOrder, account: Account, market: Market) -> Order:
         """The order of a command, nothing decided yet."""
@@ -146,16 +149,6 @@ class Floor:
         if command.type in TRIGGERED:
             set_condition(order, command)
         return order
-
-    def _size(self, order: Order) -> None:
-        market = order.market
-        order.ticks = order.price // market.tick_size
-        order.lots = order.quantity // market.lot_size
-
-    def _budget(self, order: Order) -> int:
-        if not order.quote_amount:
-            return -1
-        return int(order.quote_amount // 10 ** (ATTO_SCALE - order.market.quote_scale))
 
     def refusal(self, order: Order, found: Plan, freed: int) -> int:
         """Reasons that the book and the funds give, in order of their numbers; 0: none. Fills in what the order holds.
@@ -189,7 +182,7 @@ class Floor:
         """Why a quote amount is refused: what it buys or sells is known only now."""
         if found.spent and not found.stopped and order.lots < order.market.min_lots:
             return int(RejectReason.QUANTITY_TOO_SMALL)
-        if order.lots > order.market.max_lots:
+        if order.lots > self.limits.of(order.account, order.market).lots_max:
             return int(RejectReason.QUANTITY_TOO_LARGE)
         if order.time_in_force == _FOK and (found.stopped or not found.spent):
             return int(RejectReason.NOT_FILLABLE)
@@ -239,6 +232,8 @@ class Floor:
                 self._decrement(maker, order, lots)
         if found.filled_lots and self.triggers.watches:
             self.triggers.traded(order.market, found)
+        if self.shrunk:
+            cut(self)
         if order.quote_amount:
             order.quantity = order.lots * order.market.lot_size
         status, reason = end_of(order, found)
@@ -253,6 +248,7 @@ class Floor:
             hide(order)
         order.priority = self.next_place()
         self.rehold(order)
+        enter(order)
         level = self.books[order.market.symbol].side(order.side).add(order)
         self.enlist(order)
         self.tell_level(order.market, order.side, level)
@@ -289,6 +285,7 @@ class Floor:
 
     def withdraw(self, order: Order) -> None:
         """Take a resting order out of its level; it stays among the open ones."""
+        leave(order)
         shown = order.lots - order.filled_lots - order.removed_lots - order.hidden_lots
         level = self.books[order.market.symbol].side(order.side).remove(order, shown)
         order.hidden_lots = 0
@@ -323,6 +320,7 @@ class Floor:
         """Both give up lots without a trade."""
         side = self.books[maker.market.symbol].side(maker.side)
         level = side.reduce(maker, lots)
+        maker.account.positions[maker.market.symbol].resting[maker.side] -= lots
         maker.removed_lots += lots
         if not taker.quote_amount:
             taker.removed_lots += lots
@@ -340,6 +338,7 @@ class Floor:
         market = maker.market
         side = self.books[market.symbol].side(maker.side)
         level = side.reduce(maker, lots)
+        maker.account.positions[market.symbol].resting[maker.side] -= lots
         self.record.order(maker)
         deal(self, maker, taker, maker.ticks, lots)
         taker.status = _PARTIALLY_FILLED

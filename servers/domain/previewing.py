@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from servers.domain.checks import Check, atto, exposure_checks, notional_checks, price_checks
 from servers.domain.commands import PlaceOrder
-from servers.domain.conditions import LIMITED, met, reference, source_of
+from servers.domain.conditions import LIMITED, TRIGGERED, met, reference, source_of
 from servers.domain.fees import buy_need, charge
 from servers.domain.iceberg import PARTS_MAX, hide
+from servers.domain.limits import Bounds
 from servers.domain.matching import DECREMENT, FILL, Plan
 from servers.domain.model import Account, Market, Order
 from servers.domain.money import ATTO_SCALE, RATE, format_units
 from servers.domain.placing import Floor, end_of
-from servers.domain.risk import check_prices, check_size, check_state, open_orders_max
+from servers.domain.positions import position_of
+from servers.domain.reducing import cut_to_room
+from servers.domain.risk import check_state, market_takes
 from servers.domain.terms import (
     AccountStatus,
     CancelReason,
@@ -39,17 +43,6 @@ _STATES: Final = (
 
 
 @dataclass(slots=True)
-class Check:
-    """A check of a placement: the RejectReason it gives, the bound, what is held against it before and after, as text."""
-
-    reason: RejectReason
-    passed: bool
-    limit: str
-    now: str
-    after: str
-
-
-@dataclass(slots=True)
 class Preview:
     """The order after matching; fills as (ticks, lots, fee in quote units); fee of all of it; hold of its rest."""
 
@@ -64,7 +57,7 @@ def preview(floor: Floor, command: PlaceOrder, account: Account, market: Market)
     """What placing would come to right now."""
     order, found = floor.decide(command, account, market, None)
     order.update_time = command.time
-    checks = [*_before_book(floor, command, account, market), *_with_book(floor, command, account, market)]
+    checks = list(checks_of(floor, command, account, market))
     if found is None:
         return Preview(order, [], checks, 0, 0)
     if order.trigger_source:
@@ -104,7 +97,16 @@ def _trigger(floor: Floor, order: Order, time: int) -> tuple[Plan, int]:
         order.ticks = 0
     # Its hold is among the free funds: nothing was taken.
     order.held = 0
+    if order.reduce_only:
+        cut_to_room(order, None)
     return floor.triggers.decide(order)
+
+
+def checks_of(floor: Floor, command: PlaceOrder, account: Account, market: Market) -> Iterator[Check]:
+    """Every check of a placement in its order; those that are meaningless for want of others are left out."""
+    bounds = floor.limits.of(account, market)
+    yield from _before_book(floor, command, account, market, bounds)
+    yield from _with_book(floor, command, account, market, bounds)
 
 
 def _fill(order: Order, found: Plan) -> list[tuple[int, int, int]]:
@@ -123,19 +125,25 @@ def _fill(order: Order, found: Plan) -> list[tuple[int, int, int]]:
     return fills
 
 
-def _before_book(floor: Floor, command: PlaceOrder, account: Account, market: Market) -> Iterator[Check]:
+def _before_book(
+    floor: Floor, command: PlaceOrder, account: Account, market: Market, bounds: Bounds
+) -> Iterator[Check]:
     status, state = AccountStatus(account.status), MarketState(market.state)
     active = status == AccountStatus.ACTIVE
     yield Check(RejectReason.ACCOUNT_NOT_ACTIVE, active, AccountStatus.ACTIVE.name, status.name, status.name)
     refused = check_state(command, state)
     for reason in _STATES:
         yield Check(reason, reason != refused, MarketState.OPEN.name, state.name, state.name)
+    yield Check(RejectReason.SYMBOL_NOT_ALLOWED, bounds.allowed, "", "", market.symbol)
     if command.type in LIMITED:
         yield from _price(market, command.price)
     for price in (command.stop_price, command.trailing_amount):
         if price:
             yield from _price(market, price)
-    yield from _sizes(command, market)
+    if command.price and command.type not in TRIGGERED:
+        yield from price_checks(command, market, bounds)
+    yield from _sizes(command, market, bounds)
+    yield from notional_checks(command, market, bounds)
     expires = floor.draft(command, account, market).expire_time
     if expires:
         future = expires > command.time
@@ -143,31 +151,31 @@ def _before_book(floor: Floor, command: PlaceOrder, account: Account, market: Ma
     if command.client_order_id:
         used = int(command.client_order_id in account.labels)
         yield Check(RejectReason.DUPLICATE_CLIENT_ORDER_ID, not used, "1", str(used), str(used + 1))
-    most, now = open_orders_max(account), len(account.orders)
+    most, now = bounds.open_orders_max, len(account.orders)
     yield Check(RejectReason.TOO_MANY_OPEN_ORDERS, now < most, str(most), str(now), str(now + 1))
     source = source_of(command)
     if source:
         known = reference(market, source)
-        yield Check(RejectReason.TRIGGER_PRICE_UNKNOWN, known > 0, TriggerSource(source).name, _atto(known), "")
+        yield Check(RejectReason.TRIGGER_PRICE_UNKNOWN, known > 0, TriggerSource(source).name, atto(known), "")
 
 
 def _price(market: Market, price: int) -> Iterator[Check]:
     ticks, off = divmod(price, market.tick_size)
-    highest = _atto(market.max_ticks * market.tick_size)
+    highest = atto(market.max_ticks * market.tick_size)
     fits = 0 < ticks <= market.max_ticks
-    yield Check(RejectReason.PRICE_OFF_TICK, not off, _atto(market.tick_size), "", _atto(price))
-    yield Check(RejectReason.PRICE_OUT_OF_RANGE, fits, highest, "", _atto(price))
+    yield Check(RejectReason.PRICE_OFF_TICK, not off, atto(market.tick_size), "", atto(price))
+    yield Check(RejectReason.PRICE_OUT_OF_RANGE, fits, highest, "", atto(price))
 
 
-def _sizes(command: PlaceOrder, market: Market) -> Iterator[Check]:
+def _sizes(command: PlaceOrder, market: Market, bounds: Bounds) -> Iterator[Check]:
     if command.quote_amount:
         unit = 10 ** (ATTO_SCALE - market.quote_scale)
         whole = command.quote_amount % unit == 0
-        yield Check(RejectReason.QUANTITY_OFF_LOT, whole, _atto(unit), "", _atto(command.quote_amount))
+        yield Check(RejectReason.QUANTITY_OFF_LOT, whole, atto(unit), "", atto(command.quote_amount))
         return
     lots, off = divmod(command.quantity, market.lot_size)
-    yield Check(RejectReason.QUANTITY_OFF_LOT, not off, _atto(market.lot_size), "", _atto(command.quantity))
-    sizes = _between(market, lots, lots >= market.min_lots, command.quantity)
+    yield Check(RejectReason.QUANTITY_OFF_LOT, not off, atto(market.lot_size), "", atto(command.quantity))
+    sizes = _between(market, bounds, lots, lots >= market.min_lots, command.quantity)
     if not command.display_quantity:
         yield from sizes
         return
@@ -183,47 +191,49 @@ def _shown(command: PlaceOrder, market: Market) -> Iterator[Check]:
     display = command.display_quantity
     off = display % market.lot_size
     least = max(market.min_lots * market.lot_size, -(-command.quantity // PARTS_MAX))
-    yield Check(RejectReason.QUANTITY_OFF_LOT, not off, _atto(market.lot_size), "", _atto(display))
-    yield Check(RejectReason.QUANTITY_TOO_SMALL, display >= least, _atto(least), "", _atto(display))
-    yield Check(
-        RejectReason.QUANTITY_TOO_LARGE, display < command.quantity, _atto(command.quantity), "", _atto(display)
-    )
+    yield Check(RejectReason.QUANTITY_OFF_LOT, not off, atto(market.lot_size), "", atto(display))
+    yield Check(RejectReason.QUANTITY_TOO_SMALL, display >= least, atto(least), "", atto(display))
+    yield Check(RejectReason.QUANTITY_TOO_LARGE, display < command.quantity, atto(command.quantity), "", atto(display))
 
 
-def _between(market: Market, lots: int, enough: bool, quantity: int) -> Iterator[Check]:
-    least, most = _atto(market.min_lots * market.lot_size), _atto(market.max_lots * market.lot_size)
-    yield Check(RejectReason.QUANTITY_TOO_SMALL, enough, least, "", _atto(quantity))
-    yield Check(RejectReason.QUANTITY_TOO_LARGE, lots <= market.max_lots, most, "", _atto(quantity))
+def _between(market: Market, bounds: Bounds, lots: int, enough: bool, quantity: int) -> Iterator[Check]:
+    least, most = atto(market.min_lots * market.lot_size), atto(bounds.lots_max * market.lot_size)
+    yield Check(RejectReason.QUANTITY_TOO_SMALL, enough, least, "", atto(quantity))
+    yield Check(RejectReason.QUANTITY_TOO_LARGE, lots <= bounds.lots_max, most, "", atto(quantity))
 
 
-def _with_book(floor: Floor, command: PlaceOrder, account: Account, market: Market) -> Iterator[Check]:
+def _with_book(floor: Floor, command: PlaceOrder, account: Account, market: Market, bounds: Bounds) -> Iterator[Check]:
     """What only the book and the funds can tell, where the market can hold price and size at all."""
-    if check_prices(command, market) or check_size(command, market):
+    if not market_takes(command, market):
         return
     source = source_of(command)
     if source and not reference(market, source):
         return
     order = floor.draft(command, account, market)
-    found = floor.planned(order)
+    wanted_lots = order.quantity // market.lot_size
+    found = floor.planned(order, bounds, None)
     if source:
         yield _funds(floor, order, found)
         if not _comes_at_once(order):
             return
         found, _ = _trigger(floor, order, command.time)
-    filled = _atto(found.filled_lots * market.lot_size)
+        if order.price:
+            yield from price_checks(command, market, bounds)
+    yield from exposure_checks(order, found, position_of(account, market), bounds, wanted_lots)
+    filled = atto(found.filled_lots * market.lot_size)
     if order.post_only:
         best = floor.books[market.symbol].side(3 - order.side).best()
-        limit = "" if best is None else _atto(best.ticks * market.tick_size)
-        yield Check(RejectReason.POST_ONLY_WOULD_TRADE, not floor.would_trade(order), limit, "", _atto(order.price))
-    wanted, whole = _atto(order.quantity), found.filled_lots == order.lots
+        limit = "" if best is None else atto(best.ticks * market.tick_size)
+        yield Check(RejectReason.POST_ONLY_WOULD_TRADE, not floor.would_trade(order), limit, "", atto(order.price))
+    wanted, whole = atto(order.quantity), found.filled_lots == order.lots
     if not order.ticks:
         nothing = not found.filled_lots and not found.steps and not found.stopped
         yield Check(RejectReason.NO_LIQUIDITY, found.spent or not nothing, "", "", filled)
         if order.quote_amount:
             lots = found.filled_lots
             small = found.spent and (nothing or (not found.stopped and lots < market.min_lots))
-            yield from _between(market, lots, not small, lots * market.lot_size)
-            wanted, whole = _atto(order.quote_amount), found.spent and not found.stopped
+            yield from _between(market, bounds, lots, not small, lots * market.lot_size)
+            wanted, whole = atto(order.quote_amount), found.spent and not found.stopped
     if order.time_in_force == _FOK:
         yield Check(RejectReason.NOT_FILLABLE, whole, wanted, "", filled)
     yield _funds(floor, order, found)
@@ -235,10 +245,6 @@ def _funds(floor: Floor, order: Order, found: Plan) -> Check:
     available, need = floor.ledger.available(account, asset), floor.first_need(order, found)
     funds = format_units(available, scale), format_units(available - need, scale)
     return Check(RejectReason.INSUFFICIENT_FUNDS, need <= available, "0", *funds)
-
-
-def _atto(number: int) -> str:
-    return format_units(number, ATTO_SCALE)
 
 
 def _instant(time: int) -> str:

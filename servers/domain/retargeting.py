@@ -29,11 +29,12 @@ def decide_retarget(floor: Floor, command: AmendOrder, order: Order) -> Order:
     price, stop_price = command.price or order.price, command.stop_price or order.stop_price
     quantity = command.quantity or order.quantity
     stays = (price, stop_price) == (order.price, order.stop_price) and quantity <= order.quantity
+    bounds = floor.limits.of(order.account, market)
     reason = (
         (0 if stays else check_standing(order, order.account, market))
         or (check_price(command.price, market) if command.price else 0)
         or (check_price(command.stop_price, market) if command.stop_price else 0)
-        or check_quantity(quantity, market)
+        or check_quantity(quantity, market, market.max_lots if stays else bounds.lots_max)
         or (RejectReason.QUANTITY_TOO_SMALL if too_many_parts(order.display_quantity, quantity) else 0)
     )
     if reason:

@@ -3,13 +3,15 @@
 from typing import Final
 
 from servers.domain.commands import PlaceOrder
-from servers.domain.conditions import LIMITED, check_known
+from servers.domain.conditions import LIMITED, TRIGGERED, check_known
 from servers.domain.iceberg import check_display
-from servers.domain.model import Account, Market, Order
-from servers.domain.terms import AccountStatus, MarketState, OrderType, RejectReason, TimeInForce
-
-# Open orders that an account of a tier may have; a tier not named here has the default's.
-MAX_OPEN_ORDERS: Final = {"default": 1_000, "market_maker": 20_000, "replay": 200_000}
+from servers.domain.limits import NO_LIMIT, Bounds
+from servers.domain.matching import Plan
+from servers.domain.model import Account, Market, Order, Position
+from servers.domain.money import ATTO_SCALE, RATE
+from servers.domain.positions import DAY_US, day_loss, position_of, reference_ticks, valuation_ticks
+from servers.domain.reducing import rest_of, room
+from servers.domain.terms import AccountStatus, MarketState, OrderType, RejectReason, Side, TimeInForce
 
 _ACTIVE: Final = int(AccountStatus.ACTIVE)
 _OPEN: Final = int(MarketState.OPEN)
@@ -27,12 +29,12 @@ _STATE_REASONS: Final = {
 _COLLECTED: Final = frozenset(map(int, (TimeInForce.GTC, TimeInForce.GTD, TimeInForce.DAY)))
 _LIMIT: Final = int(OrderType.LIMIT)
 _DAY: Final = int(TimeInForce.DAY)
-_DAY_US: Final = 86_400_000_000
+_BUY: Final = int(Side.BUY)
 _NONE: Final = 0
 
 
 def check(
-    command: PlaceOrder, account: Account, market: Market, expire_time: int, now: int, instead_of: Order | None
+    command: PlaceOrder, account: Account, market: Market, bounds: Bounds, expire_time: int, instead_of: Order | None
 ) -> int:
     """The first reason (RejectReason) to refuse a placement before the book and the funds are looked at; 0: none.
 
@@ -41,21 +43,16 @@ def check(
     reason = check_standing(command, account, market)
     if reason:
         return reason
-    reason = check_prices(command, market) or check_size(command, market)
+    reason = check_allowed(bounds) or check_prices(command, market, bounds) or check_size(command, market, bounds)
     if reason:
         return reason
-    if expire_time and expire_time <= now:
+    if expire_time and expire_time <= command.time:
         return int(RejectReason.EXPIRE_TIME_PAST)
     if command.client_order_id and account.labels.get(command.client_order_id, instead_of) is not instead_of:
         return int(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
-    if len(account.orders) - (instead_of is not None) >= open_orders_max(account):
+    if len(account.orders) - (instead_of is not None) >= bounds.open_orders_max:
         return int(RejectReason.TOO_MANY_OPEN_ORDERS)
     return check_known(command, market)
-
-
-def open_orders_max(account: Account) -> int:
-    """How many open orders an account may have."""
-    return MAX_OPEN_ORDERS.get(account.tier, MAX_OPEN_ORDERS["default"])
 
 
 def check_standing(terms: PlaceOrder | Order, account: Account, market: Market) -> int:
@@ -74,13 +71,35 @@ def check_state(terms: PlaceOrder | Order, state: int) -> int:
     return int(_STATE_REASONS.get(state, _NONE))
 
 
-def check_prices(command: PlaceOrder, market: Market) -> int:
+def check_allowed(bounds: Bounds) -> int:
+    """Whether the account may trade the market."""
+    return _NONE if bounds.allowed else int(RejectReason.SYMBOL_NOT_ALLOWED)
+
+
+def check_prices(command: PlaceOrder, market: Market, bounds: Bounds) -> int:
+    """Whether the market can hold the prices that an order of its type has, and its limit lies within the band.
+
+    The limit of an order that waits is held against the band when it is triggered.
+    """
+    reason = market_prices(command, market)
+    if reason or bounds.plain or not command.price or command.type in TRIGGERED:
+        return reason
+    return check_band(command.price // market.tick_size, market, bounds)
+
+
+def market_prices(command: PlaceOrder, market: Market) -> int:
     """Whether the market can hold the prices that an order of its type has: its limit, its stop price, its distance."""
     reason = check_price(command.price, market) if command.type in LIMITED else _NONE
     for price in (command.stop_price, command.trailing_amount):
         if price and not reason:
             reason = check_price(price, market)
     return reason
+
+
+def check_band(ticks: int, market: Market, bounds: Bounds) -> int:
+    """Whether a limit price lies within the account's band."""
+    lowest, highest = band(market, bounds)
+    return _NONE if lowest <= ticks <= highest else int(RejectReason.PRICE_OUT_OF_BAND)
 
 
 def check_price(price: int, market: Market) -> int:
@@ -93,27 +112,63 @@ def check_price(price: int, market: Market) -> int:
     return _NONE
 
 
-def check_size(command: PlaceOrder, market: Market) -> int:
-    """Whether the market can hold a placement's quantity or amount."""
+def market_takes(command: PlaceOrder, market: Market) -> bool:
+    """Whether the market can hold a placement's prices and size at all."""
+    if market_prices(command, market):
+        return False
+    if command.quote_amount:
+        return not command.quote_amount % int(10 ** (ATTO_SCALE - market.quote_scale))
+    return not check_quantity(command.quantity, market, market.max_lots)
+
+
+def band(market: Market, bounds: Bounds) -> tuple[int, int]:
+    """The lowest and the highest price (ticks) that an order may have or trade at; all there are while nothing has a price."""
+    reference = reference_ticks(market)
+    if bounds.band == NO_LIMIT or not reference:
+        return 0, NO_LIMIT
+    width = reference * bounds.band
+    return -((width - reference * RATE) // RATE), (reference * RATE + width) // RATE
+
+
+def price_limit(order: Order, bounds: Bounds) -> int:
+    """The price (ticks; 0: any) up to which an order without a limit trades."""
+    return 0 if bounds.plain else band(order.market, bounds)[order.side == _BUY]
+
+
+def check_size(command: PlaceOrder, market: Market, bounds: Bounds) -> int:
+    """Whether the market can hold a placement's quantity or amount, and the account may ask for it."""
     if command.quote_amount:
         # In quote units; what it buys is decided by the book. It must be a whole amount of the quote asset.
-        rest = command.quote_amount % 10 ** (18 - market.quote_scale)
-        return int(RejectReason.QUANTITY_OFF_LOT) if rest else _NONE
-    reason = check_quantity(command.quantity, market)
-    if command.display_quantity:
-        reasons = (reason, check_display(command.display_quantity, command.quantity, market))
-        return min(filter(None, reasons), default=_NONE)
-    return reason
+        if command.quote_amount % 10 ** (ATTO_SCALE - market.quote_scale):
+            return int(RejectReason.QUANTITY_OFF_LOT)
+    else:
+        reason = check_quantity(command.quantity, market, bounds.lots_max)
+        if command.display_quantity:
+            reasons = (reason, check_display(command.display_quantity, command.quantity, market))
+            reason = min(filter(None, reasons), default=_NONE)
+        if reason:
+            return reason
+    if not bounds.plain and notional_of(command, market) > bounds.notional_max:
+        return int(RejectReason.NOTIONAL_TOO_LARGE)
+    return _NONE
 
 
-def check_quantity(quantity: int, market: Market) -> int:
-    """Whether the market can hold a quantity (atto)."""
+def notional_of(command: PlaceOrder, market: Market) -> int:
+    """What a placement comes to, in quote units: at its limit, a market order at the valuation price."""
+    if command.quote_amount:
+        return command.quote_amount // int(10 ** (ATTO_SCALE - market.quote_scale))
+    ticks = (command.price or command.stop_price) // market.tick_size or valuation_ticks(market)
+    return command.quantity // market.lot_size * ticks * market.tick_value
+
+
+def check_quantity(quantity: int, market: Market, most: int) -> int:
+    """Whether the market can hold a quantity (atto) that is of so many lots at most."""
     lots, rest = divmod(quantity, market.lot_size)
     if rest:
         return int(RejectReason.QUANTITY_OFF_LOT)
     if lots < market.min_lots:
         return int(RejectReason.QUANTITY_TOO_SMALL)
-    if lots > market.max_lots:
+    if lots > most:
         return int(RejectReason.QUANTITY_TOO_LARGE)
     return _NONE
 
@@ -125,7 +180,46 @@ def expire_time(command: PlaceOrder, market: Market) -> int:
     """
     if command.time_in_force != _DAY:
         return command.expire_time
-    midnight = (command.time // _DAY_US + 1) * _DAY_US
+    midnight = (command.time // DAY_US + 1) * DAY_US
     if market.schedule is None:
         return midnight
     return min(midnight, market.schedule.close_after(command.time) or midnight)
+
+
+def exposure(position: Position, side: int, lots: int) -> int:
+    """The position in the direction of an order, below zero where it is the other way, if all that rests on its side traded."""
+    return (position.lots if side == _BUY else -position.lots) + position.resting[side] + lots
+
+
+def position_worth(position: Position, lots: int, ticks: int) -> int:
+    """What a position of so many lots is worth where an order at a price (0: none) leads to it, in quote units."""
+    market = position.market
+    return lots * max(ticks, valuation_ticks(market)) * market.tick_value
+
+
+def check_exposure(order: Order, found: Plan, bounds: Bounds, instead_of: Order | None) -> int:
+    """Reasons that the position and the losses of the day give against a new order, in order of their numbers; 0: none."""
+    if order.reduce_only:
+        reduces = not order.quote_amount and room(position_of(order.account, order.market), order.side, instead_of) > 0
+        return _NONE if reduces else int(RejectReason.NOT_REDUCING)
+    if bounds.plain:
+        return _NONE
+    lots = found.filled_lots if order.quote_amount else order.lots
+    ticks = order.ticks or (found.steps[0][1].ticks if found.steps else 0)
+    more = lots if instead_of is None else lots - rest_of(instead_of)
+    return check_growth(order, bounds, more, ticks, order.trigger_time or order.create_time)
+
+
+def check_growth(order: Order, bounds: Bounds, lots: int, ticks: int, now: int) -> int:
+    """Whether position and loss of the day allow so many lots more on the side of an order that is not reduce-only."""
+    position = position_of(order.account, order.market)
+    reached = exposure(position, order.side, lots)
+    if reached <= 0:
+        return _NONE
+    if position_worth(position, reached, ticks) > bounds.position_max:
+        return int(RejectReason.POSITION_LIMIT)
+    if bounds.loss_max != NO_LIMIT:
+        loss = day_loss(order.account, order.market.quote_asset, now // DAY_US)
+        if loss >= bounds.loss_max:
+            return int(RejectReason.DAILY_LOSS_LIMIT)
+    return _NONE

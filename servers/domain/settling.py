@@ -1,12 +1,14 @@
-"""What a trade moves: base one way, quote the other, fees to the venue, rebates from it."""
+"""What a trade moves: base one way, quote the other, fees to the venue, rebates from it, and the positions of both sides."""
 
 from typing import TYPE_CHECKING, Final
 
-from servers.domain.events import Traded
+from servers.domain.events import PositionChanged, Traded
 from servers.domain.fees import charge
 from servers.domain.identifiers import trade_id
 from servers.domain.ledger import InvariantBreach, Ledger
-from servers.domain.model import Order
+from servers.domain.model import Order, Position
+from servers.domain.positions import DAY_US, add_trade, begin_day, position_of
+from servers.domain.record import Record
 from servers.domain.terms import EntryKind, Side
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ def deal(floor: "Floor", maker: Order, taker: Order, ticks: int, lots: int) -> N
     market, clock, record = maker.market, floor.clock, floor.record
     clock.trade_number += 1
     notional = lots * ticks * market.tick_value
+    day = record.time // DAY_US
+    if market.day != day:
+        begin_day(market, day)
     market.last_ticks = ticks
     for order in (maker, taker):
         order.filled_lots += lots
@@ -29,10 +34,10 @@ def deal(floor: "Floor", maker: Order, taker: Order, ticks: int, lots: int) -> N
     maker_fee = charge(maker, maker.maker_rate, notional)
     taker_fee = charge(taker, taker.taker_rate, notional)
     record.events.append(Traded(clock.trade_number, market, maker, taker, ticks, lots, notional, maker_fee, taker_fee))
-    record.fold(maker.number, lots)
     buyer, seller = (maker, taker) if maker.side == _BUY else (taker, maker)
     fees = (maker_fee, taker_fee) if maker is buyer else (taker_fee, maker_fee)
     settle(floor.ledger, buyer, seller, lots, notional, fees, trade_id(floor.partition, clock.trade_number))
+    reposition(record, buyer, seller, lots, fees, floor.shrunk)
 
 
 def settle(
@@ -57,3 +62,22 @@ def settle(
         ledger.pay(ledger.fees, seller.account, market.quote_asset, -seller_fee, _FEE, reference)
     if buyer.held < 0 or seller.held < 0:
         raise InvariantBreach(f"trade {reference} cost more than was held")
+
+
+def reposition(
+    record: Record, buyer: Order, seller: Order, lots: int, fees: tuple[int, int], shrunk: list[Position]
+) -> None:
+    """Add a trade at the market's last price to both positions; those on which reduce-only orders rest are put into `shrunk`."""
+    market = buyer.market
+    bought, sold = position_of(buyer.account, market), position_of(seller.account, market)
+    price = market.last_ticks * market.tick_value
+    add_trade(bought, lots, price, fees[0], market.day)
+    add_trade(sold, -lots, price, fees[1], market.day)
+    sequence = record.sequence
+    for position in (bought, sold):
+        if position.update_sequence != sequence:
+            position.update_sequence = sequence
+            record.events.append(PositionChanged(position))
+        if position.reducing:
+            shrunk.append(position)
+    record.fold(lots + bought.realized, lots + sold.realized)

@@ -13,8 +13,21 @@ from typing import Any, Final, cast
 
 from servers.domain.book import Book
 from servers.domain.exchange import REQUEST_MEMORY, Exchange
-from servers.domain.model import Account, Asset, Balance, Clockwork, Fees, Market, Order, Request, Transfer
+from servers.domain.model import (
+    Account,
+    Asset,
+    Balance,
+    Clockwork,
+    Fees,
+    Limits,
+    Market,
+    Order,
+    Position,
+    Request,
+    Transfer,
+)
 from servers.domain.money import ATTO, rescale
+from servers.domain.reducing import enter
 from servers.domain.terms import Environment, OrderStatus
 
 _PENDING: Final = int(OrderStatus.PENDING_TRIGGER)
@@ -26,6 +39,8 @@ KINDS: Final[dict[str, type[Any]]] = {
     "fees": Fees,
     "accounts": Account,
     "balances": Balance,
+    "positions": Position,
+    "limits": Limits,
     "orders": Order,
     "transfers": Transfer,
     "requests": Request,
@@ -42,6 +57,8 @@ class Snapshot:
     fees: list[Row] = field(default_factory=list)
     accounts: list[Row] = field(default_factory=list)
     balances: list[Row] = field(default_factory=list)
+    positions: list[Row] = field(default_factory=list)
+    limits: list[Row] = field(default_factory=list)
     orders: list[Row] = field(default_factory=list)
     transfers: list[Row] = field(default_factory=list)
     requests: list[Row] = field(default_factory=list)
@@ -70,6 +87,7 @@ def dump(exchange: Exchange) -> Snapshot:
     """All rows of a machine between two commands."""
     ledger, floor = exchange.ledger, exchange.floor
     balances = [b for a in ledger.accounts.values() for b in a.balances.values()]
+    positions = [p for a in ledger.accounts.values() for p in a.positions.values() if p.update_sequence]
     return Snapshot(
         row(exchange.clock),
         _rows(ledger.assets.values(), "symbol"),
@@ -77,6 +95,8 @@ def dump(exchange: Exchange) -> Snapshot:
         _rows(floor.fees.values(), "symbol", "tier"),
         _rows((a for a in ledger.accounts.values() if a.user_id), "account_id"),
         _rows(balances, "account_id", "asset"),
+        _rows(positions, "account_id", "symbol"),
+        _rows(floor.limits.rows.values(), "account_id", "tier", "symbol"),
         _rows(floor.orders.values(), "number"),
         _rows([*exchange.transfers.pending.values(), *exchange.transfers.resolved.values()], "sequence", "transfer_id"),
         [row(request) for request in exchange.requests.values()],
@@ -107,6 +127,12 @@ def load(
     for r in snapshot.balances:
         account = ledger.party(r["account_id"])
         account.balances[r["asset"]] = Balance(account, r["asset"], r["available"], r["held"])
+    for r in snapshot.positions:
+        account = ledger.accounts[r["account_id"]]
+        numbers = {name: r[name] for name, _ in stored(Position) if name not in {"account", "market"}}
+        account.positions[r["symbol"]] = Position(account, floor.markets[r["symbol"]], **numbers)
+    for r in snapshot.limits:
+        floor.limits.rows[r["account_id"], r["tier"], r["symbol"]] = Limits(**r)
     _load_orders(exchange, snapshot.orders)
     for r in snapshot.transfers:
         exchange.transfers.add(Transfer(**r))
@@ -146,6 +172,7 @@ def _load_orders(exchange: Exchange, rows: list[Row]) -> None:
             floor.triggers.add(order)
         else:
             floor.books[order.market.symbol].side(order.side).add(order)
+            enter(order)
     for order in sorted(made, key=lambda o: o.number):
         floor.orders[order.number] = order.account.orders[order.number] = order
         if order.client_order_id:

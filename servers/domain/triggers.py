@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 from servers.domain.conditions import improves, met, reference, rises, trailing_stop
 from servers.domain.matching import FILL, Plan, plan
 from servers.domain.model import Market, Order
+from servers.domain.reducing import cut_to_room
+from servers.domain.risk import check_band, check_exposure, price_limit
 from servers.domain.terms import (
     AccountStatus,
     CancelReason,
@@ -198,6 +200,8 @@ class Triggers:
         order.status = _OPEN
         if not order.price:
             order.ticks = 0
+        if order.reduce_only:
+            cut_to_room(order, None)
         found, reason = self.decide(order)
         if reason:
             order.reject_reason = reason
@@ -219,16 +223,19 @@ class Triggers:
         """
         floor = self.floor
         opposite = floor.books[order.market.symbol].side(3 - order.side)
-        found = plan(order, opposite, order.lots, -1)
+        bounds = floor.limits.of(order.account, order.market)
+        limit = order.ticks or price_limit(order, bounds)
+        found = plan(order, opposite, limit, order.lots, -1)
         held = order.held
         funds = held + floor.ledger.available(order.account, floor.pays(order))
         short = not order.price and order.side == _BUY and floor.first_need(order, found) > funds
         if short and order.time_in_force != _FOK:
-            affordable = plan(order, opposite, order.lots, funds)
+            affordable = plan(order, opposite, limit, order.lots, funds)
             if affordable.filled_lots:
                 found = affordable
         if order.account.status != _ACTIVE:
             return found, int(RejectReason.ACCOUNT_NOT_ACTIVE)
-        reason = floor.refusal(order, found, held)
+        reason = check_band(order.ticks, order.market, bounds) if order.ticks and not bounds.plain else 0
+        reason = reason or check_exposure(order, found, bounds, None) or floor.refusal(order, found, held)
         order.held = held
         return found, reason

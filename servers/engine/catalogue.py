@@ -1,4 +1,4 @@
-"""What a new venue starts with: assets, markets and fee tiers of each environment, as commands.
+"""What a new venue starts with: assets, markets, fee tiers and limits of each environment, as commands.
 
 A leader applies what its machine lacks; what is there already stays as it is.
 """
@@ -10,6 +10,7 @@ from servers.domain.exchange import Exchange
 from servers.domain.terms import Environment, MarketKind, MarketState
 from venue.engine.v1 import engine_pb2 as pb
 from venue.marketdata.v1 import marketdata_pb2
+from venue.order.v1 import order_pb2
 
 
 class Listing(NamedTuple):
@@ -55,6 +56,21 @@ REPLAY_LISTING: Final = Listing(
 MARKET_MAKER_TIER: Final = ("market_maker", "0", "0.001")
 MAX_PRICE: Final = "100000000"
 
+# By tier, empty: everybody. Amounts are in the market's quote asset; what is listed is quoted in dollars: another market
+# would need limits of its own. "0": none, whatever everybody's limits say.
+LIVE_LIMITS: Final = {
+    "": order_pb2.Limits(position_max="50000", daily_loss_max="5000", price_band_percent="20", open_orders_max=1_000),
+    "market_maker": order_pb2.Limits(
+        position_max="5000000", daily_loss_max="500000", price_band_percent="50", open_orders_max=20_000
+    ),
+}
+# Paper funds are worth a million: who has them may use all of them.
+DEMO_LIMITS: Final = {
+    "": order_pb2.Limits(position_max="10000000", daily_loss_max="2000000", open_orders_max=1_000),
+    "market_maker": order_pb2.Limits(position_max="0", daily_loss_max="0", open_orders_max=20_000),
+    "replay": order_pb2.Limits(position_max="0", daily_loss_max="0", open_orders_max=200_000),
+}
+
 
 def missing(exchange: Exchange, lists: Callable[[str], bool] | None = None) -> list[pb.Command]:
     """The commands that bring a machine up to the catalogue of its environment, of the markets that its partition lists."""
@@ -73,6 +89,11 @@ def missing(exchange: Exchange, lists: Callable[[str], bool] | None = None) -> l
             if listing is not REPLAY_LISTING:
                 fees = pb.SetFees(symbol=listing.symbol, tier=tier, maker_fee_rate=maker, taker_fee_rate=taker)
                 commands.append(pb.Command(set_fees=fees))
+    commands += [
+        pb.Command(set_limits=pb.SetLimits(tier=tier, limits=limits))
+        for tier, limits in (DEMO_LIMITS if demo else LIVE_LIMITS).items()
+        if ("", tier, "") not in exchange.floor.limits.rows
+    ]
     return commands
 
 

@@ -11,6 +11,8 @@ from servers.domain import commands as c
 from servers.domain.errors import DefinitionInvalid, FieldViolation, OrderNotFound
 from servers.domain.hours import Hours
 from servers.domain.identifiers import find_order
+from servers.domain.limits import UNSAID
+from servers.domain.model import Limits
 from servers.domain.money import RATE_SCALE, NotDecimal, parse
 from servers.transport.refusals import InvalidField
 from venue.engine.v1 import engine_pb2 as pb
@@ -226,6 +228,28 @@ def _fees(command: pb.Command, body: pb.SetFees) -> c.SetFees:
     return c.SetFees(*_stamp(command, "", body), body.symbol, body.tier, maker, taker)
 
 
+def _limits(command: pb.Command, body: pb.SetLimits) -> c.SetLimits:
+    given = body.limits
+    limits = Limits(
+        body.account_id,
+        body.tier,
+        body.symbol,
+        _limit(given.quantity_max, "quantity_max"),
+        _limit(given.notional_max, "notional_max"),
+        given.open_orders_max or UNSAID,
+        _limit(given.position_max, "position_max"),
+        _limit(given.daily_loss_max, "daily_loss_max"),
+        # A percent is a hundredth.
+        _limit(given.price_band_percent, "price_band_percent", RATE_SCALE - 2),
+        " ".join(sorted(given.symbols_allowed)),
+    )
+    return c.SetLimits(*_stamp(command, "", body), limits)
+
+
+def _limit(text: str, field: str, scale: int = 18) -> int:
+    return _decimal(text, field, scale) if text else UNSAID
+
+
 def _account_status(command: pb.Command, body: pb.SetAccountStatus) -> c.SetAccountStatus:
     return c.SetAccountStatus(*_stamp(command, "", body), body.account_id, body.status)
 
@@ -259,6 +283,7 @@ _DECODERS: Final[dict[str, Callable[[pb.Command, Any], c.Command]]] = {
     "set_reference_prices": _reference_prices,
     "set_trading_hours": _trading_hours,
     "set_fees": _fees,
+    "set_limits": _limits,
     "set_account_status": _account_status,
     "advance": _advance,
     "leader_started": _leader_started,

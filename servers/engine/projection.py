@@ -13,7 +13,7 @@ from db.rendering import event_line, instant, posting_line, trade_line
 from servers.domain import events as e
 from servers.domain.exchange import Exchange
 from servers.domain.identifiers import placing_sequence
-from servers.domain.model import Account, Balance, Market, Order, Request, Transfer
+from servers.domain.model import Account, Balance, Limits, Market, Order, Position, Request, Transfer
 from servers.engine.effects import Effects, Mark
 
 # The one type of account event there is: a changed record of orders and balances.
@@ -38,6 +38,8 @@ class TableChanges:
         # Things in the order of their first change; a dict, because a set would have another order in every run.
         self._orders: dict[Order, None] = {}
         self._balances: dict[Balance, None] = {}
+        self._positions: dict[Position, None] = {}
+        self._limits: dict[tuple[str, str, str], Limits] = {}
         self._accounts: dict[Account, None] = {}
         self._markets: dict[Market, None] = {}
         self._transfers: dict[Transfer, None] = {}
@@ -72,6 +74,8 @@ class TableChanges:
                 self._accounts[event.account] = None  # type: ignore[union-attr]
             elif kind is e.LevelChanged or kind is e.MarketChanged:
                 self._markets[event.market] = None  # type: ignore[union-attr]
+            elif kind is e.PositionChanged:
+                self._positions[event.position] = None  # type: ignore[union-attr]
             elif kind is e.Traded:
                 self._trades.append(trade_line(partition, sequence, time_us, event))  # type: ignore[arg-type]
                 self._candle(event, time_us)  # type: ignore[arg-type]
@@ -91,6 +95,8 @@ class TableChanges:
                 self._definitions["assets", asset.symbol, ""] = asset
             case e.FeesChanged(fees=fees):
                 self._definitions["fees", fees.symbol, fees.tier] = fees
+            case e.LimitsChanged(limits=limits):
+                self._limits[limits.account_id, limits.tier, limits.symbol] = limits
 
     def _candle(self, traded: e.Traded, time_us: int) -> None:
         ticks = traded.ticks
@@ -150,6 +156,8 @@ class TableChanges:
             "fees": [thing for key, thing in self._definitions.items() if key[0] == "fees"],
             "accounts": self._accounts,
             "balances": self._balances,
+            "positions": self._positions,
+            "limits": self._limits.values(),
             "transfers": self._transfers,
             "requests": self._requests.values(),
         }

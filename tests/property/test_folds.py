@@ -160,8 +160,18 @@ def _things(event: e.Event) -> list[tuple[str, Hashable, object]]:
             return [("transfers", transfer.transfer_id, transfer)]
         case e.RequestRemembered(request=request):
             return [("requests", (request.scope, request.request_id), request)]
+        case e.PositionChanged() | e.LimitsChanged():
+            return _standing(event)
         case e.Posted():
             return []
+
+
+def _standing(event: e.PositionChanged | e.LimitsChanged) -> list[tuple[str, Hashable, object]]:
+    if isinstance(event, e.PositionChanged):
+        position = event.position
+        return [("positions", (position.account.account_id, position.market.symbol), position)]
+    limits = event.limits
+    return [("limits", (limits.account_id, limits.tier, limits.symbol), limits)]
 
 
 def _write(tables: dict[str, dict[Hashable, dict[str, Any]]], events: list[e.Event]) -> None:
@@ -187,7 +197,18 @@ def test_tables_written_from_events_alone_are_the_snapshot(seed: int) -> None:
     while len(requests) > exchange.request_memory:
         del requests[next(iter(requests))]
     snapshot = dump(exchange)
-    for kind in ("assets", "markets", "fees", "accounts", "balances", "orders", "transfers", "requests"):
+    for kind in (
+        "assets",
+        "markets",
+        "fees",
+        "accounts",
+        "balances",
+        "positions",
+        "limits",
+        "orders",
+        "transfers",
+        "requests",
+    ):
         assert sorted(map(_text, tables[kind].values())) == sorted(map(_text, getattr(snapshot, kind))), kind
 
 

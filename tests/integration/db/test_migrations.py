@@ -43,6 +43,8 @@ STATE = {
     model.Fees: "fees",
     model.Account: "accounts",
     model.Balance: "balances",
+    model.Position: "positions",
+    model.Limits: "limits",
     model.Order: "orders",
     model.Transfer: "transfers",
     model.Request: "requests",

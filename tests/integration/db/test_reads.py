@@ -279,7 +279,8 @@ async def test_requests_projections_accounts_and_markets_are_found(connection: C
     assert await accounts.find_account(connection, PARTITION, "demo-3") == rows[3]
     assert await accounts.list_accounts(connection, "u0", limit=2) == [rows[0], rows[2]]
     assert await accounts.list_accounts(connection, "u0", after="demo-2", limit=2) == [rows[4]]
-    market = markets.MarketRecord("ETH-USD", 1, 2, "ETH", "USD", 10**16, 10**15, 1, 10**9, 10**9, 0, 7, "", NOON, 0, 0)
+    numbers = (10**16, 10**15, 1, 10**9, 10**9, 0, 7)
+    market = markets.MarketRecord("ETH-USD", 1, 2, "ETH", "USD", *numbers, "", NOON, 0, 0, 19_000, 3)
     row = {"partition": 2, **market._asdict(), "next_state_time": Micros(NOON)}
     await insert(connection, "markets", [row])
     await insert(connection, "assets", [{"partition": 2, "symbol": "USD", "scale": 6, "display_scale": 2}])

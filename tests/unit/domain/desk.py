@@ -12,7 +12,8 @@ from servers.domain.errors import VenueError
 from servers.domain.events import Event, OrderChanged, Traded
 from servers.domain.exchange import Exchange
 from servers.domain.invariants import breaches
-from servers.domain.model import Order, Transfer
+from servers.domain.limits import UNSAID
+from servers.domain.model import Limits, Order, Transfer
 from servers.domain.money import ATTO_SCALE, RATE_SCALE, format_units, parse
 from servers.domain.state import state_hash
 from servers.domain.terms import (
@@ -94,6 +95,25 @@ class Desk:
     def fees(self, maker: str, taker: str, tier: str = "default") -> None:
         self.run(c.SetFees, SYMBOL, tier, parse(maker, RATE_SCALE), parse(taker, RATE_SCALE))
 
+    def limit(
+        self,
+        account_id: str = "",
+        *,
+        tier: str = "",
+        symbol: str = "",
+        quantity: str = "",
+        notional: str = "",
+        orders: int = UNSAID,
+        position: str = "",
+        loss: str = "",
+        band: str = "",
+        symbols: str = "",
+    ) -> None:
+        """Set limits; empty: not said. The band is in percent."""
+        most, worth, held, lost = (parse(text) if text else UNSAID for text in (quantity, notional, position, loss))
+        width = parse(band, RATE_SCALE - 2) if band else UNSAID
+        self.run(c.SetLimits, Limits(account_id, tier, symbol, most, worth, orders, held, lost, width, symbols))
+
     def open(self, trader: str, *, group: str = "", tier: str = "", usd: str = "1000000", btc: str = "1000") -> None:
         funds = tuple((asset, parse(amount)) for asset, amount in (("USD", usd), ("BTC", btc)) if amount != "0")
         account = (f"demo-{trader}", int(AccountType.DEMO), trader, tier, group, funds)
@@ -110,6 +130,7 @@ class Desk:
         life: TimeInForce | None = None,
         amount: str = "",
         post_only: bool = False,
+        reduce_only: bool = False,
         prevention: SelfTradePrevention = SelfTradePrevention.UNSPECIFIED,
         label: str = "",
         tag: str = "",
@@ -139,7 +160,7 @@ class Desk:
             parse(quantity) if quantity else 0,
             parse(amount) if amount else 0,
             post_only,
-            False,
+            reduce_only,
             int(prevention),
             label,
             expires,

@@ -23,7 +23,8 @@ CLASSES: list[type[Any]] = [thing for thing in vars(model).values() if isinstanc
 # Derived and constant: what `load` makes again, field by field.
 MADE_AGAIN = {
     model.Market: {"lot_units", "tick_value", "base_scale", "quote_scale", "schedule"},
-    model.Account: {"balances", "orders", "labels"},
+    model.Account: {"balances", "orders", "labels", "positions"},
+    model.Position: {"resting", "reducing", "bounds"},
     model.Balance: {"touched"},
     model.Order: {"born", "before", "after"},
 }
@@ -50,6 +51,7 @@ def busy() -> Desk:
     desk = Desk(request_memory=4, maker="-0.0001", taker="0.0002")
     desk.run(c.LeaderStarted, 3)
     desk.fees("0", "0.0001", tier="vip")
+    desk.limit("demo-ann", position="1000000", symbols="BTC-USD")
     desk.open("dee", tier="vip", group="family")
     for number in range(6):
         desk.buy("ann", "1", f"{90 + number}", request_id=f"r{number}", label=f"l{number}")
@@ -86,6 +88,8 @@ def test_the_state_hash_sees_every_kind_and_every_column(kind: str) -> None:
         "fees": exchange.floor.fees[SYMBOL, "vip"],
         "accounts": exchange.ledger.accounts["demo-ann"],
         "balances": exchange.ledger.accounts["demo-ann"].balances["USD"],
+        "positions": exchange.ledger.accounts["demo-ben"].positions[SYMBOL],
+        "limits": exchange.floor.limits.rows["demo-ann", "", ""],
         "orders": next(iter(exchange.floor.orders.values())),
         "transfers": exchange.transfers.pending["pending"],
         "requests": next(iter(exchange.requests.values())),

@@ -7,7 +7,7 @@ import pytest
 
 from servers.domain import commands as c
 from servers.domain.hours import Hours
-from servers.domain.risk import MAX_OPEN_ORDERS
+from servers.domain.limits import OPEN_ORDERS_MAX
 from servers.domain.terms import AccountStatus, MarketState, OrderType, RejectReason, Side, TimeInForce
 from tests.unit.domain.desk import MIDNIGHT_US, SYMBOL, Desk, Outcome, outcome
 
@@ -47,7 +47,7 @@ def label(desk: Desk) -> None:
 
 
 def fill_up(desk: Desk) -> None:
-    for _ in range(MAX_OPEN_ORDERS["default"] - len(desk.exchange.ledger.accounts["demo-ann"].orders)):
+    for _ in range(OPEN_ORDERS_MAX - len(desk.exchange.ledger.accounts["demo-ann"].orders)):
         desk.exchange.execute(desk.order("ann", Side.BUY, "0.001", "1"))
 
 
@@ -181,10 +181,3 @@ def test_the_first_check_that_fails_gives_the_reason() -> None:
     assert outcome(desk.buy("ann", **terms)).reason == "INSUFFICIENT_FUNDS"
     desk.transfer("venue:external", "demo-ann", "9000000")
     assert outcome(desk.buy("ann", **terms)).status == "FILLED"
-
-
-@pytest.mark.parametrize(
-    ("tier", "most"), [("default", 1_000), ("vip", 1_000), ("market_maker", 20_000), ("replay", 200_000)]
-)
-def test_the_open_orders_allowed_go_by_the_tier(tier: str, most: int) -> None:
-    assert MAX_OPEN_ORDERS.get(tier, MAX_OPEN_ORDERS["default"]) == most
