@@ -9,7 +9,7 @@ from servers.account.list_accounts import list_accounts
 from servers.account.list_entries import Statement
 from servers.account.stream_account import AccountStream
 from servers.account.transfers import Moving
-from servers.account.views import accounts_of, balances_of
+from servers.account.views import accounts_of, balances_of, positions_of
 from servers.engine.client import Engine, Engines
 from servers.engine.markets import Markets
 from servers.engine.missed import Past
@@ -56,6 +56,11 @@ class AccountServicer:
         engine = self._engines.for_account(request.account_id)
         response = await balances_of(engine, request.account_id, request.min_position, call)
         return pb.ListBalancesResponse(balances=response.balances, position=response.position)
+
+    async def ListPositions(self, request: pb.ListPositionsRequest, call: Call) -> pb.ListPositionsResponse:
+        engine = self._engines.for_account(request.account_id)
+        response = await positions_of(engine, request.account_id, request.min_position, call)
+        return pb.ListPositionsResponse(positions=response.positions, position=response.position)
 
     async def ListLedgerEntries(self, request: pb.ListLedgerEntriesRequest, call: Call) -> pb.ListLedgerEntriesResponse:
         engine = self._engines.for_account(request.account_id)

@@ -29,6 +29,12 @@ async def accounts_of(engine: Engine, account_id: str, min_position: str, call: 
     return await ask(engine, pb.QueryRequest(accounts=query), min_position, call)
 
 
+async def positions_of(engine: Engine, account_id: str, min_position: str, call: Call) -> pb.QueryResponse:
+    """The positions of a caller's account. Raises AccountNotFound."""
+    query = pb.PositionsQuery(user_id=call.identity.user_id, account_id=account_id)
+    return await ask(engine, pb.QueryRequest(positions=query), min_position, call)
+
+
 async def balances_of(engine: Engine, account_id: str, min_position: str, call: Call) -> pb.QueryResponse:
     """The balances of a caller's account. Raises AccountNotFound."""
     query = pb.BalancesQuery(user_id=call.identity.user_id, account_id=account_id)

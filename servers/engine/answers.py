@@ -7,12 +7,14 @@ from servers.domain.identifiers import position_text
 from servers.domain.model import Order
 from servers.domain.terms import OrderStatus, TransferState
 from servers.engine.messages import account_message, fill_message, order_message, timestamp
+from servers.engine.previews import add_failed_check
 from servers.engine.wire import field, fill_wire, order_wire, tag
 from venue.account.v1 import account_pb2
 from venue.engine.v1 import engine_pb2
 from venue.order.v1 import order_pb2, order_service_pb2
 
 _CANCELLED = int(OrderStatus.CANCELLED)
+_REJECTED = int(OrderStatus.REJECTED)
 _VOIDED = int(TransferState.VOIDED)
 # Field 5 to 2, wire type varint, value 1: appended to a serialized answer it sets `replayed`, whatever else it holds.
 _REPLAYED = {
@@ -58,7 +60,10 @@ def answer(exchange: Exchange, command: c.Command, events: list[Event]) -> bytes
     position = position_text(partition, exchange.clock.epoch, command.sequence)
     if isinstance(command, c.PlaceOrder):
         order, fills = _matched(exchange, command.sequence, events)
-        return order_service_pb2.PlaceOrderResponse(order=order, fills=fills, position=position).SerializeToString()
+        response = order_service_pb2.PlaceOrderResponse(order=order, fills=fills, position=position)
+        if order is not None and order.status == _REJECTED:
+            add_failed_check(exchange, command, response)
+        return response.SerializeToString()
     if isinstance(command, c.CancelOrder):
         order = order_message(partition, _orders(events)[0])
         return order_service_pb2.CancelOrderResponse(order=order, position=position).SerializeToString()

@@ -64,9 +64,9 @@ LIVE_LIMITS: Final = {
         position_max="5000000", daily_loss_max="500000", price_band_percent="50", open_orders_max=20_000
     ),
 }
-# Paper funds are worth a million: who has them may use all of them.
+# Paper funds are limit enough: these only catch slips.
 DEMO_LIMITS: Final = {
-    "": order_pb2.Limits(position_max="10000000", daily_loss_max="2000000", open_orders_max=1_000),
+    "": order_pb2.Limits(position_max="1000000000", daily_loss_max="100000000", open_orders_max=1_000),
     "market_maker": order_pb2.Limits(position_max="0", daily_loss_max="0", open_orders_max=20_000),
     "replay": order_pb2.Limits(position_max="0", daily_loss_max="0", open_orders_max=200_000),
 }

@@ -1,8 +1,10 @@
 """A preview as its message: what a placement would come to, read from memory."""
 
+from servers.domain.checks import Check
+from servers.domain.commands import PlaceOrder
 from servers.domain.exchange import Exchange
 from servers.domain.money import format_units
-from servers.domain.previewing import Preview, preview
+from servers.domain.previewing import Preview, checks_of, preview
 from servers.domain.terms import Side
 from servers.engine.codec import decode_placement
 from servers.engine.messages import average_price, order_message, price_text, quantity_text, timestamp
@@ -17,6 +19,26 @@ def preview_message(exchange: Exchange, query: pb.PreviewQuery) -> order_service
     placing = decode_placement(stamp, query.order)
     account = exchange.ledger.account(placing.account_id, placing.user_id)
     return _message(exchange.partition, preview(exchange.floor, placing, account, exchange.market(placing.symbol)))
+
+
+def add_failed_check(exchange: Exchange, command: PlaceOrder, response: order_service_pb2.PlaceOrderResponse) -> None:
+    """Say in an answer which check a placement failed, right after it was rejected: that changes nothing which is checked."""
+    floor = exchange.floor
+    account, market = exchange.ledger.accounts[command.account_id], floor.markets[command.symbol]
+    failed = next((check for check in checks_of(floor, command, account, market) if not check.passed), None)
+    if failed is not None:
+        response.failed_check.CopyFrom(check_message(failed))
+
+
+def check_message(check: Check) -> order_service_pb2.PreviewCheck:
+    """A check as its owner is told of it."""
+    return order_service_pb2.PreviewCheck(
+        check=int(check.reason),  # type: ignore[arg-type]  # the domain's numbers are the wire's
+        passed=check.passed,
+        limit=check.limit,
+        now=check.now,
+        after=check.after,
+    )
 
 
 def _message(partition: int, found: Preview) -> order_service_pb2.PreviewOrderResponse:
@@ -41,20 +63,10 @@ def _message(partition: int, found: Preview) -> order_service_pb2.PreviewOrderRe
         )
         for ticks, lots, fee in found.fills
     ]
-    checks = [
-        order_service_pb2.PreviewCheck(
-            check=int(check.reason),  # type: ignore[arg-type]
-            passed=check.passed,
-            limit=check.limit,
-            now=check.now,
-            after=check.after,
-        )
-        for check in found.checks
-    ]
     return order_service_pb2.PreviewOrderResponse(
         order=message,
         fills=fills,
-        checks=checks,
+        checks=[check_message(check) for check in found.checks],
         estimated_fee=format_units(found.fee, market.quote_scale),
         average_price=average_price(order),
         remaining_quantity=message.remaining_quantity,

@@ -12,6 +12,7 @@ from servers.engine.messages import (
     order_message,
 )
 from servers.engine.previews import preview_message
+from servers.engine.standing import limits_messages, position_messages
 from venue.engine.v1 import engine_pb2 as pb
 
 
@@ -30,6 +31,12 @@ def read(exchange: Exchange, request: pb.QueryRequest) -> pb.QueryResponse:
         response.account_sequence = account.last_event_sequence
         for asset in sorted(account.balances):
             response.balances.append(balance_message(exchange, account.balances[asset]))
+    elif kind == "positions":
+        account = exchange.ledger.account(request.positions.account_id, request.positions.user_id)
+        response.account_sequence = account.last_event_sequence
+        response.positions.extend(position_messages(exchange, account))
+    elif kind == "limits":
+        response.limits.extend(limits_messages(exchange))
     elif kind == "open_orders":
         _open_orders(exchange, request.open_orders, response)
     elif kind == "book":

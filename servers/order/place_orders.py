@@ -12,8 +12,6 @@ from venue.order.v1 import order_service_pb2
 
 def check_served(request: order_service_pb2.PlaceOrderRequest) -> None:
     """Raises NotImplementedYet for what the contract declares and the rules do not have yet."""
-    if request.reduce_only:
-        raise NotImplementedYet("reduce_only")
     if request.HasField("take_profit") or request.HasField("stop_loss"):
         raise NotImplementedYet("exits of a bracket")
 

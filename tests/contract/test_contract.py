@@ -23,6 +23,7 @@ REST = {
     "venue.account.v1.AccountService.ListAccounts": ["GET /v1/accounts"],
     "venue.account.v1.AccountService.GetAccount": ["GET /v1/accounts/{account_id}"],
     "venue.account.v1.AccountService.ListBalances": ["GET /v1/accounts/{account_id}/balances"],
+    "venue.account.v1.AccountService.ListPositions": ["GET /v1/accounts/{account_id}/positions"],
     "venue.account.v1.AccountService.ListLedgerEntries": ["GET /v1/accounts/{account_id}/ledger"],
     "venue.account.v1.AccountService.CreateTransfer": ["POST /v1/transfers"],
     "venue.account.v1.AccountService.GetTransfer": ["GET /v1/transfers/{transfer_id}"],
@@ -102,7 +103,7 @@ def test_mutations_are_safe_to_repeat() -> None:
 
 def test_every_list_has_pages() -> None:
     # Few by nature, and always wanted together.
-    short = {"ListBalances", "ListTickers"}
+    short = {"ListBalances", "ListPositions", "ListTickers"}
     wrong = [
         name
         for name, method in methods().items()

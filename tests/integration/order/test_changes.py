@@ -151,7 +151,6 @@ async def test_a_replacement_that_would_be_rejected_leaves_the_old_order(floor: 
     refused = {
         "REPLACE_MISMATCHED": order(ana.demo, side=SELL),
         "AMEND_REFUSED": order(ana.demo, quantity="999"),
-        "NOT_IMPLEMENTED": order(ana.demo, reduce_only=True),
         "ORDER_NOT_FOUND": order(ana.live),
     }
     for reason, wanted in refused.items():

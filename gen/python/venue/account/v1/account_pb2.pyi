@@ -221,6 +221,64 @@ class Balance(_message.Message):
 Global___Balance: _TypeAlias = Balance  # noqa: Y015
 
 @_typing.final
+class Position(_message.Message):
+    """What an account's orders bought in a market less what they sold. Amounts are in the market's quote asset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    AVERAGE_PRICE_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    REALIZED_PROFIT_FIELD_NUMBER: _builtins.int
+    UNREALIZED_PROFIT_FIELD_NUMBER: _builtins.int
+    DAY_PROFIT_FIELD_NUMBER: _builtins.int
+    VALUATION_PRICE_FIELD_NUMBER: _builtins.int
+    QUOTE_ASSET_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    """The market."""
+    quantity: _builtins.str
+    """How much of the base asset; below zero: more was sold than bought. Decimal."""
+    average_price: _builtins.str
+    """What it cost on average; empty if the quantity is zero. Rounded half up to the quote asset's scale. Decimal."""
+    cost: _builtins.str
+    """What it cost, fees aside; for a quantity below zero: less what it brought. Decimal."""
+    realized_profit: _builtins.str
+    """What orders that closed it brought more than it had cost, less all fees. Decimal."""
+    unrealized_profit: _builtins.str
+    """What closing it at valuation_price would bring more than it cost. Decimal."""
+    day_profit: _builtins.str
+    """Realized and unrealized profit since the day (UTC) began. Decimal."""
+    valuation_price: _builtins.str
+    """The price it is valued at: the mark price, else the last. Decimal."""
+    quote_asset: _builtins.str
+    """The quote asset."""
+    sequence: _builtins.int
+    """The journal sequence of its last trade."""
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        quantity: _builtins.str = ...,
+        average_price: _builtins.str = ...,
+        cost: _builtins.str = ...,
+        realized_profit: _builtins.str = ...,
+        unrealized_profit: _builtins.str = ...,
+        day_profit: _builtins.str = ...,
+        valuation_price: _builtins.str = ...,
+        quote_asset: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["average_price", b"average_price", "cost", b"cost", "day_profit", b"day_profit", "quantity", b"quantity", "quote_asset", b"quote_asset", "realized_profit", b"realized_profit", "sequence", b"sequence", "symbol", b"symbol", "unrealized_profit", b"unrealized_profit", "valuation_price", b"valuation_price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Position: _TypeAlias = Position  # noqa: Y015
+
+@_typing.final
 class LedgerEntry(_message.Message):
     """One change of an account's total of one asset: one half of a double entry."""
 
@@ -665,6 +723,60 @@ class ListBalancesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListBalancesResponse: _TypeAlias = ListBalancesResponse  # noqa: Y015
+
+@_typing.final
+class ListPositionsRequest(_message.Message):
+    """Request of ListPositions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    MIN_POSITION_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account's id."""
+    min_position: _builtins.str
+    """Wait until the view is at least this new."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        min_position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "min_position", b"min_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPositionsRequest: _TypeAlias = ListPositionsRequest  # noqa: Y015
+
+@_typing.final
+class ListPositionsResponse(_message.Message):
+    """Response of ListPositions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.str
+    """The place in the journal as of which they hold."""
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Position]:
+        """The positions, by market; markets the account never traded in are absent."""
+
+    def __init__(
+        self,
+        *,
+        positions: _abc.Iterable[Global___Position] | None = ...,
+        position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "positions", b"positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPositionsResponse: _TypeAlias = ListPositionsResponse  # noqa: Y015
 
 @_typing.final
 class ListLedgerEntriesRequest(_message.Message):

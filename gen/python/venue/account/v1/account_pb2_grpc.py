@@ -55,6 +55,11 @@ class AccountServiceStub(object):
                 request_serializer=venue_dot_account_dot_v1_dot_account__pb2.ListBalancesRequest.SerializeToString,
                 response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ListBalancesResponse.FromString,
                 _registered_method=True)
+        self.ListPositions = channel.unary_unary(
+                '/venue.account.v1.AccountService/ListPositions',
+                request_serializer=venue_dot_account_dot_v1_dot_account__pb2.ListPositionsRequest.SerializeToString,
+                response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ListPositionsResponse.FromString,
+                _registered_method=True)
         self.ListLedgerEntries = channel.unary_unary(
                 '/venue.account.v1.AccountService/ListLedgerEntries',
                 request_serializer=venue_dot_account_dot_v1_dot_account__pb2.ListLedgerEntriesRequest.SerializeToString,
@@ -106,6 +111,14 @@ class AccountServiceServicer(object):
 
     def ListBalances(self, request, context):
         """Lists the balances of an account, by asset. They come from the engine itself, never from a cache.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPositions(self, request, context):
+        """Lists the positions of an account, by market: what its orders bought there less what they sold, since it was opened. Deposits,
+        withdrawals and opening funds are in none of them. They come from the engine itself, never from a cache.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,6 +180,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ListBalances,
                     request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ListBalancesRequest.FromString,
                     response_serializer=venue_dot_account_dot_v1_dot_account__pb2.ListBalancesResponse.SerializeToString,
+            ),
+            'ListPositions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPositions,
+                    request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ListPositionsRequest.FromString,
+                    response_serializer=venue_dot_account_dot_v1_dot_account__pb2.ListPositionsResponse.SerializeToString,
             ),
             'ListLedgerEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLedgerEntries,
@@ -298,6 +316,33 @@ class AccountService(object):
             '/venue.account.v1.AccountService/ListBalances',
             venue_dot_account_dot_v1_dot_account__pb2.ListBalancesRequest.SerializeToString,
             venue_dot_account_dot_v1_dot_account__pb2.ListBalancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPositions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.account.v1.AccountService/ListPositions',
+            venue_dot_account_dot_v1_dot_account__pb2.ListPositionsRequest.SerializeToString,
+            venue_dot_account_dot_v1_dot_account__pb2.ListPositionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

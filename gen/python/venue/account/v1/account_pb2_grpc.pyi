@@ -44,6 +44,10 @@ class AccountServiceStub:
     """Gets one account."""
     ListBalances: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListBalancesRequest, _account_pb2.ListBalancesResponse]
     """Lists the balances of an account, by asset. They come from the engine itself, never from a cache."""
+    ListPositions: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListPositionsRequest, _account_pb2.ListPositionsResponse]
+    """Lists the positions of an account, by market: what its orders bought there less what they sold, since it was opened. Deposits,
+    withdrawals and opening funds are in none of them. They come from the engine itself, never from a cache.
+    """
     ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListLedgerEntriesRequest, _account_pb2.ListLedgerEntriesResponse]
     """Lists the ledger entries of an account, newest first. The sum of all entries of an asset equals the balance's total.
     Errors: PAGE_TOKEN_INVALID.
@@ -78,6 +82,10 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Gets one account."""
     ListBalances: _aio.UnaryUnaryMultiCallable[_account_pb2.ListBalancesRequest, _account_pb2.ListBalancesResponse]  # type: ignore[assignment]
     """Lists the balances of an account, by asset. They come from the engine itself, never from a cache."""
+    ListPositions: _aio.UnaryUnaryMultiCallable[_account_pb2.ListPositionsRequest, _account_pb2.ListPositionsResponse]  # type: ignore[assignment]
+    """Lists the positions of an account, by market: what its orders bought there less what they sold, since it was opened. Deposits,
+    withdrawals and opening funds are in none of them. They come from the engine itself, never from a cache.
+    """
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_account_pb2.ListLedgerEntriesRequest, _account_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
     """Lists the ledger entries of an account, newest first. The sum of all entries of an asset equals the balance's total.
     Errors: PAGE_TOKEN_INVALID.
@@ -133,6 +141,16 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.ListBalancesResponse, _abc.Awaitable[_account_pb2.ListBalancesResponse]]:
         """Lists the balances of an account, by asset. They come from the engine itself, never from a cache."""
+
+    @_abc_1.abstractmethod
+    def ListPositions(
+        self,
+        request: _account_pb2.ListPositionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ListPositionsResponse, _abc.Awaitable[_account_pb2.ListPositionsResponse]]:
+        """Lists the positions of an account, by market: what its orders bought there less what they sold, since it was opened. Deposits,
+        withdrawals and opening funds are in none of them. They come from the engine itself, never from a cache.
+        """
 
     @_abc_1.abstractmethod
     def ListLedgerEntries(

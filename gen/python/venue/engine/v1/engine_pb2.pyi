@@ -565,7 +565,8 @@ Global___SetReferencePrices: _TypeAlias = SetReferencePrices  # noqa: Y015
 class SetLimits(_message.Message):
     """Sets limits. Exactly one of account_id and tier, or neither (the venue's default); symbol narrows it to one market. An empty
     field takes the limit away, so that the next wider one counts: account and market, account, tier and market, tier, market,
-    default.
+    default. They take the place of what was set for the same account, tier and market, and hold for orders placed or changed from
+    now on; orders that rest stay.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -887,6 +888,8 @@ class QueryRequest(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     """The partition."""
     min_sequence: _builtins.int
@@ -923,6 +926,14 @@ class QueryRequest(_message.Message):
     def request(self) -> Global___RequestQuery:
         """Which command answered a request."""
 
+    @_builtins.property
+    def positions(self) -> Global___PositionsQuery:
+        """Positions of an account."""
+
+    @_builtins.property
+    def limits(self) -> Global___LimitsQuery:
+        """Limits."""
+
     def __init__(
         self,
         *,
@@ -936,12 +947,14 @@ class QueryRequest(_message.Message):
         sequence: Global___SequenceQuery | None = ...,
         preview: Global___PreviewQuery | None = ...,
         request: Global___RequestQuery | None = ...,
+        positions: Global___PositionsQuery | None = ...,
+        limits: Global___LimitsQuery | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "open_orders", b"open_orders", "preview", b"preview", "query", b"query", "request", b"request", "sequence", b"sequence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "limits", b"limits", "markets", b"markets", "open_orders", b"open_orders", "positions", b"positions", "preview", b"preview", "query", b"query", "request", b"request", "sequence", b"sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "min_sequence", b"min_sequence", "open_orders", b"open_orders", "partition", b"partition", "preview", b"preview", "query", b"query", "request", b"request", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "limits", b"limits", "markets", b"markets", "min_sequence", b"min_sequence", "open_orders", b"open_orders", "partition", b"partition", "positions", b"positions", "preview", b"preview", "query", b"query", "request", b"request", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["accounts", "balances", "open_orders", "book", "markets", "sequence", "preview", "request"]  # noqa: Y015
+    _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["accounts", "balances", "open_orders", "book", "markets", "sequence", "preview", "request", "positions", "limits"]  # noqa: Y015
     _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_query) -> _WhichOneofReturnType_query | None: ...
 
@@ -1156,6 +1169,49 @@ class RequestQuery(_message.Message):
 Global___RequestQuery: _TypeAlias = RequestQuery  # noqa: Y015
 
 @_typing.final
+class PositionsQuery(_message.Message):
+    """Positions of an account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The user the account must belong to; empty: the venue itself asks."""
+    account_id: _builtins.str
+    """The account."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PositionsQuery: _TypeAlias = PositionsQuery  # noqa: Y015
+
+@_typing.final
+class LimitsQuery(_message.Message):
+    """All limits that were set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitsQuery: _TypeAlias = LimitsQuery  # noqa: Y015
+
+@_typing.final
 class QueryResponse(_message.Message):
     """What was read."""
 
@@ -1171,6 +1227,8 @@ class QueryResponse(_message.Message):
     ACCOUNT_SEQUENCE_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
     REQUEST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """As of which sequence; durable."""
     position: _builtins.str
@@ -1203,6 +1261,14 @@ class QueryResponse(_message.Message):
     def preview(self) -> _order_service_pb2.PreviewOrderResponse:
         """What the placement would come to."""
 
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Position]:
+        """The positions, by market."""
+
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SetLimits]:
+        """The limits as they were set, by account, tier and market."""
+
     def __init__(
         self,
         *,
@@ -1216,10 +1282,12 @@ class QueryResponse(_message.Message):
         account_sequence: _builtins.int = ...,
         preview: _order_service_pb2.PreviewOrderResponse | None = ...,
         request_sequence: _builtins.int = ...,
+        positions: _abc.Iterable[_account_pb2.Position] | None = ...,
+        limits: _abc.Iterable[Global___SetLimits] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["book", b"book", "preview", b"preview"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_sequence", b"account_sequence", "accounts", b"accounts", "balances", b"balances", "book", b"book", "markets", b"markets", "orders", b"orders", "position", b"position", "preview", b"preview", "request_sequence", b"request_sequence", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_sequence", b"account_sequence", "accounts", b"accounts", "balances", b"balances", "book", b"book", "limits", b"limits", "markets", b"markets", "orders", b"orders", "position", b"position", "positions", b"positions", "preview", b"preview", "request_sequence", b"request_sequence", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

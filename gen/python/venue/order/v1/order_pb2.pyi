@@ -717,7 +717,9 @@ Global___OrderUpdate: _TypeAlias = OrderUpdate  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):
-    """Limits that stand before every order. An empty or zero field: not limited here."""
+    """Limits that stand before every order. An empty field says nothing: the next wider limits count. "0": no limit, whatever wider
+    ones say. Amounts are in the quote asset of the market that an order is for.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -731,18 +733,25 @@ class Limits(_message.Message):
     quantity_max: _builtins.str
     """The largest quantity of an order. Decimal."""
     notional_max: _builtins.str
-    """The largest price times quantity of an order, in the market's quote asset. Decimal."""
+    """The largest price times quantity of an order; a market order counts at the mark price, else the last. Decimal."""
     open_orders_max: _builtins.int
-    """The most open orders of an account (only without a market)."""
+    """The most open orders of an account, in all markets together (only without a market); 0: not said, then 1000."""
     position_max: _builtins.str
-    """The largest position in a market that an order may lead to, either way, valued at its price in the quote asset. Decimal."""
+    """The largest position in a market that an order may lead to, either way, if it and all open orders of its side were filled.
+    It is valued at the mark price, else the last, or at the order's own where that is higher. Orders that only bring the position
+    nearer to zero always pass. Decimal.
+    """
     daily_loss_max: _builtins.str
-    """The most that may be lost in a day (UTC), in the quote asset, before only reducing orders are taken. Decimal."""
+    """The most that may be lost in a day (UTC), realized and unrealized, fees included, in all markets with this quote asset, before
+    only orders that bring a position nearer to zero are taken. Decimal.
+    """
     price_band_percent: _builtins.str
-    """How far a limit price may be from the reference price, in percent. Decimal."""
+    """How far a limit price may be from the reference price (index, else mark, else last), in percent. What a market order cannot
+    trade within it stays untraded. While there is no reference price every price is taken. Decimal.
+    """
     @_builtins.property
     def symbols_allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Markets that may be traded; empty: all."""
+        """Markets that may be traded, "*" for all of them (only without a market)."""
 
     def __init__(
         self,

@@ -72,7 +72,11 @@ class PlaceOrderRequest(_message.Message):
     post_only: _builtins.bool
     """True: rejected rather than traded at once."""
     reduce_only: _builtins.bool
-    """True: never opens or grows a position."""
+    """True: only brings the account's position in the market nearer to zero. The quantity is cut to what is left of the position
+    beside the account's other resting reduce-only orders; where nothing is, the order is rejected with NOT_REDUCING. While it rests
+    it is cut again, the youngest first, as the position shrinks, and cancelled with CANCEL_REASON_NOT_REDUCING when nothing of it
+    is left. Not with quote_amount.
+    """
     client_order_id: _builtins.str
     """The client's label: 1 to 64 of letters, digits and "._:-". Unique among the account's open orders."""
     request_id: _builtins.str
@@ -189,6 +193,7 @@ class PlaceOrderResponse(_message.Message):
     FILLS_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    FAILED_CHECK_FIELD_NUMBER: _builtins.int
     position: _builtins.str
     """The place in the journal."""
     replayed: _builtins.bool
@@ -201,6 +206,10 @@ class PlaceOrderResponse(_message.Message):
     def fills(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Fill]:
         """Its fills, in the order they happened."""
 
+    @_builtins.property
+    def failed_check(self) -> Global___PreviewCheck:
+        """Of a rejected order: the check that failed, with its limit and what was held against it, as PreviewOrder shows it."""
+
     def __init__(
         self,
         *,
@@ -208,10 +217,11 @@ class PlaceOrderResponse(_message.Message):
         fills: _abc.Iterable[_order_pb2.Fill] | None = ...,
         position: _builtins.str = ...,
         replayed: _builtins.bool = ...,
+        failed_check: Global___PreviewCheck | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failed_check", b"failed_check", "order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fills", b"fills", "order", b"order", "position", b"position", "replayed", b"replayed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_check", b"failed_check", "fills", b"fills", "order", b"order", "position", b"position", "replayed", b"replayed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -21,7 +21,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/account/v1/account.proto.
  */
 export const file_venue_account_v1_account: GenFile = /*@__PURE__*/
-  fileDesc("Ch52ZW51ZS9hY2NvdW50L3YxL2FjY291bnQucHJvdG8SEHZlbnVlLmFjY291bnQudjEi6wEKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIrCgR0eXBlGAIgASgOMh0udmVudWUuYWNjb3VudC52MS5BY2NvdW50VHlwZRIvCgtlbnZpcm9ubWVudBgDIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQSDAoEbmFtZRgEIAEoCRIvCgZzdGF0dXMYBSABKA4yHy52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRTdGF0dXMSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkgKB0JhbGFuY2USDQoFYXNzZXQYASABKAkSEQoJYXZhaWxhYmxlGAIgASgJEgwKBGhlbGQYAyABKAkSDQoFdG90YWwYBCABKAki6QEKC0xlZGdlckVudHJ5EhAKCGVudHJ5X2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSDQoFYXNzZXQYAyABKAkSDgoGYW1vdW50GAQgASgJEikKBGtpbmQYBSABKA4yGy52ZW51ZS5hY2NvdW50LnYxLkVudHJ5S2luZBIRCglyZWZlcmVuY2UYBiABKAkSFAoMY291bnRlcnBhcnR5GAcgASgJEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghzZXF1ZW5jZRgJIAEoBCKeAQoIVHJhbnNmZXISEwoLdHJhbnNmZXJfaWQYASABKAkSFwoPZnJvbV9hY2NvdW50X2lkGAIgASgJEhUKDXRvX2FjY291bnRfaWQYAyABKAkSDQoFYXNzZXQYBCABKAkSDgoGYW1vdW50GAUgASgJEi4KBXN0YXRlGAYgASgOMh8udmVudWUuYWNjb3VudC52MS5UcmFuc2ZlclN0YXRlIsMBChRDcmVhdGVBY2NvdW50UmVxdWVzdBI3CgR0eXBlGAEgASgOMh0udmVudWUuYWNjb3VudC52MS5BY2NvdW50VHlwZUIKukgHggEEEAEgABIqCgRuYW1lGAIgASgJQhy6SBlyFxhAMhNeW15ceDAwLVx4MWZceDdmXSokEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICHIDsAEB2AEBEiUKBnN5bWJvbBgEIAEoCUIVukgSchAYIDIMXltBLVowLTktXSokIpIEChVDcmVhdGVUcmFuc2ZlclJlcXVlc3QSIgoPZnJvbV9hY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASIAoNdG9fYWNjb3VudF9pZBgCIAEoCUIJukgGcgQQARhAEiUKBWFzc2V0GAMgASgJQha6SBNyERABGBAyC15bQS1aMC05XSokEv8BCgZhbW91bnQYBCABKAlC7gG6SOoBcgQQARglugHgAQoQZGVjaW1hbC5wb3NpdGl2ZRJobXVzdCBiZSBhIGRlY2ltYWwgZ3JlYXRlciB0aGFuIHplcm8gaW4gcGxhaW4gbm90YXRpb24sIHdpdGggYXQgbW9zdCAxOCBkaWdpdHMgYmVmb3JlIGFuZCBhZnRlciB0aGUgcG9pbnQaYnRoaXMubWF0Y2hlcygnXigwezAsMTd9WzEtOV1bMC05XXswLDE3fShbLl1bMC05XXsxLDE4fSk/fDB7MSwxOH1bLl1bMC05XXswLDE3fVsxLTldWzAtOV17MCwxN30pJCcpEh8KCnJlcXVlc3RfaWQYBSABKAlCC7pICHIDsAEB2AEBOmm6SGYaZAoTdG9fYWNjb3VudF9pZC5vdGhlchIhbXVzdCBub3QgYmUgdGhlIGFjY291bnQgdGhhdCBwYXlzGip0aGlzLmZyb21fYWNjb3VudF9pZCAhPSB0aGlzLnRvX2FjY291bnRfaWQiagoWQ3JlYXRlVHJhbnNmZXJSZXNwb25zZRIsCgh0cmFuc2ZlchgBIAEoCzIaLnZlbnVlLmFjY291bnQudjEuVHJhbnNmZXISEAoIcG9zaXRpb24YAiABKAkSEAoIcmVwbGF5ZWQYAyABKAgiVAoSR2V0VHJhbnNmZXJSZXF1ZXN0Eh4KC3RyYW5zZmVyX2lkGAEgASgJQgm6SAZyBBABGEASHgoMbWluX3Bvc2l0aW9uGAIgASgJQgi6SAVyAxiAAiJDChNHZXRUcmFuc2ZlclJlc3BvbnNlEiwKCHRyYW5zZmVyGAEgASgLMhoudmVudWUuYWNjb3VudC52MS5UcmFuc2ZlciJnChVDcmVhdGVBY2NvdW50UmVzcG9uc2USKgoHYWNjb3VudBgBIAEoCzIZLnZlbnVlLmFjY291bnQudjEuQWNjb3VudBIQCghwb3NpdGlvbhgCIAEoCRIQCghyZXBsYXllZBgDIAEoCCJvChNMaXN0QWNjb3VudHNSZXF1ZXN0EhoKCXBhZ2Vfc2l6ZRgBIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiABBIeCgxtaW5fcG9zaXRpb24YAyABKAlCCLpIBXIDGIACIlwKFExpc3RBY2NvdW50c1Jlc3BvbnNlEisKCGFjY291bnRzGAEgAygLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJSChFHZXRBY2NvdW50UmVxdWVzdBIdCgphY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASHgoMbWluX3Bvc2l0aW9uGAIgASgJQgi6SAVyAxiAAiJAChJHZXRBY2NvdW50UmVzcG9uc2USKgoHYWNjb3VudBgBIAEoCzIZLnZlbnVlLmFjY291bnQudjEuQWNjb3VudCJUChNMaXN0QmFsYW5jZXNSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxtaW5fcG9zaXRpb24YAiABKAlCCLpIBXIDGIACIlUKFExpc3RCYWxhbmNlc1Jlc3BvbnNlEisKCGJhbGFuY2VzGAEgAygLMhkudmVudWUuYWNjb3VudC52MS5CYWxhbmNlEhAKCHBvc2l0aW9uGAIgASgJIrgBChhMaXN0TGVkZ2VyRW50cmllc1JlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEiMKBWFzc2V0GAIgASgJQhS6SBFyDxgQMgteW0EtWjAtOV0qJBIaCglwYWdlX3NpemUYAyABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgAQSHgoMbWluX3Bvc2l0aW9uGAUgASgJQgi6SAVyAxiAAiJkChlMaXN0TGVkZ2VyRW50cmllc1Jlc3BvbnNlEi4KB2VudHJpZXMYASADKAsyHS52ZW51ZS5hY2NvdW50LnYxLkxlZGdlckVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJVChRTdHJlYW1BY2NvdW50UmVxdWVzdBIdCgphY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASHgoMcmVzdW1lX2FmdGVyGAIgASgJQgi6SAVyAxiAAiI+Cg9BY2NvdW50U25hcHNob3QSKwoIYmFsYW5jZXMYASADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2UiOwoMQWNjb3VudEV2ZW50EisKCGJhbGFuY2VzGAEgAygLMhkudmVudWUuYWNjb3VudC52MS5CYWxhbmNlIq8DChVTdHJlYW1BY2NvdW50UmVzcG9uc2USEQoJc3RyZWFtX2lkGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAMgASgEEhAKCHBvc2l0aW9uGAQgASgJEi8KC3NlcnZlcl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIlCgVyZWFkeRgKIAEoCzIULnZlbnVlLnR5cGUudjEuUmVhZHlIABI1CghzbmFwc2hvdBgLIAEoCzIhLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFNuYXBzaG90SAASLwoFZXZlbnQYDCABKAsyHi52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRFdmVudEgAEi0KCWhlYXJ0YmVhdBgNIAEoCzIYLnZlbnVlLnR5cGUudjEuSGVhcnRiZWF0SAASIQoDZ2FwGA4gASgLMhIudmVudWUudHlwZS52MS5HYXBIABIpCgdnb29kYnllGA8gASgLMhYudmVudWUudHlwZS52MS5Hb29kYnllSABCBwoFZnJhbWUqXAoLQWNjb3VudFR5cGUSHAoYQUNDT1VOVF9UWVBFX1VOU1BFQ0lGSUVEEAASGAoUQUNDT1VOVF9UWVBFX1RSQURJTkcQARIVChFBQ0NPVU5UX1RZUEVfREVNTxACKmUKDUFjY291bnRTdGF0dXMSHgoaQUNDT1VOVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIZChVBQ0NPVU5UX1NUQVRVU19BQ1RJVkUQARIZChVBQ0NPVU5UX1NUQVRVU19GUk9aRU4QAirOAQoJRW50cnlLaW5kEhoKFkVOVFJZX0tJTkRfVU5TUEVDSUZJRUQQABIWChJFTlRSWV9LSU5EX0RFUE9TSVQQARIZChVFTlRSWV9LSU5EX1dJVEhEUkFXQUwQAhIXChNFTlRSWV9LSU5EX1RSQU5TRkVSEAMSFAoQRU5UUllfS0lORF9UUkFERRAEEhIKDkVOVFJZX0tJTkRfRkVFEAUSFAoQRU5UUllfS0lORF9QQVBFUhAGEhkKFUVOVFJZX0tJTkRfQURKVVNUTUVOVBAHKoEBCg1UcmFuc2ZlclN0YXRlEh4KGlRSQU5TRkVSX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWVFJBTlNGRVJfU1RBVEVfUEVORElORxABEhkKFVRSQU5TRkVSX1NUQVRFX1BPU1RFRBACEhkKFVRSQU5TRkVSX1NUQVRFX1ZPSURFRBADMvQICg5BY2NvdW50U2VydmljZRKBAQoNQ3JlYXRlQWNjb3VudBImLnZlbnVlLmFjY291bnQudjEuQ3JlYXRlQWNjb3VudFJlcXVlc3QaJy52ZW51ZS5hY2NvdW50LnYxLkNyZWF0ZUFjY291bnRSZXNwb25zZSIfirUYBAgFIAOC0+STAhEiDC92MS9hY2NvdW50czoBKhJ7CgxMaXN0QWNjb3VudHMSJS52ZW51ZS5hY2NvdW50LnYxLkxpc3RBY2NvdW50c1JlcXVlc3QaJi52ZW51ZS5hY2NvdW50LnYxLkxpc3RBY2NvdW50c1Jlc3BvbnNlIhyKtRgECAIgA4LT5JMCDhIML3YxL2FjY291bnRzEoIBCgpHZXRBY2NvdW50EiMudmVudWUuYWNjb3VudC52MS5HZXRBY2NvdW50UmVxdWVzdBokLnZlbnVlLmFjY291bnQudjEuR2V0QWNjb3VudFJlc3BvbnNlIimKtRgECAIgA4LT5JMCGxIZL3YxL2FjY291bnRzL3thY2NvdW50X2lkfRKRAQoMTGlzdEJhbGFuY2VzEiUudmVudWUuYWNjb3VudC52MS5MaXN0QmFsYW5jZXNSZXF1ZXN0GiYudmVudWUuYWNjb3VudC52MS5MaXN0QmFsYW5jZXNSZXNwb25zZSIyirUYBAgCIAOC0+STAiQSIi92MS9hY2NvdW50cy97YWNjb3VudF9pZH0vYmFsYW5jZXMSngEKEUxpc3RMZWRnZXJFbnRyaWVzEioudmVudWUuYWNjb3VudC52MS5MaXN0TGVkZ2VyRW50cmllc1JlcXVlc3QaKy52ZW51ZS5hY2NvdW50LnYxLkxpc3RMZWRnZXJFbnRyaWVzUmVzcG9uc2UiMIq1GAQIAiADgtPkkwIiEiAvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L2xlZGdlchKFAQoOQ3JlYXRlVHJhbnNmZXISJy52ZW51ZS5hY2NvdW50LnYxLkNyZWF0ZVRyYW5zZmVyUmVxdWVzdBooLnZlbnVlLmFjY291bnQudjEuQ3JlYXRlVHJhbnNmZXJSZXNwb25zZSIgirUYBAgFIAOC0+STAhIiDS92MS90cmFuc2ZlcnM6ASoShwEKC0dldFRyYW5zZmVyEiQudmVudWUuYWNjb3VudC52MS5HZXRUcmFuc2ZlclJlcXVlc3QaJS52ZW51ZS5hY2NvdW50LnYxLkdldFRyYW5zZmVyUmVzcG9uc2UiK4q1GAQIAiADgtPkkwIdEhsvdjEvdHJhbnNmZXJzL3t0cmFuc2Zlcl9pZH0SlAEKDVN0cmVhbUFjY291bnQSJi52ZW51ZS5hY2NvdW50LnYxLlN0cmVhbUFjY291bnRSZXF1ZXN0GicudmVudWUuYWNjb3VudC52MS5TdHJlYW1BY2NvdW50UmVzcG9uc2UiMIq1GAQIAiAGgtPkkwIiEiAvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L3N0cmVhbTABYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_venue_option_v1_access, file_venue_type_v1_stream, file_venue_type_v1_type]);
+  fileDesc("Ch52ZW51ZS9hY2NvdW50L3YxL2FjY291bnQucHJvdG8SEHZlbnVlLmFjY291bnQudjEi6wEKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIrCgR0eXBlGAIgASgOMh0udmVudWUuYWNjb3VudC52MS5BY2NvdW50VHlwZRIvCgtlbnZpcm9ubWVudBgDIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQSDAoEbmFtZRgEIAEoCRIvCgZzdGF0dXMYBSABKA4yHy52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRTdGF0dXMSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkgKB0JhbGFuY2USDQoFYXNzZXQYASABKAkSEQoJYXZhaWxhYmxlGAIgASgJEgwKBGhlbGQYAyABKAkSDQoFdG90YWwYBCABKAki2QEKCFBvc2l0aW9uEg4KBnN5bWJvbBgBIAEoCRIQCghxdWFudGl0eRgCIAEoCRIVCg1hdmVyYWdlX3ByaWNlGAMgASgJEgwKBGNvc3QYBCABKAkSFwoPcmVhbGl6ZWRfcHJvZml0GAUgASgJEhkKEXVucmVhbGl6ZWRfcHJvZml0GAYgASgJEhIKCmRheV9wcm9maXQYByABKAkSFwoPdmFsdWF0aW9uX3ByaWNlGAggASgJEhMKC3F1b3RlX2Fzc2V0GAkgASgJEhAKCHNlcXVlbmNlGAogASgEIukBCgtMZWRnZXJFbnRyeRIQCghlbnRyeV9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEg0KBWFzc2V0GAMgASgJEg4KBmFtb3VudBgEIAEoCRIpCgRraW5kGAUgASgOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmQSEQoJcmVmZXJlbmNlGAYgASgJEhQKDGNvdW50ZXJwYXJ0eRgHIAEoCRIvCgtjcmVhdGVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIc2VxdWVuY2UYCSABKAQingEKCFRyYW5zZmVyEhMKC3RyYW5zZmVyX2lkGAEgASgJEhcKD2Zyb21fYWNjb3VudF9pZBgCIAEoCRIVCg10b19hY2NvdW50X2lkGAMgASgJEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIuCgVzdGF0ZRgGIAEoDjIfLnZlbnVlLmFjY291bnQudjEuVHJhbnNmZXJTdGF0ZSLDAQoUQ3JlYXRlQWNjb3VudFJlcXVlc3QSNwoEdHlwZRgBIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGVCCrpIB4IBBBABIAASKgoEbmFtZRgCIAEoCUIcukgZchcYQDITXlteXHgwMC1ceDFmXHg3Zl0qJBIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAhyA7ABAdgBARIlCgZzeW1ib2wYBCABKAlCFbpIEnIQGCAyDF5bQS1aMC05LV0qJCKSBAoVQ3JlYXRlVHJhbnNmZXJSZXF1ZXN0EiIKD2Zyb21fYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEiAKDXRvX2FjY291bnRfaWQYAiABKAlCCbpIBnIEEAEYQBIlCgVhc3NldBgDIAEoCUIWukgTchEQARgQMgteW0EtWjAtOV0qJBL/AQoGYW1vdW50GAQgASgJQu4BukjqAXIEEAEYJboB4AEKEGRlY2ltYWwucG9zaXRpdmUSaG11c3QgYmUgYSBkZWNpbWFsIGdyZWF0ZXIgdGhhbiB6ZXJvIGluIHBsYWluIG5vdGF0aW9uLCB3aXRoIGF0IG1vc3QgMTggZGlnaXRzIGJlZm9yZSBhbmQgYWZ0ZXIgdGhlIHBvaW50GmJ0aGlzLm1hdGNoZXMoJ14oMHswLDE3fVsxLTldWzAtOV17MCwxN30oWy5dWzAtOV17MSwxOH0pP3wwezEsMTh9Wy5dWzAtOV17MCwxN31bMS05XVswLTldezAsMTd9KSQnKRIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAhyA7ABAdgBATppukhmGmQKE3RvX2FjY291bnRfaWQub3RoZXISIW11c3Qgbm90IGJlIHRoZSBhY2NvdW50IHRoYXQgcGF5cxoqdGhpcy5mcm9tX2FjY291bnRfaWQgIT0gdGhpcy50b19hY2NvdW50X2lkImoKFkNyZWF0ZVRyYW5zZmVyUmVzcG9uc2USLAoIdHJhbnNmZXIYASABKAsyGi52ZW51ZS5hY2NvdW50LnYxLlRyYW5zZmVyEhAKCHBvc2l0aW9uGAIgASgJEhAKCHJlcGxheWVkGAMgASgIIlQKEkdldFRyYW5zZmVyUmVxdWVzdBIeCgt0cmFuc2Zlcl9pZBgBIAEoCUIJukgGcgQQARhAEh4KDG1pbl9wb3NpdGlvbhgCIAEoCUIIukgFcgMYgAIiQwoTR2V0VHJhbnNmZXJSZXNwb25zZRIsCgh0cmFuc2ZlchgBIAEoCzIaLnZlbnVlLmFjY291bnQudjEuVHJhbnNmZXIiZwoVQ3JlYXRlQWNjb3VudFJlc3BvbnNlEioKB2FjY291bnQYASABKAsyGS52ZW51ZS5hY2NvdW50LnYxLkFjY291bnQSEAoIcG9zaXRpb24YAiABKAkSEAoIcmVwbGF5ZWQYAyABKAgibwoTTGlzdEFjY291bnRzUmVxdWVzdBIaCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAQSHgoMbWluX3Bvc2l0aW9uGAMgASgJQgi6SAVyAxiAAiJcChRMaXN0QWNjb3VudHNSZXNwb25zZRIrCghhY2NvdW50cxgBIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQWNjb3VudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiUgoRR2V0QWNjb3VudFJlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEh4KDG1pbl9wb3NpdGlvbhgCIAEoCUIIukgFcgMYgAIiQAoSR2V0QWNjb3VudFJlc3BvbnNlEioKB2FjY291bnQYASABKAsyGS52ZW51ZS5hY2NvdW50LnYxLkFjY291bnQiVAoTTGlzdEJhbGFuY2VzUmVxdWVzdBIdCgphY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASHgoMbWluX3Bvc2l0aW9uGAIgASgJQgi6SAVyAxiAAiJVChRMaXN0QmFsYW5jZXNSZXNwb25zZRIrCghiYWxhbmNlcxgBIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRIQCghwb3NpdGlvbhgCIAEoCSJVChRMaXN0UG9zaXRpb25zUmVxdWVzdBIdCgphY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASHgoMbWluX3Bvc2l0aW9uGAIgASgJQgi6SAVyAxiAAiJYChVMaXN0UG9zaXRpb25zUmVzcG9uc2USLQoJcG9zaXRpb25zGAEgAygLMhoudmVudWUuYWNjb3VudC52MS5Qb3NpdGlvbhIQCghwb3NpdGlvbhgCIAEoCSK4AQoYTGlzdExlZGdlckVudHJpZXNSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIjCgVhc3NldBgCIAEoCUIUukgRcg8YEDILXltBLVowLTldKiQSGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIAEEh4KDG1pbl9wb3NpdGlvbhgFIAEoCUIIukgFcgMYgAIiZAoZTGlzdExlZGdlckVudHJpZXNSZXNwb25zZRIuCgdlbnRyaWVzGAEgAygLMh0udmVudWUuYWNjb3VudC52MS5MZWRnZXJFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiVQoUU3RyZWFtQWNjb3VudFJlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEh4KDHJlc3VtZV9hZnRlchgCIAEoCUIIukgFcgMYgAIiPgoPQWNjb3VudFNuYXBzaG90EisKCGJhbGFuY2VzGAEgAygLMhkudmVudWUuYWNjb3VudC52MS5CYWxhbmNlIjsKDEFjY291bnRFdmVudBIrCghiYWxhbmNlcxgBIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZSKvAwoVU3RyZWFtQWNjb3VudFJlc3BvbnNlEhEKCXN0cmVhbV9pZBgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBIZChFwcmV2aW91c19zZXF1ZW5jZRgDIAEoBBIQCghwb3NpdGlvbhgEIAEoCRIvCgtzZXJ2ZXJfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJQoFcmVhZHkYCiABKAsyFC52ZW51ZS50eXBlLnYxLlJlYWR5SAASNQoIc25hcHNob3QYCyABKAsyIS52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRTbmFwc2hvdEgAEi8KBWV2ZW50GAwgASgLMh4udmVudWUuYWNjb3VudC52MS5BY2NvdW50RXZlbnRIABItCgloZWFydGJlYXQYDSABKAsyGC52ZW51ZS50eXBlLnYxLkhlYXJ0YmVhdEgAEiEKA2dhcBgOIAEoCzISLnZlbnVlLnR5cGUudjEuR2FwSAASKQoHZ29vZGJ5ZRgPIAEoCzIWLnZlbnVlLnR5cGUudjEuR29vZGJ5ZUgAQgcKBWZyYW1lKlwKC0FjY291bnRUeXBlEhwKGEFDQ09VTlRfVFlQRV9VTlNQRUNJRklFRBAAEhgKFEFDQ09VTlRfVFlQRV9UUkFESU5HEAESFQoRQUNDT1VOVF9UWVBFX0RFTU8QAiplCg1BY2NvdW50U3RhdHVzEh4KGkFDQ09VTlRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGQoVQUNDT1VOVF9TVEFUVVNfQUNUSVZFEAESGQoVQUNDT1VOVF9TVEFUVVNfRlJPWkVOEAIqzgEKCUVudHJ5S2luZBIaChZFTlRSWV9LSU5EX1VOU1BFQ0lGSUVEEAASFgoSRU5UUllfS0lORF9ERVBPU0lUEAESGQoVRU5UUllfS0lORF9XSVRIRFJBV0FMEAISFwoTRU5UUllfS0lORF9UUkFOU0ZFUhADEhQKEEVOVFJZX0tJTkRfVFJBREUQBBISCg5FTlRSWV9LSU5EX0ZFRRAFEhQKEEVOVFJZX0tJTkRfUEFQRVIQBhIZChVFTlRSWV9LSU5EX0FESlVTVE1FTlQQByqBAQoNVHJhbnNmZXJTdGF0ZRIeChpUUkFOU0ZFUl9TVEFURV9VTlNQRUNJRklFRBAAEhoKFlRSQU5TRkVSX1NUQVRFX1BFTkRJTkcQARIZChVUUkFOU0ZFUl9TVEFURV9QT1NURUQQAhIZChVUUkFOU0ZFUl9TVEFURV9WT0lERUQQAzKMCgoOQWNjb3VudFNlcnZpY2USgQEKDUNyZWF0ZUFjY291bnQSJi52ZW51ZS5hY2NvdW50LnYxLkNyZWF0ZUFjY291bnRSZXF1ZXN0GicudmVudWUuYWNjb3VudC52MS5DcmVhdGVBY2NvdW50UmVzcG9uc2UiH4q1GAQIBSADgtPkkwIRIgwvdjEvYWNjb3VudHM6ASoSewoMTGlzdEFjY291bnRzEiUudmVudWUuYWNjb3VudC52MS5MaXN0QWNjb3VudHNSZXF1ZXN0GiYudmVudWUuYWNjb3VudC52MS5MaXN0QWNjb3VudHNSZXNwb25zZSIcirUYBAgCIAOC0+STAg4SDC92MS9hY2NvdW50cxKCAQoKR2V0QWNjb3VudBIjLnZlbnVlLmFjY291bnQudjEuR2V0QWNjb3VudFJlcXVlc3QaJC52ZW51ZS5hY2NvdW50LnYxLkdldEFjY291bnRSZXNwb25zZSIpirUYBAgCIAOC0+STAhsSGS92MS9hY2NvdW50cy97YWNjb3VudF9pZH0SkQEKDExpc3RCYWxhbmNlcxIlLnZlbnVlLmFjY291bnQudjEuTGlzdEJhbGFuY2VzUmVxdWVzdBomLnZlbnVlLmFjY291bnQudjEuTGlzdEJhbGFuY2VzUmVzcG9uc2UiMoq1GAQIAiADgtPkkwIkEiIvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L2JhbGFuY2VzEpUBCg1MaXN0UG9zaXRpb25zEiYudmVudWUuYWNjb3VudC52MS5MaXN0UG9zaXRpb25zUmVxdWVzdBonLnZlbnVlLmFjY291bnQudjEuTGlzdFBvc2l0aW9uc1Jlc3BvbnNlIjOKtRgECAIgA4LT5JMCJRIjL3YxL2FjY291bnRzL3thY2NvdW50X2lkfS9wb3NpdGlvbnMSngEKEUxpc3RMZWRnZXJFbnRyaWVzEioudmVudWUuYWNjb3VudC52MS5MaXN0TGVkZ2VyRW50cmllc1JlcXVlc3QaKy52ZW51ZS5hY2NvdW50LnYxLkxpc3RMZWRnZXJFbnRyaWVzUmVzcG9uc2UiMIq1GAQIAiADgtPkkwIiEiAvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L2xlZGdlchKFAQoOQ3JlYXRlVHJhbnNmZXISJy52ZW51ZS5hY2NvdW50LnYxLkNyZWF0ZVRyYW5zZmVyUmVxdWVzdBooLnZlbnVlLmFjY291bnQudjEuQ3JlYXRlVHJhbnNmZXJSZXNwb25zZSIgirUYBAgFIAOC0+STAhIiDS92MS90cmFuc2ZlcnM6ASoShwEKC0dldFRyYW5zZmVyEiQudmVudWUuYWNjb3VudC52MS5HZXRUcmFuc2ZlclJlcXVlc3QaJS52ZW51ZS5hY2NvdW50LnYxLkdldFRyYW5zZmVyUmVzcG9uc2UiK4q1GAQIAiADgtPkkwIdEhsvdjEvdHJhbnNmZXJzL3t0cmFuc2Zlcl9pZH0SlAEKDVN0cmVhbUFjY291bnQSJi52ZW51ZS5hY2NvdW50LnYxLlN0cmVhbUFjY291bnRSZXF1ZXN0GicudmVudWUuYWNjb3VudC52MS5TdHJlYW1BY2NvdW50UmVzcG9uc2UiMIq1GAQIAiAGgtPkkwIiEiAvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L3N0cmVhbTABYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_venue_option_v1_access, file_venue_type_v1_stream, file_venue_type_v1_type]);
 
 /**
  * An account.
@@ -122,6 +122,90 @@ export const BalanceSchema: GenMessage<Balance> = /*@__PURE__*/
   messageDesc(file_venue_account_v1_account, 1);
 
 /**
+ * What an account's orders bought in a market less what they sold. Amounts are in the market's quote asset.
+ *
+ * @generated from message venue.account.v1.Position
+ */
+export type Position = Message<"venue.account.v1.Position"> & {
+  /**
+   * The market.
+   *
+   * @generated from field: string symbol = 1;
+   */
+  symbol: string;
+
+  /**
+   * How much of the base asset; below zero: more was sold than bought. Decimal.
+   *
+   * @generated from field: string quantity = 2;
+   */
+  quantity: string;
+
+  /**
+   * What it cost on average; empty if the quantity is zero. Rounded half up to the quote asset's scale. Decimal.
+   *
+   * @generated from field: string average_price = 3;
+   */
+  averagePrice: string;
+
+  /**
+   * What it cost, fees aside; for a quantity below zero: less what it brought. Decimal.
+   *
+   * @generated from field: string cost = 4;
+   */
+  cost: string;
+
+  /**
+   * What orders that closed it brought more than it had cost, less all fees. Decimal.
+   *
+   * @generated from field: string realized_profit = 5;
+   */
+  realizedProfit: string;
+
+  /**
+   * What closing it at valuation_price would bring more than it cost. Decimal.
+   *
+   * @generated from field: string unrealized_profit = 6;
+   */
+  unrealizedProfit: string;
+
+  /**
+   * Realized and unrealized profit since the day (UTC) began. Decimal.
+   *
+   * @generated from field: string day_profit = 7;
+   */
+  dayProfit: string;
+
+  /**
+   * The price it is valued at: the mark price, else the last. Decimal.
+   *
+   * @generated from field: string valuation_price = 8;
+   */
+  valuationPrice: string;
+
+  /**
+   * The quote asset.
+   *
+   * @generated from field: string quote_asset = 9;
+   */
+  quoteAsset: string;
+
+  /**
+   * The journal sequence of its last trade.
+   *
+   * @generated from field: uint64 sequence = 10;
+   */
+  sequence: bigint;
+};
+
+/**
+ * Describes the message venue.account.v1.Position.
+ * Use `create(PositionSchema)` to create a new message.
+ */
+export const PositionSchema: GenMessage<Position> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 2);
+
+/**
  * One change of an account's total of one asset: one half of a double entry.
  *
  * @generated from message venue.account.v1.LedgerEntry
@@ -196,7 +280,7 @@ export type LedgerEntry = Message<"venue.account.v1.LedgerEntry"> & {
  * Use `create(LedgerEntrySchema)` to create a new message.
  */
 export const LedgerEntrySchema: GenMessage<LedgerEntry> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 2);
+  messageDesc(file_venue_account_v1_account, 3);
 
 /**
  * Funds on their way from one account to another.
@@ -252,7 +336,7 @@ export type Transfer = Message<"venue.account.v1.Transfer"> & {
  * Use `create(TransferSchema)` to create a new message.
  */
 export const TransferSchema: GenMessage<Transfer> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 3);
+  messageDesc(file_venue_account_v1_account, 4);
 
 /**
  * Request of CreateAccount.
@@ -294,7 +378,7 @@ export type CreateAccountRequest = Message<"venue.account.v1.CreateAccountReques
  * Use `create(CreateAccountRequestSchema)` to create a new message.
  */
 export const CreateAccountRequestSchema: GenMessage<CreateAccountRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 4);
+  messageDesc(file_venue_account_v1_account, 5);
 
 /**
  * Request of CreateTransfer.
@@ -343,7 +427,7 @@ export type CreateTransferRequest = Message<"venue.account.v1.CreateTransferRequ
  * Use `create(CreateTransferRequestSchema)` to create a new message.
  */
 export const CreateTransferRequestSchema: GenMessage<CreateTransferRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 5);
+  messageDesc(file_venue_account_v1_account, 6);
 
 /**
  * Response of CreateTransfer.
@@ -378,7 +462,7 @@ export type CreateTransferResponse = Message<"venue.account.v1.CreateTransferRes
  * Use `create(CreateTransferResponseSchema)` to create a new message.
  */
 export const CreateTransferResponseSchema: GenMessage<CreateTransferResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 6);
+  messageDesc(file_venue_account_v1_account, 7);
 
 /**
  * Request of GetTransfer.
@@ -406,7 +490,7 @@ export type GetTransferRequest = Message<"venue.account.v1.GetTransferRequest"> 
  * Use `create(GetTransferRequestSchema)` to create a new message.
  */
 export const GetTransferRequestSchema: GenMessage<GetTransferRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 7);
+  messageDesc(file_venue_account_v1_account, 8);
 
 /**
  * Response of GetTransfer.
@@ -427,7 +511,7 @@ export type GetTransferResponse = Message<"venue.account.v1.GetTransferResponse"
  * Use `create(GetTransferResponseSchema)` to create a new message.
  */
 export const GetTransferResponseSchema: GenMessage<GetTransferResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 8);
+  messageDesc(file_venue_account_v1_account, 9);
 
 /**
  * Response of CreateAccount.
@@ -462,7 +546,7 @@ export type CreateAccountResponse = Message<"venue.account.v1.CreateAccountRespo
  * Use `create(CreateAccountResponseSchema)` to create a new message.
  */
 export const CreateAccountResponseSchema: GenMessage<CreateAccountResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 9);
+  messageDesc(file_venue_account_v1_account, 10);
 
 /**
  * Request of ListAccounts.
@@ -497,7 +581,7 @@ export type ListAccountsRequest = Message<"venue.account.v1.ListAccountsRequest"
  * Use `create(ListAccountsRequestSchema)` to create a new message.
  */
 export const ListAccountsRequestSchema: GenMessage<ListAccountsRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 10);
+  messageDesc(file_venue_account_v1_account, 11);
 
 /**
  * Response of ListAccounts.
@@ -525,7 +609,7 @@ export type ListAccountsResponse = Message<"venue.account.v1.ListAccountsRespons
  * Use `create(ListAccountsResponseSchema)` to create a new message.
  */
 export const ListAccountsResponseSchema: GenMessage<ListAccountsResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 11);
+  messageDesc(file_venue_account_v1_account, 12);
 
 /**
  * Request of GetAccount.
@@ -553,7 +637,7 @@ export type GetAccountRequest = Message<"venue.account.v1.GetAccountRequest"> & 
  * Use `create(GetAccountRequestSchema)` to create a new message.
  */
 export const GetAccountRequestSchema: GenMessage<GetAccountRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 12);
+  messageDesc(file_venue_account_v1_account, 13);
 
 /**
  * Response of GetAccount.
@@ -574,7 +658,7 @@ export type GetAccountResponse = Message<"venue.account.v1.GetAccountResponse"> 
  * Use `create(GetAccountResponseSchema)` to create a new message.
  */
 export const GetAccountResponseSchema: GenMessage<GetAccountResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 13);
+  messageDesc(file_venue_account_v1_account, 14);
 
 /**
  * Request of ListBalances.
@@ -602,7 +686,7 @@ export type ListBalancesRequest = Message<"venue.account.v1.ListBalancesRequest"
  * Use `create(ListBalancesRequestSchema)` to create a new message.
  */
 export const ListBalancesRequestSchema: GenMessage<ListBalancesRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 14);
+  messageDesc(file_venue_account_v1_account, 15);
 
 /**
  * Response of ListBalances.
@@ -630,7 +714,63 @@ export type ListBalancesResponse = Message<"venue.account.v1.ListBalancesRespons
  * Use `create(ListBalancesResponseSchema)` to create a new message.
  */
 export const ListBalancesResponseSchema: GenMessage<ListBalancesResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 15);
+  messageDesc(file_venue_account_v1_account, 16);
+
+/**
+ * Request of ListPositions.
+ *
+ * @generated from message venue.account.v1.ListPositionsRequest
+ */
+export type ListPositionsRequest = Message<"venue.account.v1.ListPositionsRequest"> & {
+  /**
+   * The account's id.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * Wait until the view is at least this new.
+   *
+   * @generated from field: string min_position = 2;
+   */
+  minPosition: string;
+};
+
+/**
+ * Describes the message venue.account.v1.ListPositionsRequest.
+ * Use `create(ListPositionsRequestSchema)` to create a new message.
+ */
+export const ListPositionsRequestSchema: GenMessage<ListPositionsRequest> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 17);
+
+/**
+ * Response of ListPositions.
+ *
+ * @generated from message venue.account.v1.ListPositionsResponse
+ */
+export type ListPositionsResponse = Message<"venue.account.v1.ListPositionsResponse"> & {
+  /**
+   * The positions, by market; markets the account never traded in are absent.
+   *
+   * @generated from field: repeated venue.account.v1.Position positions = 1;
+   */
+  positions: Position[];
+
+  /**
+   * The place in the journal as of which they hold.
+   *
+   * @generated from field: string position = 2;
+   */
+  position: string;
+};
+
+/**
+ * Describes the message venue.account.v1.ListPositionsResponse.
+ * Use `create(ListPositionsResponseSchema)` to create a new message.
+ */
+export const ListPositionsResponseSchema: GenMessage<ListPositionsResponse> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 18);
 
 /**
  * Request of ListLedgerEntries.
@@ -679,7 +819,7 @@ export type ListLedgerEntriesRequest = Message<"venue.account.v1.ListLedgerEntri
  * Use `create(ListLedgerEntriesRequestSchema)` to create a new message.
  */
 export const ListLedgerEntriesRequestSchema: GenMessage<ListLedgerEntriesRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 16);
+  messageDesc(file_venue_account_v1_account, 19);
 
 /**
  * Response of ListLedgerEntries.
@@ -707,7 +847,7 @@ export type ListLedgerEntriesResponse = Message<"venue.account.v1.ListLedgerEntr
  * Use `create(ListLedgerEntriesResponseSchema)` to create a new message.
  */
 export const ListLedgerEntriesResponseSchema: GenMessage<ListLedgerEntriesResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 17);
+  messageDesc(file_venue_account_v1_account, 20);
 
 /**
  * Request of StreamAccount.
@@ -735,7 +875,7 @@ export type StreamAccountRequest = Message<"venue.account.v1.StreamAccountReques
  * Use `create(StreamAccountRequestSchema)` to create a new message.
  */
 export const StreamAccountRequestSchema: GenMessage<StreamAccountRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 18);
+  messageDesc(file_venue_account_v1_account, 21);
 
 /**
  * All balances of an account at one moment.
@@ -756,7 +896,7 @@ export type AccountSnapshot = Message<"venue.account.v1.AccountSnapshot"> & {
  * Use `create(AccountSnapshotSchema)` to create a new message.
  */
 export const AccountSnapshotSchema: GenMessage<AccountSnapshot> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 19);
+  messageDesc(file_venue_account_v1_account, 22);
 
 /**
  * The balances that one command changed. May be empty: it then only carries the sequence forward.
@@ -777,7 +917,7 @@ export type AccountEvent = Message<"venue.account.v1.AccountEvent"> & {
  * Use `create(AccountEventSchema)` to create a new message.
  */
 export const AccountEventSchema: GenMessage<AccountEvent> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 20);
+  messageDesc(file_venue_account_v1_account, 23);
 
 /**
  * One frame of StreamAccount.
@@ -881,7 +1021,7 @@ export type StreamAccountResponse = Message<"venue.account.v1.StreamAccountRespo
  * Use `create(StreamAccountResponseSchema)` to create a new message.
  */
 export const StreamAccountResponseSchema: GenMessage<StreamAccountResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 21);
+  messageDesc(file_venue_account_v1_account, 24);
 
 /**
  * What an account is for.
@@ -1108,6 +1248,17 @@ export const AccountService: GenService<{
     methodKind: "unary";
     input: typeof ListBalancesRequestSchema;
     output: typeof ListBalancesResponseSchema;
+  },
+  /**
+   * Lists the positions of an account, by market: what its orders bought there less what they sold, since it was opened. Deposits,
+   * withdrawals and opening funds are in none of them. They come from the engine itself, never from a cache.
+   *
+   * @generated from rpc venue.account.v1.AccountService.ListPositions
+   */
+  listPositions: {
+    methodKind: "unary";
+    input: typeof ListPositionsRequestSchema;
+    output: typeof ListPositionsResponseSchema;
   },
   /**
    * Lists the ledger entries of an account, newest first. The sum of all entries of an asset equals the balance's total.

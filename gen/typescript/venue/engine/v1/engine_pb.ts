@@ -8,7 +8,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Status } from "../../../google/rpc/status_pb.js";
 import { file_google_rpc_status } from "../../../google/rpc/status_pb.js";
-import type { Account, AccountStatus, AccountType, Balance, EntryKind } from "../../account/v1/account_pb.js";
+import type { Account, AccountStatus, AccountType, Balance, EntryKind, Position } from "../../account/v1/account_pb.js";
 import { file_venue_account_v1_account } from "../../account/v1/account_pb.js";
 import type { BookLevel, GetOrderBookResponse, Market, MarketState, Trade, TradingHours } from "../../marketdata/v1/marketdata_pb.js";
 import { file_venue_marketdata_v1_marketdata } from "../../marketdata/v1/marketdata_pb.js";
@@ -25,7 +25,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/engine/v1/engine.proto.
  */
 export const file_venue_engine_v1_engine: GenFile = /*@__PURE__*/
-  fileDesc("Chx2ZW51ZS9lbmdpbmUvdjEvZW5naW5lLnByb3RvEg92ZW51ZS5lbmdpbmUudjEizQsKB0NvbW1hbmQSEAoIc2VxdWVuY2UYASABKAQSDwoHdGltZV91cxgCIAEoAxIPCgd1c2VyX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSKQoHdmVyZGljdBgFIAEoDjIYLnZlbnVlLmVuZ2luZS52MS5WZXJkaWN0Eg0KBWJhdGNoGAYgASgMEhIKCnNlc3Npb25faWQYByABKAkSOAoLcGxhY2Vfb3JkZXIYCiABKAsyIS52ZW51ZS5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdEgAEjoKDGNhbmNlbF9vcmRlchgLIAEoCzIiLnZlbnVlLm9yZGVyLnYxLkNhbmNlbE9yZGVyUmVxdWVzdEgAEkMKEWNhbmNlbF9hbGxfb3JkZXJzGAwgASgLMiYudmVudWUub3JkZXIudjEuQ2FuY2VsQWxsT3JkZXJzUmVxdWVzdEgAEjQKDG9wZW5fYWNjb3VudBgNIAEoCzIcLnZlbnVlLmVuZ2luZS52MS5PcGVuQWNjb3VudEgAEi0KCHRyYW5zZmVyGA4gASgLMhkudmVudWUuZW5naW5lLnYxLlRyYW5zZmVySAASPAoQcmVzb2x2ZV90cmFuc2ZlchgPIAEoCzIgLnZlbnVlLmVuZ2luZS52MS5SZXNvbHZlVHJhbnNmZXJIABI0CgxkZWZpbmVfYXNzZXQYECABKAsyHC52ZW51ZS5lbmdpbmUudjEuRGVmaW5lQXNzZXRIABI2Cg1kZWZpbmVfbWFya2V0GBEgASgLMh0udmVudWUuZW5naW5lLnYxLkRlZmluZU1hcmtldEgAEjsKEHNldF9tYXJrZXRfc3RhdGUYEiABKAsyHy52ZW51ZS5lbmdpbmUudjEuU2V0TWFya2V0U3RhdGVIABIsCghzZXRfZmVlcxgTIAEoCzIYLnZlbnVlLmVuZ2luZS52MS5TZXRGZWVzSAASPwoSc2V0X2FjY291bnRfc3RhdHVzGBQgASgLMiEudmVudWUuZW5naW5lLnYxLlNldEFjY291bnRTdGF0dXNIABIrCgdhZHZhbmNlGBUgASgLMhgudmVudWUuZW5naW5lLnYxLkFkdmFuY2VIABI4Cg5sZWFkZXJfc3RhcnRlZBgWIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5MZWFkZXJTdGFydGVkSAASNAoMY2hhbmdlX3J1bGVzGBcgASgLMhwudmVudWUuZW5naW5lLnYxLkNoYW5nZVJ1bGVzSAASOAoLYW1lbmRfb3JkZXIYGCABKAsyIS52ZW51ZS5vcmRlci52MS5BbWVuZE9yZGVyUmVxdWVzdEgAEjwKDXJlcGxhY2Vfb3JkZXIYGSABKAsyIy52ZW51ZS5vcmRlci52MS5SZXBsYWNlT3JkZXJSZXF1ZXN0SAASQQoQY2FuY2VsX2FsbF9hZnRlchgaIAEoCzIlLnZlbnVlLm9yZGVyLnYxLkNhbmNlbEFsbEFmdGVyUmVxdWVzdEgAEjQKCXBsYWNlX29jbxgbIAEoCzIfLnZlbnVlLm9yZGVyLnYxLlBsYWNlT2NvUmVxdWVzdEgAEkMKFHNldF9yZWZlcmVuY2VfcHJpY2VzGBwgASgLMiMudmVudWUuZW5naW5lLnYxLlNldFJlZmVyZW5jZVByaWNlc0gAEjAKCnNldF9saW1pdHMYHSABKAsyGi52ZW51ZS5lbmdpbmUudjEuU2V0TGltaXRzSAASPQoRc2V0X3RyYWRpbmdfaG91cnMYHiABKAsyIC52ZW51ZS5lbmdpbmUudjEuU2V0VHJhZGluZ0hvdXJzSAASNAoMb3Blbl9zZXNzaW9uGB8gASgLMhwudmVudWUuZW5naW5lLnYxLk9wZW5TZXNzaW9uSAASMgoLZW5kX3Nlc3Npb24YICABKAsyGy52ZW51ZS5lbmdpbmUudjEuRW5kU2Vzc2lvbkgAQgYKBGJvZHkiwgEKC09wZW5BY2NvdW50EhIKCmFjY291bnRfaWQYASABKAkSKwoEdHlwZRgCIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGUSDAoEbmFtZRgDIAEoCRIMCgR0aWVyGAQgASgJEhgKEHNlbGZfdHJhZGVfZ3JvdXAYBSABKAkSKAoHb3BlbmluZxgGIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5BbW91bnQSEgoKcmVxdWVzdF9pZBgHIAEoCSInCgZBbW91bnQSDQoFYXNzZXQYASABKAkSDgoGYW1vdW50GAIgASgJIt0BCghUcmFuc2ZlchITCgt0cmFuc2Zlcl9pZBgBIAEoCRIYChBkZWJpdF9hY2NvdW50X2lkGAIgASgJEhkKEWNyZWRpdF9hY2NvdW50X2lkGAMgASgJEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIpCgRraW5kGAYgASgOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmQSDwoHcGVuZGluZxgHIAEoCBIbChNyZWNlaXZlcl9hY2NvdW50X2lkGAggASgJEg8KB3JlY2VpdmUYCSABKAgiRAoPUmVzb2x2ZVRyYW5zZmVyEhMKC3RyYW5zZmVyX2lkGAEgASgJEgwKBHZvaWQYAiABKAgSDgoGYW1vdW50GAMgASgJIkMKC0RlZmluZUFzc2V0Eg4KBnN5bWJvbBgBIAEoCRINCgVzY2FsZRgCIAEoBRIVCg1kaXNwbGF5X3NjYWxlGAMgASgFIjsKDERlZmluZU1hcmtldBIrCgZtYXJrZXQYASABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldCJRCg5TZXRNYXJrZXRTdGF0ZRIOCgZzeW1ib2wYASABKAkSLwoFc3RhdGUYAiABKA4yIC52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldFN0YXRlIlcKB1NldEZlZXMSDgoGc3ltYm9sGAEgASgJEgwKBHRpZXIYAiABKAkSFgoObWFrZXJfZmVlX3JhdGUYAyABKAkSFgoOdGFrZXJfZmVlX3JhdGUYBCABKAkiVwoQU2V0QWNjb3VudFN0YXR1cxISCgphY2NvdW50X2lkGAEgASgJEi8KBnN0YXR1cxgCIAEoDjIfLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFN0YXR1cyJNChJTZXRSZWZlcmVuY2VQcmljZXMSDgoGc3ltYm9sGAEgASgJEhIKCm1hcmtfcHJpY2UYAiABKAkSEwoLaW5kZXhfcHJpY2UYAyABKAkiZQoJU2V0TGltaXRzEhIKCmFjY291bnRfaWQYASABKAkSDAoEdGllchgCIAEoCRIOCgZzeW1ib2wYAyABKAkSJgoGbGltaXRzGAQgASgLMhYudmVudWUub3JkZXIudjEuTGltaXRzIlMKD1NldFRyYWRpbmdIb3VycxIOCgZzeW1ib2wYASABKAkSMAoFaG91cnMYAiADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRpbmdIb3VycyI1CgtPcGVuU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkiLgoKRW5kU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEgwKBGxvc3QYAiABKAgiCQoHQWR2YW5jZSIeCg1MZWFkZXJTdGFydGVkEg0KBWVwb2NoGAEgASgEIiQKC0NoYW5nZVJ1bGVzEhUKDXJ1bGVzX3ZlcnNpb24YASABKAUiOwoERG9uZRIQCghwb3NpdGlvbhgBIAEoCRIQCghyZXBsYXllZBgCIAEoCBIPCgdyZWZ1c2VkGAMgASgIIosBCg1TdWJtaXRSZXF1ZXN0EhYKDmNvcnJlbGF0aW9uX2lkGAEgASgEEhEKCXBhcnRpdGlvbhgCIAEoDRIqCghjb21tYW5kcxgDIAMoCzIYLnZlbnVlLmVuZ2luZS52MS5Db21tYW5kEhIKCnRpbWVvdXRfdXMYBCABKAMSDwoHb3JkZXJlZBgFIAEoCCJKCgZSZXN1bHQSEAoGYW5zd2VyGAEgASgMSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiUgoOU3VibWl0UmVzcG9uc2USFgoOY29ycmVsYXRpb25faWQYASABKAQSKAoHcmVzdWx0cxgCIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5SZXN1bHQi1wMKDFF1ZXJ5UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SFAoMbWluX3NlcXVlbmNlGAIgASgEEjIKCGFjY291bnRzGAogASgLMh4udmVudWUuZW5naW5lLnYxLkFjY291bnRzUXVlcnlIABIyCghiYWxhbmNlcxgLIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5CYWxhbmNlc1F1ZXJ5SAASNwoLb3Blbl9vcmRlcnMYDCABKAsyIC52ZW51ZS5lbmdpbmUudjEuT3Blbk9yZGVyc1F1ZXJ5SAASKgoEYm9vaxgNIAEoCzIaLnZlbnVlLmVuZ2luZS52MS5Cb29rUXVlcnlIABIwCgdtYXJrZXRzGA4gASgLMh0udmVudWUuZW5naW5lLnYxLk1hcmtldHNRdWVyeUgAEjIKCHNlcXVlbmNlGA8gASgLMh4udmVudWUuZW5naW5lLnYxLlNlcXVlbmNlUXVlcnlIABIwCgdwcmV2aWV3GBAgASgLMh0udmVudWUuZW5naW5lLnYxLlByZXZpZXdRdWVyeUgAEjAKB3JlcXVlc3QYESABKAsyHS52ZW51ZS5lbmdpbmUudjEuUmVxdWVzdFF1ZXJ5SABCBwoFcXVlcnkiNAoNQWNjb3VudHNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkiNAoNQmFsYW5jZXNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkicQoPT3Blbk9yZGVyc1F1ZXJ5Eg8KB3VzZXJfaWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghvcmRlcl9pZBgDIAEoCRIXCg9jbGllbnRfb3JkZXJfaWQYBCABKAkSDgoGc3ltYm9sGAUgASgJIioKCUJvb2tRdWVyeRIOCgZzeW1ib2wYASABKAkSDQoFZGVwdGgYAiABKAUiDgoMTWFya2V0c1F1ZXJ5Ig8KDVNlcXVlbmNlUXVlcnkiYgoMUHJldmlld1F1ZXJ5Eg8KB3VzZXJfaWQYASABKAkSMAoFb3JkZXIYAiABKAsyIS52ZW51ZS5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdBIPCgd0aW1lX3VzGAMgASgDIjMKDFJlcXVlc3RRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkihgMKDVF1ZXJ5UmVzcG9uc2USEAoIc2VxdWVuY2UYASABKAQSEAoIcG9zaXRpb24YAiABKAkSKwoIYWNjb3VudHMYAyADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkFjY291bnQSKwoIYmFsYW5jZXMYBCADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2USJQoGb3JkZXJzGAUgAygLMhUudmVudWUub3JkZXIudjEuT3JkZXISNwoEYm9vaxgGIAEoCzIpLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0T3JkZXJCb29rUmVzcG9uc2USLAoHbWFya2V0cxgHIAMoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0EhgKEGFjY291bnRfc2VxdWVuY2UYCCABKAQSNQoHcHJldmlldxgJIAEoCzIkLnZlbnVlLm9yZGVyLnYxLlByZXZpZXdPcmRlclJlc3BvbnNlEhgKEHJlcXVlc3Rfc2VxdWVuY2UYCiABKAQiWQoNRm9sbG93UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SEgoKYWNjb3VudF9pZBgCIAEoCRIPCgd1c2VyX2lkGAMgASgJEhAKCHNuYXBzaG90GAQgASgIInkKDkZvbGxvd1Jlc3BvbnNlEisKBXN0YXJ0GAEgASgLMhwudmVudWUuZW5naW5lLnYxLkZvbGxvd1N0YXJ0EiwKBmZyYW1lcxgCIAMoCzIcLnZlbnVlLmVuZ2luZS52MS5Gb2xsb3dGcmFtZRIMCgRzbG93GAMgASgIIm8KC0ZvbGxvd1N0YXJ0EhAKCHNlcXVlbmNlGAEgASgEEg0KBWVwb2NoGAIgASgEEhgKEGFjY291bnRfc2VxdWVuY2UYAyABKAQSJQoGb3JkZXJzGAQgAygLMhUudmVudWUub3JkZXIudjEuT3JkZXIiagoLRm9sbG93RnJhbWUSEAoIc2VxdWVuY2UYASABKAQSGQoRcHJldmlvdXNfc2VxdWVuY2UYAiABKAQSLgoGcmVjb3JkGAMgASgLMh4udmVudWUuZW5naW5lLnYxLkFjY291bnRSZWNvcmQiOAoLVGFpbFJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEhYKDmFmdGVyX3NlcXVlbmNlGAIgASgEIsYBCgxUYWlsUmVzcG9uc2USFgoOZmlyc3Rfc2VxdWVuY2UYASABKAQSFQoNbGFzdF9zZXF1ZW5jZRgCIAEoBBINCgVlcG9jaBgDIAEoBBIVCg1ydWxlc192ZXJzaW9uGAQgASgFEhAKCGNvbW1hbmRzGAUgASgMEg4KBmRpZ2VzdBgGIAEoBBINCgVjaGFpbhgHIAEoDBIwCglmb2xsb3dpbmcYCCADKAsyHS52ZW51ZS5lbmdpbmUudjEuVGFpbFJlc3BvbnNlIjoKDENvbW1hbmRCYXRjaBIqCghjb21tYW5kcxgBIAMoCzIYLnZlbnVlLmVuZ2luZS52MS5Db21tYW5kIh4KC0Fuc3dlckJhdGNoEg8KB2Fuc3dlcnMYASADKAwiaQoNQWNjb3VudFJlY29yZBIrCgZvcmRlcnMYASADKAsyGy52ZW51ZS5vcmRlci52MS5PcmRlclVwZGF0ZRIrCghiYWxhbmNlcxgCIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZSLRAgoMTWFya2V0UmVjb3JkEg4KBnN5bWJvbBgBIAEoCRIvCgtlbnZpcm9ubWVudBgCIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQSEAoIc2VxdWVuY2UYAyABKAQSGQoRcHJldmlvdXNfc2VxdWVuY2UYBCABKAQSLAoEYmlkcxgFIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEiwKBGFza3MYBiADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIqCgZ0cmFkZXMYByADKAsyGi52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRlEisKBm1hcmtldBgIIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0Eg0KBXJlc2V0GAkgASgIEg8KB3RpbWVfdXMYCiABKAMqMwoHVmVyZGljdBIXChNWRVJESUNUX1VOU1BFQ0lGSUVEEAASDwoLVkVSRElDVF9ORVcQATLiAgoNRW5naW5lU2VydmljZRJXCgZTdWJtaXQSHi52ZW51ZS5lbmdpbmUudjEuU3VibWl0UmVxdWVzdBofLnZlbnVlLmVuZ2luZS52MS5TdWJtaXRSZXNwb25zZSIIirUYBAgHIAgoATABElAKBVF1ZXJ5Eh0udmVudWUuZW5naW5lLnYxLlF1ZXJ5UmVxdWVzdBoeLnZlbnVlLmVuZ2luZS52MS5RdWVyeVJlc3BvbnNlIgiKtRgECAcgCBJVCgZGb2xsb3cSHi52ZW51ZS5lbmdpbmUudjEuRm9sbG93UmVxdWVzdBofLnZlbnVlLmVuZ2luZS52MS5Gb2xsb3dSZXNwb25zZSIIirUYBAgHIAgwARJPCgRUYWlsEhwudmVudWUuZW5naW5lLnYxLlRhaWxSZXF1ZXN0Gh0udmVudWUuZW5naW5lLnYxLlRhaWxSZXNwb25zZSIIirUYBAgHIAgwAWIGcHJvdG8z", [file_google_rpc_status, file_venue_account_v1_account, file_venue_marketdata_v1_marketdata, file_venue_option_v1_access, file_venue_order_v1_order, file_venue_order_v1_order_service, file_venue_type_v1_type]);
+  fileDesc("Chx2ZW51ZS9lbmdpbmUvdjEvZW5naW5lLnByb3RvEg92ZW51ZS5lbmdpbmUudjEizQsKB0NvbW1hbmQSEAoIc2VxdWVuY2UYASABKAQSDwoHdGltZV91cxgCIAEoAxIPCgd1c2VyX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSKQoHdmVyZGljdBgFIAEoDjIYLnZlbnVlLmVuZ2luZS52MS5WZXJkaWN0Eg0KBWJhdGNoGAYgASgMEhIKCnNlc3Npb25faWQYByABKAkSOAoLcGxhY2Vfb3JkZXIYCiABKAsyIS52ZW51ZS5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdEgAEjoKDGNhbmNlbF9vcmRlchgLIAEoCzIiLnZlbnVlLm9yZGVyLnYxLkNhbmNlbE9yZGVyUmVxdWVzdEgAEkMKEWNhbmNlbF9hbGxfb3JkZXJzGAwgASgLMiYudmVudWUub3JkZXIudjEuQ2FuY2VsQWxsT3JkZXJzUmVxdWVzdEgAEjQKDG9wZW5fYWNjb3VudBgNIAEoCzIcLnZlbnVlLmVuZ2luZS52MS5PcGVuQWNjb3VudEgAEi0KCHRyYW5zZmVyGA4gASgLMhkudmVudWUuZW5naW5lLnYxLlRyYW5zZmVySAASPAoQcmVzb2x2ZV90cmFuc2ZlchgPIAEoCzIgLnZlbnVlLmVuZ2luZS52MS5SZXNvbHZlVHJhbnNmZXJIABI0CgxkZWZpbmVfYXNzZXQYECABKAsyHC52ZW51ZS5lbmdpbmUudjEuRGVmaW5lQXNzZXRIABI2Cg1kZWZpbmVfbWFya2V0GBEgASgLMh0udmVudWUuZW5naW5lLnYxLkRlZmluZU1hcmtldEgAEjsKEHNldF9tYXJrZXRfc3RhdGUYEiABKAsyHy52ZW51ZS5lbmdpbmUudjEuU2V0TWFya2V0U3RhdGVIABIsCghzZXRfZmVlcxgTIAEoCzIYLnZlbnVlLmVuZ2luZS52MS5TZXRGZWVzSAASPwoSc2V0X2FjY291bnRfc3RhdHVzGBQgASgLMiEudmVudWUuZW5naW5lLnYxLlNldEFjY291bnRTdGF0dXNIABIrCgdhZHZhbmNlGBUgASgLMhgudmVudWUuZW5naW5lLnYxLkFkdmFuY2VIABI4Cg5sZWFkZXJfc3RhcnRlZBgWIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5MZWFkZXJTdGFydGVkSAASNAoMY2hhbmdlX3J1bGVzGBcgASgLMhwudmVudWUuZW5naW5lLnYxLkNoYW5nZVJ1bGVzSAASOAoLYW1lbmRfb3JkZXIYGCABKAsyIS52ZW51ZS5vcmRlci52MS5BbWVuZE9yZGVyUmVxdWVzdEgAEjwKDXJlcGxhY2Vfb3JkZXIYGSABKAsyIy52ZW51ZS5vcmRlci52MS5SZXBsYWNlT3JkZXJSZXF1ZXN0SAASQQoQY2FuY2VsX2FsbF9hZnRlchgaIAEoCzIlLnZlbnVlLm9yZGVyLnYxLkNhbmNlbEFsbEFmdGVyUmVxdWVzdEgAEjQKCXBsYWNlX29jbxgbIAEoCzIfLnZlbnVlLm9yZGVyLnYxLlBsYWNlT2NvUmVxdWVzdEgAEkMKFHNldF9yZWZlcmVuY2VfcHJpY2VzGBwgASgLMiMudmVudWUuZW5naW5lLnYxLlNldFJlZmVyZW5jZVByaWNlc0gAEjAKCnNldF9saW1pdHMYHSABKAsyGi52ZW51ZS5lbmdpbmUudjEuU2V0TGltaXRzSAASPQoRc2V0X3RyYWRpbmdfaG91cnMYHiABKAsyIC52ZW51ZS5lbmdpbmUudjEuU2V0VHJhZGluZ0hvdXJzSAASNAoMb3Blbl9zZXNzaW9uGB8gASgLMhwudmVudWUuZW5naW5lLnYxLk9wZW5TZXNzaW9uSAASMgoLZW5kX3Nlc3Npb24YICABKAsyGy52ZW51ZS5lbmdpbmUudjEuRW5kU2Vzc2lvbkgAQgYKBGJvZHkiwgEKC09wZW5BY2NvdW50EhIKCmFjY291bnRfaWQYASABKAkSKwoEdHlwZRgCIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGUSDAoEbmFtZRgDIAEoCRIMCgR0aWVyGAQgASgJEhgKEHNlbGZfdHJhZGVfZ3JvdXAYBSABKAkSKAoHb3BlbmluZxgGIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5BbW91bnQSEgoKcmVxdWVzdF9pZBgHIAEoCSInCgZBbW91bnQSDQoFYXNzZXQYASABKAkSDgoGYW1vdW50GAIgASgJIt0BCghUcmFuc2ZlchITCgt0cmFuc2Zlcl9pZBgBIAEoCRIYChBkZWJpdF9hY2NvdW50X2lkGAIgASgJEhkKEWNyZWRpdF9hY2NvdW50X2lkGAMgASgJEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIpCgRraW5kGAYgASgOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmQSDwoHcGVuZGluZxgHIAEoCBIbChNyZWNlaXZlcl9hY2NvdW50X2lkGAggASgJEg8KB3JlY2VpdmUYCSABKAgiRAoPUmVzb2x2ZVRyYW5zZmVyEhMKC3RyYW5zZmVyX2lkGAEgASgJEgwKBHZvaWQYAiABKAgSDgoGYW1vdW50GAMgASgJIkMKC0RlZmluZUFzc2V0Eg4KBnN5bWJvbBgBIAEoCRINCgVzY2FsZRgCIAEoBRIVCg1kaXNwbGF5X3NjYWxlGAMgASgFIjsKDERlZmluZU1hcmtldBIrCgZtYXJrZXQYASABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldCJRCg5TZXRNYXJrZXRTdGF0ZRIOCgZzeW1ib2wYASABKAkSLwoFc3RhdGUYAiABKA4yIC52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldFN0YXRlIlcKB1NldEZlZXMSDgoGc3ltYm9sGAEgASgJEgwKBHRpZXIYAiABKAkSFgoObWFrZXJfZmVlX3JhdGUYAyABKAkSFgoOdGFrZXJfZmVlX3JhdGUYBCABKAkiVwoQU2V0QWNjb3VudFN0YXR1cxISCgphY2NvdW50X2lkGAEgASgJEi8KBnN0YXR1cxgCIAEoDjIfLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFN0YXR1cyJNChJTZXRSZWZlcmVuY2VQcmljZXMSDgoGc3ltYm9sGAEgASgJEhIKCm1hcmtfcHJpY2UYAiABKAkSEwoLaW5kZXhfcHJpY2UYAyABKAkiZQoJU2V0TGltaXRzEhIKCmFjY291bnRfaWQYASABKAkSDAoEdGllchgCIAEoCRIOCgZzeW1ib2wYAyABKAkSJgoGbGltaXRzGAQgASgLMhYudmVudWUub3JkZXIudjEuTGltaXRzIlMKD1NldFRyYWRpbmdIb3VycxIOCgZzeW1ib2wYASABKAkSMAoFaG91cnMYAiADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRpbmdIb3VycyI1CgtPcGVuU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkiLgoKRW5kU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEgwKBGxvc3QYAiABKAgiCQoHQWR2YW5jZSIeCg1MZWFkZXJTdGFydGVkEg0KBWVwb2NoGAEgASgEIiQKC0NoYW5nZVJ1bGVzEhUKDXJ1bGVzX3ZlcnNpb24YASABKAUiOwoERG9uZRIQCghwb3NpdGlvbhgBIAEoCRIQCghyZXBsYXllZBgCIAEoCBIPCgdyZWZ1c2VkGAMgASgIIosBCg1TdWJtaXRSZXF1ZXN0EhYKDmNvcnJlbGF0aW9uX2lkGAEgASgEEhEKCXBhcnRpdGlvbhgCIAEoDRIqCghjb21tYW5kcxgDIAMoCzIYLnZlbnVlLmVuZ2luZS52MS5Db21tYW5kEhIKCnRpbWVvdXRfdXMYBCABKAMSDwoHb3JkZXJlZBgFIAEoCCJKCgZSZXN1bHQSEAoGYW5zd2VyGAEgASgMSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiUgoOU3VibWl0UmVzcG9uc2USFgoOY29ycmVsYXRpb25faWQYASABKAQSKAoHcmVzdWx0cxgCIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5SZXN1bHQivQQKDFF1ZXJ5UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SFAoMbWluX3NlcXVlbmNlGAIgASgEEjIKCGFjY291bnRzGAogASgLMh4udmVudWUuZW5naW5lLnYxLkFjY291bnRzUXVlcnlIABIyCghiYWxhbmNlcxgLIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5CYWxhbmNlc1F1ZXJ5SAASNwoLb3Blbl9vcmRlcnMYDCABKAsyIC52ZW51ZS5lbmdpbmUudjEuT3Blbk9yZGVyc1F1ZXJ5SAASKgoEYm9vaxgNIAEoCzIaLnZlbnVlLmVuZ2luZS52MS5Cb29rUXVlcnlIABIwCgdtYXJrZXRzGA4gASgLMh0udmVudWUuZW5naW5lLnYxLk1hcmtldHNRdWVyeUgAEjIKCHNlcXVlbmNlGA8gASgLMh4udmVudWUuZW5naW5lLnYxLlNlcXVlbmNlUXVlcnlIABIwCgdwcmV2aWV3GBAgASgLMh0udmVudWUuZW5naW5lLnYxLlByZXZpZXdRdWVyeUgAEjAKB3JlcXVlc3QYESABKAsyHS52ZW51ZS5lbmdpbmUudjEuUmVxdWVzdFF1ZXJ5SAASNAoJcG9zaXRpb25zGBIgASgLMh8udmVudWUuZW5naW5lLnYxLlBvc2l0aW9uc1F1ZXJ5SAASLgoGbGltaXRzGBMgASgLMhwudmVudWUuZW5naW5lLnYxLkxpbWl0c1F1ZXJ5SABCBwoFcXVlcnkiNAoNQWNjb3VudHNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkiNAoNQmFsYW5jZXNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkicQoPT3Blbk9yZGVyc1F1ZXJ5Eg8KB3VzZXJfaWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghvcmRlcl9pZBgDIAEoCRIXCg9jbGllbnRfb3JkZXJfaWQYBCABKAkSDgoGc3ltYm9sGAUgASgJIioKCUJvb2tRdWVyeRIOCgZzeW1ib2wYASABKAkSDQoFZGVwdGgYAiABKAUiDgoMTWFya2V0c1F1ZXJ5Ig8KDVNlcXVlbmNlUXVlcnkiYgoMUHJldmlld1F1ZXJ5Eg8KB3VzZXJfaWQYASABKAkSMAoFb3JkZXIYAiABKAsyIS52ZW51ZS5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdBIPCgd0aW1lX3VzGAMgASgDIjMKDFJlcXVlc3RRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkiNQoOUG9zaXRpb25zUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJIg0KC0xpbWl0c1F1ZXJ5IuEDCg1RdWVyeVJlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgEEhAKCHBvc2l0aW9uGAIgASgJEisKCGFjY291bnRzGAMgAygLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50EisKCGJhbGFuY2VzGAQgAygLMhkudmVudWUuYWNjb3VudC52MS5CYWxhbmNlEiUKBm9yZGVycxgFIAMoCzIVLnZlbnVlLm9yZGVyLnYxLk9yZGVyEjcKBGJvb2sYBiABKAsyKS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE9yZGVyQm9va1Jlc3BvbnNlEiwKB21hcmtldHMYByADKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldBIYChBhY2NvdW50X3NlcXVlbmNlGAggASgEEjUKB3ByZXZpZXcYCSABKAsyJC52ZW51ZS5vcmRlci52MS5QcmV2aWV3T3JkZXJSZXNwb25zZRIYChByZXF1ZXN0X3NlcXVlbmNlGAogASgEEi0KCXBvc2l0aW9ucxgLIAMoCzIaLnZlbnVlLmFjY291bnQudjEuUG9zaXRpb24SKgoGbGltaXRzGAwgAygLMhoudmVudWUuZW5naW5lLnYxLlNldExpbWl0cyJZCg1Gb2xsb3dSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRISCgphY2NvdW50X2lkGAIgASgJEg8KB3VzZXJfaWQYAyABKAkSEAoIc25hcHNob3QYBCABKAgieQoORm9sbG93UmVzcG9uc2USKwoFc3RhcnQYASABKAsyHC52ZW51ZS5lbmdpbmUudjEuRm9sbG93U3RhcnQSLAoGZnJhbWVzGAIgAygLMhwudmVudWUuZW5naW5lLnYxLkZvbGxvd0ZyYW1lEgwKBHNsb3cYAyABKAgibwoLRm9sbG93U3RhcnQSEAoIc2VxdWVuY2UYASABKAQSDQoFZXBvY2gYAiABKAQSGAoQYWNjb3VudF9zZXF1ZW5jZRgDIAEoBBIlCgZvcmRlcnMYBCADKAsyFS52ZW51ZS5vcmRlci52MS5PcmRlciJqCgtGb2xsb3dGcmFtZRIQCghzZXF1ZW5jZRgBIAEoBBIZChFwcmV2aW91c19zZXF1ZW5jZRgCIAEoBBIuCgZyZWNvcmQYAyABKAsyHi52ZW51ZS5lbmdpbmUudjEuQWNjb3VudFJlY29yZCI4CgtUYWlsUmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SFgoOYWZ0ZXJfc2VxdWVuY2UYAiABKAQixgEKDFRhaWxSZXNwb25zZRIWCg5maXJzdF9zZXF1ZW5jZRgBIAEoBBIVCg1sYXN0X3NlcXVlbmNlGAIgASgEEg0KBWVwb2NoGAMgASgEEhUKDXJ1bGVzX3ZlcnNpb24YBCABKAUSEAoIY29tbWFuZHMYBSABKAwSDgoGZGlnZXN0GAYgASgEEg0KBWNoYWluGAcgASgMEjAKCWZvbGxvd2luZxgIIAMoCzIdLnZlbnVlLmVuZ2luZS52MS5UYWlsUmVzcG9uc2UiOgoMQ29tbWFuZEJhdGNoEioKCGNvbW1hbmRzGAEgAygLMhgudmVudWUuZW5naW5lLnYxLkNvbW1hbmQiHgoLQW5zd2VyQmF0Y2gSDwoHYW5zd2VycxgBIAMoDCJpCg1BY2NvdW50UmVjb3JkEisKBm9yZGVycxgBIAMoCzIbLnZlbnVlLm9yZGVyLnYxLk9yZGVyVXBkYXRlEisKCGJhbGFuY2VzGAIgAygLMhkudmVudWUuYWNjb3VudC52MS5CYWxhbmNlItECCgxNYXJrZXRSZWNvcmQSDgoGc3ltYm9sGAEgASgJEi8KC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudBIQCghzZXF1ZW5jZRgDIAEoBBIZChFwcmV2aW91c19zZXF1ZW5jZRgEIAEoBBIsCgRiaWRzGAUgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSLAoEYXNrcxgGIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEioKBnRyYWRlcxgHIAMoCzIaLnZlbnVlLm1hcmtldGRhdGEudjEuVHJhZGUSKwoGbWFya2V0GAggASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQSDQoFcmVzZXQYCSABKAgSDwoHdGltZV91cxgKIAEoAyozCgdWZXJkaWN0EhcKE1ZFUkRJQ1RfVU5TUEVDSUZJRUQQABIPCgtWRVJESUNUX05FVxABMuICCg1FbmdpbmVTZXJ2aWNlElcKBlN1Ym1pdBIeLnZlbnVlLmVuZ2luZS52MS5TdWJtaXRSZXF1ZXN0Gh8udmVudWUuZW5naW5lLnYxLlN1Ym1pdFJlc3BvbnNlIgiKtRgECAcgCCgBMAESUAoFUXVlcnkSHS52ZW51ZS5lbmdpbmUudjEuUXVlcnlSZXF1ZXN0Gh4udmVudWUuZW5naW5lLnYxLlF1ZXJ5UmVzcG9uc2UiCIq1GAQIByAIElUKBkZvbGxvdxIeLnZlbnVlLmVuZ2luZS52MS5Gb2xsb3dSZXF1ZXN0Gh8udmVudWUuZW5naW5lLnYxLkZvbGxvd1Jlc3BvbnNlIgiKtRgECAcgCDABEk8KBFRhaWwSHC52ZW51ZS5lbmdpbmUudjEuVGFpbFJlcXVlc3QaHS52ZW51ZS5lbmdpbmUudjEuVGFpbFJlc3BvbnNlIgiKtRgECAcgCDABYgZwcm90bzM", [file_google_rpc_status, file_venue_account_v1_account, file_venue_marketdata_v1_marketdata, file_venue_option_v1_access, file_venue_order_v1_order, file_venue_order_v1_order_service, file_venue_type_v1_type]);
 
 /**
  * One command. What is in the journal is this, with sequence and time stamped.
@@ -677,7 +677,8 @@ export const SetReferencePricesSchema: GenMessage<SetReferencePrices> = /*@__PUR
 /**
  * Sets limits. Exactly one of account_id and tier, or neither (the venue's default); symbol narrows it to one market. An empty
  * field takes the limit away, so that the next wider one counts: account and market, account, tier and market, tier, market,
- * default.
+ * default. They take the place of what was set for the same account, tier and market, and hold for orders placed or changed from
+ * now on; orders that rest stay.
  *
  * @generated from message venue.engine.v1.SetLimits
  */
@@ -1098,6 +1099,22 @@ export type QueryRequest = Message<"venue.engine.v1.QueryRequest"> & {
      */
     value: RequestQuery;
     case: "request";
+  } | {
+    /**
+     * Positions of an account.
+     *
+     * @generated from field: venue.engine.v1.PositionsQuery positions = 18;
+     */
+    value: PositionsQuery;
+    case: "positions";
+  } | {
+    /**
+     * Limits.
+     *
+     * @generated from field: venue.engine.v1.LimitsQuery limits = 19;
+     */
+    value: LimitsQuery;
+    case: "limits";
   } | { case: undefined; value?: undefined };
 };
 
@@ -1335,6 +1352,49 @@ export const RequestQuerySchema: GenMessage<RequestQuery> = /*@__PURE__*/
   messageDesc(file_venue_engine_v1_engine, 30);
 
 /**
+ * Positions of an account.
+ *
+ * @generated from message venue.engine.v1.PositionsQuery
+ */
+export type PositionsQuery = Message<"venue.engine.v1.PositionsQuery"> & {
+  /**
+   * The user the account must belong to; empty: the venue itself asks.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 2;
+   */
+  accountId: string;
+};
+
+/**
+ * Describes the message venue.engine.v1.PositionsQuery.
+ * Use `create(PositionsQuerySchema)` to create a new message.
+ */
+export const PositionsQuerySchema: GenMessage<PositionsQuery> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 31);
+
+/**
+ * All limits that were set.
+ *
+ * @generated from message venue.engine.v1.LimitsQuery
+ */
+export type LimitsQuery = Message<"venue.engine.v1.LimitsQuery"> & {
+};
+
+/**
+ * Describes the message venue.engine.v1.LimitsQuery.
+ * Use `create(LimitsQuerySchema)` to create a new message.
+ */
+export const LimitsQuerySchema: GenMessage<LimitsQuery> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 32);
+
+/**
  * What was read.
  *
  * @generated from message venue.engine.v1.QueryResponse
@@ -1409,6 +1469,20 @@ export type QueryResponse = Message<"venue.engine.v1.QueryResponse"> & {
    * @generated from field: uint64 request_sequence = 10;
    */
   requestSequence: bigint;
+
+  /**
+   * The positions, by market.
+   *
+   * @generated from field: repeated venue.account.v1.Position positions = 11;
+   */
+  positions: Position[];
+
+  /**
+   * The limits as they were set, by account, tier and market.
+   *
+   * @generated from field: repeated venue.engine.v1.SetLimits limits = 12;
+   */
+  limits: SetLimits[];
 };
 
 /**
@@ -1416,7 +1490,7 @@ export type QueryResponse = Message<"venue.engine.v1.QueryResponse"> & {
  * Use `create(QueryResponseSchema)` to create a new message.
  */
 export const QueryResponseSchema: GenMessage<QueryResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 31);
+  messageDesc(file_venue_engine_v1_engine, 33);
 
 /**
  * Follows an account.
@@ -1458,7 +1532,7 @@ export type FollowRequest = Message<"venue.engine.v1.FollowRequest"> & {
  * Use `create(FollowRequestSchema)` to create a new message.
  */
 export const FollowRequestSchema: GenMessage<FollowRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 32);
+  messageDesc(file_venue_engine_v1_engine, 34);
 
 /**
  * What happens to an account that is followed.
@@ -1493,7 +1567,7 @@ export type FollowResponse = Message<"venue.engine.v1.FollowResponse"> & {
  * Use `create(FollowResponseSchema)` to create a new message.
  */
 export const FollowResponseSchema: GenMessage<FollowResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 33);
+  messageDesc(file_venue_engine_v1_engine, 35);
 
 /**
  * Where an account stands as of a durable sequence.
@@ -1535,7 +1609,7 @@ export type FollowStart = Message<"venue.engine.v1.FollowStart"> & {
  * Use `create(FollowStartSchema)` to create a new message.
  */
 export const FollowStartSchema: GenMessage<FollowStart> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 34);
+  messageDesc(file_venue_engine_v1_engine, 36);
 
 /**
  * What one command changed of the account.
@@ -1570,7 +1644,7 @@ export type FollowFrame = Message<"venue.engine.v1.FollowFrame"> & {
  * Use `create(FollowFrameSchema)` to create a new message.
  */
 export const FollowFrameSchema: GenMessage<FollowFrame> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 35);
+  messageDesc(file_venue_engine_v1_engine, 37);
 
 /**
  * Follows the journal.
@@ -1598,7 +1672,7 @@ export type TailRequest = Message<"venue.engine.v1.TailRequest"> & {
  * Use `create(TailRequestSchema)` to create a new message.
  */
 export const TailRequestSchema: GenMessage<TailRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 36);
+  messageDesc(file_venue_engine_v1_engine, 38);
 
 /**
  * One committed batch, a row of the journal, and those after it that were sent with it.
@@ -1668,7 +1742,7 @@ export type TailResponse = Message<"venue.engine.v1.TailResponse"> & {
  * Use `create(TailResponseSchema)` to create a new message.
  */
 export const TailResponseSchema: GenMessage<TailResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 37);
+  messageDesc(file_venue_engine_v1_engine, 39);
 
 /**
  * The commands of a batch.
@@ -1689,7 +1763,7 @@ export type CommandBatch = Message<"venue.engine.v1.CommandBatch"> & {
  * Use `create(CommandBatchSchema)` to create a new message.
  */
 export const CommandBatchSchema: GenMessage<CommandBatch> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 38);
+  messageDesc(file_venue_engine_v1_engine, 40);
 
 /**
  * The answers of a batch, beside its commands in the journal: what clients were told.
@@ -1710,7 +1784,7 @@ export type AnswerBatch = Message<"venue.engine.v1.AnswerBatch"> & {
  * Use `create(AnswerBatchSchema)` to create a new message.
  */
 export const AnswerBatchSchema: GenMessage<AnswerBatch> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 39);
+  messageDesc(file_venue_engine_v1_engine, 41);
 
 /**
  * What one command changed for one account: the record of account_events and of account streams.
@@ -1738,7 +1812,7 @@ export type AccountRecord = Message<"venue.engine.v1.AccountRecord"> & {
  * Use `create(AccountRecordSchema)` to create a new message.
  */
 export const AccountRecordSchema: GenMessage<AccountRecord> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 40);
+  messageDesc(file_venue_engine_v1_engine, 42);
 
 /**
  * What one batch changed in one market: the entry of the market's stream on the bus.
@@ -1822,7 +1896,7 @@ export type MarketRecord = Message<"venue.engine.v1.MarketRecord"> & {
  * Use `create(MarketRecordSchema)` to create a new message.
  */
 export const MarketRecordSchema: GenMessage<MarketRecord> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 41);
+  messageDesc(file_venue_engine_v1_engine, 43);
 
 /**
  * What the look-up of a request_id that the engine does not remember found.

@@ -425,7 +425,8 @@ export const OrderUpdateSchema: GenMessage<OrderUpdate> = /*@__PURE__*/
   messageDesc(file_venue_order_v1_order, 2);
 
 /**
- * Limits that stand before every order. An empty or zero field: not limited here.
+ * Limits that stand before every order. An empty field says nothing: the next wider limits count. "0": no limit, whatever wider
+ * ones say. Amounts are in the quote asset of the market that an order is for.
  *
  * @generated from message venue.order.v1.Limits
  */
@@ -438,42 +439,46 @@ export type Limits = Message<"venue.order.v1.Limits"> & {
   quantityMax: string;
 
   /**
-   * The largest price times quantity of an order, in the market's quote asset. Decimal.
+   * The largest price times quantity of an order; a market order counts at the mark price, else the last. Decimal.
    *
    * @generated from field: string notional_max = 2;
    */
   notionalMax: string;
 
   /**
-   * The most open orders of an account (only without a market).
+   * The most open orders of an account, in all markets together (only without a market); 0: not said, then 1000.
    *
    * @generated from field: int32 open_orders_max = 3;
    */
   openOrdersMax: number;
 
   /**
-   * The largest position in a market that an order may lead to, either way, valued at its price in the quote asset. Decimal.
+   * The largest position in a market that an order may lead to, either way, if it and all open orders of its side were filled.
+   * It is valued at the mark price, else the last, or at the order's own where that is higher. Orders that only bring the position
+   * nearer to zero always pass. Decimal.
    *
    * @generated from field: string position_max = 4;
    */
   positionMax: string;
 
   /**
-   * The most that may be lost in a day (UTC), in the quote asset, before only reducing orders are taken. Decimal.
+   * The most that may be lost in a day (UTC), realized and unrealized, fees included, in all markets with this quote asset, before
+   * only orders that bring a position nearer to zero are taken. Decimal.
    *
    * @generated from field: string daily_loss_max = 5;
    */
   dailyLossMax: string;
 
   /**
-   * How far a limit price may be from the reference price, in percent. Decimal.
+   * How far a limit price may be from the reference price (index, else mark, else last), in percent. What a market order cannot
+   * trade within it stays untraded. While there is no reference price every price is taken. Decimal.
    *
    * @generated from field: string price_band_percent = 6;
    */
   priceBandPercent: string;
 
   /**
-   * Markets that may be traded; empty: all.
+   * Markets that may be traded, "*" for all of them (only without a market).
    *
    * @generated from field: repeated string symbols_allowed = 7;
    */
