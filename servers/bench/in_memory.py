@@ -213,7 +213,7 @@ def run_book(todo: list[Operation]) -> tuple[float, int]:
         order.number, order.ticks, order.lots = number, ticks, lots
         orders.append(order)
         opposite = book.side(3 - side)
-        for _, maker, taken in plan(order, opposite, lots, -1).steps:
+        for _, maker, taken in plan(order, opposite, ticks, lots, -1).steps:
             opposite.reduce(maker, taken)
             maker.filled_lots += taken
             order.filled_lots += taken
