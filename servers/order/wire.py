@@ -1,5 +1,6 @@
 """Messages joined from parts that are serialized already: answers travel as the bytes they were committed as."""
 
+from functools import cache
 from typing import Final
 
 _LENGTH_DELIMITED: Final = 2
@@ -15,6 +16,15 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+_LENGTHS: Final = tuple([varint(length) for length in range(2_048)])
+
+
+@cache
+def _tag(number: int) -> bytes:
+    return varint(number << 3 | _LENGTH_DELIMITED)
+
+
 def field(number: int, payload: bytes) -> bytes:
     """A length-delimited field: a message, a string or bytes."""
-    return varint(number << 3 | _LENGTH_DELIMITED) + varint(len(payload)) + payload
+    length = len(payload)
+    return _tag(number) + (_LENGTHS[length] if length < len(_LENGTHS) else varint(length)) + payload
