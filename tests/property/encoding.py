@@ -65,6 +65,9 @@ def _set(body: Message, name: str, value: Any) -> None:
             case "Amount":
                 for asset, amount in value:
                     field.add(asset=asset, amount=format_units(amount, ATTO_SCALE))
+            case "TradingHours":
+                for hours in value:
+                    field.add(**hours._asdict())
             case other:
                 raise NotImplementedError(f"how {other} {name} is written")
     elif descriptor.type == FieldDescriptor.TYPE_STRING and isinstance(value, int):
