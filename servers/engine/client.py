@@ -67,6 +67,10 @@ class Engines(Generic[EngineT_co]):
         partition = self._listings.get((environment, symbol))
         return self.for_environment(environment) if partition is None else self._by_partition[partition]
 
+    def beside(self, environment: int) -> dict[str, EngineT_co]:
+        """The partitions of the environment's markets that are not in its first one, by symbol."""
+        return {symbol: self._by_partition[n] for (where, symbol), n in self._listings.items() if where == environment}
+
     def for_partition(self, partition: int) -> EngineT_co:
         """Raises PartUnavailable."""
         engine = self._by_partition.get(partition)

@@ -23,32 +23,38 @@ class MarketDataServicer:
         self._tokens = tokens
 
     async def ListMarkets(self, request: pb.ListMarketsRequest, call: Call) -> pb.ListMarketsResponse:
-        return list_markets(self._data.tail(request.environment), self._tokens, request)
+        return list_markets(self._data.tails(request.environment), self._tokens, request)
 
     async def GetMarket(self, request: pb.GetMarketRequest, call: Call) -> pb.GetMarketResponse:
-        return pb.GetMarketResponse(market=self._data.tail(request.environment).view(request.symbol).market)
+        return pb.GetMarketResponse(
+            market=self._data.tail(request.environment, request.symbol).view(request.symbol).market
+        )
 
     async def GetOrderBook(self, request: pb.GetOrderBookRequest, call: Call) -> pb.GetOrderBookResponse:
-        return await get_order_book(self._data.tail(request.environment), request, call)
+        return await get_order_book(self._data.tail(request.environment, request.symbol), request, call)
 
     async def ListTrades(self, request: pb.ListTradesRequest, call: Call) -> pb.ListTradesResponse:
-        return await list_trades(self._data.tail(request.environment), self._data.pool, self._tokens, request)
+        return await list_trades(
+            self._data.tail(request.environment, request.symbol), self._data.pool, self._tokens, request
+        )
 
     async def ListCandles(self, request: pb.ListCandlesRequest, call: Call) -> pb.ListCandlesResponse:
         data = self._data
-        return await list_candles(data.tail(request.environment), data.pool, data.markets, self._tokens, request)
+        return await list_candles(
+            data.tail(request.environment, request.symbol), data.pool, data.markets, self._tokens, request
+        )
 
     async def GetTicker(self, request: pb.GetTickerRequest, call: Call) -> pb.GetTickerResponse:
-        view = self._data.tail(request.environment).view(request.symbol)
+        view = self._data.tail(request.environment, request.symbol).view(request.symbol)
         return pb.GetTickerResponse(ticker=view.ticker(time.time_ns() // 1000))
 
     async def ListTickers(self, request: pb.ListTickersRequest, call: Call) -> pb.ListTickersResponse:
         now_us = time.time_ns() // 1000
-        views = self._data.tail(request.environment).listed()
+        views = self._data.tails(request.environment).listed()
         return pb.ListTickersResponse(tickers=[view.ticker(now_us) for view in views])
 
     async def Subscribe(self, request: pb.SubscribeRequest, call: Call) -> AsyncGenerator[bytes, None]:
-        frames = subscribe(self._data.fan_out, self._data.tail(request.environment), request, call)
+        frames = subscribe(self._data.fan_out, self._data.tails(request.environment), request, call)
         async with aclosing(frames):
             async for frame in frames:
                 yield frame
@@ -57,12 +63,12 @@ class MarketDataServicer:
         self, request: pb.UpdateSubscriptionsRequest, call: Call
     ) -> pb.UpdateSubscriptionsResponse:
         subscriber = self._data.fan_out.stream(request.stream_id)
-        tail = self._data.tail(subscriber.source.environment)
-        return update_subscriptions(self._data.fan_out, tail, subscriber, request.add, request.remove)
+        tails = self._data.tails(subscriber.source.environment)
+        return update_subscriptions(self._data.fan_out, tails, subscriber, request.add, request.remove)
 
     async def Session(self, requests: AsyncIterator[pb.SessionRequest], call: Call) -> AsyncGenerator[bytes, None]:
         async for first in requests:
-            frames = session(self._data.fan_out, self._data.tail(first.environment), first, requests, call)
+            frames = session(self._data.fan_out, self._data.tails(first.environment), first, requests, call)
             async with aclosing(frames):
                 async for frame in frames:
                     yield frame

@@ -10,13 +10,13 @@ from servers.marketdata.fan_out import FanOut
 from servers.marketdata.get_order_book import book_depth
 from servers.marketdata.series import Series
 from servers.marketdata.subscriber import SUBSCRIPTIONS_MAX, Subscriber
-from servers.marketdata.tail import Tail
+from servers.marketdata.tails import Tails
 from servers.transport.call import Call
 from venue.marketdata.v1 import marketdata_pb2 as pb
 
 
 async def subscribe(
-    fan_out: FanOut, tail: Tail, request: pb.SubscribeRequest, call: Call
+    fan_out: FanOut, tails: Tails, request: pb.SubscribeRequest, call: Call
 ) -> AsyncGenerator[bytes, None]:
     """Raises MarketNotFound, TooManySubscriptions, PartUnavailable."""
     if len(request.symbols) * len(request.channels) > SUBSCRIPTIONS_MAX:
@@ -24,8 +24,8 @@ async def subscribe(
     wanted = [
         pb.Subscription(symbol=symbol, channel=channel) for symbol in request.symbols for channel in request.channels
     ]
-    add = _series(fan_out, tail, wanted)
-    subscriber = fan_out.open(tail.source, book_depth(request.depth))
+    add = _series(fan_out, tails, wanted)
+    subscriber = fan_out.open(tails.source, book_depth(request.depth))
     try:
         subscriber.change(add, [])
         async with aclosing(subscriber.frames(call)) as frames:
@@ -37,13 +37,13 @@ async def subscribe(
 
 def update_subscriptions(
     fan_out: FanOut,
-    tail: Tail,
+    tails: Tails,
     subscriber: Subscriber,
     add: Iterable[pb.Subscription],
     remove: Iterable[pb.Subscription],
 ) -> pb.UpdateSubscriptionsResponse:
     """Raises MarketNotFound, TooManySubscriptions; then nothing is changed."""
-    subscriber.change(_series(fan_out, tail, add), _series(fan_out, tail, remove))
+    subscriber.change(_series(fan_out, tails, add), _series(fan_out, tails, remove))
     return pb.UpdateSubscriptionsResponse(
         subscriptions=[
             pb.Subscription(symbol=series.view.symbol, channel=series.channel)  # type: ignore[arg-type]
@@ -53,14 +53,14 @@ def update_subscriptions(
 
 
 async def session(
-    fan_out: FanOut, tail: Tail, first: pb.SessionRequest, requests: AsyncIterator[pb.SessionRequest], call: Call
+    fan_out: FanOut, tails: Tails, first: pb.SessionRequest, requests: AsyncIterator[pb.SessionRequest], call: Call
 ) -> AsyncGenerator[bytes, None]:
     """Frames of a session. Raises MarketNotFound, TooManySubscriptions, PartUnavailable: the session ends."""
-    subscriber = fan_out.open(tail.source, book_depth(first.depth))
+    subscriber = fan_out.open(tails.source, book_depth(first.depth))
     reading = None
     try:
-        update_subscriptions(fan_out, tail, subscriber, first.add, first.remove)
-        reading = asyncio.create_task(_read(fan_out, tail, subscriber, requests))
+        update_subscriptions(fan_out, tails, subscriber, first.add, first.remove)
+        reading = asyncio.create_task(_read(fan_out, tails, subscriber, requests))
         async with aclosing(subscriber.frames(call)) as frames:
             async for frame in frames:
                 yield _framed(frame)
@@ -72,13 +72,13 @@ async def session(
 
 
 async def _read(
-    fan_out: FanOut, tail: Tail, subscriber: Subscriber, requests: AsyncIterator[pb.SessionRequest]
+    fan_out: FanOut, tails: Tails, subscriber: Subscriber, requests: AsyncIterator[pb.SessionRequest]
 ) -> None:
     try:
         async for request in requests:
             if request.depth:
                 subscriber.depth = book_depth(request.depth)
-            update_subscriptions(fan_out, tail, subscriber, request.add, request.remove)
+            update_subscriptions(fan_out, tails, subscriber, request.add, request.remove)
     except VenueError as error:
         subscriber.fail(error)
 
@@ -93,6 +93,6 @@ def _framed(frame: bytes) -> bytes:
     return bytes(prefix) + frame
 
 
-def _series(fan_out: FanOut, tail: Tail, wanted: Iterable[pb.Subscription]) -> list[Series]:
+def _series(fan_out: FanOut, tails: Tails, wanted: Iterable[pb.Subscription]) -> list[Series]:
     # The view first: it tells an unknown market from one that this process does not know yet.
-    return [fan_out.find(tail.source.environment, tail.view(one.symbol).symbol, one.channel) for one in wanted]
+    return [fan_out.find(tails.source.environment, tails.view(one.symbol).symbol, one.channel) for one in wanted]

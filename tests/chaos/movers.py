@@ -28,15 +28,15 @@ class Mover:
     def __init__(self, stub: Any, metadata: Metadata, near: str, far: str, seed: int) -> None:
         self.made: list[pb.Transfer] = []
         self._stub = stub
-        self._metadata = metadata
-        self._accounts = (near, far)
+        self.metadata = metadata
+        self.accounts = (near, far)
         self._random = random.Random(seed)
 
     async def _told(self, method: str, request: Any) -> Any:
         """The answer, however often it takes to get one."""
         while True:
             try:
-                return await getattr(self._stub, method)(request, metadata=self._metadata, timeout=4.0)
+                return await getattr(self._stub, method)(request, metadata=self.metadata, timeout=4.0)
             except grpc.aio.AioRpcError as error:
                 if error.code() not in REPEATED:
                     raise
@@ -45,7 +45,7 @@ class Mover:
     async def move(self, stop: asyncio.Event) -> None:
         """One transfer after the other."""
         while not stop.is_set():
-            source, target = self._random.sample(self._accounts, 2)
+            source, target = self._random.sample(self.accounts, 2)
             request = pb.CreateTransferRequest(
                 from_account_id=source,
                 to_account_id=target,
@@ -69,7 +69,7 @@ class Mover:
     async def balances(self) -> list[tuple[Decimal, Decimal]]:
         """Available and held, of both accounts."""
         found = []
-        for account_id in self._accounts:
+        for account_id in self.accounts:
             response = await self._told("ListBalances", pb.ListBalancesRequest(account_id=account_id))
             (balance,) = (balance for balance in response.balances if balance.asset == ASSET)
             found.append((Decimal(balance.available), Decimal(balance.held)))
@@ -77,11 +77,11 @@ class Mover:
 
     def expected(self) -> list[tuple[Decimal, Decimal]]:
         """The same as everything that was answered makes it."""
-        totals = dict.fromkeys(self._accounts, PAPER)
+        totals = dict.fromkeys(self.accounts, PAPER)
         for transfer in self.made:
             totals[transfer.from_account_id] -= Decimal(transfer.amount)
             totals[transfer.to_account_id] += Decimal(transfer.amount)
-        return [(totals[account_id], Decimal(0)) for account_id in self._accounts]
+        return [(totals[account_id], Decimal(0)) for account_id in self.accounts]
 
 
 @asynccontextmanager

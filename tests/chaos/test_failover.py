@@ -16,11 +16,12 @@ from db.session import connect
 from servers.transport.caller import channel_to
 from tests.chaos.checker import check, projected
 from tests.chaos.clients import SYMBOL, Load, load, sign_up
-from tests.chaos.driver import Child, Venue
-from tests.chaos.movers import moving
+from tests.chaos.driver import FAR_MARKET, Child, Venue
+from tests.chaos.movers import Mover, moving
 from tests.chaos.sessions import SessionTrader
 from tests.servers import free_port
 from venue.engine.v1 import engine_pb2
+from venue.marketdata.v1 import marketdata_pb2, marketdata_pb2_grpc
 from venue.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from venue.type.v1 import type_pb2
 
@@ -189,9 +190,42 @@ async def test_two_processes_forward_orders_and_carry_transfers(venue: Venue, se
         print(await check(venue, at_work.traders))
         assert await in_transit(venue) == []
         assert {transfer.from_account_id.startswith("demo-3-") for transfer in moved} == {True, False}
+        await a_market_beside_the_first(venue, movers[0], f"127.0.0.1:{ports['order']}", tmp_path)
     finally:
         for child in (near, far):
             await asyncio.to_thread(child.end, signal.SIGTERM)
+
+
+async def a_market_beside_the_first(venue: Venue, mover: Mover, order: str, folder: Path) -> None:
+    """An order in the market of the other partition shows in its book, beside the markets of the first."""
+    ports = {**venue.ports, "marketdata": free_port()}
+    process = venue.process("marketdata", folder / "marketdata.log", ports)
+    process.start()
+    try:
+        async with channel_to(order) as channel:
+            placed = await order_service_pb2_grpc.OrderServiceStub(channel).PlaceOrder(
+                order_service_pb2.PlaceOrderRequest(
+                    account_id=mover.accounts[1],
+                    symbol=FAR_MARKET,
+                    side=type_pb2.SIDE_BUY,
+                    type=order_pb2.ORDER_TYPE_LIMIT,
+                    time_in_force=order_pb2.TIME_IN_FORCE_GTC,
+                    quantity="1",
+                    price="149.5",
+                ),
+                metadata=mover.metadata,
+            )
+        assert placed.order.order_id.startswith("3-")
+        await says(process, '"ready"')
+        async with channel_to(f"127.0.0.1:{ports['marketdata']}") as channel:
+            stub: Any = marketdata_pb2_grpc.MarketDataServiceStub(channel)
+            listed = await stub.ListMarkets(marketdata_pb2.ListMarketsRequest(), metadata=mover.metadata)
+            assert {SYMBOL, FAR_MARKET} <= {market.symbol for market in listed.markets}
+            request = marketdata_pb2.GetOrderBookRequest(symbol=FAR_MARKET, min_position=placed.position)
+            book = await stub.GetOrderBook(request, metadata=mover.metadata)
+            assert [(level.price, level.quantity) for level in book.bids] == [("149.5", "1")]
+    finally:
+        await asyncio.to_thread(process.end, signal.SIGTERM)
 
 
 async def in_transit(venue: Venue) -> list[object]:
