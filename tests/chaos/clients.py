@@ -5,7 +5,7 @@ import json
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +53,16 @@ class Tally:
             while self.served_at <= since:  # noqa: ASYNC110  # traders know nothing of who waits
                 await asyncio.sleep(0.005)
         return time.monotonic() - since
+
+    async def until_stopped(self, press: Callable[[], None], still_s: float) -> None:
+        """Press until nothing was acknowledged for a while, and somebody had to ask again."""
+        acknowledged, since, repeats = -1, 0.0, self.repeats
+        async with asyncio.timeout(120):
+            while time.monotonic() - since < still_s or self.repeats == repeats:
+                await asyncio.to_thread(press)
+                if self.acknowledged != acknowledged:
+                    acknowledged, since = self.acknowledged, time.monotonic()
+                await asyncio.sleep(0.1)
 
 
 class Trader:
