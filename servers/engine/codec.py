@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from servers.domain import commands as c
-from servers.domain.errors import DefinitionInvalid, FieldViolation, OrderNotFound
+from servers.domain.errors import DefinitionInvalid, FieldViolation, NotImplementedYet, OrderNotFound
 from servers.domain.hours import Hours
 from servers.domain.identifiers import find_order
 from servers.domain.limits import UNSAID
@@ -34,8 +34,13 @@ def decode(command: pb.Command) -> c.Command:
     kind = command.WhichOneof("body")
     if kind is None:
         raise DefinitionInvalid("body", "is required")
-    body = getattr(command, kind)
-    return _DECODERS[kind](command, body)
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        raise NotImplementedYet(kind)
+    try:
+        return decoder(command, getattr(command, kind))
+    except NotDecimal:
+        raise DefinitionInvalid(kind, "has a field that is not a decimal") from None
 
 
 def _stamp(command: pb.Command, request_id: str, body: Message) -> tuple[int, int, str, str, bytes]:
@@ -106,6 +111,8 @@ def _exit(body: order_pb.ExitOrder) -> c.ExitTerms:
 
 def _place_oco(command: pb.Command, body: order_pb.PlaceOcoRequest) -> c.PlaceOco:
     stamp = _stamp(command, body.request_id, body)
+    if len(body.orders) != 2:
+        raise DefinitionInvalid("orders", "must be two")
     first, second = (_placement(stamp, order) for order in body.orders)
     return c.PlaceOco(*stamp, (first, second))
 
