@@ -80,6 +80,8 @@ class View:
         if record.sequence > self.position:
             if record.reset or record.previous_sequence > self.position:
                 self.torn = True
+                # The trades of the missing one come first: those of this one wait for what the tables have of them.
+                self.needed = max(self.needed or 0, record.sequence)
             if not self.torn:
                 self.position = record.sequence
                 self._take_levels(record)

@@ -73,6 +73,15 @@ def test_trades_wait_for_those_that_are_missing() -> None:
     assert view.ticker((NOON + 1) * 1_000_000).trade_count == 3
 
 
+def test_trades_of_the_record_after_a_gap_do_not_overtake_the_missing_ones() -> None:
+    view = opened()
+    view.apply(record(21, 15, trades=[trade(4, "13", "1", NOON + 1)]))
+    assert (view.torn, view.needed, list(view.trades)) == (True, 21, [])
+    view.restore(pb.GetOrderBookResponse(), 25, trades_lost=True)
+    assert view.bridge([trade(number, "10", "1", NOON) for number in (1, 2, 3)])
+    assert [one.trade_id for one in view.draw_trades()] == ["2-t1", "2-t2", "2-t3", "2-t4"]
+
+
 def test_trades_that_do_not_reach_back_start_over() -> None:
     view = opened()
     view.apply(record(11, 0, trades=[trade(1, "10", "1", NOON)]))
