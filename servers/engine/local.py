@@ -12,6 +12,7 @@ from db.session import Pool
 from servers.domain.commands import Command
 from servers.domain.errors import PartUnavailable, RequestIdReused, TransferIdReused, VenueError
 from servers.domain.exchange import Exchange, scope_of
+from servers.engine.answers import replayed
 from servers.engine.archive import Archive
 from servers.engine.batch import Outcome, Replay, Ticket
 from servers.engine.codec import decode
@@ -19,7 +20,7 @@ from servers.engine.feed import Follower
 from servers.engine.messages import order_message
 from servers.engine.queries import read
 from servers.engine.requests import needs_look_up
-from servers.engine.sequencer import Sequencer, told
+from servers.engine.sequencer import Sequencer
 from servers.engine.trading import Following
 from venue.engine.v1 import engine_pb2 as pb
 
@@ -110,7 +111,7 @@ class LocalEngine:
 
     async def tell(self, outcomes: Sequence[Outcome]) -> list[bytes | VenueError]:
         """Outcomes as callers get them; the first answers of old requests are read from the journal."""
-        return [told(outcome, await self._first_answer(outcome)) for outcome in outcomes]
+        return [await self._replayed(outcome) if isinstance(outcome, Replay) else outcome for outcome in outcomes]
 
     async def query(self, request: pb.QueryRequest) -> pb.QueryResponse:
         sequencer = self._leading()
@@ -193,10 +194,11 @@ class LocalEngine:
     async def author(self, sequence: int) -> str | None:
         return await self._archive.author(sequence)
 
-    async def _first_answer(self, outcome: Outcome) -> bytes | None:
-        if not isinstance(outcome, Replay) or outcome.answer is not None:
-            return None
-        return await self._archive.answer(outcome.sequence)
+    async def _replayed(self, repeat: Replay) -> bytes:
+        first = repeat.answer
+        if first is None:
+            first = await self._archive.answer(repeat.sequence)
+        return replayed(repeat.kind, first)
 
     async def _look_up(self, sequencer: Sequencer, commands: Sequence[pb.Command]) -> dict[int, Outcome]:
         """Outcomes of request ids that the machine may have forgotten, by index."""

@@ -16,7 +16,7 @@ from db.crash_points import passing
 from servers.domain.errors import DeadlinePassed, Fault, NotLeader, Overloaded, PartUnavailable, VenueError
 from servers.domain.exchange import RULES_VERSION, Exchange, scope_of
 from servers.domain.ledger import InvariantBreach
-from servers.engine.answers import answer, placed, replayed
+from servers.engine.answers import answer, placed
 from servers.engine.appender import Appender
 from servers.engine.batch import Batch, Outcome, Replay, Ticket
 from servers.engine.clock import VenueClock
@@ -373,11 +373,3 @@ class Sequencer:
             if isinstance(outcome, VenueError):
                 raise outcome
         await self._commit()
-
-
-def told(outcome: Outcome, journal_answer: bytes | None) -> bytes | VenueError:
-    """What the caller gets: the answer, or the first one marked as replayed."""
-    if not isinstance(outcome, Replay):
-        return outcome
-    first = outcome.answer if outcome.answer is not None else journal_answer
-    return Fault() if first is None else replayed(outcome.kind, first)
