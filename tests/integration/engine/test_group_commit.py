@@ -63,7 +63,7 @@ async def test_nothing_that_saw_memory_is_told_before_the_row_is_there(lead: Lea
             "repeat": led.submit(place(account_id, request_id=request_id)),
             "cancel": led.submit(cancel(resting.order.order_id)),
             "refusal": led.submit(cancel(resting.order.order_id)),
-            "reject": led.submit(place(account_id, quantity="999", price="99999999")),
+            "reject": led.submit(place(account_id, quantity="20", price="50001")),
             "balances": led.balances(account_id),
             "account": led.engine.query(pb.QueryRequest(accounts=account)),
             "gone": led.engine.query(
