@@ -14,9 +14,9 @@ from servers.domain.errors import (
     OrderHasChanged,
     ReplaceMismatched,
 )
-from servers.domain.fees import buy_need
 from servers.domain.iceberg import too_many_parts
 from servers.domain.identifiers import order_id
+from servers.domain.linking import need
 from servers.domain.matching import Plan, plan
 from servers.domain.model import Order
 from servers.domain.money import ATTO_SCALE, format_units
@@ -25,10 +25,9 @@ from servers.domain.positions import position_of
 from servers.domain.reducing import rest_of, room, take_off
 from servers.domain.retargeting import decide_retarget, refused, retarget
 from servers.domain.risk import check_allowed, check_band, check_growth, check_price, check_quantity, check_standing
-from servers.domain.terms import CancelReason, MarketState, OrderStatus, RejectReason, Side
+from servers.domain.terms import CancelReason, MarketState, OrderStatus, RejectReason
 
 _PENDING: Final = int(OrderStatus.PENDING_TRIGGER)
-_BUY: Final = int(Side.BUY)
 _HALTED: Final = int(MarketState.HALTED)
 _PRE_OPEN: Final = int(MarketState.PRE_OPEN)
 _CANCELLED: Final = int(OrderStatus.CANCELLED)
@@ -60,12 +59,12 @@ def decide_amend(floor: Floor, command: AmendOrder, order: Order) -> tuple[Order
         raise refused(name, reason)
     amended = replace(order, price=price, quantity=quantity, ticks=ticks, lots=lots, before=None, after=None)
     rest = lots - order.filled_lots - order.removed_lots
-    amended.held = buy_need(amended, rest) if order.side == _BUY else rest * market.lot_units
+    amended.held = need(amended)
     if stays:
         return amended, None
     if order.post_only and floor.would_trade(amended):
         raise refused(name, RejectReason.POST_ONLY_WOULD_TRADE)
-    if amended.held - order.held > floor.ledger.available(order.account, floor.pays(order)):
+    if floor.links.more(order, amended.held) > floor.ledger.available(order.account, floor.pays(order)):
         raise refused(name, RejectReason.INSUFFICIENT_FUNDS)
     if market.state == _PRE_OPEN:
         return amended, Plan([], 0, 0, False, False)
@@ -120,9 +119,7 @@ def amend(floor: Floor, order: Order, amended: Order, found: Plan | None) -> Non
         return
     floor.withdraw(order)
     order.price, order.quantity, order.ticks, order.lots = amended.price, amended.quantity, amended.ticks, amended.lots
-    if amended.held != order.held:
-        floor.ledger.hold(order.account, floor.pays(order), amended.held - order.held)
-        order.held = amended.held
+    floor.hold(order, amended.held)
     floor.match(order, found)
     if order.status >= _FINAL:
         floor.forget(order)

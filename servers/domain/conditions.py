@@ -68,9 +68,15 @@ def improves(order: Order, price: int) -> bool:
 
 
 def check_known(command: PlaceOrder, market: Market) -> int:
-    """Whether what would trigger an order is known."""
-    source = source_of(command)
-    return int(RejectReason.TRIGGER_PRICE_UNKNOWN) if source and not reference(market, source) else 0
+    """Whether what would trigger an order, and its exits, is known."""
+    sources = [source_of(command)] if command.type in TRIGGERED else []
+    exits = [terms for terms in (command.take_profit, command.stop_loss) if terms is not None]
+    # The entry's own fill makes a last price.
+    sources += [terms.trigger_source for terms in exits if terms.trigger_source > _LAST]
+    for source in sources:
+        if not reference(market, source):
+            return int(RejectReason.TRIGGER_PRICE_UNKNOWN)
+    return 0
 
 
 def set_condition(order: Order, command: PlaceOrder) -> None:

@@ -237,6 +237,15 @@ class ReplaceMismatched(Refused):
         super().__init__("the new order is of another market or side", order_id=order_id)
 
 
+class ListInvalid(Invalid):
+    """Orders that cannot be linked to each other."""
+
+    reason = "LIST_INVALID"
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__(f"{field} {description}", FieldViolation(field, description, self.reason))
+
+
 class MarketHalted(Refused):
     """The market takes nothing, cancels included."""
 

@@ -32,6 +32,7 @@ from servers.domain.hours import Schedule
 from servers.domain.leases import Leases
 from servers.domain.ledger import InvariantBreach, Ledger
 from servers.domain.lifecycle import Calendar, set_state
+from servers.domain.linking import check_oco
 from servers.domain.model import Clockwork, Market, Order, Request
 from servers.domain.placing import Floor
 from servers.domain.record import Record
@@ -41,6 +42,7 @@ from servers.domain.transfers import Transfers
 RULES_VERSION: Final = 1
 REQUEST_MEMORY: Final = 200_000
 _CANCELLED: Final = int(OrderStatus.CANCELLED)
+_FINAL: Final = int(OrderStatus.FILLED)
 _HALTED: Final = int(MarketState.HALTED)
 _CLOSED: Final = int(MarketState.CLOSED)
 _REQUESTED: Final = int(CancelReason.REQUESTED)
@@ -100,6 +102,7 @@ class Exchange:
             c.PlaceOrder: self._place_order,
             c.CancelOrder: self._cancel_order,
             c.CancelAllOrders: self._cancel_all_orders,
+            c.PlaceOco: self._place_oco,
             c.AmendOrder: self._amend_order,
             c.ReplaceOrder: self._replace_order,
             c.CancelAllAfter: self._cancel_all_after,
@@ -197,6 +200,14 @@ class Exchange:
         self._remember(command)
         self.expiry.add(self.floor.place(command, account, market))
 
+    def _place_oco(self, command: c.PlaceOco) -> None:
+        check_oco(command)
+        account = self.ledger.account(command.orders[0].account_id, command.user_id)
+        market = self.market(command.orders[0].symbol)
+        self._remember(command)
+        for order in self.floor.links.place_oco(command, account, market):
+            self.expiry.add(order)
+
     def _amend_order(self, command: c.AmendOrder) -> None:
         order = self.order(command.number, command.account_id, command.client_order_id, command.user_id)
         amended, found = decide_amend(self.floor, command, order)
@@ -228,8 +239,10 @@ class Exchange:
             self.market(command.symbol)
         self._remember(command)
         for order in list(account.orders.values()):
+            # One of a list may have ended with another.
             if (
-                (not command.symbol or order.market.symbol == command.symbol)
+                order.status < _FINAL
+                and (not command.symbol or order.market.symbol == command.symbol)
                 and (not command.side or order.side == command.side)
                 and (not command.tag or order.tag == command.tag)
                 and order.market.state != _HALTED

@@ -5,8 +5,7 @@ from collections import defaultdict
 from servers.domain.book import BookSide
 from servers.domain.conditions import met, reference
 from servers.domain.exchange import Exchange
-from servers.domain.fees import buy_need
-from servers.domain.model import Order
+from servers.domain.linking import need
 from servers.domain.reducing import reducible, rest_of
 from servers.domain.terms import MarketState, OrderStatus, Side
 
@@ -38,12 +37,6 @@ def _funds(exchange: Exchange) -> list[str]:
     return found + [f"{asset}: all balances sum to {total}" for asset, total in sorted(sums.items()) if total]
 
 
-def need(order: Order) -> int:
-    """What an open order has to hold."""
-    rest = order.lots - order.filled_lots - order.removed_lots
-    return buy_need(order, rest) if order.side == int(Side.BUY) else rest * order.market.lot_units
-
-
 def _holds(exchange: Exchange) -> list[str]:
     found: list[str] = []
     holds: dict[tuple[str, str], int] = defaultdict(int)
@@ -52,8 +45,14 @@ def _holds(exchange: Exchange) -> list[str]:
         holds[order.account.account_id, market.quote_asset if order.side == int(Side.BUY) else market.base_asset] += (
             order.held
         )
-        if order.held != need(order):
+        if not exchange.floor.links.members(order) and order.held != need(order):
             found.append(f"order {order.number} holds {order.held} and needs {need(order)}")
+    for number, members in exchange.floor.links.lists.items():
+        held = [order.held for order in members]
+        if held != [exchange.floor.links.wanted(members), *[0] * (len(members) - 1)]:
+            found.append(f"list {number} holds {held}")
+        if any(exchange.floor.orders.get(order.number) is not order for order in members):
+            found.append(f"list {number} has an order that is not open")
     for transfer in exchange.transfers.pending.values():
         holds[transfer.debit_account_id, transfer.asset] += transfer.amount
     for account in exchange.ledger.accounts.values():

@@ -20,6 +20,7 @@ GRACE_US: Final = 10_000_000
 STALE_MAX: Final = 1_024
 # Switches of single tags that an account may have armed at once.
 TAGS_MAX: Final = 100
+_FINAL: Final = int(OrderStatus.FILLED)
 _CANCELLED: Final = int(OrderStatus.CANCELLED)
 _LEASE_EXPIRED: Final = int(CancelReason.LEASE_EXPIRED)
 
@@ -95,7 +96,8 @@ class Leases:
         account = self.floor.ledger.accounts[account_id]
         self.set(account, tag, 0)
         for order in list(account.orders.values()):
-            if not tag or order.tag == tag:
+            # One of a list may have ended with another.
+            if order.status < _FINAL and (not tag or order.tag == tag):
                 self.floor.end(order, _CANCELLED, _LEASE_EXPIRED)
 
     def extend(self, now: int) -> None:

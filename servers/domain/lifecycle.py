@@ -49,7 +49,9 @@ def _enter(floor: Floor, market: Market, state: int) -> None:
     if state == _CLOSED:
         mine = [order for order in floor.orders.values() if order.market is market]
         for order in sorted(mine, key=lambda order: order.number):
-            floor.end(order, _CANCELLED, _MARKET_CLOSED)
+            # One of a list may have ended with another.
+            if order.number in floor.orders:
+                floor.end(order, _CANCELLED, _MARKET_CLOSED)
         market.next_state_time = 0
     if state == _PRE_OPEN:
         floor.collecting[market.symbol] = market

@@ -12,7 +12,7 @@ from servers.domain.book import BookSide, Level
 from servers.domain.model import Order
 from servers.domain.money import ATTO_SCALE, RATE
 from servers.domain.reducing import reducible
-from servers.domain.terms import SelfTradePrevention, Side
+from servers.domain.terms import CancelReason, OrderStatus, SelfTradePrevention, Side, TimeInForce
 
 FILL: Final = 0
 CANCEL_MAKER: Final = 1
@@ -22,6 +22,11 @@ _BUY: Final = int(Side.BUY)
 _CANCEL_OLDEST: Final = int(SelfTradePrevention.CANCEL_OLDEST)
 _CANCEL_BOTH: Final = int(SelfTradePrevention.CANCEL_BOTH)
 _DECREMENT: Final = int(SelfTradePrevention.DECREMENT_AND_CANCEL)
+_IOC: Final = int(TimeInForce.IOC)
+_FILLED: Final = int(OrderStatus.FILLED)
+_CANCELLED: Final = int(OrderStatus.CANCELLED)
+_UNFILLED: Final = int(CancelReason.UNFILLED)
+_SELF_TRADE: Final = int(CancelReason.SELF_TRADE)
 _UNBOUNDED: Final = 1 << 200
 
 
@@ -169,3 +174,16 @@ class _Walk:
             return lots < wanted
         result.stopped = True
         return False
+
+
+def end_of(order: Order, found: Plan) -> tuple[int, int]:
+    """How an order ends once its plan is carried out: status and cancel reason; status 0: its rest may rest."""
+    if found.stopped:
+        return _CANCELLED, _SELF_TRADE
+    if order.quote_amount and not found.spent:
+        return _CANCELLED, _UNFILLED
+    if order.lots == order.filled_lots + order.removed_lots:
+        return (_CANCELLED, _SELF_TRADE) if order.removed_lots else (_FILLED, 0)
+    if order.time_in_force == _IOC or not order.ticks:
+        return _CANCELLED, _UNFILLED
+    return 0, 0

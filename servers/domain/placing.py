@@ -13,9 +13,11 @@ from servers.domain.conditions import TRIGGERED, begin, set_condition
 from servers.domain.events import LevelChanged, MarketChanged
 from servers.domain.fees import buy_need
 from servers.domain.iceberg import hide, show_more, shows_nothing
+from servers.domain.identifiers import age
 from servers.domain.ledger import InvariantBreach, Ledger
 from servers.domain.limits import Bounds, LimitBook
-from servers.domain.matching import CANCEL_MAKER, FILL, Plan, budget_of, plan
+from servers.domain.linking import Links, need, set_exits
+from servers.domain.matching import CANCEL_MAKER, FILL, Plan, budget_of, end_of, plan
 from servers.domain.model import Account, Clockwork, Fees, Market, Order, Position
 from servers.domain.record import Record
 from servers.domain.reducing import cut, cut_to_room, enter, leave
@@ -52,7 +54,7 @@ class Floor:
     """The books of a partition and what happens on them."""
 
     __slots__ = (
-        "books", "clock", "collecting", "fees", "ledger", "limits", "markets", "orders", "partition", "record", "shrunk",
+        "books", "clock", "collecting", "fees", "ledger", "limits", "links", "markets", "orders", "partition", "record", "shrunk",
         "triggers",
     )  # fmt: skip
 
@@ -72,6 +74,7 @@ class Floor:
         # Positions that were traded into while reduce-only orders rested on them.
         self.shrunk: list[Position] = []
         self.triggers = Triggers(self)
+        self.links = Links(self)
 
     def place(self, command: PlaceOrder, account: Account, market: Market) -> Order:
         """Accept or reject an order and match it."""
@@ -97,7 +100,7 @@ class Floor:
             found = self.planned(order, bounds, instead_of)
             if (order.reduce_only or not bounds.plain) and not order.trigger_source:
                 reason = check_exposure(order, found, bounds, instead_of)
-            reason = reason or self.refusal(order, found, 0 if instead_of is None else instead_of.held)
+            reason = reason or self.refusal(order, found, 0 if instead_of is None else self.links.freed(instead_of))
             if not reason:
                 return order, found
         order.status = _REJECTED
@@ -148,6 +151,8 @@ class Floor:
             order.display_quantity = command.display_quantity
         if command.type in TRIGGERED:
             set_condition(order, command)
+        if command.take_profit or command.stop_loss:
+            set_exits(order, command)
         return order
 
     def refusal(self, order: Order, found: Plan, freed: int) -> int:
@@ -259,6 +264,9 @@ class Floor:
         self.orders[order.number] = account.orders[order.number] = order
         if order.client_order_id:
             account.labels[order.client_order_id] = order
+        if order.list_number:
+            # A list's further orders may come to life after younger ones: every walk has to go by age.
+            account.orders = dict(sorted(account.orders.items(), key=lambda item: age(item[0])))
 
     def next_place(self) -> int:
         """The last place of all queues: greater than any given before, also by the same command."""
@@ -301,20 +309,29 @@ class Floor:
         order.status = status
         order.cancel_reason = reason if status == _CANCELLED else 0
         self.record.fold(order.number, status)
+        if order.list_number:
+            self.links.ended(order)
         if order.held:
             self.ledger.hold(order.account, self.pays(order), -order.held)
             order.held = 0
 
     def rehold(self, order: Order) -> None:
         """Release what an order with a limit holds beyond what its rest may cost."""
-        rest = order.lots - order.filled_lots - order.removed_lots
-        need = buy_need(order, rest) if order.side == _BUY else rest * order.market.lot_units
+        if order.list_number and self.links.share(order):
+            return
+        needed = need(order)
         # A rebate that turns a fee of less than a unit round leaves a need of a unit more: less than the rebate just paid.
-        if need - order.held > (1 if order.maker_rate < 0 else 0):
-            raise InvariantBreach(f"order {order.number} holds {order.held} and needs {need}")
-        if need != order.held:
-            self.ledger.hold(order.account, self.pays(order), need - order.held)
-            order.held = need
+        if needed - order.held > (1 if order.maker_rate < 0 else 0):
+            raise InvariantBreach(f"order {order.number} holds {order.held} and needs {needed}")
+        self.hold(order, needed)
+
+    def hold(self, order: Order, needed: int) -> None:
+        """Let an order hold so much, or the orders that share with it what they need."""
+        if order.list_number and self.links.share(order):
+            return
+        if needed != order.held:
+            self.ledger.hold(order.account, self.pays(order), needed - order.held)
+            order.held = needed
 
     def _decrement(self, maker: Order, taker: Order, lots: int) -> None:
         """Both give up lots without a trade."""
@@ -364,16 +381,3 @@ class Floor:
         self.record.fold(state, market.book_sequence)
         if state == _OPEN_MARKET:
             self.triggers.opened(market)
-
-
-def end_of(order: Order, found: Plan) -> tuple[int, int]:
-    """How an order ends once its plan is carried out: status and cancel reason; status 0: its rest may rest."""
-    if found.stopped:
-        return _CANCELLED, _SELF_TRADE
-    if order.quote_amount and not found.spent:
-        return _CANCELLED, _UNFILLED
-    if order.lots == order.filled_lots + order.removed_lots:
-        return (_CANCELLED, _SELF_TRADE) if order.removed_lots else (_FILLED, 0)
-    if order.time_in_force == _IOC or not order.ticks:
-        return _CANCELLED, _UNFILLED
-    return 0, 0

@@ -11,10 +11,10 @@ from servers.domain.conditions import LIMITED, TRIGGERED, met, reference, source
 from servers.domain.fees import buy_need, charge
 from servers.domain.iceberg import PARTS_MAX, hide
 from servers.domain.limits import Bounds
-from servers.domain.matching import DECREMENT, FILL, Plan
+from servers.domain.matching import DECREMENT, FILL, Plan, end_of
 from servers.domain.model import Account, Market, Order
 from servers.domain.money import ATTO_SCALE, RATE, format_units
-from servers.domain.placing import Floor, end_of
+from servers.domain.placing import Floor
 from servers.domain.positions import position_of
 from servers.domain.reducing import cut_to_room
 from servers.domain.risk import check_state, market_takes

@@ -10,14 +10,13 @@ from servers.domain.commands import AmendOrder
 from servers.domain.errors import AmendRefused
 from servers.domain.iceberg import too_many_parts
 from servers.domain.identifiers import order_id
-from servers.domain.matching import Plan
+from servers.domain.linking import need
 from servers.domain.model import Order
 from servers.domain.placing import Floor
 from servers.domain.risk import check_price, check_quantity, check_standing
 from servers.domain.terms import OrderType, RejectReason
 
 _TRAILING: Final = int(OrderType.TRAILING_STOP)
-_NOTHING: Final = Plan([], 0, 0, False, False)
 
 
 def decide_retarget(floor: Floor, command: AmendOrder, order: Order) -> Order:
@@ -44,8 +43,8 @@ def decide_retarget(floor: Floor, command: AmendOrder, order: Order) -> Order:
         ticks = stop_price // market.tick_size
     lots = quantity // market.lot_size
     amended = replace(order, price=price, stop_price=stop_price, quantity=quantity, ticks=ticks, lots=lots)
-    amended.held = floor.first_need(amended, _NOTHING)
-    if amended.held - order.held > floor.ledger.available(order.account, floor.pays(order)):
+    amended.held = need(amended)
+    if floor.links.more(order, amended.held) > floor.ledger.available(order.account, floor.pays(order)):
         raise refused(name, RejectReason.INSUFFICIENT_FUNDS)
     return amended
 
@@ -53,9 +52,7 @@ def decide_retarget(floor: Floor, command: AmendOrder, order: Order) -> Order:
 def retarget(floor: Floor, order: Order, amended: Order) -> None:
     """Make a waiting order what was decided."""
     order.price, order.quantity, order.ticks, order.lots = amended.price, amended.quantity, amended.ticks, amended.lots
-    if amended.held != order.held:
-        floor.ledger.hold(order.account, floor.pays(order), amended.held - order.held)
-        order.held = amended.held
+    floor.hold(order, amended.held)
     floor.record.fold(amended.stop_price, amended.lots)
     if amended.stop_price != order.stop_price:
         floor.triggers.move(order, amended.stop_price)

@@ -48,7 +48,7 @@ def check(
         return reason
     if expire_time and expire_time <= command.time:
         return int(RejectReason.EXPIRE_TIME_PAST)
-    if command.client_order_id and account.labels.get(command.client_order_id, instead_of) is not instead_of:
+    if not labels_are_free(command, account, instead_of):
         return int(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
     if len(account.orders) - (instead_of is not None) >= bounds.open_orders_max:
         return int(RejectReason.TOO_MANY_OPEN_ORDERS)
@@ -88,12 +88,31 @@ def check_prices(command: PlaceOrder, market: Market, bounds: Bounds) -> int:
 
 
 def market_prices(command: PlaceOrder, market: Market) -> int:
-    """Whether the market can hold the prices that an order of its type has: its limit, its stop price, its distance."""
+    """Whether the market can hold the prices of an order of its type: its limit, its stop price, its distance, its exits'."""
     reason = check_price(command.price, market) if command.type in LIMITED else _NONE
-    for price in (command.stop_price, command.trailing_amount):
-        if price and not reason:
-            reason = check_price(price, market)
-    return reason
+    prices = [command.stop_price, command.trailing_amount] if command.type in TRIGGERED else []
+    for terms in (command.take_profit, command.stop_loss):
+        if terms is not None:
+            prices += [terms.stop_price, terms.price]
+    if not prices:
+        return reason
+    reasons = (reason, *(check_price(price, market) for price in prices if price))
+    return min((reason for reason in reasons if reason), default=_NONE)
+
+
+def labels_are_free(command: PlaceOrder, account: Account, instead_of: Order | None) -> bool:
+    """Whether an order and its exits may have the labels that they ask for."""
+    label = command.client_order_id
+    if label and account.labels.get(label, instead_of) is not instead_of:
+        return False
+    taken = {label} if label else set()
+    for terms in (command.take_profit, command.stop_loss):
+        if terms is not None and terms.client_order_id:
+            label = terms.client_order_id
+            if label in taken or account.labels.get(label, instead_of) is not instead_of:
+                return False
+            taken.add(label)
+    return True
 
 
 def check_band(ticks: int, market: Market, bounds: Bounds) -> int:

@@ -21,6 +21,9 @@ _BUY: Final = int(Side.BUY)
 
 def deal(floor: "Floor", maker: Order, taker: Order, ticks: int, lots: int) -> None:
     """Let two orders trade, and settle. Books and ends are the caller's."""
+    if maker.list_number or taker.list_number:
+        floor.links.trading(maker)
+        floor.links.trading(taker)
     market, clock, record = maker.market, floor.clock, floor.record
     clock.trade_number += 1
     notional = lots * ticks * market.tick_value
@@ -38,6 +41,9 @@ def deal(floor: "Floor", maker: Order, taker: Order, ticks: int, lots: int) -> N
     fees = (maker_fee, taker_fee) if maker is buyer else (taker_fee, maker_fee)
     settle(floor.ledger, buyer, seller, lots, notional, fees, trade_id(floor.partition, clock.trade_number))
     reposition(record, buyer, seller, lots, fees, floor.shrunk)
+    if maker.exits or taker.exits:
+        floor.links.filled(maker, lots, notional - maker_fee)
+        floor.links.filled(taker, lots, notional - taker_fee)
 
 
 def settle(

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 from servers.domain.book import Book
 from servers.domain.exchange import REQUEST_MEMORY, Exchange
+from servers.domain.identifiers import age
 from servers.domain.model import (
     Account,
     Asset,
@@ -173,10 +174,11 @@ def _load_orders(exchange: Exchange, rows: list[Row]) -> None:
         else:
             floor.books[order.market.symbol].side(order.side).add(order)
             enter(order)
-    for order in sorted(made, key=lambda o: o.number):
+    for order in sorted(made, key=lambda o: age(o.number)):
         floor.orders[order.number] = order.account.orders[order.number] = order
         if order.client_order_id:
             order.account.labels[order.client_order_id] = order
+    floor.links.load()
 
 
 def state_hash(exchange: Exchange) -> str:

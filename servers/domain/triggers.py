@@ -195,6 +195,8 @@ class Triggers:
         floor, record = self.floor, self.floor.record
         self.drop(order)
         record.order(order)
+        if order.list_number:
+            floor.links.trading(order)
         record.fold(order.number, order.stop_price)
         order.trigger_time = record.time
         order.status = _OPEN

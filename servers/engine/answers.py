@@ -3,7 +3,7 @@
 from servers.domain import commands as c
 from servers.domain.events import Event, OrderChanged, Traded, TransferChanged
 from servers.domain.exchange import Exchange
-from servers.domain.identifiers import position_text
+from servers.domain.identifiers import member_number, position_text
 from servers.domain.model import Order
 from servers.domain.terms import OrderStatus, TransferState
 from servers.engine.messages import account_message, fill_message, order_message, timestamp
@@ -23,6 +23,7 @@ _REPLAYED = {
     "cancel_all_orders": b"\x18\x01",
     "amend_order": b"\x20\x01",
     "replace_order": b"\x28\x01",
+    "place_oco": b"\x28\x01",
 }
 _REPLAYED_OPEN_ACCOUNT = b"\x18\x01"
 _REPLAYED_DONE = b"\x10\x01"
@@ -64,6 +65,8 @@ def answer(exchange: Exchange, command: c.Command, events: list[Event]) -> bytes
         if order is not None and order.status == _REJECTED:
             add_failed_check(exchange, command, response)
         return response.SerializeToString()
+    if isinstance(command, c.PlaceOco):
+        return _linked(exchange, command, events, position)
     if isinstance(command, c.CancelOrder):
         order = order_message(partition, _orders(events)[0])
         return order_service_pb2.CancelOrderResponse(order=order, position=position).SerializeToString()
@@ -118,6 +121,16 @@ def _replaced(exchange: Exchange, command: c.ReplaceOrder, events: list[Event], 
     old = order_message(exchange.partition, _orders(events)[0])
     order, fills = _matched(exchange, command.sequence, events)
     message = order_service_pb2.ReplaceOrderResponse(cancelled=old, order=order, fills=fills, position=position)
+    return message.SerializeToString()
+
+
+def _linked(exchange: Exchange, command: c.PlaceOco, events: list[Event], position: str) -> bytes:
+    number = command.sequence
+    told = [_matched(exchange, one, events) for one in (number, member_number(number, 1))]
+    orders = [order for order, _ in told if order is not None]
+    fills = [fill for _, some in told for fill in some]
+    message = order_service_pb2.PlaceOcoResponse(orders=orders, fills=fills, position=position)
+    message.list_id = message.orders[0].list_id
     return message.SerializeToString()
 
 

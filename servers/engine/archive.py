@@ -61,7 +61,7 @@ class Archive:
         if not rows or rows[0].first_sequence > sequence:
             return None
         command = pb.CommandBatch.FromString(rows[0].commands).commands[sequence - rows[0].first_sequence]
-        return command.user_id if command.WhichOneof("body") in {"place_order", "replace_order"} else None
+        return command.user_id if command.WhichOneof("body") in {"place_order", "replace_order", "place_oco"} else None
 
     async def _row(self, sequence: int) -> journal.JournalRow:
         return (await self.rows(sequence - 1, 1))[0]

@@ -33,7 +33,7 @@ log = structlog.get_logger()
 # Answers of this many batches stay at hand for repeated requests; older ones are read from the journal.
 RECENT_BATCHES: Final = 64
 # What brings new orders to the book, or lets old ones trade anew.
-PLACING: Final = frozenset({"place_order", "amend_order", "replace_order"})
+PLACING: Final = frozenset({"place_order", "amend_order", "replace_order", "place_oco"})
 # A row costs more than what it carries. Where so many callers share one, or did on average of late, it waits for more of them:
 # as long as somebody comes, at most two moments, and not once it has commands enough.
 CROWD: Final = 2.5

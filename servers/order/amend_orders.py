@@ -6,7 +6,6 @@ from servers.engine.trading import TradingEngine
 from servers.order.batches import Item, joined, submit_batch
 from servers.order.cancel_orders import route_to, tell_closed
 from servers.order.history import History
-from servers.order.place_orders import check_served
 from servers.transport.call import Call
 from servers.transport.refusals import InvalidField
 from venue.engine.v1 import engine_pb2 as pb
@@ -46,6 +45,13 @@ async def amend_orders(
     return joined(await tell_closed(engines, history, request.amendments, outcomes, call))
 
 
+def check_successor(request: order_service_pb2.ReplaceOrderRequest) -> None:
+    """Raises InvalidField."""
+    if request.order.quote_amount:
+        what = "must be empty: what takes an order's place gives its quantity"
+        raise InvalidField([FieldViolation("order.quote_amount", what, "order.quantity")])
+
+
 async def replace_order(
     engines: Engines[TradingEngine], history: History, request: order_service_pb2.ReplaceOrderRequest, call: Call
 ) -> bytes:
@@ -53,10 +59,7 @@ async def replace_order(
 
     Raises InvalidField, OrderNotFound, OrderClosed, MarketHalted, ReplaceMismatched, AmendRefused, RequestIdReused.
     """
-    check_served(request.order)
-    if request.order.quote_amount:
-        what = "must be empty: what takes an order's place gives its quantity"
-        raise InvalidField([FieldViolation("order.quote_amount", what, "order.quantity")])
+    check_successor(request)
     engine = engines.for_order(request.order_id)
     command = pb.Command(user_id=call.identity.user_id, replace_order=request)
     outcome = (await engine.submit((command,), call.timeout_s))[0]

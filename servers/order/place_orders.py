@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from servers.domain.errors import NotImplementedYet, VenueError
+from servers.domain.errors import VenueError
 from servers.engine.client import Engine, Engines
 from servers.order.batches import Item, joined, submit_batch
 from servers.transport.call import Call
@@ -10,15 +10,8 @@ from venue.engine.v1 import engine_pb2 as pb
 from venue.order.v1 import order_service_pb2
 
 
-def check_served(request: order_service_pb2.PlaceOrderRequest) -> None:
-    """Raises NotImplementedYet for what the contract declares and the rules do not have yet."""
-    if request.HasField("take_profit") or request.HasField("stop_loss"):
-        raise NotImplementedYet("exits of a bracket")
-
-
 async def place_order(engines: Engines[Engine], request: order_service_pb2.PlaceOrderRequest, call: Call) -> bytes:
     """The serialized PlaceOrderResponse. Raises VenueError."""
-    check_served(request)
     engine = engines.for_account(request.account_id)
     command = pb.Command(user_id=call.identity.user_id, place_order=request)
     outcome = (await engine.submit((command,), call.timeout_s))[0]
@@ -31,7 +24,6 @@ async def place_orders(engines: Engines[Engine], request: order_service_pb2.Plac
     """The serialized PlaceOrdersResponse: an outcome an item, in order. Raises VenueError where nothing was executed."""
 
     def route(order: order_service_pb2.PlaceOrderRequest) -> Engine:
-        check_served(order)
         return engines.for_account(order.account_id)
 
     items = [

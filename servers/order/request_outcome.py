@@ -18,6 +18,7 @@ _FIELDS: Final = {
     "open_account": 5,
     "amend_order": 6,
     "replace_order": 7,
+    "place_oco": 8,
 }
 # Of batches, by the kind of their items.
 _BATCH_FIELDS: Final = {"place_order": 4, "amend_order": 9, "cancel_order": 10}

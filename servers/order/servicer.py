@@ -10,6 +10,7 @@ from servers.order.amend_orders import amend_order, amend_orders, replace_order
 from servers.order.cancel_orders import cancel_all_after, cancel_all_orders, cancel_order, cancel_orders
 from servers.order.history import History
 from servers.order.list_orders import list_fills, list_orders
+from servers.order.place_oco import place_oco
 from servers.order.place_orders import place_order, place_orders
 from servers.order.preview_order import preview_order
 from servers.order.request_outcome import get_request_outcome
@@ -49,6 +50,9 @@ class OrderServicer:
 
     async def PlaceOrders(self, request: pb.PlaceOrdersRequest, call: Call) -> bytes:
         return await place_orders(self._engines, request, call)
+
+    async def PlaceOco(self, request: pb.PlaceOcoRequest, call: Call) -> bytes:
+        return await place_oco(self._engines, request, call)
 
     async def PreviewOrder(self, request: pb.PreviewOrderRequest, call: Call) -> pb.PreviewOrderResponse:
         return await preview_order(self._engines, request, call)

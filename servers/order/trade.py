@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -21,7 +21,7 @@ from servers.engine.messages import timestamp
 from servers.engine.missed import GapError, Past
 from servers.engine.trading import Following, Pending, TradingEngine
 from servers.order.account_events import SlowConsumerError, backlog, live, resume_sequence
-from servers.order.place_orders import check_served
+from servers.order.amend_orders import check_successor
 from servers.order.wire import field
 from servers.transport import validation
 from servers.transport.call import Call
@@ -43,7 +43,7 @@ ANSWER_BYTES_MAX: Final = 256 * 1024
 # Frames that may wait for a client that does not read.
 OUTBOX_MAX: Final = 64
 # Fields of TradeAnswer by kind of command, and of the frames around it.
-_ANSWER_FIELD: Final = {"place": 2, "cancel": 3, "cancel_all": 4, "amend": 5}
+_ANSWER_FIELD: Final = {"place": 2, "cancel": 3, "cancel_all": 4, "amend": 5, "place_oco": 7, "replace": 8}
 _ERROR_FIELD: Final = 6
 _ANSWERS: Final = 1
 _FRAME_ANSWERS: Final = 16
@@ -53,6 +53,8 @@ _COMMAND: Final = {
     "cancel": "cancel_order",
     "cancel_all": "cancel_all_orders",
     "amend": "amend_order",
+    "place_oco": "place_oco",
+    "replace": "replace_order",
 }
 
 
@@ -67,6 +69,8 @@ class Session:
         self._buckets = {
             "place": limits.bucket(access_pb2.BUCKET_ORDER),
             "amend": limits.bucket(access_pb2.BUCKET_ORDER),
+            "place_oco": limits.bucket(access_pb2.BUCKET_ORDER),
+            "replace": limits.bucket(access_pb2.BUCKET_ORDER),
             "cancel": limits.bucket(access_pb2.BUCKET_CANCEL),
             "cancel_all": limits.bucket(access_pb2.BUCKET_CANCEL),
         }
@@ -213,11 +217,13 @@ class Session:
         if kind == "start":
             raise InvalidField([FieldViolation("start", "the session has started already", "start.once")])
         body = getattr(item, kind)
-        if kind == "place":
-            check_served(body)
-        if body.account_id and body.account_id != self._account_id:
-            raise AccountNotFound(body.account_id)
-        if kind in {"cancel", "amend"} and body.order_id:
+        orders = _placements(item, kind)
+        for named in orders or (body,):
+            if named.account_id and named.account_id != self._account_id:
+                raise AccountNotFound(named.account_id)
+        if kind == "replace":
+            check_successor(body)
+        if kind in {"cancel", "amend", "replace"} and body.order_id:
             found = find_order(body.order_id)
             if found is None or found[0] != partition:
                 # The machine knows its orders by number alone.
@@ -290,6 +296,15 @@ class Session:
             server_time=timestamp(time.time_ns() // 1000),
             **parts,  # type: ignore[arg-type]  # one of the envelope's frames, and its sequences
         ).SerializeToString()
+
+
+def _placements(item: pb.TradeCommand, kind: str) -> Sequence[pb.PlaceOrderRequest]:
+    """The placements that a command of a session holds."""
+    if kind == "place":
+        return (item.place,)
+    if kind == "place_oco":
+        return tuple(item.place_oco.orders)
+    return (item.replace.order,) if kind == "replace" else ()
 
 
 def _answer(mark: str, kind: str, outcome: bytes | VenueError) -> bytes:

@@ -124,6 +124,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[FAILED_PRECONDITION] The account has all the dead-man's switches of single tags that it may have."""
     REASON_MARKET_CLOSED: _Reason.ValueType  # 47
     """[FAILED_PRECONDITION] The market has ended: nothing about it can be changed."""
+    REASON_LIST_INVALID: _Reason.ValueType  # 48
+    """[INVALID_ARGUMENT] Orders that cannot stand in for each other (PlaceOco)."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -224,4 +226,6 @@ REASON_TOO_MANY_LEASES: Reason.ValueType  # 46
 """[FAILED_PRECONDITION] The account has all the dead-man's switches of single tags that it may have."""
 REASON_MARKET_CLOSED: Reason.ValueType  # 47
 """[FAILED_PRECONDITION] The market has ended: nothing about it can be changed."""
+REASON_LIST_INVALID: Reason.ValueType  # 48
+"""[INVALID_ARGUMENT] Orders that cannot stand in for each other (PlaceOco)."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -42,10 +42,25 @@ class _OrderTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderType.V
     ORDER_TYPE_TAKE_PROFIT_LIMIT: _OrderType.ValueType  # 6
     """A limit order once the price has moved in favour as far as the stop price."""
     ORDER_TYPE_TRAILING_STOP: _OrderType.ValueType  # 7
-    """A stop order whose stop price follows the market at a distance."""
+    """A stop order whose stop price follows the best price since it was placed at a distance, rounded away from the market to a
+    tick. A purchase holds what it costs at its first stop price, which only falls.
+    """
 
 class OrderType(_OrderType, metaclass=_OrderTypeEnumTypeWrapper):
-    """How an order is priced."""
+    """How an order is priced.
+
+    Stop, take-profit and trailing orders wait outside the book for the price that trigger_source names. A stop triggers when that
+    price comes to its stop price from the market's side (a purchase: from below; a sale: from above), a take-profit from the other
+    side; a price equal to the stop price triggers, and one that has come already triggers at once. They are triggered within the
+    command that moved the price, after its own matching: in the order in which prices came; at one price the nearest stop price
+    first, then the order that waits longest. Each is matched before the next one, and what its trades trigger queues behind.
+    Only an open market triggers; when one opens, the prices of that moment count.
+
+    While it waits an order is open, and holds: a sale its quantity; a purchase with a limit what it costs at its limit, one
+    without a limit what it costs at its first stop price, each with the worse fee. Its fee rates are those of its acceptance.
+    Once triggered it is a market order (IOC unless FOK; a purchase takes what its hold and the free funds pay for) or a limit
+    order of its time_in_force. One that cannot be placed then is cancelled with CANCEL_REASON_TRIGGER_REJECTED.
+    """
 
 ORDER_TYPE_UNSPECIFIED: OrderType.ValueType  # 0
 """Not said; refused in requests."""
@@ -62,7 +77,9 @@ ORDER_TYPE_TAKE_PROFIT: OrderType.ValueType  # 5
 ORDER_TYPE_TAKE_PROFIT_LIMIT: OrderType.ValueType  # 6
 """A limit order once the price has moved in favour as far as the stop price."""
 ORDER_TYPE_TRAILING_STOP: OrderType.ValueType  # 7
-"""A stop order whose stop price follows the market at a distance."""
+"""A stop order whose stop price follows the best price since it was placed at a distance, rounded away from the market to a
+tick. A purchase holds what it costs at its first stop price, which only falls.
+"""
 Global___OrderType: _TypeAlias = OrderType  # noqa: Y015
 
 class _TriggerSource:
@@ -312,7 +329,7 @@ class _CancelReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CancelRe
     CANCEL_REASON_LEASE_EXPIRED: _CancelReason.ValueType  # 6
     """The dead-man's switch of its account ran out (CancelAllAfter)."""
     CANCEL_REASON_LINKED: _CancelReason.ValueType  # 7
-    """Another order of its list (OCO, bracket) was filled, triggered or ended."""
+    """Another order of its list (OCO, bracket) traded, was triggered or ended."""
     CANCEL_REASON_DISCONNECTED: _CancelReason.ValueType  # 8
     """The session that placed it was lost, and had asked for this."""
     CANCEL_REASON_NOT_REDUCING: _CancelReason.ValueType  # 9
@@ -320,7 +337,7 @@ class _CancelReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CancelRe
     CANCEL_REASON_MARKET_CLOSED: _CancelReason.ValueType  # 10
     """Its market ended."""
     CANCEL_REASON_TRIGGER_REJECTED: _CancelReason.ValueType  # 11
-    """It was triggered and could not be placed (see reject_reason)."""
+    """It was triggered and could not be placed (reject_reason says why)."""
 
 class CancelReason(_CancelReason, metaclass=_CancelReasonEnumTypeWrapper):
     """Why an accepted order was cancelled."""
@@ -340,7 +357,7 @@ CANCEL_REASON_REPLACED: CancelReason.ValueType  # 5
 CANCEL_REASON_LEASE_EXPIRED: CancelReason.ValueType  # 6
 """The dead-man's switch of its account ran out (CancelAllAfter)."""
 CANCEL_REASON_LINKED: CancelReason.ValueType  # 7
-"""Another order of its list (OCO, bracket) was filled, triggered or ended."""
+"""Another order of its list (OCO, bracket) traded, was triggered or ended."""
 CANCEL_REASON_DISCONNECTED: CancelReason.ValueType  # 8
 """The session that placed it was lost, and had asked for this."""
 CANCEL_REASON_NOT_REDUCING: CancelReason.ValueType  # 9
@@ -348,7 +365,7 @@ CANCEL_REASON_NOT_REDUCING: CancelReason.ValueType  # 9
 CANCEL_REASON_MARKET_CLOSED: CancelReason.ValueType  # 10
 """Its market ended."""
 CANCEL_REASON_TRIGGER_REJECTED: CancelReason.ValueType  # 11
-"""It was triggered and could not be placed (see reject_reason)."""
+"""It was triggered and could not be placed (reject_reason says why)."""
 Global___CancelReason: _TypeAlias = CancelReason  # noqa: Y015
 
 class _SelfTradePrevention:
@@ -483,7 +500,7 @@ class Order(_message.Message):
     TRIGGER_TIME_FIELD_NUMBER: _builtins.int
     LIST_ROLE_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
-    """The order's id, given by the venue."""
+    """The order's id, given by the venue. Orders that one command places together have ids that differ in a suffix: 1-7, 1-7.1."""
     client_order_id: _builtins.str
     """The client's label, unique among the account's open orders; empty if none was given."""
     request_id: _builtins.str
@@ -503,7 +520,7 @@ class Order(_message.Message):
     price: _builtins.str
     """The limit price, as last amended; empty for a market order. Decimal."""
     stop_price: _builtins.str
-    """The stop price of a triggered order; else empty. Decimal."""
+    """The price at which it is, or was, triggered; a trailing stop's moves. Empty for other orders. Decimal."""
     filled_quantity: _builtins.str
     """How much was filled. Decimal."""
     remaining_quantity: _builtins.str
@@ -517,7 +534,7 @@ class Order(_message.Message):
     status: Global___OrderStatus.ValueType
     """Where it is in its life."""
     reject_reason: Global___RejectReason.ValueType
-    """Why it was rejected."""
+    """Why it was rejected, or could not be placed when it was triggered."""
     post_only: _builtins.bool
     """True if it may only rest."""
     reduce_only: _builtins.bool

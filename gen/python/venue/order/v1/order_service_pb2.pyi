@@ -151,7 +151,12 @@ Global___PlaceOrderRequest: _TypeAlias = PlaceOrderRequest  # noqa: Y015
 
 @_typing.final
 class ExitOrder(_message.Message):
-    """An exit of a bracket. Its account, market, quantity and side follow from the entry; it is reduced or cancelled with its twin."""
+    """An exit of a bracket. Its account, market, side, tag and fee rates are the entry's, its quantity is what the entry has filled:
+    it comes to life (PENDING_TRIGGER, GTC) with the first fill and grows with the others. Both exits hold once: an exit that sells
+    what was bought, one that buys what the sale brought less fees (at its trigger it may take free funds beside that). When one is
+    triggered, the other and what is left of the entry are cancelled (CANCEL_REASON_LINKED); when one is cancelled the other stays,
+    as do exits of an entry that is cancelled. Its ids: parent_order_id and root_order_id name the entry, or the entry's root.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -166,7 +171,9 @@ class ExitOrder(_message.Message):
     trigger_source: _order_pb2.TriggerSource.ValueType
     """Which price triggers it; unset: LAST."""
     client_order_id: _builtins.str
-    """The client's label of the exit."""
+    """The client's label of the exit: free when the entry is accepted; if it is taken by the time the exit comes to life, the exit
+    has none.
+    """
     def __init__(
         self,
         *,
@@ -1280,6 +1287,7 @@ class GetRequestOutcomeResponse(_message.Message):
     OPENED_ACCOUNT_FIELD_NUMBER: _builtins.int
     AMENDED_FIELD_NUMBER: _builtins.int
     REPLACED_FIELD_NUMBER: _builtins.int
+    PLACED_OCO_FIELD_NUMBER: _builtins.int
     AMENDED_BATCH_FIELD_NUMBER: _builtins.int
     CANCELLED_BATCH_FIELD_NUMBER: _builtins.int
     @_builtins.property
@@ -1311,6 +1319,10 @@ class GetRequestOutcomeResponse(_message.Message):
         """Of a ReplaceOrder."""
 
     @_builtins.property
+    def placed_oco(self) -> Global___PlaceOcoResponse:
+        """Of a PlaceOco."""
+
+    @_builtins.property
     def amended_batch(self) -> Global___AmendOrdersResponse:
         """Of an AmendOrders, found by the batch's request_id; items that were refused with an error are not kept."""
 
@@ -1328,14 +1340,15 @@ class GetRequestOutcomeResponse(_message.Message):
         opened_account: _account_pb2.CreateAccountResponse | None = ...,
         amended: Global___AmendOrderResponse | None = ...,
         replaced: Global___ReplaceOrderResponse | None = ...,
+        placed_oco: Global___PlaceOcoResponse | None = ...,
         amended_batch: Global___AmendOrdersResponse | None = ...,
         cancelled_batch: Global___CancelOrdersResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "amended_batch", b"amended_batch", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "cancelled_batch", b"cancelled_batch", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch", "replaced", b"replaced"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "amended_batch", b"amended_batch", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "cancelled_batch", b"cancelled_batch", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch", "placed_oco", b"placed_oco", "replaced", b"replaced"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "amended_batch", b"amended_batch", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "cancelled_batch", b"cancelled_batch", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch", "replaced", b"replaced"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "amended_batch", b"amended_batch", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "cancelled_batch", b"cancelled_batch", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch", "placed_oco", b"placed_oco", "replaced", b"replaced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["placed", "cancelled", "cancelled_all", "placed_batch", "opened_account", "amended", "replaced", "amended_batch", "cancelled_batch"]  # noqa: Y015
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["placed", "cancelled", "cancelled_all", "placed_batch", "opened_account", "amended", "replaced", "placed_oco", "amended_batch", "cancelled_batch"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 

@@ -50,8 +50,10 @@ class OrderServiceStub:
     PlaceOco: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.PlaceOcoRequest, _order_service_pb2.PlaceOcoResponse]
     """Places two orders of one account, market and side of which at most one trades: as soon as one of them trades or is triggered
     the other is cancelled with CANCEL_REASON_LINKED. Usually a limit (or take-profit) order and a stop. They hold funds once:
-    the larger of both holds. Both are accepted or both are rejected, with the first reason found.
-    Idempotent by request_id. Errors: as PlaceOrder's.
+    the larger of both holds. Both are accepted or both are rejected, with the first reason found. One at least waits for a price;
+    a limit order that can trade at once does so before the other may be triggered. When one ends by itself or is cancelled the
+    other ends too.
+    Idempotent by request_id; those of the orders count for nothing. Errors: as PlaceOrder's, and LIST_INVALID.
     """
     AmendOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.AmendOrdersRequest, _order_service_pb2.AmendOrdersResponse]
     """Amends up to 100 orders, in order, each with an outcome of its own; not atomic.
@@ -67,11 +69,13 @@ class OrderServiceStub:
     Errors: ACCOUNT_NOT_FOUND, MARKET_NOT_FOUND.
     """
     AmendOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.AmendOrderRequest, _order_service_pb2.AmendOrderResponse]
-    """Changes price or quantity of an open order, which keeps its ids, its label and its pinned fee rates.
+    """Changes price, quantity or stop price of an open order, which keeps its ids, its label and its pinned fee rates.
     A smaller quantity at the same price keeps the order's place in the queue. Another price or a larger quantity loses it:
     the order goes to the end of its level and may trade at once, as a new one would. An iceberg gives up what it hides before
     what it shows. A change that is refused leaves the order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
-    account), a smaller quantity is all that is taken.
+    account), a smaller quantity is all that is taken. An order that waits for its stop price keeps its place among those that
+    wait exactly if its stop price stays; one whose new stop price has come is triggered. A stop price for an order that does not
+    wait or that trails, and a price for one without a limit, are AMEND_REFUSED (PRICE_OUT_OF_RANGE).
     Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
     Errors, in the order of the checks: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED, ORDER_CHANGED, AMEND_BELOW_FILLED,
     AMEND_REFUSED (its metadata says why: reject_reason); also REQUEST_ID_REUSED, OVERLOADED, DEADLINE_PASSED.
@@ -82,7 +86,8 @@ class OrderServiceStub:
     The quantity of the new order is the whole that is wanted, what the old one filled so far included: the new order gets
     the quantity less that, so a fill on the way is never bought or sold twice. If nothing is left, the old order is cancelled
     and no new one is placed; the answer then has no `order`. The new order may use the old one's funds and its label,
-    queues as a new one, names the old one as its parent and has the old one's root.
+    queues as a new one, names the old one as its parent and has the old one's root. It is in none of the old one's lists: the
+    other of an OCO ends, the other exit of a bracket stays and keeps its hold.
     Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
     Errors, in the order of the checks: ORDER_NOT_FOUND (also: of another account), ORDER_CLOSED, MARKET_HALTED,
     REPLACE_MISMATCHED, AMEND_REFUSED (the new order would be rejected; its metadata says why: reject_reason); also
@@ -147,8 +152,10 @@ class OrderServiceAsyncStub(OrderServiceStub):
     PlaceOco: _aio.UnaryUnaryMultiCallable[_order_service_pb2.PlaceOcoRequest, _order_service_pb2.PlaceOcoResponse]  # type: ignore[assignment]
     """Places two orders of one account, market and side of which at most one trades: as soon as one of them trades or is triggered
     the other is cancelled with CANCEL_REASON_LINKED. Usually a limit (or take-profit) order and a stop. They hold funds once:
-    the larger of both holds. Both are accepted or both are rejected, with the first reason found.
-    Idempotent by request_id. Errors: as PlaceOrder's.
+    the larger of both holds. Both are accepted or both are rejected, with the first reason found. One at least waits for a price;
+    a limit order that can trade at once does so before the other may be triggered. When one ends by itself or is cancelled the
+    other ends too.
+    Idempotent by request_id; those of the orders count for nothing. Errors: as PlaceOrder's, and LIST_INVALID.
     """
     AmendOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.AmendOrdersRequest, _order_service_pb2.AmendOrdersResponse]  # type: ignore[assignment]
     """Amends up to 100 orders, in order, each with an outcome of its own; not atomic.
@@ -164,11 +171,13 @@ class OrderServiceAsyncStub(OrderServiceStub):
     Errors: ACCOUNT_NOT_FOUND, MARKET_NOT_FOUND.
     """
     AmendOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.AmendOrderRequest, _order_service_pb2.AmendOrderResponse]  # type: ignore[assignment]
-    """Changes price or quantity of an open order, which keeps its ids, its label and its pinned fee rates.
+    """Changes price, quantity or stop price of an open order, which keeps its ids, its label and its pinned fee rates.
     A smaller quantity at the same price keeps the order's place in the queue. Another price or a larger quantity loses it:
     the order goes to the end of its level and may trade at once, as a new one would. An iceberg gives up what it hides before
     what it shows. A change that is refused leaves the order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
-    account), a smaller quantity is all that is taken.
+    account), a smaller quantity is all that is taken. An order that waits for its stop price keeps its place among those that
+    wait exactly if its stop price stays; one whose new stop price has come is triggered. A stop price for an order that does not
+    wait or that trails, and a price for one without a limit, are AMEND_REFUSED (PRICE_OUT_OF_RANGE).
     Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
     Errors, in the order of the checks: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED, ORDER_CHANGED, AMEND_BELOW_FILLED,
     AMEND_REFUSED (its metadata says why: reject_reason); also REQUEST_ID_REUSED, OVERLOADED, DEADLINE_PASSED.
@@ -179,7 +188,8 @@ class OrderServiceAsyncStub(OrderServiceStub):
     The quantity of the new order is the whole that is wanted, what the old one filled so far included: the new order gets
     the quantity less that, so a fill on the way is never bought or sold twice. If nothing is left, the old order is cancelled
     and no new one is placed; the answer then has no `order`. The new order may use the old one's funds and its label,
-    queues as a new one, names the old one as its parent and has the old one's root.
+    queues as a new one, names the old one as its parent and has the old one's root. It is in none of the old one's lists: the
+    other of an OCO ends, the other exit of a bracket stays and keeps its hold.
     Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
     Errors, in the order of the checks: ORDER_NOT_FOUND (also: of another account), ORDER_CLOSED, MARKET_HALTED,
     REPLACE_MISMATCHED, AMEND_REFUSED (the new order would be rejected; its metadata says why: reject_reason); also
@@ -259,8 +269,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_service_pb2.PlaceOcoResponse, _abc.Awaitable[_order_service_pb2.PlaceOcoResponse]]:
         """Places two orders of one account, market and side of which at most one trades: as soon as one of them trades or is triggered
         the other is cancelled with CANCEL_REASON_LINKED. Usually a limit (or take-profit) order and a stop. They hold funds once:
-        the larger of both holds. Both are accepted or both are rejected, with the first reason found.
-        Idempotent by request_id. Errors: as PlaceOrder's.
+        the larger of both holds. Both are accepted or both are rejected, with the first reason found. One at least waits for a price;
+        a limit order that can trade at once does so before the other may be triggered. When one ends by itself or is cancelled the
+        other ends too.
+        Idempotent by request_id; those of the orders count for nothing. Errors: as PlaceOrder's, and LIST_INVALID.
         """
 
     @_abc_1.abstractmethod
@@ -300,11 +312,13 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.AmendOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.AmendOrderResponse, _abc.Awaitable[_order_service_pb2.AmendOrderResponse]]:
-        """Changes price or quantity of an open order, which keeps its ids, its label and its pinned fee rates.
+        """Changes price, quantity or stop price of an open order, which keeps its ids, its label and its pinned fee rates.
         A smaller quantity at the same price keeps the order's place in the queue. Another price or a larger quantity loses it:
         the order goes to the end of its level and may trade at once, as a new one would. An iceberg gives up what it hides before
         what it shows. A change that is refused leaves the order as it was. Where an order could not be placed but may be cancelled (a market that takes cancels only, a frozen
-        account), a smaller quantity is all that is taken.
+        account), a smaller quantity is all that is taken. An order that waits for its stop price keeps its place among those that
+        wait exactly if its stop price stays; one whose new stop price has come is triggered. A stop price for an order that does not
+        wait or that trails, and a price for one without a limit, are AMEND_REFUSED (PRICE_OUT_OF_RANGE).
         Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
         Errors, in the order of the checks: ORDER_NOT_FOUND, ORDER_CLOSED, MARKET_HALTED, ORDER_CHANGED, AMEND_BELOW_FILLED,
         AMEND_REFUSED (its metadata says why: reject_reason); also REQUEST_ID_REUSED, OVERLOADED, DEADLINE_PASSED.
@@ -321,7 +335,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         The quantity of the new order is the whole that is wanted, what the old one filled so far included: the new order gets
         the quantity less that, so a fill on the way is never bought or sold twice. If nothing is left, the old order is cancelled
         and no new one is placed; the answer then has no `order`. The new order may use the old one's funds and its label,
-        queues as a new one, names the old one as its parent and has the old one's root.
+        queues as a new one, names the old one as its parent and has the old one's root. It is in none of the old one's lists: the
+        other of an OCO ends, the other exit of a bracket stays and keeps its hold.
         Idempotent by request_id: the same id and body again answers the first outcome with replayed = true.
         Errors, in the order of the checks: ORDER_NOT_FOUND (also: of another account), ORDER_CLOSED, MARKET_HALTED,
         REPLACE_MISMATCHED, AMEND_REFUSED (the new order would be rejected; its metadata says why: reject_reason); also

@@ -25,7 +25,7 @@ export const file_venue_order_v1_order: GenFile = /*@__PURE__*/
  */
 export type Order = Message<"venue.order.v1.Order"> & {
   /**
-   * The order's id, given by the venue.
+   * The order's id, given by the venue. Orders that one command places together have ids that differ in a suffix: 1-7, 1-7.1.
    *
    * @generated from field: string order_id = 1;
    */
@@ -95,7 +95,7 @@ export type Order = Message<"venue.order.v1.Order"> & {
   price: string;
 
   /**
-   * The stop price of a triggered order; else empty. Decimal.
+   * The price at which it is, or was, triggered; a trailing stop's moves. Empty for other orders. Decimal.
    *
    * @generated from field: string stop_price = 11;
    */
@@ -144,7 +144,7 @@ export type Order = Message<"venue.order.v1.Order"> & {
   status: OrderStatus;
 
   /**
-   * Why it was rejected.
+   * Why it was rejected, or could not be placed when it was triggered.
    *
    * @generated from field: venue.order.v1.RejectReason reject_reason = 18;
    */
@@ -495,6 +495,18 @@ export const LimitsSchema: GenMessage<Limits> = /*@__PURE__*/
 /**
  * How an order is priced.
  *
+ * Stop, take-profit and trailing orders wait outside the book for the price that trigger_source names. A stop triggers when that
+ * price comes to its stop price from the market's side (a purchase: from below; a sale: from above), a take-profit from the other
+ * side; a price equal to the stop price triggers, and one that has come already triggers at once. They are triggered within the
+ * command that moved the price, after its own matching: in the order in which prices came; at one price the nearest stop price
+ * first, then the order that waits longest. Each is matched before the next one, and what its trades trigger queues behind.
+ * Only an open market triggers; when one opens, the prices of that moment count.
+ *
+ * While it waits an order is open, and holds: a sale its quantity; a purchase with a limit what it costs at its limit, one
+ * without a limit what it costs at its first stop price, each with the worse fee. Its fee rates are those of its acceptance.
+ * Once triggered it is a market order (IOC unless FOK; a purchase takes what its hold and the free funds pay for) or a limit
+ * order of its time_in_force. One that cannot be placed then is cancelled with CANCEL_REASON_TRIGGER_REJECTED.
+ *
  * @generated from enum venue.order.v1.OrderType
  */
 export enum OrderType {
@@ -548,7 +560,8 @@ export enum OrderType {
   TAKE_PROFIT_LIMIT = 6,
 
   /**
-   * A stop order whose stop price follows the market at a distance.
+   * A stop order whose stop price follows the best price since it was placed at a distance, rounded away from the market to a
+   * tick. A purchase holds what it costs at its first stop price, which only falls.
    *
    * @generated from enum value: ORDER_TYPE_TRAILING_STOP = 7;
    */
@@ -978,7 +991,7 @@ export enum CancelReason {
   LEASE_EXPIRED = 6,
 
   /**
-   * Another order of its list (OCO, bracket) was filled, triggered or ended.
+   * Another order of its list (OCO, bracket) traded, was triggered or ended.
    *
    * @generated from enum value: CANCEL_REASON_LINKED = 7;
    */
@@ -1006,7 +1019,7 @@ export enum CancelReason {
   MARKET_CLOSED = 10,
 
   /**
-   * It was triggered and could not be placed (see reject_reason).
+   * It was triggered and could not be placed (reject_reason says why).
    *
    * @generated from enum value: CANCEL_REASON_TRIGGER_REJECTED = 11;
    */
