@@ -234,10 +234,12 @@ async def test_a_batch_has_an_outcome_for_each_item(floor: Floor) -> None:
     ]
     answer = await ana.call("PlaceOrders", orders=orders, request_id=batch)
     told = [result.placed.order.status if result.HasField("placed") else result.error.code for result in answer.results]
-    assert told == [order_pb2.ORDER_STATUS_OPEN, order_pb2.ORDER_STATUS_REJECTED, 5, 12, 2, 2]
+    resting, rejected = order_pb2.ORDER_STATUS_OPEN, order_pb2.ORDER_STATUS_REJECTED
+    assert told == [resting, rejected, 5, rejected, 2, 2]
+    assert answer.results[3].placed.order.reject_reason == order_pb2.REJECT_REASON_NOT_REDUCING
     assert answer.results[4].placed.order.order_id.startswith("1-")
     again = await ana.call("PlaceOrders", orders=orders, request_id=batch)
-    assert [r.placed.replayed for r in again.results] == [True, True, False, False, True, True]
+    assert [r.placed.replayed for r in again.results] == [True, True, False, True, True, True]
     assert [r.placed.order for r in again.results] == [r.placed.order for r in answer.results]
     assert len(floor.room.engines[2].sequencer.exchange.floor.orders) == 2  # type: ignore[union-attr]
 
@@ -254,10 +256,11 @@ async def test_a_batch_keeps_what_one_environment_did_when_the_other_is_away(flo
 
 async def test_what_is_declared_and_not_served_says_so(floor: Floor) -> None:
     ana = floor.ana
-    reducing = order(ana.demo, reduce_only=True)
-    refusal = await ana.refused("PreviewOrder", order=reducing)
+    exits = wire.ExitOrder(stop_price="60000")
+    bracket = order(ana.demo, take_profit=exits)
+    refusal = await ana.refused("PreviewOrder", order=bracket)
     assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
-    refusal = await ana.refused("PlaceOrder", **fields_of(reducing))
+    refusal = await ana.refused("PlaceOrder", **fields_of(bracket))
     assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
 
 

@@ -78,7 +78,6 @@ async def test_a_bad_command_is_answered_and_the_session_goes_on(floor: Floor) -
     bad = {
         "no quantity": place("no quantity", ana.demo, quantity=""),
         "exponent": place("exponent", ana.demo, price="1e5"),
-        "reduce only": place("reduce only", ana.demo, reduce_only=True),
         "other account": place("other account", ana.live),
         "their account": place("their account", ben.demo),
         "no command": wire.TradeCommand(correlation_id="no command"),
@@ -94,7 +93,6 @@ async def test_a_bad_command_is_answered_and_the_session_goes_on(floor: Floor) -
     assert {answer.correlation_id: answer.error.code for answer in errors} == {
         "no quantity": 3,
         "exponent": 3,
-        "reduce only": 12,
         "other account": 5,
         "their account": 5,
         "no command": 3,
