@@ -93,6 +93,14 @@ class Settings(BaseSettings):
 
     # Limits of a caller other than the transport's own: {"ORDER": [calls a second, how many at once]}.
     rates: dict[Bucket, tuple[PositiveFloat, PositiveFloat]] = {}
+    # Orders of an account, in the same form: by its tier, and for tiers that are not named by its environment. Cancels are
+    # counted apart, at ten times the rate.
+    order_rates: dict[str, tuple[PositiveFloat, PositiveFloat]] = {
+        "LIVE": (10, 20),
+        "DEMO": (10_000, 50_000),
+        "market_maker": (10_000, 50_000),
+        "replay": (1_000_000, 1_000_000),
+    }
     in_flight_max: PositiveInt = 2_000
     streams_max: PositiveInt = 2_000
 

@@ -18,6 +18,7 @@ from servers.engine.batch import Outcome, Replay, Ticket
 from servers.engine.codec import decode
 from servers.engine.feed import Follower
 from servers.engine.messages import order_message
+from servers.engine.pace import Pace
 from servers.engine.queries import read
 from servers.engine.requests import needs_look_up
 from servers.engine.sequencer import Sequencer
@@ -72,8 +73,9 @@ def tail_message(row: JournalRow) -> pb.TailResponse:
 class LocalEngine:
     """TradingEngine (see trading.py) of a partition that this process leads or waits to lead."""
 
-    def __init__(self, partition: int, pool: Pool) -> None:
+    def __init__(self, partition: int, pool: Pool, pace: Pace | None = None) -> None:
         self._partition = partition
+        self._pace = pace
         self._archive = Archive(partition, pool)
         # Set while this process leads, and the event with it.
         self.sequencer: Sequencer | None = None
@@ -95,6 +97,8 @@ class LocalEngine:
     async def submit(self, commands: Sequence[pb.Command], timeout_s: float | None) -> list[bytes | VenueError]:
         sequencer = self._leading()
         known = await self._look_up(sequencer, commands) if sequencer.exchange.clock.forgotten_time else {}
+        if self._pace is not None:
+            self._pace.turn_away(sequencer.exchange, commands, known)
         return await self.tell(await sequencer.submit(commands, timeout_s, known))
 
     async def enqueue(self, commands: Sequence[pb.Command], refused: Mapping[int, VenueError]) -> LocalPending:
@@ -102,6 +106,8 @@ class LocalEngine:
             sequencer = self._leading()
             known = await self._look_up(sequencer, commands) if sequencer.exchange.clock.forgotten_time else {}
             known.update(refused)
+            if self._pace is not None:
+                self._pace.turn_away(sequencer.exchange, commands, known)
             return LocalPending(self, len(commands), sequencer.enqueue(commands, None, known), None)
         except VenueError as error:
             return LocalPending(self, len(commands), None, error)

@@ -14,11 +14,13 @@ from servers.engine.leadership import Leader, Terms
 from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
 from servers.engine.missed import Past
+from servers.engine.pace import Pace
 from servers.engine.remote import RemoteEngine
 from servers.engine.servicer import EngineServicer
 from servers.engine.trading import RoutedEngine
 from servers.engine.transit import Transit
 from servers.order.servicer import OrderServicer
+from servers.transport.limits import Rate
 from servers.wiring.parts import (
     Process,
     bus_of,
@@ -81,7 +83,8 @@ async def build(process: Process) -> AsyncIterator[None]:
     async with AsyncExitStack() as held:
         pool = await held.enter_async_context(pool_of(settings, "order"))
         others = await held.enter_async_context(remote_engines(settings, pool))
-        engines = {number: LocalEngine(number, pool) for number in settings.led}
+        rates = {name: Rate(*given) for name, given in settings.order_rates.items()}
+        engines = {number: LocalEngine(number, pool, Pace(rates)) for number in settings.led}
         await held.enter_async_context(leading(process, engines, others, pool))
         keys = await held.enter_async_context(keys_of(settings))
         guard = await held.enter_async_context(guard_of(process, pool, keys))

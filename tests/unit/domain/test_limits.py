@@ -81,7 +81,7 @@ def test_limits_are_of_customers(level: dict[str, Any]) -> None:
 def test_limits_that_contradict_themselves_are_refused() -> None:
     desk = Desk()
     with pytest.raises(MarketNotFound):
-        desk.limit(symbol="XXX-USD", quantity="1")
+        desk.limit(symbol="NONE-USD", quantity="1")
     faults: list[dict[str, Any]] = [
         {"account_id": "demo-ann", "tier": "vip"},
         {"symbol": SYMBOL, "symbols": "*"},

@@ -1,0 +1,61 @@
+"""How many orders and cancels a second an account may send: counted where the account and its tier are known.
+
+Every command of a customer counts once, an item of a batch or session like a call of its own; cancels are counted apart, so that
+orders never stand in their way. What is turned away was not executed.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from servers.domain.errors import VenueError
+from servers.domain.exchange import Exchange
+from servers.domain.identifiers import find_order
+from servers.domain.model import Account
+from servers.engine.batch import Outcome
+from servers.transport.limits import Bucket, Rate
+from venue.engine.v1 import engine_pb2 as pb
+
+# An account may cancel so many times as often as it may order.
+CANCELS: Final = 10
+_ORDERS: Final = frozenset({"place_order", "place_oco", "amend_order", "replace_order"})
+_CANCELS: Final = frozenset({"cancel_order", "cancel_all_orders"})
+
+
+class Pace:
+    """The rates of a partition's accounts: by tier, and for tiers that are not named, by environment."""
+
+    def __init__(self, rates: Mapping[str, Rate]) -> None:
+        self._orders = {name: Bucket("ACCOUNT_ORDER", rate) for name, rate in rates.items()}
+        self._cancels = {
+            name: Bucket("ACCOUNT_CANCEL", Rate(rate.per_s * CANCELS, rate.burst * CANCELS))
+            for name, rate in rates.items()
+        }
+
+    def turn_away(self, exchange: Exchange, commands: Sequence[pb.Command], known: dict[int, Outcome]) -> None:
+        """Put a refusal into `known` for each command that comes too soon; those known already do not count."""
+        for index, command in enumerate(commands):
+            kind = command.WhichOneof("body")
+            buckets = self._orders if kind in _ORDERS else self._cancels if kind in _CANCELS else None
+            if buckets is None or not command.user_id or index in known:
+                continue
+            account = _account(exchange, getattr(command, kind or ""), command.user_id)
+            if account is None:
+                # It is refused for that.
+                continue
+            bucket = buckets.get(account.tier) or buckets.get(exchange.environment.name)
+            try:
+                if bucket is not None:
+                    bucket.take(account.account_id, 2 if kind == "place_oco" else 1)
+            except VenueError as refusal:
+                known[index] = refusal
+
+
+def _account(exchange: Exchange, body: object, user_id: str) -> Account | None:
+    """The user's account that a command is for."""
+    placed = getattr(body, "orders", None) or [getattr(body, "order", body)]
+    account = exchange.ledger.accounts.get(getattr(placed[0], "account_id", ""))
+    if account is None:
+        found = find_order(getattr(body, "order_id", ""))
+        order = exchange.floor.orders.get(found[1]) if found else None
+        account = None if order is None else order.account
+    return account if account is not None and account.user_id == user_id else None
