@@ -114,8 +114,8 @@ def entry(sides: Sequence[Side], name: str, callers: int, folder: Path) -> Entry
     orders = {"unary": 1, "sessions": None, "batches": traffic.BATCH}[name]
     loads: dict[type_pb2.Side.ValueType, list[Load]] = {}
     for side in sides:
-        # A session is one account's; calls of all kinds may share one.
-        accounts = side.accounts if name == "sessions" else side.accounts[:1]
+        # A session is one account's; calls of all kinds share one that no session follows: its events are kept for a minute more.
+        accounts = side.accounts[1:] if name == "sessions" else side.accounts[:1]
         loads[side.side] = [
             Load(
                 address="",

@@ -57,7 +57,7 @@ async def measure(plan: Plan, client: Client, tell: Callable[[str], None]) -> Re
             figures += peer_measures(rivals.PEER)
         tell("starting the echo and a venue")
         echo = await held.enter_async_context(rivals.echoing(folder))
-        ours = await held.enter_async_context(venue.running(plan.settings, plan.beside, rounds.SESSIONS // 2))
+        ours = await held.enter_async_context(venue.running(plan.settings, plan.beside, rounds.SESSIONS // 2 + 1))
         bench = rounds.Bench(client, ours, echo, peer, plan.seconds, folder)
         await shake_down(bench)
         probes = {side.side: order(side.accounts[0], side.side) for side in ours.sides}
