@@ -28,6 +28,7 @@ from servers.domain.model import (
     Order,
     Position,
     Request,
+    TradingSession,
     Transfer,
 )
 
@@ -43,6 +44,7 @@ STATE: Final[Mapping[str, tuple[Columns, tuple[str, ...]]]] = {
     "balances": (Columns(Balance), ("account_id", "asset")),
     "positions": (Columns(Position), ("account_id", "symbol")),
     "limits": (Columns(Limits), ("account_id", "tier", "symbol")),
+    "trading_sessions": (Columns(TradingSession), ("account_id", "session_id")),
     "transfers": (Columns(Transfer), ("transfer_id",)),
     "requests": (Columns(Request), ("scope", "request_id")),
 }
@@ -77,6 +79,10 @@ BEGIN: Final = """
 INSERT INTO projections (partition, reader, sequence, epoch, digest, chain) VALUES (%s, %s, 0, 0, 0, %s)
 ON CONFLICT DO NOTHING
 """
+END_SESSIONS: Final = """
+DELETE FROM trading_sessions
+WHERE partition = %s AND (account_id, session_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+"""
 CANDLES: Final = """
 INSERT INTO candles AS c (partition, symbol, interval_s, open_time, open_ticks, high_ticks, low_ticks, close_ticks, lots,
                           notional, trade_count)
@@ -102,6 +108,8 @@ class Cut:
     chain: bytes
     # By table: rows as STATE's columns give them, each key once.
     state: dict[str, list[Values]] = field(default_factory=dict)
+    # (account, session) of trading sessions that ended; one that was opened anew is in `state` too.
+    ended_sessions: list[Values] = field(default_factory=list)
     # Orders of before the cut: number, CHANGING, CHANGING_TIMES as text.
     changed_orders: list[Values] = field(default_factory=list)
     # (symbol, interval_s, open_time as text, open, high, low, close, lots, notional, count), each key once.
@@ -158,6 +166,9 @@ async def _write_state(cursor: AsyncCursor[Any], cut: Cut) -> None:
         types = ("bigint",) + ("numeric",) * len(CHANGING) + ("timestamptz",) * len(CHANGING_TIMES)
         arrays = _arrays(cut.changed_orders, types)
         await cursor.execute(_UPDATE_ORDERS, [*arrays, cut.partition], prepare=True)
+    if cut.ended_sessions:
+        arrays = _arrays(cut.ended_sessions, ("text", "text"))
+        await cursor.execute(END_SESSIONS, [cut.partition, *arrays], prepare=True)
     for table, rows in cut.state.items():
         columns, _ = STATE[table]
         await cursor.execute(_UPSERTS[table], [cut.partition, *_arrays(rows, columns.types)], prepare=True)

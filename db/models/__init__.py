@@ -7,6 +7,7 @@ from db.models.accounts import (
     LimitsRow,
     PositionRow,
     PostingRow,
+    TradingSessionRow,
     TransferRow,
 )
 from db.models.journal import JournalBatchRow, MachineRow, PartitionRow, ProjectionRow, RequestRow
@@ -37,6 +38,7 @@ __all__ = [
     "Row",
     "SessionRow",
     "TradeRow",
+    "TradingSessionRow",
     "TransferRow",
     "UserRow",
     "VerificationTokenRow",

@@ -71,6 +71,18 @@ class LimitsRow(Row):
     symbols_allowed: Mapped[str]
 
 
+class TradingSessionRow(Row):
+    """A trading session that has not ended; its orders are cancelled at `cancel_time`, 1970: it is connected."""
+
+    __tablename__ = "trading_sessions"
+
+    partition: Mapped[PartitionKey]
+    account_id: Mapped[TextKey]
+    session_id: Mapped[TextKey]
+    open_sequence: Mapped[Big]
+    cancel_time: Mapped[Time]
+
+
 class TransferRow(Row):
     """Funds moved, or held for a move, in the asset's units."""
 

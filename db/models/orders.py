@@ -58,3 +58,4 @@ class OrderRow(Row):
     list_number: Mapped[Big]
     list_role: Mapped[Small]
     exits: Mapped[str]
+    session_id: Mapped[str]

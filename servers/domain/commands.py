@@ -60,6 +60,7 @@ class PlaceOrder(Command):
     trailing_percent: int = 0
     take_profit: ExitTerms | None = None
     stop_loss: ExitTerms | None = None
+    session_id: str = ""
 
 
 @dataclass(slots=True)
@@ -116,6 +117,24 @@ class CancelAllAfter(Command):
     account_id: str
     timeout: int
     tag: str = ""
+
+
+@dataclass(slots=True)
+class OpenSession(Command):
+    """Begins a trading session whose loss cancels its orders, or takes it up again."""
+
+    session_id: str
+    account_id: str
+
+
+@dataclass(slots=True)
+class EndSession(Command):
+    """Ends a trading session, or says that it is lost; it must still be the one that was opened by the command `opened`."""
+
+    session_id: str
+    account_id: str
+    opened: int
+    lost: bool
 
 
 @dataclass(slots=True)

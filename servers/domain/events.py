@@ -6,7 +6,19 @@ command until the next command is executed, and readers take what they need befo
 
 from dataclasses import dataclass
 
-from servers.domain.model import Account, Asset, Balance, Fees, Limits, Market, Order, Position, Request, Transfer
+from servers.domain.model import (
+    Account,
+    Asset,
+    Balance,
+    Fees,
+    Limits,
+    Market,
+    Order,
+    Position,
+    Request,
+    TradingSession,
+    Transfer,
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -125,6 +137,13 @@ class RequestRemembered:
     request: Request
 
 
+@dataclass(slots=True, eq=False)
+class SessionChanged:
+    """A trading session was opened, lost or ended."""
+
+    session: TradingSession
+
+
 Event = (
     OrderChanged
     | Traded
@@ -140,4 +159,5 @@ Event = (
     | LimitsChanged
     | TransferChanged
     | RequestRemembered
+    | SessionChanged
 )

@@ -36,6 +36,7 @@ from servers.domain.linking import check_oco
 from servers.domain.model import Clockwork, Market, Order, Request
 from servers.domain.placing import Floor
 from servers.domain.record import Record
+from servers.domain.sessions import Sessions
 from servers.domain.terms import CancelReason, Environment, MarketState, OrderStatus
 from servers.domain.transfers import Transfers
 
@@ -78,6 +79,7 @@ class Exchange:
         "record",
         "request_memory",
         "requests",
+        "sessions",
         "timers",
         "transfers",
     )
@@ -94,8 +96,9 @@ class Exchange:
         self.expiry = Expiry(self.floor)
         self.leases = Leases(self.floor)
         self.calendar = Calendar(self.floor)
+        self.sessions = Sessions(self.floor)
         # What is due at one time happens in this order.
-        self.timers: tuple[Timer, ...] = (self.expiry, self.leases, self.calendar)
+        self.timers: tuple[Timer, ...] = (self.expiry, self.leases, self.calendar, self.sessions)
         # Used request ids, oldest first.
         self.requests: dict[tuple[str, str], Request] = {}
         self._handlers: dict[type[c.Command], Callable[[Any], None]] = {
@@ -106,6 +109,8 @@ class Exchange:
             c.AmendOrder: self._amend_order,
             c.ReplaceOrder: self._replace_order,
             c.CancelAllAfter: self._cancel_all_after,
+            c.OpenSession: self._open_session,
+            c.EndSession: self._end_session,
             c.OpenAccount: self._open_account,
             c.MakeTransfer: self._make_transfer,
             c.ResolveTransfer: self._resolve_transfer,
@@ -226,6 +231,17 @@ class Exchange:
         account = self.ledger.account(command.account_id, command.user_id)
         self.leases.set(account, command.tag, command.time + command.timeout if command.timeout else 0)
 
+    def _open_session(self, command: c.OpenSession) -> None:
+        account = self.ledger.account(command.account_id, command.user_id)
+        self.sessions.open(account, command.session_id, command.sequence)
+
+    def _end_session(self, command: c.EndSession) -> None:
+        account = self.ledger.account(command.account_id, command.user_id)
+        if command.lost:
+            self.sessions.lose(account, command.session_id, command.opened, command.time)
+        else:
+            self.sessions.end(account, command.session_id, command.opened)
+
     def _cancel_order(self, command: c.CancelOrder) -> None:
         order = self.order(command.number, command.account_id, command.client_order_id, command.user_id)
         if order.market.state == _HALTED:
@@ -299,6 +315,7 @@ class Exchange:
     def _leader_started(self, command: c.LeaderStarted) -> None:
         self.clock.epoch = command.epoch
         self.leases.extend(command.time)
+        self.sessions.extend(command.time)
 
     def _change_rules(self, command: c.ChangeRules) -> None:
         self.clock.rules_version = command.rules_version

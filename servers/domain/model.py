@@ -222,10 +222,25 @@ class Order:
     # An iceberg: how much it shows at a time, in atto (0: all of it), and how many lots it hides while it rests.
     display_quantity: int = field(metadata=STORED, default=0)
     hidden_lots: int = field(metadata=STORED, default=0)
+    # The trading session whose loss cancels it; empty: none.
+    session_id: str = field(metadata=STORED, default="")
     # An exit: the sequence of the command that brought it to life; 0: it is none, or the tables have it.
     born: int = field(metadata=CONSTANT, default=0)
     before: "Order | None" = field(metadata=DERIVED, default=None, repr=False)
     after: "Order | None" = field(metadata=DERIVED, default=None, repr=False)
+
+
+@dataclass(slots=True, eq=False)
+class TradingSession:
+    """A trading session whose loss cancels its orders; the tables have those that have not ended."""
+
+    account: Account = field(metadata=BY_ACCOUNT)
+    session_id: str = field(metadata=STORED)
+    # The sequence of the command that opened it last.
+    open_sequence: int = field(metadata=STORED, default=0)
+    # When its orders are cancelled, in microseconds since 1970; 0: it is connected.
+    cancel_time: int = field(metadata=STORED, default=0)
+    ended: bool = field(metadata=CONSTANT, default=False)
 
 
 @dataclass(slots=True, eq=False)

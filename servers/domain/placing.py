@@ -149,6 +149,8 @@ class Floor:
             order.tag = command.tag
         if command.display_quantity:
             order.display_quantity = command.display_quantity
+        if command.session_id:
+            order.session_id = command.session_id
         if command.type in TRIGGERED:
             set_condition(order, command)
         if command.take_profit or command.stop_loss:

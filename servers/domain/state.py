@@ -25,6 +25,7 @@ from servers.domain.model import (
     Order,
     Position,
     Request,
+    TradingSession,
     Transfer,
 )
 from servers.domain.money import ATTO, rescale
@@ -43,6 +44,7 @@ KINDS: Final[dict[str, type[Any]]] = {
     "positions": Position,
     "limits": Limits,
     "orders": Order,
+    "trading_sessions": TradingSession,
     "transfers": Transfer,
     "requests": Request,
 }
@@ -61,6 +63,7 @@ class Snapshot:
     positions: list[Row] = field(default_factory=list)
     limits: list[Row] = field(default_factory=list)
     orders: list[Row] = field(default_factory=list)
+    trading_sessions: list[Row] = field(default_factory=list)
     transfers: list[Row] = field(default_factory=list)
     requests: list[Row] = field(default_factory=list)
 
@@ -99,6 +102,7 @@ def dump(exchange: Exchange) -> Snapshot:
         _rows(positions, "account_id", "symbol"),
         _rows(floor.limits.rows.values(), "account_id", "tier", "symbol"),
         _rows(floor.orders.values(), "number"),
+        _rows(exchange.sessions.held.values(), "account_id", "session_id"),
         _rows([*exchange.transfers.pending.values(), *exchange.transfers.resolved.values()], "sequence", "transfer_id"),
         [row(request) for request in exchange.requests.values()],
     )
@@ -135,6 +139,10 @@ def load(
     for r in snapshot.limits:
         floor.limits.rows[r["account_id"], r["tier"], r["symbol"]] = Limits(**r)
     _load_orders(exchange, snapshot.orders)
+    for r in snapshot.trading_sessions:
+        account = ledger.accounts[r["account_id"]]
+        held = TradingSession(account, r["session_id"], r["open_sequence"], r["cancel_time"])
+        exchange.sessions.held[account.account_id, held.session_id] = held
     for r in snapshot.transfers:
         exchange.transfers.add(Transfer(**r))
     for r in snapshot.requests:
@@ -142,6 +150,7 @@ def load(
     exchange.expiry.load()
     exchange.leases.load()
     exchange.calendar.load()
+    exchange.sessions.load()
     return exchange
 
 

@@ -38,9 +38,24 @@ def decode(command: pb.Command) -> c.Command:
     if decoder is None:
         raise NotImplementedYet(kind)
     try:
-        return decoder(command, getattr(command, kind))
+        decoded = decoder(command, getattr(command, kind))
     except NotDecimal:
         raise DefinitionInvalid(kind, "has a field that is not a decimal") from None
+    if command.session_id:
+        _of_session(decoded, command.session_id)
+    return decoded
+
+
+def _of_session(command: c.Command, session_id: str) -> None:
+    """Say of what a command places that it belongs to a trading session."""
+    placed: tuple[c.Command, ...] = (command,)
+    if isinstance(command, c.ReplaceOrder):
+        placed = (command.order,)
+    elif isinstance(command, c.PlaceOco):
+        placed = command.orders
+    for one in placed:
+        if isinstance(one, c.PlaceOrder):
+            one.session_id = session_id
 
 
 def _stamp(command: pb.Command, request_id: str, body: Message) -> tuple[int, int, str, str, bytes]:
@@ -149,6 +164,14 @@ def _replace(command: pb.Command, body: order_pb.ReplaceOrderRequest) -> c.Repla
 
 def _cancel_all_after(command: pb.Command, body: order_pb.CancelAllAfterRequest) -> c.CancelAllAfter:
     return c.CancelAllAfter(*_stamp(command, "", body), body.account_id, body.timeout.ToMicroseconds(), body.tag)
+
+
+def _open_session(command: pb.Command, body: pb.OpenSession) -> c.OpenSession:
+    return c.OpenSession(*_stamp(command, "", body), body.session_id, body.account_id)
+
+
+def _end_session(command: pb.Command, body: pb.EndSession) -> c.EndSession:
+    return c.EndSession(*_stamp(command, "", body), body.session_id, body.account_id, body.opened, body.lost)
 
 
 def _cancel_all(command: pb.Command, body: order_pb.CancelAllOrdersRequest) -> c.CancelAllOrders:
@@ -281,6 +304,8 @@ _DECODERS: Final[dict[str, Callable[[pb.Command, Any], c.Command]]] = {
     "amend_order": _amend,
     "replace_order": _replace,
     "cancel_all_after": _cancel_all_after,
+    "open_session": _open_session,
+    "end_session": _end_session,
     "open_account": _open_account,
     "transfer": _transfer,
     "resolve_transfer": _resolve,

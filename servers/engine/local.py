@@ -22,7 +22,7 @@ from servers.engine.pace import Pace
 from servers.engine.queries import read
 from servers.engine.requests import needs_look_up
 from servers.engine.sequencer import Sequencer
-from servers.engine.trading import Following
+from servers.engine.trading import Following, SessionMark
 from venue.engine.v1 import engine_pb2 as pb
 
 TAIL_ROWS: Final = 64
@@ -144,7 +144,11 @@ class LocalEngine:
                 await sequencer.tail.wait()
         raise sequencer.ended
 
-    async def follow(self, account_id: str, user_id: str, *, snapshot: bool) -> Following:
+    async def follow(
+        self, account_id: str, user_id: str, *, snapshot: bool, session: SessionMark | None = None
+    ) -> Following:
+        # Should this process die, the next leader takes all sessions for lost.
+        del session
         sequencer = self._leading()
         followers: list[Follower] = []
 

@@ -13,7 +13,17 @@ from db.rendering import event_line, instant, posting_line, trade_line
 from servers.domain import events as e
 from servers.domain.exchange import Exchange
 from servers.domain.identifiers import placing_sequence
-from servers.domain.model import Account, Balance, Limits, Market, Order, Position, Request, Transfer
+from servers.domain.model import (
+    Account,
+    Balance,
+    Limits,
+    Market,
+    Order,
+    Position,
+    Request,
+    TradingSession,
+    Transfer,
+)
 from servers.engine.effects import Effects, Mark
 
 # The one type of account event there is: a changed record of orders and balances.
@@ -43,6 +53,7 @@ class TableChanges:
         self._accounts: dict[Account, None] = {}
         self._markets: dict[Market, None] = {}
         self._transfers: dict[Transfer, None] = {}
+        self._sessions: dict[TradingSession, None] = {}
         self._requests: dict[tuple[str, str], Request] = {}
         self._definitions: dict[tuple[str, str, str], object] = {}
         self._candles: dict[tuple[str, int, int], list[int]] = {}
@@ -91,6 +102,8 @@ class TableChanges:
                 self._requests[request.scope, request.request_id] = request
             case e.TransferChanged(transfer=transfer):
                 self._transfers[transfer] = None
+            case e.SessionChanged(session=session):
+                self._sessions[session] = None
             case e.AssetDefined(asset=asset):
                 self._definitions["assets", asset.symbol, ""] = asset
             case e.FeesChanged(fees=fees):
@@ -149,6 +162,7 @@ class TableChanges:
         return cut
 
     def _take_state(self, cut: Cut) -> None:
+        cut.ended_sessions = [(s.account.account_id, s.session_id) for s in self._sessions if s.ended]
         things: dict[str, Iterable[object]] = {
             "machine": [self._exchange.clock],
             "assets": [thing for key, thing in self._definitions.items() if key[0] == "assets"],
@@ -158,6 +172,7 @@ class TableChanges:
             "balances": self._balances,
             "positions": self._positions,
             "limits": self._limits.values(),
+            "trading_sessions": [session for session in self._sessions if not session.ended],
             "transfers": self._transfers,
             "requests": self._requests.values(),
         }

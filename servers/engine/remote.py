@@ -16,7 +16,7 @@ from servers.engine.archive import Archive
 from servers.engine.feed import Follower
 from servers.engine.line import Line
 from servers.engine.ring import AccountFrame, Ring
-from servers.engine.trading import Following
+from servers.engine.trading import Following, SessionMark
 from servers.transport.call import INTERNAL_KEY
 from servers.transport.errors import from_call, from_status
 from venue.engine.v1 import engine_pb2 as pb
@@ -126,9 +126,13 @@ class RemoteEngine:
                 for following in row.following:
                     yield following
 
-    async def follow(self, account_id: str, user_id: str, *, snapshot: bool) -> Following:
+    async def follow(
+        self, account_id: str, user_id: str, *, snapshot: bool, session: SessionMark | None = None
+    ) -> Following:
         line = await self._connected()
         request = pb.FollowRequest(partition=self._partition, account_id=account_id, user_id=user_id, snapshot=snapshot)
+        if session is not None:
+            request.session_id, request.session_opened = session
         call = line.stub.Follow(request, metadata=self._metadata)
         follower = None
         try:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Final, TypeVar
 
+import structlog
+
 from servers.domain.errors import PartUnavailable, VenueError
 from servers.engine.local import LocalEngine, tail_message
 from servers.transport.call import Call
@@ -12,6 +14,7 @@ from venue.engine.v1 import engine_pb2 as pb
 
 # A message costs the two processes more than what it carries: rows that follow within so long go together.
 TAIL_PAUSE_S: Final = 0.01
+log = structlog.get_logger()
 Result = TypeVar("Result")
 
 
@@ -20,6 +23,8 @@ class EngineServicer:
 
     def __init__(self, engines: Mapping[int, LocalEngine]) -> None:
         self._engines = engines
+        # Ends of sessions that are being noted.
+        self._ending: set[asyncio.Future[list[bytes | VenueError]]] = set()
 
     def _engine(self, partition: int) -> LocalEngine:
         engine = self._engines.get(partition)
@@ -99,6 +104,23 @@ class EngineServicer:
                 yield pb.FollowResponse(frames=frames, slow=follower.slow)
         finally:
             engine.unfollow(following)
+            if request.session_id:
+                self._lose(engine, request)
+
+    def _lose(self, engine: LocalEngine, request: pb.FollowRequest) -> None:
+        """Note the loss of a session whose server is gone; nothing happens where that server told of it, or of its end."""
+        ending = pb.EndSession(
+            session_id=request.session_id, account_id=request.account_id, opened=request.session_opened, lost=True
+        )
+        task = asyncio.ensure_future(engine.submit([pb.Command(user_id=request.user_id, end_session=ending)], None))
+        self._ending.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: "asyncio.Future[list[bytes | VenueError]]") -> None:
+        self._ending.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # Nobody leads here any more: the next leader takes all sessions for lost.
+            log.info("loss of a session not noted", cause=repr(task.exception()))
 
     async def _submit(self, request: pb.SubmitRequest, turns: asyncio.Lock) -> pb.SubmitResponse:
         response = pb.SubmitResponse(correlation_id=request.correlation_id)

@@ -5,7 +5,7 @@ The same interface where this process leads and where another one does; `RoutedE
 
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from servers.domain.errors import VenueError
 from servers.engine.client import Engine
@@ -28,6 +28,13 @@ class Following:
     epoch: int
     account_sequence: int
     orders: list[order_pb2.Order]
+
+
+class SessionMark(NamedTuple):
+    """A trading session that is lost when its follower is gone: its id, and the sequence of the command that opened it."""
+
+    session_id: str
+    opened: int
 
 
 class Pending(Protocol):
@@ -60,8 +67,13 @@ class TradingEngine(Engine, Protocol):
         """No commands at all, ready at once."""
         ...
 
-    async def follow(self, account_id: str, user_id: str, *, snapshot: bool) -> Following:
-        """Follow an account's events from now on, with its open orders if asked; `unfollow` ends it. Raises AccountNotFound."""
+    async def follow(
+        self, account_id: str, user_id: str, *, snapshot: bool, session: SessionMark | None = None
+    ) -> Following:
+        """Follow an account's events from now on, with its open orders if asked; `unfollow` ends it.
+
+        A `session` is the follower's own: should its process die, the leader's notes the loss. Raises AccountNotFound.
+        """
         ...
 
     def unfollow(self, following: Following) -> None:
@@ -121,8 +133,10 @@ class RoutedEngine:
     def nothing(self) -> Pending:
         return self._engine().nothing()
 
-    def follow(self, account_id: str, user_id: str, *, snapshot: bool) -> Coroutine[Any, Any, Following]:
-        return self._engine().follow(account_id, user_id, snapshot=snapshot)
+    def follow(
+        self, account_id: str, user_id: str, *, snapshot: bool, session: SessionMark | None = None
+    ) -> Coroutine[Any, Any, Following]:
+        return self._engine().follow(account_id, user_id, snapshot=snapshot, session=session)
 
     def unfollow(self, following: Following) -> None:
         # Who leads may have changed since: the one that does not know it does nothing.

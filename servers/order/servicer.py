@@ -12,6 +12,7 @@ from servers.order.history import History
 from servers.order.list_orders import list_fills, list_orders
 from servers.order.place_oco import place_oco
 from servers.order.place_orders import place_order, place_orders
+from servers.order.presence import Presences
 from servers.order.preview_order import preview_order
 from servers.order.request_outcome import get_request_outcome
 from servers.order.stream_orders import OrderStream
@@ -41,6 +42,7 @@ class OrderServicer:
         self._tokens = tokens
         self._limits = limits
         self._silence_s = silence_s
+        self._presences = Presences()
 
     def _engine(self, order_id: str, account_id: str) -> Engine:
         return self._engines.for_order(order_id) if order_id else self._engines.for_account(account_id)
@@ -99,7 +101,12 @@ class OrderServicer:
         async for frame in OrderStream(engine, self._past, request, self._silence_s).frames(call):
             yield frame
 
+    def _session(self) -> Session:
+        return Session(
+            self._engines, self._past, self._history, self._limits, self._presences, silence_s=self._silence_s
+        )
+
     @validates_itself
     async def Trade(self, requests: AsyncIterator[pb.TradeRequest], call: Call) -> AsyncIterator[bytes]:
-        async for frame in Session(self._engines, self._past, self._limits, self._silence_s).frames(requests, call):
+        async for frame in self._session().frames(requests, call):
             yield frame

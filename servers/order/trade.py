@@ -8,9 +8,9 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -22,6 +22,9 @@ from servers.engine.missed import GapError, Past
 from servers.engine.trading import Following, Pending, TradingEngine
 from servers.order.account_events import SlowConsumerError, backlog, live, resume_sequence
 from servers.order.amend_orders import check_successor
+from servers.order.cancel_orders import tell_closed
+from servers.order.history import History
+from servers.order.presence import Presence, Presences
 from servers.order.wire import field
 from servers.transport import validation
 from servers.transport.call import Call
@@ -42,6 +45,8 @@ COMMANDS_MAX: Final = 100
 ANSWER_BYTES_MAX: Final = 256 * 1024
 # Frames that may wait for a client that does not read.
 OUTBOX_MAX: Final = 64
+# How long after a half-close a session is not yet taken to have ended as planned.
+BROKEN_S: Final = 0.1
 # Fields of TradeAnswer by kind of command, and of the frames around it.
 _ANSWER_FIELD: Final = {"place": 2, "cancel": 3, "cancel_all": 4, "amend": 5, "place_oco": 7, "replace": 8}
 _ERROR_FIELD: Final = 6
@@ -56,14 +61,34 @@ _COMMAND: Final = {
     "place_oco": "place_oco",
     "replace": "replace_order",
 }
+# Commands whose answer says of an order that it is closed.
+_NAMING: Final = frozenset({"cancel", "amend"})
+
+
+class Mark(NamedTuple):
+    """How a command is answered: the client's mark, the kind, and what names an order where the command may fail for that."""
+
+    correlation_id: str
+    kind: str
+    named: pb.CancelOrderRequest | pb.AmendOrderRequest | None
 
 
 class Session:
     """One Trade call."""
 
-    def __init__(self, engines: Engines[TradingEngine], past: Past, limits: Limits, silence_s: float) -> None:
+    def __init__(
+        self,
+        engines: Engines[TradingEngine],
+        past: Past,
+        history: History,
+        limits: Limits,
+        presences: Presences,
+        silence_s: float,
+    ) -> None:
         self._engines = engines
         self._past = past
+        self._history = history
+        self._presences = presences
         self._silence_s = silence_s
         # Commands of a session count as calls do.
         self._buckets = {
@@ -75,13 +100,14 @@ class Session:
             "cancel_all": limits.bucket(access_pb2.BUCKET_CANCEL),
         }
         self._stream_id = secrets.token_hex(16)
-        self._head = pb.TradeResponse(stream_id=self._stream_id).SerializeToString()
         self._account_id = ""
+        # Where losing the session cancels its orders.
+        self._presence: Presence | None = None
         self._epoch = 0
         # The last event that was handed out, and the last that waits to be.
         self._last = 0
         self._queued = 0
-        self._waiting: deque[tuple[list[tuple[str, str]], Pending]] = deque()
+        self._waiting: deque[tuple[list[Mark], Pending]] = deque()
         self._unanswered = 0
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
@@ -95,7 +121,25 @@ class Session:
             return
         start = self._start(first)
         engine = self._engines.for_account(start.account_id)
-        following = await engine.follow(start.account_id, call.identity.user_id, snapshot=False)
+        presence = None
+        if start.cancel_on_disconnect or start.session_id:
+            self._stream_id = start.session_id or self._stream_id
+            presence = Presence(engine, call.identity.user_id, start.account_id, self._stream_id)
+            await presence.open()
+        self._presence = presence
+        try:
+            async with aclosing(self._session(requests, call, engine, start)) as frames:
+                async for frame in frames:
+                    yield frame
+        finally:
+            if presence is not None and not presence.ended:
+                self._presences.lose(presence)
+
+    async def _session(
+        self, requests: AsyncIterator[pb.TradeRequest], call: Call, engine: TradingEngine, start: pb.TradeStart
+    ) -> AsyncGenerator[bytes, None]:
+        session = None if self._presence is None else self._presence.mark
+        following = await engine.follow(start.account_id, call.identity.user_id, snapshot=False, session=session)
         try:
             self._account_id, self._epoch = start.account_id, following.epoch
             after = resume_sequence(engine.partition, start.resume_after, following)
@@ -155,7 +199,7 @@ class Session:
         after: int | None,
     ) -> None:
         """Until every command of a half-closed stream is answered, or the events end; then nothing more goes out."""
-        answering = asyncio.ensure_future(self._answer())
+        answering = asyncio.ensure_future(self._answer(call, engine))
         telling = asyncio.ensure_future(self._tell(engine, following, after))
         tasks = {answering, telling, asyncio.ensure_future(self._read(requests, call, engine))}
         try:
@@ -195,20 +239,23 @@ class Session:
 
     def _commands(
         self, request: pb.TradeRequest, call: Call, engine: TradingEngine
-    ) -> tuple[list[tuple[str, str]], list[engine_pb2.Command], dict[int, VenueError]]:
-        """(mark, kind) of each command, the commands for the engine, and by index what is refused before it."""
-        marks: list[tuple[str, str]] = []
+    ) -> tuple[list[Mark], list[engine_pb2.Command], dict[int, VenueError]]:
+        """The marks, the commands for the engine, and by index what is refused before it."""
+        session_id = "" if self._presence is None else self._stream_id
+        marks: list[Mark] = []
         commands: list[engine_pb2.Command] = []
         errors: dict[int, VenueError] = {}
         for index, item in enumerate(request.commands):
             kind = item.WhichOneof("command") or ""
-            marks.append((item.correlation_id, kind))
-            command = engine_pb2.Command(user_id=call.identity.user_id)
+            command = engine_pb2.Command(user_id=call.identity.user_id, session_id=session_id)
+            named = None
             try:
                 self._check(item, kind, call, engine.partition)
                 getattr(command, _COMMAND[kind]).CopyFrom(getattr(item, kind))
+                named = getattr(item, kind) if kind in _NAMING else None
             except VenueError as error:
                 errors[index] = error
+            marks.append(Mark(item.correlation_id, kind, named))
             commands.append(command)
         return marks, commands, errors
 
@@ -234,7 +281,7 @@ class Session:
 
     # Out
 
-    async def _answer(self) -> None:
+    async def _answer(self, call: Call, engine: TradingEngine) -> None:
         while True:
             while not self._waiting:
                 self._arrived.clear()
@@ -247,14 +294,21 @@ class Session:
                 marks, pending = self._waiting.popleft()
                 ended = not marks
                 self._unanswered -= len(marks)
-                for (mark, kind), outcome in zip(marks, await pending.outcomes(), strict=True):
-                    parts.append(field(_ANSWERS, _answer(mark, kind, outcome)))
+                for mark, outcome in zip(marks, await pending.outcomes(), strict=True):
+                    told = outcome
+                    if isinstance(outcome, OrderNotFound) and mark.named is not None:
+                        (told,) = await tell_closed(self._engines, self._history, [mark.named], [outcome], call)
+                    parts.append(field(_ANSWERS, _answer(mark, told)))
                     size += len(parts[-1])
             self._room.set()
             if parts:
-                now = pb.TradeResponse(server_time=timestamp(time.time_ns() // 1000)).SerializeToString()
-                await self._put(self._head + now + field(_FRAME_ANSWERS, b"".join(parts)))
+                # Events that wait before this frame are told with it.
+                await self._put(self._frame(engine, self._queued) + field(_FRAME_ANSWERS, b"".join(parts)))
             if ended:
+                if self._presence is not None:
+                    # A connection that broke looks half-closed first; what follows at once is that the call is cancelled.
+                    await asyncio.sleep(BROKEN_S)
+                    await self._presence.end()
                 return
 
     async def _tell(self, engine: TradingEngine, following: Following, after: int | None) -> None:
@@ -307,8 +361,8 @@ def _placements(item: pb.TradeCommand, kind: str) -> Sequence[pb.PlaceOrderReque
     return (item.replace.order,) if kind == "replace" else ()
 
 
-def _answer(mark: str, kind: str, outcome: bytes | VenueError) -> bytes:
-    head = field(1, mark.encode()) if mark else b""
+def _answer(mark: Mark, outcome: bytes | VenueError) -> bytes:
+    head = field(1, mark.correlation_id.encode()) if mark.correlation_id else b""
     if isinstance(outcome, VenueError):
         return head + field(_ERROR_FIELD, to_status(outcome).SerializeToString())
-    return head + field(_ANSWER_FIELD[kind], outcome)
+    return head + field(_ANSWER_FIELD[mark.kind], outcome)

@@ -20,7 +20,7 @@ from servers.domain.terms import (
     Side,
     TimeInForce,
 )
-from tests.oracle import changes, lifecycle
+from tests.oracle import changes, disconnects, lifecycle
 from tests.oracle.book import NaiveBook, NaiveOrder, NaiveTrade, Number
 
 ATTO = 10**18
@@ -56,6 +56,8 @@ class NaiveAccount:
     active: bool = True
     # When its dead-man's switch goes off ("") and those of single tags.
     leases: dict[str, int] = field(default_factory=dict)
+    # Sessions whose loss cancels their orders: opened by which command, and when that happens (0: never).
+    sessions: dict[str, tuple[int, int]] = field(default_factory=dict)
     totals: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
 
 
@@ -77,6 +79,7 @@ class Placed:
     parent: int = 0
     root: int = 0
     tag: str = ""
+    session: str = ""
 
     def fee(self, more: Fraction) -> Fraction:
         """The whole fee so far and `more`, rounded up to the quote unit, less what was charged."""
@@ -134,7 +137,7 @@ class NaiveVenue:
                 self.markets[command.symbol].rates[command.tier] = rates
             case c.SetAccountStatus():
                 self.accounts[command.account_id].active = command.status == AccountStatus.ACTIVE
-            case c.LeaderStarted() | c.CancelAllAfter():
+            case c.LeaderStarted() | c.CancelAllAfter() | c.OpenSession() | c.EndSession():
                 self._arm(command)
             case c.CancelOrder():
                 placed = self.orders[command.number]
@@ -190,12 +193,15 @@ class NaiveVenue:
         outside = market.state == MarketState.OUTSIDE_HOURS
         return lifecycle.enter(self, market, MarketState.OPEN) if outside else []
 
-    def _arm(self, command: c.LeaderStarted | c.CancelAllAfter) -> None:
+    def _arm(self, command: c.LeaderStarted | c.CancelAllAfter | c.OpenSession | c.EndSession) -> None:
         match command:
+            case c.OpenSession() | c.EndSession():
+                disconnects.note(self, command)
             case c.LeaderStarted():
                 for account in self.accounts.values():
                     for tag, lease in account.leases.items():
                         account.leases[tag] = max(lease, command.time) + 10_000_000
+                disconnects.extend(self, command.time)
             case c.CancelAllAfter():
                 leases = self.accounts[command.account_id].leases
                 leases.pop(command.tag, None)
@@ -216,7 +222,7 @@ class NaiveVenue:
             for second in lifecycle.changes(market, market.followed, now)
         ]
         trades = []
-        for time, kind, number, account_id, tag in sorted(orders + leases + hours):
+        for time, kind, number, account_id, tag in sorted(orders + leases + hours + disconnects.due(self, now)):
             if kind == 2:
                 market = self.markets[account_id]
                 market.followed = time
@@ -226,6 +232,9 @@ class NaiveVenue:
                 placed = self.orders[number]
                 if not placed.order.end:
                     placed.market.book.cancel(number, "expired")
+                continue
+            if kind == 3:
+                disconnects.cancel(self, account_id, tag)
                 continue
             del self.accounts[account_id].leases[tag]
             for placed in list(self.open_orders(account_id)):
@@ -286,7 +295,16 @@ class NaiveVenue:
             display=Fraction(command.display_quantity, ATTO) if command.display_quantity else None,
         )
         rates = maker_rate, taker_rate
-        return Placed(order, account, market, *rates, command.client_order_id, expires, tag=command.tag)
+        return Placed(
+            order,
+            account,
+            market,
+            *rates,
+            command.client_order_id,
+            expires,
+            tag=command.tag,
+            session=command.session_id,
+        )
 
     def _check(self, placed: Placed) -> RejectReason:
         order, market, account = placed.order, placed.market, placed.account

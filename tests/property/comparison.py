@@ -46,6 +46,7 @@ def end_of(order: Order) -> str:
         (OrderStatus.CANCELLED, CancelReason.REPLACED): "replaced",
         (OrderStatus.CANCELLED, CancelReason.LEASE_EXPIRED): "lease",
         (OrderStatus.CANCELLED, CancelReason.MARKET_CLOSED): "closed",
+        (OrderStatus.CANCELLED, CancelReason.DISCONNECTED): "disconnected",
         (OrderStatus.REJECTED, 0): "rejected",
         (OrderStatus.EXPIRED, 0): "expired",
     }[OrderStatus(order.status), CancelReason(order.cancel_reason)]

@@ -28,6 +28,9 @@ def encode(partition: int, command: c.Command) -> pb.Command:
     body = getattr(message, kind)
     body.SetInParent()
     _fill(partition, body.market if isinstance(command, c.DefineMarket) else body, command)
+    placed = command.order if isinstance(command, c.ReplaceOrder) else command
+    if isinstance(placed, c.PlaceOrder):
+        message.session_id = placed.session_id
     if command.request_id:
         if isinstance(command, c.MakeTransfer):
             body.transfer_id = command.request_id
@@ -46,6 +49,9 @@ def _fill(partition: int, body: Message, command: c.Command) -> None:
     for f in fields(command):
         value = getattr(command, f.name)
         if f.name in STAMP or (not value and not f.name.endswith("rate")):
+            continue
+        if f.name == "session_id" and isinstance(command, c.PlaceOrder):
+            # Said of the command as a whole.
             continue
         if f.name == "number":
             body.order_id = f"{partition}-{value}"  # type: ignore[attr-defined]  # whoever has a number names an order

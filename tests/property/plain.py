@@ -7,11 +7,23 @@ from servers.domain import commands as c
 from servers.domain.errors import VenueError
 from servers.domain.events import Event
 from servers.domain.exchange import Exchange
-from servers.domain.model import Account, Asset, Balance, Fees, Limits, Market, Order, Position, Request, Transfer
+from servers.domain.model import (
+    Account,
+    Asset,
+    Balance,
+    Fees,
+    Limits,
+    Market,
+    Order,
+    Position,
+    Request,
+    TradingSession,
+    Transfer,
+)
 from servers.domain.state import row
 from tests.property.traffic import Traffic
 
-_MODEL = (Account, Asset, Balance, Fees, Limits, Market, Order, Position, Request, Transfer)
+_MODEL = (Account, Asset, Balance, Fees, Limits, Market, Order, Position, Request, TradingSession, Transfer)
 Plain = tuple[str, tuple[Any, ...]]
 
 

@@ -11,6 +11,7 @@ from servers.domain import events as e
 from servers.domain.errors import VenueError
 from servers.domain.exchange import Exchange
 from servers.domain.invariants import breaches
+from servers.domain.model import TradingSession
 from servers.domain.state import dump, row
 from servers.domain.terms import MarketState, OrderStatus, Side, TransferState
 from tests.property.traffic import SYMBOLS, Traffic, opened
@@ -160,16 +161,19 @@ def _things(event: e.Event) -> list[tuple[str, Hashable, object]]:
             return [("transfers", transfer.transfer_id, transfer)]
         case e.RequestRemembered(request=request):
             return [("requests", (request.scope, request.request_id), request)]
-        case e.PositionChanged() | e.LimitsChanged():
+        case e.PositionChanged() | e.LimitsChanged() | e.SessionChanged():
             return _standing(event)
         case e.Posted():
             return []
 
 
-def _standing(event: e.PositionChanged | e.LimitsChanged) -> list[tuple[str, Hashable, object]]:
+def _standing(event: e.PositionChanged | e.LimitsChanged | e.SessionChanged) -> list[tuple[str, Hashable, object]]:
     if isinstance(event, e.PositionChanged):
         position = event.position
         return [("positions", (position.account.account_id, position.market.symbol), position)]
+    if isinstance(event, e.SessionChanged):
+        session = event.session
+        return [("trading_sessions", (session.account.account_id, session.session_id), session)]
     limits = event.limits
     return [("limits", (limits.account_id, limits.tier, limits.symbol), limits)]
 
@@ -180,7 +184,8 @@ def _write(tables: dict[str, dict[Hashable, dict[str, Any]]], events: list[e.Eve
     for kind, key, thing in (found for event in events for found in _things(event)):
         new = row(thing)
         at_once = kind == "transfers" and new["state"] != TransferState.PENDING and key not in tables[kind]
-        if kind == "orders" and new["status"] in final:
+        ended = isinstance(thing, TradingSession) and thing.ended
+        if ended or (kind == "orders" and new["status"] in final):
             tables[kind].pop(key, None)
         elif not at_once:
             tables[kind][key] = new
@@ -206,6 +211,7 @@ def test_tables_written_from_events_alone_are_the_snapshot(seed: int) -> None:
         "positions",
         "limits",
         "orders",
+        "trading_sessions",
         "transfers",
         "requests",
     ):

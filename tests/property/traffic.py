@@ -65,6 +65,8 @@ class Traffic:
         # What was sent as the order of each number.
         self.sent: dict[int, c.PlaceOrder] = {}
         self.pending: list[str] = []
+        # By account: the sequence that opened its session last.
+        self.sessions: dict[str, int] = {}
         # Markets and accounts that take nothing at present: they soon will again.
         self.closed: list[str] = []
         self.frozen: list[str] = []
@@ -152,6 +154,7 @@ class Traffic:
             expires,
             random.choice(TAGS),
             self._display(quantity, parse(lot)) if resting else 0,
+            session_id=random.choice(("", "desk")),
         )
         return order
 
@@ -187,7 +190,7 @@ class Traffic:
     def _seldom(self) -> c.Command:
         random = self.random
         account_id, symbol = random.choice(self.accounts), random.choice(SYMBOLS)
-        match random.randrange(12 if self.transfers else 9):
+        match random.randrange(14 if self.transfers else 11):
             case 0:
                 wanted = random.choice(("", symbol)), random.choice((0, 0, int(Side.BUY), int(Side.SELL)))
                 return c.CancelAllOrders(*self._stamp(account_id), account_id, *wanted, random.choice(TAGS))
@@ -209,15 +212,18 @@ class Traffic:
                 return c.CancelAllAfter(*self._stamp(account_id), account_id, timeout, random.choice(TAGS))
             case 7:
                 return c.LeaderStarted(*self._stamp(), self.sequence)
-            case 8:
-                self.closed.append(symbol)
-                return c.SetTradingHours(*self._stamp(), symbol, self._hours())
-            case 9 | 10:
+            case 8 | 9 | 10:
+                return random.choice((self._session, self._session, self._set_hours))(account_id, symbol)
+            case 11 | 12:
                 return self._transfer(account_id)
             case _:
                 transfer_id = random.choice(self.pending) if self.pending else "none"
                 amount = random.choice((0, 0, random.randrange(50) * ATTO))
                 return c.ResolveTransfer(*self._stamp(), transfer_id, random.random() < 0.4, amount)
+
+    def _set_hours(self, _account_id: str, symbol: str) -> c.SetTradingHours:
+        self.closed.append(symbol)
+        return c.SetTradingHours(*self._stamp(), symbol, self._hours())
 
     def _hours(self) -> tuple[Hours, ...]:
         """None, or hours that change something soon; the week has more, of other days."""
@@ -229,6 +235,15 @@ class Traffic:
         other = Hours(weekday % 7 + 1, 30_000, 60_000, random.choice((0, 600)))
         today = Hours(weekday, opens, closes, random.choice((0, 1, 60)))
         return random.choice(((), (today,), (today, other)))
+
+    def _session(self, account_id: str, _symbol: str) -> c.OpenSession | c.EndSession:
+        """Opens an account's session, loses or ends it; now and then it is another's that was opened before."""
+        random = self.random
+        stamp, opened = self._stamp(account_id), self.sessions.get(account_id, 0)
+        if not opened or random.random() < 0.4:
+            self.sessions[account_id] = self.sequence
+            return c.OpenSession(*stamp, "desk", account_id)
+        return c.EndSession(*stamp, "desk", account_id, opened - (random.random() < 0.2), random.random() < 0.7)
 
     def _transfer(self, account_id: str) -> c.MakeTransfer:
         random = self.random

@@ -46,6 +46,7 @@ STATE = {
     model.Position: "positions",
     model.Limits: "limits",
     model.Order: "orders",
+    model.TradingSession: "trading_sessions",
     model.Transfer: "transfers",
     model.Request: "requests",
     model.Clockwork: "machine",

@@ -27,6 +27,7 @@ MADE_AGAIN = {
     model.Position: {"resting", "reducing", "bounds"},
     model.Balance: {"touched"},
     model.Order: {"born", "before", "after"},
+    model.TradingSession: {"ended"},
 }
 
 
@@ -55,6 +56,7 @@ def busy() -> Desk:
     desk.open("dee", tier="vip", group="family")
     for number in range(6):
         desk.buy("ann", "1", f"{90 + number}", request_id=f"r{number}", label=f"l{number}")
+    desk.run(c.OpenSession, "s1", "demo-dee", user="dee")
     desk.buy("dee", "1", "95", life=TimeInForce.GTD, expires=MIDNIGHT_US + 10**9)
     desk.sell("ben", "1.5", "95")
     desk.transfer("demo-ben", "venue:external", "10", transfer_id="pending", pending=True)
@@ -91,6 +93,7 @@ def test_the_state_hash_sees_every_kind_and_every_column(kind: str) -> None:
         "positions": exchange.ledger.accounts["demo-ben"].positions[SYMBOL],
         "limits": exchange.floor.limits.rows["demo-ann", "", ""],
         "orders": next(iter(exchange.floor.orders.values())),
+        "trading_sessions": exchange.sessions.held["demo-dee", "s1"],
         "transfers": exchange.transfers.pending["pending"],
         "requests": next(iter(exchange.requests.values())),
     }

@@ -631,7 +631,7 @@ Global___SetTradingHours: _TypeAlias = SetTradingHours  # noqa: Y015
 
 @_typing.final
 class OpenSession(_message.Message):
-    """A trading session whose loss cancels its orders."""
+    """Begins a trading session whose loss cancels its orders, or takes it up again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -657,25 +657,33 @@ Global___OpenSession: _TypeAlias = OpenSession  # noqa: Y015
 
 @_typing.final
 class EndSession(_message.Message):
-    """The end of a trading session."""
+    """The end of a trading session, or of its connection. It changes nothing once the session was opened again by another command."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     LOST_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    OPENED_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session's id."""
     lost: _builtins.bool
-    """True: it was lost; unless it is opened again in time its orders are cancelled. False: it ended as planned."""
+    """True: it was lost; unless it is opened again within 10 s its orders are cancelled. False: it ended as planned."""
+    account_id: _builtins.str
+    """Its account."""
+    opened: _builtins.int
+    """The sequence of the command that opened what ends now."""
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         lost: _builtins.bool = ...,
+        account_id: _builtins.str = ...,
+        opened: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lost", b"lost", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "lost", b"lost", "opened", b"opened", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1303,6 +1311,8 @@ class FollowRequest(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    SESSION_OPENED_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     """The partition."""
     account_id: _builtins.str
@@ -1311,6 +1321,10 @@ class FollowRequest(_message.Message):
     """The user it must belong to."""
     snapshot: _builtins.bool
     """True: begin with its open orders."""
+    session_id: _builtins.str
+    """A trading session that is lost when this call ends, whyever; empty: none."""
+    session_opened: _builtins.int
+    """The sequence of the command that opened it."""
     def __init__(
         self,
         *,
@@ -1318,10 +1332,12 @@ class FollowRequest(_message.Message):
         account_id: _builtins.str = ...,
         user_id: _builtins.str = ...,
         snapshot: _builtins.bool = ...,
+        session_id: _builtins.str = ...,
+        session_opened: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "partition", b"partition", "snapshot", b"snapshot", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "partition", b"partition", "session_id", b"session_id", "session_opened", b"session_opened", "snapshot", b"snapshot", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

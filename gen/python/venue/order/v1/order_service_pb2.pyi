@@ -1527,7 +1527,7 @@ class TradeStart(_message.Message):
     CANCEL_REASON_DISCONNECTED. Half-closing the stream is no loss: it ends the session and leaves the orders.
     """
     session_id: _builtins.str
-    """The session to go on with (Ready frames and answers carry its id as stream_id); empty: a new one."""
+    """The session to go on with (every frame carries its id as stream_id), which cancels on loss too; empty: a new one."""
     def __init__(
         self,
         *,
