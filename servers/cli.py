@@ -26,6 +26,7 @@ ROOMS = {
     "bench": "servers.bench.command",
     "trade": "servers.trade.command",
     "seed": "servers.auth.command",
+    "limits": "servers.risk.command",
 }
 
 app = typer.Typer(

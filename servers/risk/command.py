@@ -1,0 +1,107 @@
+"""`venue limits`: shows and sets the limits of a venue that runs, through the engine itself."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+import psycopg
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from db.session import SERVICES, open_pool
+from servers.domain.errors import VenueError
+from servers.engine.remote import RemoteEngine
+from venue.engine.v1 import engine_pb2 as pb
+from venue.order.v1 import order_pb2
+
+app = typer.Typer(help="Show and set limits of accounts, tiers and markets.", no_args_is_help=True)
+console = Console()
+CALL_S = 10.0
+Given = TypeVar("Given")
+_COLUMNS = ("quantity_max", "notional_max", "open_orders_max", "position_max", "daily_loss_max", "price_band_percent")
+
+
+def _ask(settings: Any, partition: int, deed: Callable[[RemoteEngine], Awaitable[Given]]) -> Given:  # noqa: ANN401  settings are the cli's
+    """What a partition's leader answers; ends the program with one line where it cannot."""
+
+    async def asked() -> Given:
+        pool = await open_pool(settings.database, application_name="venue limits", role=SERVICES)
+        engine = RemoteEngine(partition, pool, settings.state.secret("internal"))
+        try:
+            return await deed(engine)
+        finally:
+            await engine.close()
+            await pool.close()
+
+    try:
+        return asyncio.run(asked())
+    except VenueError as error:
+        message = f"{error.reason}: {error.message}"
+    except psycopg.Error as error:
+        message = f"PostgreSQL: {str(error).splitlines()[0]}"
+    Console(stderr=True, soft_wrap=True).print(message, style="red", highlight=False, markup=False)
+    raise typer.Exit(1)
+
+
+def _partition(settings: Any, environment: str) -> int:  # noqa: ANN401
+    named = [number for number, name in settings.partitions.items() if name == environment.upper()]
+    if not named:
+        raise typer.BadParameter(f"there is no environment {environment}")
+    return int(named[0])
+
+
+Environment = Annotated[str, typer.Option(help="LIVE or DEMO.")]
+
+
+@app.command()
+def show(context: typer.Context, environment: Environment = "LIVE") -> None:
+    """Show all limits that were set; what is empty is left to wider ones, 0 is no limit."""
+    settings: Any = context.obj
+
+    async def read(engine: RemoteEngine) -> pb.QueryResponse:
+        return await engine.query(pb.QueryRequest(limits=pb.LimitsQuery()))
+
+    table = Table("account", "tier", "market", *_COLUMNS, "symbols_allowed")
+    for row in _ask(settings, _partition(settings, environment), read).limits:
+        values = [str(getattr(row.limits, name) or "") for name in _COLUMNS]
+        table.add_row(row.account_id, row.tier, row.symbol, *values, " ".join(row.limits.symbols_allowed))
+    console.print(table)
+
+
+def _limits(values: list[str]) -> order_pb2.Limits:
+    """Limits of NAME=VALUE. Raises BadParameter."""
+    limits = order_pb2.Limits()
+    for value in values:
+        name, _, text = value.partition("=")
+        if name == "symbols_allowed":
+            limits.symbols_allowed.extend(text.split(","))
+        elif name == "open_orders_max" and text.isdecimal():
+            limits.open_orders_max = int(text)
+        elif name in _COLUMNS and name != "open_orders_max":
+            setattr(limits, name, text)
+        else:
+            raise typer.BadParameter(f"{value}: give {', '.join(_COLUMNS)} or symbols_allowed, as NAME=VALUE")
+    return limits
+
+
+@app.command("set")
+def set_limits(
+    context: typer.Context,
+    values: Annotated[list[str] | None, typer.Argument(help="NAME=VALUE, as `show` names them; 0: no limit.")] = None,
+    environment: Environment = "LIVE",
+    account: Annotated[str, typer.Option(help="Limits of this account.")] = "",
+    tier: Annotated[str, typer.Option(help="Limits of this tier.")] = "",
+    symbol: Annotated[str, typer.Option(help="Only in this market.")] = "",
+) -> None:
+    """Set limits in place of all of the same account, tier and market; what is left out is up to the next wider ones."""
+    limits = pb.SetLimits(account_id=account, tier=tier, symbol=symbol, limits=_limits(values or []))
+    settings: Any = context.obj
+
+    async def submit(engine: RemoteEngine) -> None:
+        outcome = (await engine.submit((pb.Command(set_limits=limits),), CALL_S))[0]
+        if isinstance(outcome, VenueError):
+            raise outcome
+
+    _ask(settings, _partition(settings, environment), submit)
+    console.print("set")
