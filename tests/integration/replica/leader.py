@@ -9,6 +9,7 @@ from db.session import Connection
 from servers.domain.errors import VenueError
 from servers.domain.events import Event
 from servers.domain.exchange import Exchange, scope_of
+from servers.domain.identifiers import order_id as order_id_of
 from servers.domain.state import state_hash
 from servers.domain.terms import Environment
 from servers.engine.codec import decode
@@ -94,8 +95,15 @@ class Leader:
     def command(self) -> pb.Command:
         """A random command; it may well be refused."""
         kind = self.random.random()
-        if kind < 0.66:
+        if kind < 0.5:
             return self.place()
+        if kind < 0.61:
+            return self.conditional()
+        if kind < 0.65:
+            return self.linked()
+        if kind < 0.66:
+            mark = pb.SetReferencePrices(symbol=MARKETS[0], mark_price=self.price())
+            return pb.Command(set_reference_prices=mark)
         if kind < 0.74:
             return self.change()
         if kind < 0.9:
@@ -136,11 +144,47 @@ class Leader:
                 body.expire_time.FromMicroseconds(self.time_us + self.random.randint(1, 30_000_000))
         return pb.Command(user_id=f"user-{account}", place_order=body)
 
+    def price(self) -> str:
+        return f"{self.random.randint(9_900, 10_100) / 100:.2f}"
+
+    def conditional(self) -> pb.Command:
+        """An order that waits for a price, or the entry of a bracket."""
+        command = self.place()
+        body = command.place_order
+        body.quantity, body.quote_amount = body.quantity or "0.05", ""
+        chosen = self.random.randint(2, 7)
+        body.type = chosen  # type: ignore[assignment]  # an order type by its number
+        body.time_in_force = order_pb2.TIME_IN_FORCE_GTC
+        body.ClearField("expire_time")
+        body.price = self.price() if chosen in {2, 4, 6} else ""
+        if chosen == order_pb2.ORDER_TYPE_TRAILING_STOP:
+            body.trailing_amount = "0.20"
+        elif chosen != order_pb2.ORDER_TYPE_LIMIT:
+            body.stop_price = self.price()
+            body.trigger_source = self.random.choice((0, 1, 2))  # type: ignore[assignment]
+        if chosen in {2, 3, 4}:
+            body.take_profit.stop_price = self.price()
+            body.stop_loss.MergeFrom(order_service_pb2.ExitOrder(stop_price=self.price(), price=self.price()))
+        return command
+
+    def linked(self) -> pb.Command:
+        """Two orders of which one cancels the other."""
+        command = self.conditional()
+        stop = command.place_order
+        stop.type, stop.price, stop.stop_price, stop.trailing_amount = order_pb2.ORDER_TYPE_STOP, "", self.price(), ""
+        for name in ("take_profit", "stop_loss", "request_id", "client_order_id", "trigger_source"):
+            stop.ClearField(name)
+        limit = order_service_pb2.PlaceOrderRequest()
+        limit.CopyFrom(stop)
+        limit.type, limit.price, limit.stop_price = order_pb2.ORDER_TYPE_LIMIT, self.price(), ""
+        both = order_service_pb2.PlaceOcoRequest(orders=[limit, stop], request_id=self.request_id())
+        return pb.Command(user_id=command.user_id, place_oco=both)
+
     def open_order(self) -> int:
         return self.random.choice(list(self.exchange.floor.orders) or [1])
 
     def cancel(self) -> pb.Command:
-        order_id = f"{PARTITION}-{self.open_order()}"
+        order_id = order_id_of(PARTITION, self.open_order())
         body = order_service_pb2.CancelOrderRequest(order_id=order_id, request_id=self.request_id())
         return pb.Command(cancel_order=body)
 
@@ -157,7 +201,7 @@ class Leader:
         """Amend an open order, or put another in its place."""
         number = self.open_order()
         order = self.exchange.floor.orders.get(number)
-        order_id, request_id = f"{PARTITION}-{number}", self.request_id()
+        order_id, request_id = order_id_of(PARTITION, number), self.request_id()
         if order is None or self.random.random() < 0.6:
             body = order_service_pb2.AmendOrderRequest(
                 order_id=order_id,
