@@ -34,6 +34,17 @@ class SideName(StrEnum):
 class TypeName(StrEnum):
     limit = "limit"
     market = "market"
+    stop = "stop"
+    stop_limit = "stop-limit"
+    take_profit = "take-profit"
+    take_profit_limit = "take-profit-limit"
+    trailing_stop = "trailing-stop"
+
+
+class TriggerName(StrEnum):
+    last = "last"
+    mark = "mark"
+    index = "index"
 
 
 class TimeName(StrEnum):
@@ -87,31 +98,47 @@ def choose(
 
 
 @app.command()
-def place(
+def place(  # noqa: PLR0913, PLR0917  # an argument a flag
     context: typer.Context,
     symbol: Annotated[str, typer.Option(help="The market, as ETH-USD.")],
     side: Annotated[SideName, typer.Option()],
     quantity: Annotated[str, typer.Option(help="How much of the base asset.")],
     type_: Annotated[TypeName, typer.Option("--type")] = TypeName.limit,
     price: Annotated[str, typer.Option(help="The limit price.")] = "",
+    stop: Annotated[str, typer.Option(help="The price at which a stop or take-profit order is triggered.")] = "",
+    trail: Annotated[str, typer.Option(help="A trailing stop's distance: an amount, or a percentage as 1.5%.")] = "",
+    trigger: Annotated[TriggerName, typer.Option(help="Which price triggers it.")] = TriggerName.last,
+    take_profit: Annotated[str, typer.Option(help="Take profit of what is filled at this price.")] = "",
+    stop_loss: Annotated[str, typer.Option(help="Stop the loss of what is filled at this price.")] = "",
     tif: Annotated[TimeName | None, typer.Option(help="Else gtc, and ioc for market orders.")] = None,
     label: Annotated[str, typer.Option(help="Your own client_order_id.")] = "",
     post_only: Annotated[bool, typer.Option("--post-only", help="Rest or be rejected.")] = False,  # noqa: FBT002
 ) -> None:
     """Place an order."""
     desk: Desk = context.obj
-    default = TimeName.gtc if type_ is TypeName.limit else TimeName.ioc
+    default = TimeName.ioc if type_ is TypeName.market else TimeName.gtc
     request = order_service_pb2.PlaceOrderRequest(
         symbol=symbol,
         side=type_pb2.Side.Value(f"SIDE_{side.value.upper()}"),
-        type=order_pb2.OrderType.Value(f"ORDER_TYPE_{type_.value.upper()}"),
+        type=order_pb2.OrderType.Value(f"ORDER_TYPE_{type_.name.upper()}"),
         time_in_force=order_pb2.TimeInForce.Value(f"TIME_IN_FORCE_{(tif or default).value.upper()}"),
         quantity=quantity,
         price=price,
         client_order_id=label,
         post_only=post_only,
         request_id=str(uuid4()),
+        stop_price=stop,
     )
+    if type_ not in {TypeName.limit, TypeName.market}:
+        request.trigger_source = order_pb2.TriggerSource.Value(f"TRIGGER_SOURCE_{trigger.value.upper()}")
+    if trail.endswith("%"):
+        request.trailing_percent = trail[:-1]
+    else:
+        request.trailing_amount = trail
+    if take_profit:
+        request.take_profit.stop_price = take_profit
+    if stop_loss:
+        request.stop_loss.stop_price = stop_loss
     desk.run(_place(desk, request))
 
 
@@ -147,7 +174,11 @@ def orders(
 ) -> None:
     """List the open orders, newest first."""
     desk: Desk = context.obj
-    opened = (order_pb2.ORDER_STATUS_OPEN, order_pb2.ORDER_STATUS_PARTIALLY_FILLED)
+    opened = (
+        order_pb2.ORDER_STATUS_PENDING_TRIGGER,
+        order_pb2.ORDER_STATUS_OPEN,
+        order_pb2.ORDER_STATUS_PARTIALLY_FILLED,
+    )
     request = order_service_pb2.ListOrdersRequest(symbol=symbol, status=() if every else opened, page_size=PAGE)
     desk.run(_orders(desk, request))
 

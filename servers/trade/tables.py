@@ -26,6 +26,9 @@ def order_table(order: order_pb2.Order, fills: Sequence[order_pb2.Fill]) -> Tabl
     table.add_row("order", order.order_id)
     table.add_row("status", status_text(order))
     price = f" at {order.price}" if order.price else ""
+    if order.stop_price:
+        source = order_pb2.TriggerSource.Name(order.trigger_source).removeprefix("TRIGGER_SOURCE_").lower()
+        table.add_row("waits for", f"{source} price {order.stop_price}")
     table.add_row(side_text(order), f"{order.quantity} {order.symbol}{price}")
     table.add_row("filled", order.filled_quantity + (f" at {order.average_price}" if order.average_price else ""))
     table.add_row("remaining", order.remaining_quantity)
@@ -44,7 +47,7 @@ def orders_table(orders: Sequence[order_pb2.Order]) -> Table:
             order.symbol,
             side_text(order),
             order.quantity,
-            order.price,
+            order.price or (f"stop {order.stop_price}" if order.stop_price else ""),
             order.filled_quantity,
             status_text(order),
             order.client_order_id,

@@ -47,6 +47,20 @@ def test_an_order_is_placed_listed_and_cancelled(venue: Venue) -> None:
     assert found[1] in good(venue, "orders", "--all", "--symbol", "ETH-USD")
 
 
+def test_a_stop_waits_for_its_price(venue: Venue) -> None:
+    order = ("--symbol", "ETH-USD", "--side", "sell", "--quantity", "0.01")
+    good(venue, "place", *order, "--type", "market")
+    printed = good(venue, "place", *order, "--type", "stop", "--stop", "1.50")
+    assert re.search(r"status +pending trigger", printed)
+    assert re.search(r"waits for +last price 1.5\n", printed)
+    found = re.search(r"order +(\d+-\d+)", printed)
+    assert found is not None
+    assert "stop 1.5" in good(venue, "orders")
+    assert "cancelled" in good(venue, "cancel", found[1])
+    trailing = good(venue, "place", *order, "--type", "trailing-stop", "--trail", "50%")
+    assert re.search(r"status +pending trigger", trailing)
+
+
 def test_a_market_order_is_filled_by_the_market_maker(venue: Venue) -> None:
     printed = good(venue, "place", "--symbol", "ETH-USD", "--side", "sell", "--type", "market", "--quantity", "0.01")
     assert re.search(r"status +filled", printed)
