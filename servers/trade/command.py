@@ -44,7 +44,8 @@ class TypeName(StrEnum):
 class TriggerName(StrEnum):
     last = "last"
     mark = "mark"
-    index = "index"
+    # "index" is a method of every str.
+    index_ = "index"
 
 
 class TimeName(StrEnum):

@@ -29,7 +29,8 @@ async def prints(floor: Floor, price: str) -> None:
 
 
 async def now(user: User, order_id: str, position: str = "") -> order_pb2.Order:
-    return (await user.call("GetOrder", order_id=order_id, min_position=position)).order
+    found: order_pb2.Order = (await user.call("GetOrder", order_id=order_id, min_position=position)).order
+    return found
 
 
 async def test_a_stop_waits_is_listed_and_triggers(floor: Floor) -> None:
@@ -98,8 +99,8 @@ async def test_a_bracket_lives_with_its_fills_and_survives_in_the_tables(floor: 
     }
     entry = (await ana.place(price="50000", quantity="2", **exits)).order
     assert entry.list_role == order_pb2.LIST_ROLE_ENTRY
-    for quantity in ("0.5", "0.3"):
-        position = (await ben.place(account_id=ben.demo, side=SELL, price="50000", quantity=quantity)).position
+    await ben.place(account_id=ben.demo, side=SELL, price="50000", quantity="0.5")
+    position = (await ben.place(account_id=ben.demo, side=SELL, price="50000", quantity="0.3")).position
     found = await ana.call("ListOrders", account_id=ana.demo, status=[WAITS], min_position=position)
     assert [(one.client_order_id, one.quantity, one.list_role) for one in found.orders] == [
         ("down", "0.8", order_pb2.LIST_ROLE_STOP_LOSS),
