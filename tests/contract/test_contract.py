@@ -36,7 +36,7 @@ REST = {
     "venue.order.v1.OrderService.PreviewOrder": ["POST /v1/orders:preview"],
     "venue.order.v1.OrderService.AmendOrder": ["PATCH /v1/orders/{order_id}"],
     "venue.order.v1.OrderService.ReplaceOrder": ["POST /v1/orders/{order_id}:replace"],
-    "venue.order.v1.OrderService.CancelOrder": ["DELETE /v1/orders/{order_id}"],
+    "venue.order.v1.OrderService.CancelOrder": ["DELETE /v1/orders/{order_id}", "DELETE /v1/orders:byClientOrderId"],
     "venue.order.v1.OrderService.CancelAllOrders": ["POST /v1/orders:cancelAll"],
     "venue.order.v1.OrderService.CancelAllAfter": ["POST /v1/orders:cancelAllAfter"],
     "venue.order.v1.OrderService.GetOrder": ["GET /v1/orders/{order_id}", "GET /v1/orders:byClientOrderId"],

@@ -61,6 +61,14 @@ def test_every_kind_of_detail_can_be_read(client: httpx.Client, bearer: dict[str
     assert "QuotaFailure" in kinds
 
 
+def test_an_order_is_cancelled_by_its_label(client: httpx.Client, bearer: dict[str, str]) -> None:
+    named = {"accountId": "demo-1", "clientOrderId": "mine"}
+    answer = client.delete("/v1/orders:byClientOrderId", headers=bearer, params=named)
+    # The small server behind refuses every cancel: the call has come through, as one without an id.
+    assert answer.json()["details"][0]["reason"] == "ORDER_CLOSED"
+    assert answer.json()["details"][0]["metadata"] == {"order_id": ""}
+
+
 def test_a_fault_says_nothing_of_itself(client: httpx.Client, bearer: dict[str, str]) -> None:
     answer = client.get("/v1/orders/1-7", headers=bearer)
     assert answer.status_code == 500
