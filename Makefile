@@ -4,7 +4,7 @@ BIN := .venv/bin
 NODE := tests/e2e/node
 UV_COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url -q
 VENUE := $(BIN)/venue
-FAST := tests/unit tests/property tests/contract tests/tidy
+FAST := tests/unit tests/property tests/golden tests/contract tests/tidy
 BUF := $(BIN)/buf
 
 export UV_PYTHON_DOWNLOADS := never
@@ -62,7 +62,7 @@ check: lint lint-proto gen-check
 	$(BIN)/pytest -q $(FAST)
 
 test: setup .venv/.stamp-node check
-	$(BIN)/pytest -q tests --ignore=tests/unit --ignore=tests/property --ignore=tests/contract --ignore=tests/tidy
+	$(BIN)/pytest -q tests --ignore=tests/unit --ignore=tests/property --ignore=tests/golden --ignore=tests/contract --ignore=tests/tidy
 
 up: setup
 	@exec $(VENUE) up

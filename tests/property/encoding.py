@@ -8,6 +8,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from servers.domain import commands as c
+from servers.domain.model import Limits
 from servers.domain.money import ATTO_SCALE, RATE_SCALE, format_units
 from venue.engine.v1 import engine_pb2 as pb
 
@@ -18,6 +19,14 @@ NAMES: Final = {
     "maker_rate": "maker_fee_rate",
     "taker_rate": "taker_fee_rate",
     "receives": "receive",
+    "price_band": "price_band_percent",
+}
+# Decimals that count something else than 1e-18.
+SCALES: Final = {
+    "maker_fee_rate": RATE_SCALE,
+    "taker_fee_rate": RATE_SCALE,
+    "trailing_percent": 2,
+    "price_band_percent": RATE_SCALE - 2,
 }
 
 
@@ -45,7 +54,7 @@ def body_of(kind: type[c.Command]) -> str:
     return BODIES.get(name, name)
 
 
-def _fill(partition: int, body: Message, command: c.Command) -> None:
+def _fill(partition: int, body: Message, command: c.Command | c.ExitTerms) -> None:
     for f in fields(command):
         value = getattr(command, f.name)
         if f.name in STAMP or (not value and not f.name.endswith("rate")):
@@ -55,10 +64,26 @@ def _fill(partition: int, body: Message, command: c.Command) -> None:
             continue
         if f.name == "number":
             body.order_id = f"{partition}-{value}"  # type: ignore[attr-defined]  # whoever has a number names an order
-        elif isinstance(value, c.Command):
+        elif isinstance(value, c.Command | c.ExitTerms):
             _fill(partition, getattr(body, f.name), value)
+        elif f.name == "orders":
+            for order in value:
+                _fill(partition, body.orders.add(), order)  # type: ignore[attr-defined]  # a list of two
+        elif isinstance(value, Limits):
+            _limit(body, value)
         else:
             _set(body, NAMES.get(f.name, f.name), value)
+
+
+def _limit(body: Any, limits: Limits) -> None:
+    """-1 is what is not said."""
+    body.account_id, body.tier, body.symbol = limits.account_id, limits.tier, limits.symbol
+    body.limits.SetInParent()
+    body.limits.symbols_allowed.extend(limits.symbols_allowed.split())
+    for f in fields(limits):
+        value = getattr(limits, f.name)
+        if isinstance(value, int) and value >= 0:
+            _set(body.limits, NAMES.get(f.name, f.name), value)
 
 
 def _set(body: Message, name: str, value: Any) -> None:
@@ -77,7 +102,6 @@ def _set(body: Message, name: str, value: Any) -> None:
             case other:
                 raise NotImplementedError(f"how {other} {name} is written")
     elif descriptor.type == FieldDescriptor.TYPE_STRING and isinstance(value, int):
-        scale = RATE_SCALE if name.endswith("rate") else ATTO_SCALE
-        setattr(body, name, format_units(value, scale))
+        setattr(body, name, format_units(value, SCALES.get(name, ATTO_SCALE)))
     else:
         setattr(body, name, value)

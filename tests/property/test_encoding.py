@@ -4,13 +4,18 @@ from dataclasses import fields, replace
 
 from servers.domain import commands as c
 from servers.domain.errors import DefinitionInvalid, VenueError
+from servers.domain.model import Limits
+from servers.domain.state import row
 from servers.engine.codec import decode
 from tests.property.encoding import encode
 from tests.property.traffic import PARTITION, opened
+from tests.simulation.traffic import WholeTraffic
 
 
 def test_a_command_is_the_same_after_the_wire() -> None:
-    exchange, traffic, _ = opened(5)
+    exchange, _, _ = opened(5)
+    traffic = WholeTraffic(5)
+    traffic.sequence = len(list(traffic.opening()))
     for _ in range(3_000):
         command = traffic.next()
         message = encode(PARTITION, command)
@@ -29,7 +34,9 @@ def test_a_command_is_the_same_after_the_wire() -> None:
 def _plain(command: c.Command) -> dict[str, object]:
     """The fields but for the fingerprint, which only the codec makes; an order inside has the stamp of what it is in."""
     values = {f.name: getattr(command, f.name) for f in fields(command) if f.name != "fingerprint"}
-    return {
-        name: replace(value, fingerprint=b"", request_id=command.request_id) if isinstance(value, c.Command) else value
-        for name, value in values.items()
-    }
+    for name, value in values.items():
+        if isinstance(value, c.Command):
+            values[name] = replace(value, fingerprint=b"", request_id=command.request_id)
+        elif isinstance(value, Limits):
+            values[name] = row(value)
+    return values

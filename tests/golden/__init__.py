@@ -1,0 +1,1 @@
+"""Recorded journals, one a version of the rules, and what came of them."""
