@@ -8,6 +8,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from servers.domain import commands as c
+from servers.domain.identifiers import order_id
 from servers.domain.model import Limits
 from servers.domain.money import ATTO_SCALE, RATE_SCALE, format_units
 from venue.engine.v1 import engine_pb2 as pb
@@ -63,7 +64,7 @@ def _fill(partition: int, body: Message, command: c.Command | c.ExitTerms) -> No
             # Said of the command as a whole.
             continue
         if f.name == "number":
-            body.order_id = f"{partition}-{value}"  # type: ignore[attr-defined]  # whoever has a number names an order
+            body.order_id = order_id(partition, value)  # type: ignore[attr-defined]  # whoever has a number names an order
         elif isinstance(value, c.Command | c.ExitTerms):
             _fill(partition, getattr(body, f.name), value)
         elif f.name == "orders":

@@ -37,6 +37,8 @@ def _plain(command: c.Command) -> dict[str, object]:
     for name, value in values.items():
         if isinstance(value, c.Command):
             values[name] = replace(value, fingerprint=b"", request_id=command.request_id)
+        elif name == "orders":
+            values[name] = tuple(replace(order, fingerprint=b"") for order in command.orders)  # type: ignore[attr-defined]
         elif isinstance(value, Limits):
             values[name] = row(value)
     return values

@@ -3,16 +3,24 @@
 from servers.domain import commands as c
 from servers.domain.model import Limits
 from servers.domain.money import ATTO
-from tests.property.traffic import SYMBOLS, Traffic
+from tests.property.conditions import ConditionalTraffic
+from tests.property.traffic import ACCOUNTS, SYMBOLS
 
 
-class WholeTraffic(Traffic):
-    """The traffic of the properties, and limits that come and go."""
+class WholeTraffic(ConditionalTraffic):
+    """The traffic of the properties, orders that wait and limits that come and go among it."""
+
+    def __init__(self, seed: int, *, accounts: tuple[str, ...] = ACCOUNTS) -> None:
+        super().__init__(seed, accounts=accounts)
+        # (account, tier, symbol) of limits that will soon be taken away again.
+        self.limited: list[tuple[str, str, str]] = []
 
     def next(self) -> c.Command:
         dice = self.random.random()
-        if dice < 0.02:
+        if dice < 0.01:
             return self._limit()
+        if dice < 0.05 and self.limited:
+            return c.SetLimits(*self._stamp(), Limits(*self.limited.pop(), -1, -1, -1, -1, -1, -1, ""))
         command = super().next()
         if isinstance(command, c.PlaceOrder) and dice > 0.97:
             command.reduce_only = True
@@ -23,6 +31,7 @@ class WholeTraffic(Traffic):
         random = self.random
         whose = random.choice((("", ""), ("", ""), (random.choice(self.accounts), ""), ("", "vip")))
         symbol = random.choice(("", *SYMBOLS))
+        self.limited.append((*whose, symbol))
 
         def amount(most: int) -> int:
             return random.choice((-1, -1, random.randrange(1, most) * ATTO))
