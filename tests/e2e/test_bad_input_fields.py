@@ -72,7 +72,7 @@ def test_the_requests_that_were_made_wrong_were_right(
         refused[method] = {over_grpc.ask(method, good, victim.person.token).reason}
         if has_rest(method):
             refused[method].add(over_rest.ask(method, good, victim.person.token).reason)
-    found = {"ORDER_NOT_FOUND", "REQUEST_NOT_FOUND", "MARKET_NOT_FOUND"}
+    found = {"ORDER_NOT_FOUND", "REQUEST_NOT_FOUND", "MARKET_NOT_FOUND", "TRANSFER_NOT_FOUND"}
     assert {method: reasons for method, reasons in refused.items() if reasons - {""} - found} == {}
     assert len(reads) >= 15
 

@@ -94,15 +94,6 @@ def test_fields_that_contradict_each_other_are_named(rest: Rest, frank: Person, 
     assert f'"field":"{field}"' in refusal.value.text.replace(" ", "")
 
 
-def test_what_is_not_served_says_so(rest: Rest, frank: Person) -> None:
-    for changed in (
-        {"type": "ORDER_TYPE_STOP", "price": None, "stopPrice": "10"},
-        {"type": "ORDER_TYPE_TAKE_PROFIT_LIMIT", "stopPrice": "10"},
-        {"reduceOnly": True},
-    ):
-        assert refused(rest, "PlaceOrder", order(frank, **changed), frank.token) == ("UNIMPLEMENTED", "NOT_IMPLEMENTED")
-
-
 def test_a_label_is_unique_among_open_orders(rest: Rest, frank: Person) -> None:
     first = place(rest, frank, clientOrderId="mine")
     second = place(rest, frank, clientOrderId="mine")

@@ -103,9 +103,12 @@ def test_a_book_is_shown_and_watched(venue: Venue) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
+    assert watching.stdout is not None
+    begun = watching.stdout.readline()
     time.sleep(5)
     watching.send_signal(signal.SIGINT)
     printed, complaint = watching.communicate(timeout=CALL_S)
+    printed = begun + printed
     assert watching.returncode == 0, complaint
     # The bot moves its ladder every second or so: the same few lines were drawn with other prices.
     assert len(set(re.findall(r"\d{4}\.\d+", printed))) > 6, printed

@@ -76,7 +76,7 @@ def test_a_signal_drains_and_ends_it_with_success(tmp_path: Path, number: signal
         assert state.pid("order") == made.pid
         made.send_signal(number)
         read_until(made, "drained")
-        assert made.wait(10) == 0
+        assert made.wait(60) == 0
     assert state.pid("order") is None
 
 
@@ -85,14 +85,14 @@ def test_a_signal_during_the_start_ends_it_with_success(tmp_path: Path) -> None:
     with process(state, "slow") as made:
         read_until(made, "starting")
         made.terminate()
-        assert made.wait(10) == 0
+        assert made.wait(60) == 0
     assert state.pid("order") is None
 
 
 def test_a_task_that_fails_drains_and_ends_it_with_failure(tmp_path: Path) -> None:
     state = State(tmp_path)
     with process(state, "fail") as made:
-        output, _ = made.communicate(timeout=10)
+        output, _ = made.communicate(timeout=60)
     assert made.returncode == 1
     assert "drained" in output
     assert "the database is gone" in output
