@@ -12,6 +12,7 @@ from typing import Final
 from google.protobuf.message import Message
 
 from servers.domain.events import Traded
+from servers.domain.identifiers import order_id
 from servers.domain.model import Balance, Order
 from servers.domain.money import ATTO_SCALE, format_units
 from servers.domain.terms import OrderStatus
@@ -125,7 +126,7 @@ def _plain_wire(partition: int, order: Order) -> str:
     lot, filled = market.lot_size, order.filled_lots
     status = order.status
     rest = 0 if status >= _FILLED else order.lots - filled - order.removed_lots
-    text = f"{partition}-{order.number}"
+    text = order_id(partition, order.number)
     number = f"{_LENGTHS[len(text)]}{text}"
     label = f"{_LABEL}{_raw(order.client_order_id)}" if order.client_order_id else ""
     request = f"{_REQUEST}{_raw(order.request_id)}" if order.request_id else ""
@@ -162,7 +163,7 @@ def fill_wire(partition: int, traded: Traded, order: Order, sequence: int, time_
     """One side of a trade, a Fill."""
     market = traded.market
     maker = order is traded.maker
-    trade, number = f"{partition}-t{traded.number}", f"{partition}-{order.number}"
+    trade, number = f"{partition}-t{traded.number}", order_id(partition, order.number)
     label = f"{_FILL_LABEL}{_raw(order.client_order_id)}" if order.client_order_id else ""
     return (
         f"{_TRADE_ID}{_LENGTHS[len(trade)]}{trade}{_FILL_ORDER}{_LENGTHS[len(number)]}{number}{label}"
