@@ -52,7 +52,7 @@ def test_a_stop_waits_for_its_price(venue: Venue) -> None:
     good(venue, "place", *order, "--type", "market")
     printed = good(venue, "place", *order, "--type", "stop", "--stop", "1.50")
     assert re.search(r"status +pending trigger", printed)
-    assert re.search(r"waits for +last price 1.5\n", printed)
+    assert re.search(r"waits for +last price 1.5\s", printed)
     found = re.search(r"order +(\d+-\d+)", printed)
     assert found is not None
     assert "stop 1.5" in good(venue, "orders")

@@ -36,6 +36,7 @@ def quantity_of(market: Market, lots: int) -> Fraction:
 def end_of(order: Order) -> str:
     """How the naive venue says what became of an order."""
     return {
+        (OrderStatus.PENDING_TRIGGER, 0): "",
         (OrderStatus.OPEN, 0): "",
         (OrderStatus.PARTIALLY_FILLED, 0): "",
         (OrderStatus.FILLED, 0): "filled",
@@ -47,6 +48,7 @@ def end_of(order: Order) -> str:
         (OrderStatus.CANCELLED, CancelReason.LEASE_EXPIRED): "lease",
         (OrderStatus.CANCELLED, CancelReason.MARKET_CLOSED): "closed",
         (OrderStatus.CANCELLED, CancelReason.DISCONNECTED): "disconnected",
+        (OrderStatus.CANCELLED, CancelReason.TRIGGER_REJECTED): "trigger rejected",
         (OrderStatus.REJECTED, 0): "rejected",
         (OrderStatus.EXPIRED, 0): "expired",
     }[OrderStatus(order.status), CancelReason(order.cancel_reason)]
