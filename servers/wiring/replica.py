@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from servers.domain.terms import Environment
+from servers.engine import retention
 from servers.engine.measures import ReplicaMeasures
 from servers.engine.replica import run as project
+from servers.engine.retention import Retention
 from servers.wiring.parts import Process, guard_of, keys_of, pool_of, remote_engines, serving
 
 
@@ -29,6 +31,11 @@ async def build(process: Process) -> AsyncIterator[None]:
                 ReplicaMeasures(),
             )
         )
+        kept = Retention(
+            settings.requests_days, settings.account_events_days, settings.journal_days, settings.request_memory
+        )
+        letting_go = process.tasks.create_task(retention.run(settings.partitions, settings.database, kept))
         async with serving(process, "replica", [], guard):
             yield
         projecting.cancel()
+        letting_go.cancel()

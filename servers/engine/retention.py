@@ -1,0 +1,69 @@
+"""Once a day what is old is let go: remembered requests, and by configuration account events and the journal."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import psycopg
+import structlog
+
+from db.retention import drop_account_events, prune_journal, prune_requests
+from db.session import PROJECTOR, Connection, connect
+
+log = structlog.get_logger()
+EVERY_S: Final = 24 * 3600.0
+RETRY_S: Final = 60.0
+# Rows of one statement, and how long others have the database between two.
+ROWS_MAX: Final = 5_000
+PAUSE_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How many days are kept; 0: for ever. `request_memory` newest requests are kept in any case."""
+
+    requests_days: int
+    account_events_days: int
+    journal_days: int
+    request_memory: int
+
+
+async def run(partitions: Iterable[int], url: str, kept: Retention) -> None:
+    """Every day until cancelled; a database that is away is asked again."""
+    numbers = list(partitions)
+    while True:
+        try:
+            async with await connect(url, application_name="venue retention", role=PROJECTOR) as connection:
+                await let_go(connection, numbers, kept, datetime.now(UTC))
+        except psycopg.OperationalError as error:
+            log.warning("nothing let go of yet", cause=str(error))
+            await asyncio.sleep(RETRY_S)
+        else:
+            await asyncio.sleep(EVERY_S)
+
+
+async def let_go(connection: Connection, partitions: Iterable[int], kept: Retention, now: datetime) -> dict[str, int]:
+    """Let go of everything that is too old at a time. Returns how many rows (of account events: months)."""
+    gone = {"requests": 0, "account_events": 0, "journal": 0}
+    for partition in partitions:
+        while kept.requests_days:
+            before = now - timedelta(days=kept.requests_days)
+            pruned = await prune_requests(connection, partition, before, kept.request_memory, ROWS_MAX)
+            gone["requests"] += pruned
+            if pruned < ROWS_MAX:
+                break
+            await asyncio.sleep(PAUSE_S)
+        while kept.journal_days:
+            before = now - timedelta(days=kept.journal_days)
+            pruned = await prune_journal(connection, partition, before, ROWS_MAX)
+            gone["journal"] += pruned
+            if pruned < ROWS_MAX:
+                break
+            await asyncio.sleep(PAUSE_S)
+    if kept.account_events_days:
+        gone["account_events"] = await drop_account_events(connection, now - timedelta(days=kept.account_events_days))
+    if any(gone.values()):
+        log.info("let go", **gone)
+    return gone
