@@ -84,6 +84,7 @@ class ConditionalTraffic(Traffic):
         self.sequence -= 1
         second = self._place(first if self.random.random() < 0.98 else None)
         second.user_id, second.time, second.request_id = first.user_id, first.time, ""
+        second.session_id = first.session_id
         if self.random.random() < 0.4:
             second = self._wait(second, resting=True)
         else:

@@ -39,6 +39,7 @@ def encode(partition: int, command: c.Command) -> pb.Command:
     body.SetInParent()
     _fill(partition, body.market if isinstance(command, c.DefineMarket) else body, command)
     placed = command.order if isinstance(command, c.ReplaceOrder) else command
+    placed = command.orders[0] if isinstance(command, c.PlaceOco) else placed
     if isinstance(placed, c.PlaceOrder):
         message.session_id = placed.session_id
     if command.request_id:

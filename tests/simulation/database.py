@@ -271,6 +271,8 @@ class Database:
         changing = (*CHANGING, *CHANGING_TIMES)
         for number, *changes in cut.changed_orders:
             orders[number].update(zip(changing, map(_value, changing, changes), strict=True))
+        for key in cut.ended_sessions:
+            self.tables["trading_sessions"].pop(key, None)
         for table, rows in cut.state.items():
             columns, key = STATE[table]
             for values in rows:
