@@ -206,8 +206,8 @@ class Exchange:
         self.expiry.add(self.floor.place(command, account, market))
 
     def _place_oco(self, command: c.PlaceOco) -> None:
+        account, _ = (self.ledger.account(order.account_id, command.user_id) for order in command.orders)
         check_oco(command)
-        account = self.ledger.account(command.orders[0].account_id, command.user_id)
         market = self.market(command.orders[0].symbol)
         self._remember(command)
         for order in self.floor.links.place_oco(command, account, market):

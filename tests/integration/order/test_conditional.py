@@ -85,9 +85,12 @@ async def test_one_cancels_the_other(floor: Floor) -> None:
     assert (ended.status, ended.cancel_reason) == (CANCELLED, order_pb2.CANCEL_REASON_LINKED)
     refusal = await ana.refused("CancelOrder", order_id=stop.order_id)
     assert refusal.info.reason == "ORDER_CLOSED"
-    both[1].account_id = ben.demo
+    both[1].side = type_pb2.SIDE_BUY
     refusal = await ana.refused("PlaceOco", orders=both)
     assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "LIST_INVALID")
+    both[1].account_id = ben.demo
+    refusal = await ana.refused("PlaceOco", orders=both)
+    assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.NOT_FOUND, "ACCOUNT_NOT_FOUND")
 
 
 async def test_a_bracket_lives_with_its_fills_and_survives_in_the_tables(floor: Floor) -> None:
