@@ -38,7 +38,8 @@ def room(position: Position, side: int, besides: Order | None) -> int:
 
 def enter(order: Order) -> None:
     """Note that what is left of an order rests."""
-    position = position_of(order.account, order.market)
+    account, market = order.account, order.market
+    position = account.positions.get(market.symbol) or position_of(account, market)
     position.resting[order.side] += order.lots - order.filled_lots - order.removed_lots
     if order.reduce_only:
         position.reducing[order.number] = order

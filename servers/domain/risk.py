@@ -43,7 +43,9 @@ def check(
     reason = check_standing(command, account, market)
     if reason:
         return reason
-    reason = check_allowed(bounds) or check_prices(command, market, bounds) or check_size(command, market, bounds)
+    if not bounds.allowed:
+        return int(RejectReason.SYMBOL_NOT_ALLOWED)
+    reason = check_prices(command, market, bounds) or check_size(command, market, bounds)
     if reason:
         return reason
     if expire_time and expire_time <= command.time:
@@ -82,7 +84,7 @@ def check_prices(command: PlaceOrder, market: Market, bounds: Bounds) -> int:
     The limit of an order that waits is held against the band when it is triggered.
     """
     reason = market_prices(command, market)
-    if reason or bounds.plain or not command.price or command.type in TRIGGERED:
+    if bounds.plain or reason or not command.price or command.type in TRIGGERED:
         return reason
     return check_band(command.price // market.tick_size, market, bounds)
 

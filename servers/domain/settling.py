@@ -7,7 +7,7 @@ from servers.domain.fees import charge
 from servers.domain.identifiers import trade_id
 from servers.domain.ledger import InvariantBreach, Ledger
 from servers.domain.model import Order, Position
-from servers.domain.positions import DAY_US, add_trade, begin_day, position_of
+from servers.domain.positions import DAY_US, add_trade, begin_day
 from servers.domain.record import Record
 from servers.domain.terms import EntryKind, Side
 
@@ -75,7 +75,8 @@ def reposition(
 ) -> None:
     """Add a trade at the market's last price to both positions; those on which reduce-only orders rest are put into `shrunk`."""
     market = buyer.market
-    bought, sold = position_of(buyer.account, market), position_of(seller.account, market)
+    # Whoever was placed has a position, if only an empty one.
+    bought, sold = buyer.account.positions[market.symbol], seller.account.positions[market.symbol]
     price = market.last_ticks * market.tick_value
     add_trade(bought, lots, price, fees[0], market.day)
     add_trade(sold, -lots, price, fees[1], market.day)
