@@ -50,7 +50,7 @@ MARKET = {"type": "ORDER_TYPE_MARKET", "timeInForce": "TIME_IN_FORCE_IOC", "pric
         ({"quantity": "1.000000000000000001"}, "QUANTITY_OFF_LOT"),
         ({"quantity": "100000.01"}, "QUANTITY_TOO_LARGE"),
         ({"quantity": "999999999999999999"}, "QUANTITY_TOO_LARGE"),
-        ({"price": "100000", "quantity": "100000"}, "INSUFFICIENT_FUNDS"),
+        ({"price": "1000", "quantity": "100000"}, "INSUFFICIENT_FUNDS"),
         ({"side": "SIDE_SELL"}, "INSUFFICIENT_FUNDS"),
         ({"timeInForce": "TIME_IN_FORCE_FOK"}, "NOT_FILLABLE"),
         (MARKET | {"symbol": "AAPL-USD"}, "NO_LIQUIDITY"),
