@@ -56,7 +56,7 @@ def test_a_machine_loaded_from_its_rows_goes_on_as_the_dumped_one(seed: int, bef
 def test_the_traffic_does_all_there_is_to_do() -> None:
     exchange, traffic = opened(7)
     seen = set()
-    for _ in range(4_000):
+    for _ in range(8_000):
         for name, values in one_more(exchange, traffic).events:
             if name == "OrderChanged":
                 order = values[0]
