@@ -121,7 +121,8 @@ def gateway_values(settings: Settings) -> dict[str, str | int]:
         "MARKETDATA_PORT": settings.marketdata_port,
         "DESCRIPTOR": str(CHECKOUT / "gen" / "venue.binpb"),
         "WEB_ROOT": str((settings.web_root or CHECKOUT / "gateway" / "web" / "public").resolve()),
-        "ACCESS_LOG": str(settings.state.log("access")),
+        # Into the log of the process, which its supervisor rotates.
+        "ACCESS_LOG": "/dev/stdout",
         "STRICT_JSON": str(CHECKOUT / "gateway" / "strict_json.lua"),
         "CORS_ORIGINS": f"[{origins}]",
     }
