@@ -27,6 +27,7 @@ ROOMS = {
     "trade": "servers.trade.command",
     "seed": "servers.auth.command",
     "limits": "servers.risk.command",
+    "market": "servers.admin.command",
 }
 
 app = typer.Typer(

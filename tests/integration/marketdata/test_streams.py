@@ -10,11 +10,13 @@ import pytest
 from servers.marketdata.subscriber import Bounds
 from tests.integration.marketdata.conftest import Open
 from tests.integration.marketdata.stand import ALL, Reader, Stand, everything, next_frame, next_of_session, until
-from tests.integration.replica.leader import MARKETS
+from tests.integration.replica.leader import ACCOUNTS, MARKETS
 from tests.unit.transport.conftest import Refusal, refusal_of
 from venue.engine.v1 import engine_pb2
 from venue.marketdata.v1 import marketdata_pb2 as pb
 from venue.marketdata.v1.marketdata_pb2_grpc import MarketDataServiceStub
+from venue.order.v1 import order_pb2, order_service_pb2
+from venue.type.v1 import type_pb2
 
 BOOK, TRADES = pb.CHANNEL_BOOK, pb.CHANNEL_TRADES
 # A client that takes little before it is read.
@@ -80,6 +82,45 @@ async def test_a_change_of_state_reaches_the_status_channel(stand: Stand) -> Non
     event = await next_frame(call)
     assert event.event.market.state == pb.MARKET_STATE_HALTED
     assert event.previous_sequence == frames[1].sequence
+    call.cancel()
+
+
+def crossing(symbol: str) -> list[engine_pb2.Command]:
+    """A bid above an offer."""
+    orders = [
+        order_service_pb2.PlaceOrderRequest(
+            account_id=account_id,
+            symbol=symbol,
+            side=side,
+            type=order_pb2.ORDER_TYPE_LIMIT,
+            time_in_force=order_pb2.TIME_IN_FORCE_GTC,
+            quantity="1",
+            price=price,
+        )
+        for account_id, side, price in zip(
+            ACCOUNTS, (type_pb2.SIDE_BUY, type_pb2.SIDE_SELL), ("101", "100"), strict=False
+        )
+    ]
+    return [engine_pb2.Command(place_order=order) for order in orders]
+
+
+async def test_what_an_auction_would_come_to_reaches_the_status_channel(stand: Stand) -> None:
+    call = stand.stub.Subscribe(pb.SubscribeRequest(symbols=MARKETS[:1], channels=[pb.CHANNEL_STATUS]))
+    await next_frame(call)
+    await next_frame(call)
+    symbol, told = MARKETS[0], []
+    for state in (pb.MARKET_STATE_PRE_OPEN, pb.MARKET_STATE_OPEN):
+        change = engine_pb2.SetMarketState(symbol=symbol, state=state)
+        await stand.leader.commit([engine_pb2.Command(set_market_state=change)])
+        told.append((await next_frame(call)).event.market)
+        if state == pb.MARKET_STATE_PRE_OPEN:
+            await stand.leader.commit(crossing(symbol))
+            told.append((await next_frame(call)).event.market)
+    assert [(market.state, market.auction_quantity) for market in told] == [
+        (pb.MARKET_STATE_PRE_OPEN, ""),
+        (pb.MARKET_STATE_PRE_OPEN, "1"),
+        (pb.MARKET_STATE_OPEN, ""),
+    ]
     call.cancel()
 
 

@@ -116,7 +116,11 @@ class Leader:
         if kind < 0.99:
             fees = pb.SetFees(symbol=MARKETS[0], tier="default", maker_fee_rate=f"-{rate}", taker_fee_rate="0.002")
             return pb.Command(set_fees=fees)
-        state = self.random.choice((marketdata_pb2.MARKET_STATE_OPEN, marketdata_pb2.MARKET_STATE_OPEN, 4))
+        if self.random.random() < 0.2:
+            hours = marketdata_pb2.TradingHours(weekday=self.random.randint(1, 7), close_second=86_400)
+            return pb.Command(set_trading_hours=pb.SetTradingHours(symbol=MARKETS[1], hours=[hours]))
+        # Half of them open it again: 1 collects for an auction, 4 takes cancels only.
+        state = self.random.choice((2, 2, 4, 1))
         return pb.Command(set_market_state=pb.SetMarketState(symbol=MARKETS[1], state=state))  # type: ignore[arg-type]
 
     def place(self) -> pb.Command:
@@ -138,6 +142,8 @@ class Leader:
         else:
             body.quantity = f"0.{self.random.randint(1, 999):04d}"
         if not market:
+            if self.random.random() < 0.1:
+                body.display_quantity = "0.0100"
             body.price = f"{self.random.randint(9_900, 10_100) / 100:.2f}"
             if self.random.random() < 0.1:
                 body.time_in_force = order_pb2.TIME_IN_FORCE_GTD

@@ -1,0 +1,119 @@
+"""An operator takes a market through its states from the terminal, while people trade on it over REST."""
+
+import subprocess
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.e2e.gateway import ROOT
+from tests.e2e.launching import Venue, eventually
+from tests.e2e.people import Person, join
+from tests.e2e.rest import Json
+from tests.e2e.ways import Rest
+
+CALL_S = 30.0
+# Of the demo environment; the bot does not quote it while it takes nothing of it.
+SYMBOL = "BTC-USD"
+
+
+def market(venue: Venue, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        venue.command("market", *arguments),
+        cwd=ROOT,
+        env=venue.environment() | {"COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        timeout=CALL_S,
+        check=False,
+    )
+
+
+def good(venue: Venue, *arguments: str) -> str:
+    done = market(venue, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def operated(venue: Venue) -> Iterator[Venue]:
+    """The venue, whose market is open again afterwards."""
+    yield venue
+    good(venue, "hours", SYMBOL)
+    good(venue, "open", SYMBOL)
+
+
+class Desk:
+    """What a person does over REST."""
+
+    def __init__(self, venue: Venue, name: str) -> None:
+        self.way = Rest(venue.url)
+        self.person: Person = join(self.way, name)
+
+    def place(self, side: str, price: str, **more: object) -> Json:
+        order = self.person.order(side, price, "0.01", symbol=SYMBOL, **more)
+        placed: Json = self.way.call("order.v1.OrderService.PlaceOrder", order, self.person.token)["order"]
+        return placed
+
+    def status(self, order: Json) -> str:
+        request = {"orderId": order["orderId"]}
+        found: Json = self.way.call("order.v1.OrderService.GetOrder", request, self.person.token)["order"]
+        return str(found["status"]).removeprefix("ORDER_STATUS_")
+
+
+def listed(venue: Venue) -> Json:
+    found: Json = httpx.get(f"{venue.url}/v1/markets/{SYMBOL}").json()["market"]
+    return found
+
+
+def test_a_market_is_opened_by_an_auction(operated: Venue) -> None:
+    ann, ben = Desk(operated, "ann"), Desk(operated, "ben")
+    assert "pre-open" in good(operated, "pre-open", SYMBOL)
+    refused = ann.place("BUY", "1", timeInForce="TIME_IN_FORCE_IOC")
+    assert refused["rejectReason"] == "REJECT_REASON_MARKET_PRE_OPEN"
+    best = float(httpx.get(f"{operated.url}/v1/markets/{SYMBOL}/book?depth=1").json()["bids"][0]["price"])
+    # A hundredth of a bitcoin each, far enough across that they trade with each other or with what the bot has left.
+    bid, offer = ann.place("BUY", f"{best * 1.04:.2f}"), ben.place("SELL", f"{best * 0.96:.2f}")
+    assert [ann.status(bid), ben.status(offer)] == ["OPEN", "OPEN"]
+    eventually(lambda: "auctionPrice" in listed(operated), "the auction is indicated")
+    assert "pre-open" in good(operated, "list")
+    good(operated, "open", SYMBOL)
+    assert [ann.status(bid), ben.status(offer)] == ["FILLED", "FILLED"]
+    eventually(lambda: listed(operated)["state"] == "MARKET_STATE_OPEN", "the market is listed as open")
+    assert "auctionPrice" not in listed(operated)
+
+
+def test_each_state_refuses_with_its_reason(operated: Venue) -> None:
+    ann = Desk(operated, "ann")
+    for command, reason in (
+        (("post-only", SYMBOL), "MARKET_POST_ONLY"),
+        (("cancel-only", SYMBOL), "MARKET_CANCEL_ONLY"),
+        (("halt", SYMBOL, "--environment", "demo"), "MARKET_HALTED"),
+    ):
+        good(operated, *command)
+        assert ann.place("BUY", "1")["rejectReason"] == f"REJECT_REASON_{reason}"
+
+
+def test_hours_close_a_market_until_they_open_it(operated: Venue) -> None:
+    ann = Desk(operated, "ann")
+    resting = ann.place("BUY", "1")
+    # A minute that is over, or comes in more than a day.
+    day, other = ("mon", "wed") if "Mon" not in good(operated, "list") else ("thu", "fri")
+    shown = good(operated, "hours", SYMBOL, f"{day}=00:00-00:01+60", f"{other}=00:00-00:01")
+    if "outside-hours" in shown:
+        assert ann.place("BUY", "1")["rejectReason"] == "REJECT_REASON_MARKET_CLOSED"
+        assert f"{day}=00:00-00:01+60" in shown
+    assert ann.status(resting) == "OPEN"
+    assert "always" in good(operated, "hours", SYMBOL)
+    assert ann.place("BUY", "1")["status"] == "ORDER_STATUS_OPEN"
+
+
+def test_what_is_wrong_is_said(venue: Venue) -> None:
+    for arguments, complaint in (
+        (("halt", "NO-SUCH"), "(MARKET_NOT_FOUND)"),
+        (("hours", SYMBOL, "daily"), "write hours as mon-fri=13:30-20:00"),
+        (("hours", SYMBOL, "mon=10:00-09:00"), "(DEFINITION_INVALID)"),
+    ):
+        done = market(venue, *arguments)
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+        assert complaint in done.stderr
