@@ -13,7 +13,7 @@ from tests.e2e.rest import Json
 from tests.e2e.ways import Rest
 
 CALL_S = 30.0
-# Of the demo environment; the bot does not quote it while it takes nothing of it.
+# Of the demo environment; what the bot quotes is post-only, so it stays away until the market is open.
 SYMBOL = "BTC-USD"
 
 
@@ -71,9 +71,9 @@ def test_a_market_is_opened_by_an_auction(operated: Venue) -> None:
     assert "pre-open" in good(operated, "pre-open", SYMBOL)
     refused = ann.place("BUY", "1", timeInForce="TIME_IN_FORCE_IOC")
     assert refused["rejectReason"] == "REJECT_REASON_MARKET_PRE_OPEN"
-    best = float(httpx.get(f"{operated.url}/v1/markets/{SYMBOL}/book?depth=1").json()["bids"][0]["price"])
+    last = float(httpx.get(f"{operated.url}/v1/markets/{SYMBOL}/ticker").json()["ticker"].get("lastPrice", "65000"))
     # A hundredth of a bitcoin each, far enough across that they trade with each other or with what the bot has left.
-    bid, offer = ann.place("BUY", f"{best * 1.04:.2f}"), ben.place("SELL", f"{best * 0.96:.2f}")
+    bid, offer = ann.place("BUY", f"{last * 1.04:.2f}"), ben.place("SELL", f"{last * 0.96:.2f}")
     assert [ann.status(bid), ben.status(offer)] == ["OPEN", "OPEN"]
     eventually(lambda: "auctionPrice" in listed(operated), "the auction is indicated")
     assert "pre-open" in good(operated, "list")
