@@ -92,18 +92,32 @@ def _reaching(side: BookSide, ticks: int) -> Iterator[Level]:
 def uncross(floor: Floor, market: Market) -> None:
     """Hold the auction of a market whose book may be crossed."""
     book = floor.books[market.symbol]
+    traded = False
     while (found := clearing(book, market.last_ticks)) is not None:
-        pairs, given_up = _allocate(book, found.ticks)
-        for order, lots in given_up:
-            floor.record.order(order)
-            order.removed_lots += lots
-            _leave_or_stay(floor, order, lots)
-        if not given_up:
-            for older, newer, lots in pairs:
-                _trade(floor, older, newer, found.ticks, lots)
-                if floor.shrunk and cut(floor):
-                    # Some that were to trade are smaller now.
-                    break
+        again = True
+        while again:
+            pairs, given_up = _allocate(book, found.ticks)
+            for order, lots in given_up:
+                floor.record.order(order)
+                order.removed_lots += lots
+                _leave_or_stay(floor, order, lots)
+            if given_up:
+                # A price at which somebody has traded stands.
+                again = traded
+                continue
+            traded = True
+            again = not _trade_all(floor, pairs, found.ticks)
+
+
+def _trade_all(floor: Floor, pairs: list[tuple[Order, Order, int]], ticks: int) -> bool:
+    """Let pairs trade; False as soon as a trade before made a pair smaller, or ended one of its orders (lists, reduce-only)."""
+    for older, newer, lots in pairs:
+        if not all(order.number in floor.orders and _rest(order) >= lots for order in (older, newer)):
+            return False
+        _trade(floor, older, newer, ticks, lots)
+        if floor.shrunk:
+            cut(floor)
+    return True
 
 
 def _allocate(book: Book, ticks: int) -> tuple[list[tuple[Order, Order, int]], list[tuple[Order, int]]]:

@@ -12,7 +12,7 @@ from tests.e2e.people import Person, join
 from tests.e2e.rest import Json
 from tests.e2e.ways import Rest
 
-CALL_S = 30.0
+CALL_S = 120.0
 # Of the demo environment; what the bot quotes is post-only, so it stays away until the market is open.
 SYMBOL = "BTC-USD"
 
