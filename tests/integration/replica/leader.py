@@ -116,6 +116,10 @@ class Leader:
         if kind < 0.99:
             fees = pb.SetFees(symbol=MARKETS[0], tier="default", maker_fee_rate=f"-{rate}", taker_fee_rate="0.002")
             return pb.Command(set_fees=fees)
+        return self.market_change()
+
+    def market_change(self) -> pb.Command:
+        """Another state of the second market, or hours for it."""
         if self.random.random() < 0.2:
             hours = marketdata_pb2.TradingHours(weekday=self.random.randint(1, 7), close_second=86_400)
             return pb.Command(set_trading_hours=pb.SetTradingHours(symbol=MARKETS[1], hours=[hours]))
