@@ -1,5 +1,6 @@
 """Orders and cancels that make no sense: each is answered with the one right reason, and leaves everything as it was."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from tests.e2e.launching import Venue
 from tests.e2e.people import Person, balances, inside, join
 from tests.e2e.probe import Victim
 from tests.e2e.rest import Json
-from tests.e2e.ways import Refused, Rest
+from tests.e2e.ways import Native, Refused, Rest, Way
 
 ORDERS = "order.v1.OrderService"
 # Quiet: nobody else trades there, so what rests there is the test's own.
@@ -20,17 +21,28 @@ def frank(rest: Rest) -> Person:
     return join(rest, "frank")
 
 
+@pytest.fixture(scope="module", params=["rest", "grpc"])
+def way(request: pytest.FixtureRequest, venue: Venue, rest: Rest) -> Iterator[Way]:
+    """The same over REST and over gRPC."""
+    if request.param == "rest":
+        yield rest
+        return
+    native = Native(venue.target)
+    yield native
+    native.close()
+
+
 def order(person: Person, **changed: Any) -> Json:
     made = person.order("BUY", "10", "1", symbol=QUIET) | changed
     return {name: value for name, value in made.items() if value is not None}
 
 
-def place(rest: Rest, person: Person, **changed: Any) -> Json:
+def place(rest: Way, person: Person, **changed: Any) -> Json:
     found: Json = rest.call(f"{ORDERS}.PlaceOrder", order(person, **changed), person.token)["order"]
     return found
 
 
-def refused(rest: Rest, method: str, request: Json, token: str) -> tuple[str, str]:
+def refused(rest: Way, method: str, request: Json, token: str) -> tuple[str, str]:
     with pytest.raises(Refused) as refusal:
         rest.call(f"{ORDERS}.{method}", request, token)
     return refusal.value.said
@@ -61,9 +73,11 @@ MARKET = {"type": "ORDER_TYPE_MARKET", "timeInForce": "TIME_IN_FORCE_IOC", "pric
         ({"symbol": "BTC-USD-PERP", "price": "10.01"}, "MARKET_HALTED"),
     ],
 )
-def test_an_order_is_rejected_for_its_first_fault(rest: Rest, frank: Person, changed: Json, reason: str) -> None:
+def test_an_order_is_rejected_for_its_first_fault(
+    way: Way, rest: Rest, frank: Person, changed: Json, reason: str
+) -> None:
     before = balances(rest, frank)
-    rejected = place(rest, frank, **changed)
+    rejected = place(way, frank, **changed)
     assert (rejected["status"], rejected["rejectReason"]) == ("ORDER_STATUS_REJECTED", f"REJECT_REASON_{reason}")
     assert (rejected["filledQuantity"], rejected["remainingQuantity"]) == ("0", "0")
     assert balances(rest, frank) == before
@@ -87,16 +101,17 @@ def test_an_order_is_rejected_for_its_first_fault(rest: Rest, frank: Person, cha
         ({"timeInForce": None}, "time_in_force"),
     ],
 )
-def test_fields_that_contradict_each_other_are_named(rest: Rest, frank: Person, changed: Json, field: str) -> None:
+def test_fields_that_contradict_each_other_are_named(way: Way, frank: Person, changed: Json, field: str) -> None:
     with pytest.raises(Refused) as refusal:
-        place(rest, frank, **changed)
+        place(way, frank, **changed)
     assert refusal.value.said == ("INVALID_ARGUMENT", "INVALID_FIELD")
-    assert f'"field":"{field}"' in refusal.value.text.replace(" ", "")
+    if isinstance(way, Rest):
+        assert f'"field":"{field}"' in refusal.value.text.replace(" ", "")
 
 
-def test_a_label_is_unique_among_open_orders(rest: Rest, frank: Person) -> None:
-    first = place(rest, frank, clientOrderId="mine")
-    second = place(rest, frank, clientOrderId="mine")
+def test_a_label_is_unique_among_open_orders(way: Way, rest: Rest, frank: Person) -> None:
+    first = place(way, frank, clientOrderId="mine")
+    second = place(way, frank, clientOrderId="mine")
     assert second["rejectReason"] == "REJECT_REASON_DUPLICATE_CLIENT_ORDER_ID"
     rest.call(f"{ORDERS}.CancelOrder", {"orderId": first["orderId"]}, frank.token)
     again = place(rest, frank, clientOrderId="mine")
@@ -118,15 +133,28 @@ def test_nobody_trades_with_oneself(rest: Rest, frank: Person, venue: Venue) -> 
     assert cancelled["filledQuantity"] == "0"
 
 
-def test_a_cancel_needs_an_open_order_of_ones_own(rest: Rest, frank: Person, victim: Victim) -> None:
-    closed = place(rest, frank)
+def test_a_cancel_needs_an_open_order_of_ones_own(way: Way, frank: Person, victim: Victim) -> None:
+    closed = place(way, frank)
     named = {"orderId": closed["orderId"]}
-    rest.call(f"{ORDERS}.CancelOrder", named, frank.token)
-    twice = refused(rest, "CancelOrder", named, frank.token)
+    way.call(f"{ORDERS}.CancelOrder", named, frank.token)
+    twice = refused(way, "CancelOrder", named, frank.token)
     assert twice == ("FAILED_PRECONDITION", "ORDER_CLOSED")
     unknown = ("NOT_FOUND", "ORDER_NOT_FOUND")
     for order_id in (victim.order_id, "2-999999999", "1-1", "9-1", "0-0", "2--1", "2-1e3", "nonsense"):
-        assert refused(rest, "CancelOrder", {"orderId": order_id}, frank.token) == unknown
+        assert refused(way, "CancelOrder", {"orderId": order_id}, frank.token) == unknown
+
+
+def test_an_amend_below_what_is_filled_is_refused(way: Way, rest: Rest, frank: Person, venue: Venue) -> None:
+    other = join(rest, "grete")
+    with venue.paused("bot"):
+        here = {"symbol": "ETH-USD", "price": inside(rest)}
+        resting = place(way, frank, side="SIDE_SELL", quantity="0.03", **here)
+        taken = place(way, other, side="SIDE_BUY", quantity="0.02", timeInForce="TIME_IN_FORCE_IOC", **here)
+        assert taken["status"] == "ORDER_STATUS_FILLED"
+        named = {"orderId": resting["orderId"]}
+        below = refused(way, "AmendOrder", named | {"quantity": "0.01"}, frank.token)
+        rest.call(f"{ORDERS}.CancelOrder", named, frank.token)
+    assert below == ("FAILED_PRECONDITION", "AMEND_BELOW_FILLED")
 
 
 def test_a_rejected_order_cannot_be_cancelled(rest: Rest, frank: Person) -> None:
