@@ -68,6 +68,12 @@ MARKET = {"type": "ORDER_TYPE_MARKET", "timeInForce": "TIME_IN_FORCE_IOC", "pric
         (MARKET | {"symbol": "AAPL-USD"}, "NO_LIQUIDITY"),
         (MARKET | {"symbol": "AAPL-USD", "quantity": None, "quoteAmount": "0.00000001"}, "NO_LIQUIDITY"),
         ({"timeInForce": "TIME_IN_FORCE_GTD", "expireTime": "2001-01-01T00:00:00Z"}, "EXPIRE_TIME_PAST"),
+        ({"reduceOnly": True}, "NOT_REDUCING"),
+        (
+            {"symbol": "AAPL-USD", "type": "ORDER_TYPE_STOP", "price": None, "stopPrice": "10"}
+            | {"triggerSource": "TRIGGER_SOURCE_MARK"},
+            "TRIGGER_PRICE_UNKNOWN",
+        ),
         # Of two faults the one whose check comes first is told.
         ({"price": "10.0001", "quantity": "1.001"}, "PRICE_OFF_TICK"),
         ({"symbol": "BTC-USD-PERP", "price": "10.01"}, "MARKET_HALTED"),
