@@ -11,7 +11,7 @@ from servers.domain.book import BookSide
 from servers.domain.exchange import Exchange
 from servers.domain.expiry import Expiry
 from servers.domain.ledger import Ledger
-from servers.engine import sequencer
+from servers.engine import local
 from servers.engine.appender import Appender
 from servers.engine.batch import Ticket
 from servers.engine.projection import TableChanges
@@ -134,7 +134,7 @@ def _forgets_expiry() -> Any:
 
 
 def _answers_a_repeat_with_something_else() -> Any:
-    return patch.object(sequencer, "replayed", lambda kind, first: first[:-1] + b"\x00")
+    return patch.object(local, "replayed", lambda kind, first: first[:-1] + b"\x00")
 
 
 MUTATIONS: Final[dict[str, Mutation]] = {
