@@ -36,8 +36,12 @@ TURNS: Final = 6
 # Of a machine that is compared with a large one.
 FEW_ACCOUNTS: Final = 10
 ROW_COMMANDS: Final = 200
-# An account of the tier may have 200,000 open orders.
 ORDERS_AN_ACCOUNT: Final = 100_000
+TIER: Final = "replay"
+# Checked like any others, and met by no load.
+LIMITS: Final = order_pb2.Limits(
+    position_max="100000000000000", daily_loss_max="100000000000000", open_orders_max=2 * ORDERS_AN_ACCOUNT
+)
 LEVELS: Final = 10_000
 FUNDS: Final = "900000000"
 Rates = list[list[float]]
@@ -61,6 +65,7 @@ class Bare:
             yield pb.Command(define_asset=pb.DefineAsset(symbol=asset, scale=8, display_scale=2))
         for symbol in self.symbols:
             yield pb.Command(define_market=pb.DefineMarket(market=market(symbol)))
+        yield pb.Command(set_limits=pb.SetLimits(tier=TIER, limits=LIMITS))
         # Of many markets an account trades a few.
         for number, account_id in enumerate(self.accounts):
             funded = [
@@ -72,7 +77,7 @@ class Bare:
                 account_id=account_id,
                 type=account_pb2.ACCOUNT_TYPE_DEMO,
                 name="Bench",
-                tier="replay",
+                tier=TIER,
                 opening=amounts,
             )
             yield pb.Command(user_id=f"user-{account_id}", open_account=opening)
@@ -110,6 +115,7 @@ class Bare:
             ticks = MIDDLE - away if buy else MIDDLE + away
             account = number // ORDERS_AN_ACCOUNT % len(self.accounts)
             self.run(self.order(account, 0, buy=buy, ticks=ticks, lots=1))
+        assert len(self.exchange.floor.orders) == count, "orders were rejected"
 
 
 def market(symbol: str) -> marketdata_pb2.Market:
@@ -142,12 +148,15 @@ def placement(account_id: str, symbol: str) -> order_service_pb2.PlaceOrderReque
 
 
 def rate(bare: Bare, commands: list[c.Command]) -> float:
-    """Commands a second."""
-    run = bare.run
+    """Commands a second, of pairs that meet."""
+    run, clock = bare.run, bare.exchange.clock
+    traded = clock.trade_number
     begun_s = time.perf_counter()
     for command in commands:
         run(command)
-    return len(commands) / (time.perf_counter() - begun_s)
+    took_s = time.perf_counter() - begun_s
+    assert clock.trade_number - traded == len(commands) // 2, "orders were rejected"
+    return len(commands) / took_s
 
 
 def in_turns(large: Bare, small: Bare, count: int) -> Rates:
@@ -251,6 +260,7 @@ def execute(count: int) -> dict[str, object]:
             # It was filled, or cancelled before.
             continue
     took_s = time.perf_counter() - begun_s
+    assert bare.exchange.floor.orders, "orders were rejected"
     return {"rate": (clock.sequence - done) / took_s}
 
 

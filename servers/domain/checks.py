@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from servers.domain.commands import PlaceOrder
 from servers.domain.limits import NO_LIMIT, Bounds
+from servers.domain.losses import lost_today
 from servers.domain.matching import Plan
 from servers.domain.model import Market, Order, Position
 from servers.domain.money import ATTO_SCALE, format_units
-from servers.domain.positions import DAY_US, day_loss, reference_ticks, valuation_ticks
+from servers.domain.positions import DAY_US, reference_ticks, valuation_ticks
 from servers.domain.reducing import room
 from servers.domain.risk import band, exposure, notional_of, position_worth
 from servers.domain.terms import RejectReason
@@ -69,6 +70,6 @@ def exposure_checks(order: Order, found: Plan, position: Position, bounds: Bound
         texts = [format_units(amount, scale) for amount in (bounds.position_max, now, worth)]
         yield Check(RejectReason.POSITION_LIMIT, worth <= bounds.position_max, texts[0], texts[1], texts[2])
     if bounds.loss_max != NO_LIMIT:
-        loss = day_loss(order.account, market.quote_asset, (order.trigger_time or order.create_time) // DAY_US)
+        loss = lost_today(order.account, market, (order.trigger_time or order.create_time) // DAY_US)
         limit, lost = format_units(bounds.loss_max, scale), format_units(loss, scale)
         yield Check(RejectReason.DAILY_LOSS_LIMIT, after <= 0 or loss < bounds.loss_max, limit, lost, lost)

@@ -3,7 +3,6 @@
 from typing import Final
 
 from servers.domain import commands as c
-from servers.domain.book import Book
 from servers.domain.errors import AccountNotFound, DefinitionExists, DefinitionInvalid, MarketNotFound
 from servers.domain.events import AccountChanged, AssetDefined, FeesChanged, MarketChanged
 from servers.domain.identifiers import VENUE_PAPER
@@ -68,8 +67,7 @@ def define_market(floor: Floor, command: c.DefineMarket) -> None:
     )
     if market.max_lots < market.min_lots or market.max_ticks < 1:
         raise DefinitionInvalid("max_quantity", "and max_price must leave room for an order")
-    floor.markets[market.symbol] = market
-    floor.books[market.symbol] = Book()
+    floor.add_market(market)
     if market.state == int(MarketState.PRE_OPEN):
         floor.collecting[market.symbol] = market
     floor.record.events.append(MarketChanged(market))
@@ -86,6 +84,7 @@ def set_references(floor: Floor, market: Market, command: c.SetReferencePrices) 
         begin_day(market, day)
     market.mark_price = mark_price or market.mark_price
     market.index_price = index_price or market.index_price
+    market.moves.add(market)
     floor.record.events.append(MarketChanged(market))
     floor.record.fold(mark_price, index_price)
     for source, price in ((_MARK, mark_price), (_INDEX, index_price)):

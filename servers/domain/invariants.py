@@ -6,6 +6,8 @@ from servers.domain.book import BookSide
 from servers.domain.conditions import met, reference
 from servers.domain.exchange import Exchange
 from servers.domain.linking import need
+from servers.domain.losses import lost_today
+from servers.domain.positions import day_loss
 from servers.domain.reducing import reducible, rest_of
 from servers.domain.terms import MarketState, OrderStatus, Side
 
@@ -127,6 +129,10 @@ def _positions(exchange: Exchange) -> list[str]:
                     found.append(f"{name}: {lots} lots would reduce {position.lots}")
             if (position.cost > 0) != (position.lots > 0) or (position.cost < 0) != (position.lots < 0):
                 found.append(f"{name}: {position.lots} lots cost {position.cost}")
+        for quote_asset, kept in account.day_profits.items():
+            market = next(market for market in exchange.floor.markets.values() if market.quote_asset == quote_asset)
+            if lost_today(account, market, kept.day) != day_loss(account, quote_asset, kept.day):
+                found.append(f"{account.account_id}: the loss of the day in {quote_asset} is not that of its positions")
     return found + [f"{symbol}: all positions sum to {lots} lots" for symbol, lots in sorted(sums.items()) if lots]
 
 

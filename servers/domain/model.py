@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from servers.domain.limits import Bounds
+    from servers.domain.losses import DayProfits, Moves
 
 from servers.domain.hours import Schedule
 
@@ -64,6 +65,8 @@ class Market:
     auction_ticks: int = field(metadata=STORED, default=0)
     auction_lots: int = field(metadata=STORED, default=0)
     schedule: "Schedule | None" = field(metadata=DERIVED, default=None)
+    # Shared by all markets with its quote asset; given to it when it joins them.
+    moves: "Moves" = field(metadata=DERIVED, init=False, repr=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -100,6 +103,8 @@ class Account:
     labels: "dict[str, Order]" = field(metadata=DERIVED, default_factory=dict)
     # By symbol; of markets that it trades or rests in.
     positions: "dict[str, Position]" = field(metadata=DERIVED, default_factory=dict)
+    # What its positions made today, by quote asset, once asked for.
+    day_profits: "dict[str, DayProfits]" = field(metadata=DERIVED, default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)

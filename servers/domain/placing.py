@@ -17,6 +17,7 @@ from servers.domain.identifiers import age
 from servers.domain.ledger import InvariantBreach, Ledger
 from servers.domain.limits import Bounds, LimitBook
 from servers.domain.linking import Links, need, set_exits
+from servers.domain.losses import Moves
 from servers.domain.matching import CANCEL_MAKER, FILL, Plan, budget_of, end_of, plan
 from servers.domain.model import Account, Clockwork, Fees, Market, Order, Position
 from servers.domain.record import Record
@@ -54,8 +55,8 @@ class Floor:
     """The books of a partition and what happens on them."""
 
     __slots__ = (
-        "books", "clock", "collecting", "fees", "ledger", "limits", "links", "markets", "orders", "partition", "record", "shrunk",
-        "triggers",
+        "books", "clock", "collecting", "fees", "ledger", "limits", "links", "markets", "moves", "orders", "partition", "record",
+        "shrunk", "triggers",
     )  # fmt: skip
 
     def __init__(self, partition: int, clock: Clockwork, record: Record, ledger: Ledger) -> None:
@@ -66,6 +67,8 @@ class Floor:
         self.markets: dict[str, Market] = {}
         self.books: dict[str, Book] = {}
         self.fees: dict[tuple[str, str], Fees] = {}
+        # By quote asset.
+        self.moves: dict[str, Moves] = {}
         # Markets that are PRE_OPEN.
         self.collecting: dict[str, Market] = {}
         self.limits = LimitBook(record)
@@ -75,6 +78,12 @@ class Floor:
         self.shrunk: list[Position] = []
         self.triggers = Triggers(self)
         self.links = Links(self)
+
+    def add_market(self, market: Market) -> None:
+        """Take in a market, its book empty."""
+        market.moves = self.moves.setdefault(market.quote_asset, Moves())
+        self.markets[market.symbol] = market
+        self.books[market.symbol] = Book()
 
     def place(self, command: PlaceOrder, account: Account, market: Market) -> Order:
         """Accept or reject an order and match it."""

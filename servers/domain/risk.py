@@ -6,10 +6,11 @@ from servers.domain.commands import PlaceOrder
 from servers.domain.conditions import LIMITED, TRIGGERED, check_known
 from servers.domain.iceberg import check_display
 from servers.domain.limits import NO_LIMIT, Bounds
+from servers.domain.losses import lost_today
 from servers.domain.matching import Plan
 from servers.domain.model import Account, Market, Order, Position
 from servers.domain.money import ATTO_SCALE, RATE
-from servers.domain.positions import DAY_US, day_loss, position_of, reference_ticks, valuation_ticks
+from servers.domain.positions import DAY_US, position_of, reference_ticks, valuation_ticks
 from servers.domain.reducing import rest_of, room
 from servers.domain.terms import AccountStatus, MarketState, OrderType, RejectReason, Side, TimeInForce
 
@@ -240,7 +241,7 @@ def check_growth(order: Order, bounds: Bounds, lots: int, ticks: int, now: int) 
     if position_worth(position, reached, ticks) > bounds.position_max:
         return int(RejectReason.POSITION_LIMIT)
     if bounds.loss_max != NO_LIMIT:
-        loss = day_loss(order.account, order.market.quote_asset, now // DAY_US)
+        loss = lost_today(order.account, order.market, now // DAY_US)
         if loss >= bounds.loss_max:
             return int(RejectReason.DAILY_LOSS_LIMIT)
     return _NONE

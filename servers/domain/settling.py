@@ -31,6 +31,7 @@ def deal(floor: "Floor", maker: Order, taker: Order, ticks: int, lots: int) -> N
     if market.day != day:
         begin_day(market, day)
     market.last_ticks = ticks
+    market.moves.add(market)
     for order in (maker, taker):
         order.filled_lots += lots
         order.notional += notional

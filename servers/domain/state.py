@@ -11,7 +11,6 @@ from hashlib import sha256
 from operator import itemgetter
 from typing import Any, Final, cast
 
-from servers.domain.book import Book
 from servers.domain.exchange import REQUEST_MEMORY, Exchange
 from servers.domain.identifiers import age
 from servers.domain.model import (
@@ -123,8 +122,7 @@ def load(
     for r in snapshot.assets:
         ledger.assets[r["symbol"]] = Asset(**r)
     for r in snapshot.markets:
-        floor.markets[r["symbol"]] = _market(exchange, r)
-        floor.books[r["symbol"]] = Book()
+        floor.add_market(_market(exchange, r))
     for r in snapshot.fees:
         floor.fees[r["symbol"], r["tier"]] = Fees(**r)
     for r in snapshot.accounts:
