@@ -6,15 +6,28 @@ import pytest
 
 from db.journal import find_partition
 from db.session import Connection
+from servers.domain.commands import PlaceOrder
 from servers.domain.errors import Fault, NotLeader, PartUnavailable, VenueError
+from servers.domain.exchange import Exchange
 from servers.domain.invariants import breaches
 from tests.integration.engine.conftest import Lead
 from tests.integration.engine.leading import PARTITION, cancel, commands, place, stalled, until
 from tests.integration.engine.line import line
 from venue.order.v1 import order_service_pb2 as wire
 
-# What the contract's rules refuse before a command gets this far: the machine's own reading of it fails.
-POISON = "1e5"
+# No command breaks the rules as they are, so they are given a fault: a label that they cannot read.
+POISON = "poison"
+
+
+@pytest.fixture(autouse=True)
+def _fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def place_order(exchange: Exchange, command: PlaceOrder) -> None:
+        if command.client_order_id == POISON:
+            raise KeyError(POISON)
+        whole(exchange, command)
+
+    whole = Exchange._place_order
+    monkeypatch.setattr(Exchange, "_place_order", place_order)
 
 
 async def test_a_poison_command_is_refused_and_nobody_else_notices(lead: Lead, database: Connection) -> None:
@@ -25,7 +38,7 @@ async def test_a_poison_command_is_refused_and_nobody_else_notices(lead: Lead, d
     after = [led.submit(place(account_id, client_order_id=f"after-{n}")) for n in range(5)]
     looks = [led.balances(account_id) for _ in range(3)]
     results = await asyncio.gather(
-        *before, led.submit(place(account_id, price=POISON)), *looks, *after, return_exceptions=True
+        *before, led.submit(place(account_id, client_order_id=POISON)), *looks, *after, return_exceptions=True
     )
     assert isinstance(results.pop(5), Fault)
     seen, told = results[5:8], results[:5] + results[8:]
@@ -44,7 +57,7 @@ async def test_a_poison_command_is_refused_and_nobody_else_notices(lead: Lead, d
 async def test_a_poison_in_a_batch_spoils_only_itself(lead: Lead) -> None:
     led = await lead()
     account_id = await led.open_account()
-    batch = [place(account_id), place(account_id, price=POISON), place(account_id)]
+    batch = [place(account_id), place(account_id, client_order_id=POISON), place(account_id)]
     outcomes = await led.engine.submit(batch, None)
     assert [type(outcome) for outcome in outcomes] == [bytes, Fault, bytes]
     assert len(led.exchange.floor.orders) == 2
@@ -57,7 +70,7 @@ async def test_what_is_under_way_to_the_journal_is_not_touched_by_a_poison(lead:
         flying = asyncio.ensure_future(led.place(account_id))
         await asyncio.sleep(0.05)
         forming = asyncio.ensure_future(led.place(account_id))
-        poison = asyncio.ensure_future(led.place(account_id, price=POISON))
+        poison = asyncio.ensure_future(led.place(account_id, client_order_id=POISON))
         behind = asyncio.ensure_future(led.place(account_id))
         look = asyncio.ensure_future(led.balances(account_id))
         await asyncio.sleep(0.05)
@@ -110,7 +123,11 @@ async def test_a_database_that_is_away_while_the_machine_is_loaded_again_leaves_
         led = await lead(through=address)
         account_id = await led.open_account()
         between.refuses = True
-        calls = [led.submit(place(account_id, price=POISON)), led.submit(place(account_id)), led.balances(account_id)]
+        calls = [
+            led.submit(place(account_id, client_order_id=POISON)),
+            led.submit(place(account_id)),
+            led.balances(account_id),
+        ]
         results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5)
         assert {type(result) for result in results} == {NotLeader}
         await until(lambda: led.engine.sequencer is None)

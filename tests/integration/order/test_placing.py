@@ -254,16 +254,6 @@ async def test_a_batch_keeps_what_one_environment_did_when_the_other_is_away(flo
     assert refusal.code == grpc.StatusCode.UNAVAILABLE
 
 
-async def test_what_is_declared_and_not_served_says_so(floor: Floor) -> None:
-    ana = floor.ana
-    exits = wire.ExitOrder(stop_price="60000")
-    bracket = order(ana.demo, take_profit=exits)
-    refusal = await ana.refused("PreviewOrder", order=bracket)
-    assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
-    refusal = await ana.refused("PlaceOrder", **fields_of(bracket))
-    assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
-
-
 async def test_cancel_all_takes_a_market_and_a_side(floor: Floor) -> None:
     ana = floor.ana
     placed = [
