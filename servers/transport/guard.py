@@ -23,13 +23,15 @@ from servers.transport.call import Call
 from servers.transport.errors import Ended, Handler, boundary
 from servers.transport.identity import TokenVerifier
 from servers.transport.limits import Limits
-from servers.transport.refusals import MessageTooLarge, NotAuthenticated
+from servers.transport.refusals import MessageTooLarge, NotAuthenticated, TimedOut
 from servers.transport.telemetry import MethodMetrics, Metrics
 from venue.option.v1 import access_pb2
 
 BYTES_MAX = 256 * 1024
 BYTES_MAX_INTERNAL = 4 * 1024 * 1024
 BEARER = "Bearer "
+# So long before a caller's deadline it is told that it was not kept.
+MARGIN_S = 0.025
 # What a limit must never stand between: the way out, and the inside of the venue.
 NEVER_SHED = {access_pb2.BUCKET_CANCEL, access_pb2.BUCKET_INTERNAL}
 # Buckets in which a batch counts as its items, and the fields that those are in.
@@ -164,10 +166,23 @@ class Bound:
             limits.check_in_flight()
         limits.in_flight += 1
         try:
-            answer = await self._serve(request, call)
+            serve = self._serve if call.deadline_monotonic is None else self._in_time
+            answer = await serve(request, call)
         finally:
             limits.in_flight -= 1
         return _serialized(answer)
+
+    async def _in_time(self, request: Message, call: Call) -> Any:  # noqa: ANN401  a message or its bytes
+        """The answer. Raises TimedOut a moment before the deadline: gRPC itself would end the call without a word of why."""
+        left = call.timeout_s or 0.0
+        limit = asyncio.timeout(left - min(MARGIN_S, left / 10))
+        try:
+            async with limit:
+                return await self._serve(request, call)
+        except TimeoutError:
+            if limit.expired():
+                raise TimedOut from None
+            raise
 
     async def _stream(self, raw: bytes, call: Call) -> None:
         await self._admit(call)

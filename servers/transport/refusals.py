@@ -91,7 +91,7 @@ class PathNotFound(NotFound):
 
 
 class TimedOut(DeadlineExceeded):
-    """The gateway waited no longer; the outcome is unknown. The gateway says it, no server does."""
+    """The caller's deadline comes, or the gateway's patience ends; the outcome is unknown."""
 
     reason = "TIMED_OUT"
 

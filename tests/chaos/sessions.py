@@ -61,7 +61,9 @@ class SessionTrader:
                     await self._session(call, stop)
                 except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
                     code = error.code() if isinstance(error, grpc.aio.AioRpcError) else grpc.StatusCode.UNAVAILABLE
-                    if code not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}:
+                    # A write into a connection that just broke fails inside the client, which has no better word for it.
+                    broke = code is grpc.StatusCode.INTERNAL and "execute_batch" in str(error)
+                    if not broke and code not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}:
                         self.faults.append(str(error))
                         return
                 finally:

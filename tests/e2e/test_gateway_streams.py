@@ -59,7 +59,7 @@ def test_a_call_that_hangs_is_cut(client: httpx.Client, bearer: dict[str, str]) 
     begun = time.monotonic()
     answer = client.get("/v1/fills?accountId=demo-1", headers=bearer)
     assert (answer.status_code, answer.json()["code"]) == (504, 4)
-    assert [detail["reason"] for detail in answer.json()["details"]] == ["TIMED_OUT"]
+    assert answer.json()["details"][0]["reason"] == "TIMED_OUT"
     assert 4.5 < time.monotonic() - begun < 6
 
 

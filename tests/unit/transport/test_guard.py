@@ -141,6 +141,7 @@ async def test_a_call_that_outlives_its_deadline_ends_with_it(bench: Bench, orde
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await bench.call("PlaceOrder", order, timeout_s=0.2)
     assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert refusal_of(raised.value).info.reason == "TIMED_OUT"
     assert time.monotonic() - begun < 5
 
 

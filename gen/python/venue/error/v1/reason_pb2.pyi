@@ -111,7 +111,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_PATH_NOT_FOUND: _Reason.ValueType  # 40
     """[NOT_FOUND] The gateway knows no such path, or not with this method."""
     REASON_TIMED_OUT: _Reason.ValueType  # 41
-    """[DEADLINE_EXCEEDED] The gateway waited no longer. The outcome is unknown: repeat with the same request_id."""
+    """[DEADLINE_EXCEEDED] The deadline of the call came, or the gateway waited no longer. The outcome is unknown: repeat with the same request_id."""
     REASON_ORDER_CHANGED: _Reason.ValueType  # 42
     """[ABORTED] The order has changed since the version that the caller expected: read it again."""
     REASON_AMEND_BELOW_FILLED: _Reason.ValueType  # 43
@@ -213,7 +213,7 @@ REASON_MESSAGE_TOO_LARGE: Reason.ValueType  # 39
 REASON_PATH_NOT_FOUND: Reason.ValueType  # 40
 """[NOT_FOUND] The gateway knows no such path, or not with this method."""
 REASON_TIMED_OUT: Reason.ValueType  # 41
-"""[DEADLINE_EXCEEDED] The gateway waited no longer. The outcome is unknown: repeat with the same request_id."""
+"""[DEADLINE_EXCEEDED] The deadline of the call came, or the gateway waited no longer. The outcome is unknown: repeat with the same request_id."""
 REASON_ORDER_CHANGED: Reason.ValueType  # 42
 """[ABORTED] The order has changed since the version that the caller expected: read it again."""
 REASON_AMEND_BELOW_FILLED: Reason.ValueType  # 43

@@ -312,7 +312,7 @@ export enum Reason {
   PATH_NOT_FOUND = 40,
 
   /**
-   * [DEADLINE_EXCEEDED] The gateway waited no longer. The outcome is unknown: repeat with the same request_id.
+   * [DEADLINE_EXCEEDED] The deadline of the call came, or the gateway waited no longer. The outcome is unknown: repeat with the same request_id.
    *
    * @generated from enum value: REASON_TIMED_OUT = 41;
    */
