@@ -4,7 +4,7 @@ BIN := .venv/bin
 NODE := tests/e2e/node
 UV_COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url -q
 VENUE := $(BIN)/venue
-FAST := tests/unit tests/property tests/golden tests/contract tests/tidy
+FAST := tests/unit tests/golden tests/contract tests/tidy
 BUF := $(BIN)/buf
 
 export UV_PYTHON_DOWNLOADS := never
@@ -58,8 +58,11 @@ lint: .venv/.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+# Two at a time: neither half waits for anything but a processor.
 check: lint lint-proto gen-check
-	$(BIN)/pytest -q $(FAST)
+	@$(BIN)/pytest -q tests/property & property=$$!; \
+	$(BIN)/pytest -q $(FAST); fast=$$?; \
+	wait $$property && exit $$fast
 
 test: setup .venv/.stamp-node check
 	$(BIN)/pytest -q tests --ignore=tests/unit --ignore=tests/property --ignore=tests/golden --ignore=tests/contract --ignore=tests/tidy
