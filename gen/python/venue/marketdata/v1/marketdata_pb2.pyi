@@ -203,7 +203,6 @@ class Market(_message.Message):
     MAX_PRICE_FIELD_NUMBER: _builtins.int
     MAKER_FEE_RATE_FIELD_NUMBER: _builtins.int
     TAKER_FEE_RATE_FIELD_NUMBER: _builtins.int
-    PRICE_BAND_PERCENT_FIELD_NUMBER: _builtins.int
     TRADING_HOURS_FIELD_NUMBER: _builtins.int
     MARK_PRICE_FIELD_NUMBER: _builtins.int
     INDEX_PRICE_FIELD_NUMBER: _builtins.int
@@ -236,8 +235,6 @@ class Market(_message.Message):
     """The maker's fee rate of the default tier (negative: a rebate). Decimal: 0.001 is 10 basis points."""
     taker_fee_rate: _builtins.str
     """The taker's fee rate of the default tier. Decimal."""
-    price_band_percent: _builtins.str
-    """How far a limit price may be from the reference price (index, else last), in percent; empty: as far as it likes. Decimal."""
     mark_price: _builtins.str
     """The mark price; empty: unknown. Decimal."""
     index_price: _builtins.str
@@ -270,7 +267,6 @@ class Market(_message.Message):
         max_price: _builtins.str = ...,
         maker_fee_rate: _builtins.str = ...,
         taker_fee_rate: _builtins.str = ...,
-        price_band_percent: _builtins.str = ...,
         trading_hours: _abc.Iterable[Global___TradingHours] | None = ...,
         mark_price: _builtins.str = ...,
         index_price: _builtins.str = ...,
@@ -280,7 +276,7 @@ class Market(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["next_state_time", b"next_state_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_price", b"auction_price", "auction_quantity", b"auction_quantity", "base_asset", b"base_asset", "environment", b"environment", "index_price", b"index_price", "kind", b"kind", "lot_size", b"lot_size", "maker_fee_rate", b"maker_fee_rate", "mark_price", b"mark_price", "max_price", b"max_price", "max_quantity", b"max_quantity", "min_quantity", b"min_quantity", "next_state_time", b"next_state_time", "price_band_percent", b"price_band_percent", "quote_asset", b"quote_asset", "state", b"state", "symbol", b"symbol", "taker_fee_rate", b"taker_fee_rate", "tick_size", b"tick_size", "trading_hours", b"trading_hours"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_price", b"auction_price", "auction_quantity", b"auction_quantity", "base_asset", b"base_asset", "environment", b"environment", "index_price", b"index_price", "kind", b"kind", "lot_size", b"lot_size", "maker_fee_rate", b"maker_fee_rate", "mark_price", b"mark_price", "max_price", b"max_price", "max_quantity", b"max_quantity", "min_quantity", b"min_quantity", "next_state_time", b"next_state_time", "quote_asset", b"quote_asset", "state", b"state", "symbol", b"symbol", "taker_fee_rate", b"taker_fee_rate", "tick_size", b"tick_size", "trading_hours", b"trading_hours"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
