@@ -4,7 +4,7 @@ from servers.domain.errors import FieldViolation, OrderNotFound, VenueError
 from servers.engine.client import Engines
 from servers.engine.trading import TradingEngine
 from servers.order.batches import Item, joined, submit_batch
-from servers.order.cancel_orders import route_to, tell_closed
+from servers.order.cancel_orders import route_to, submit_named, tell_closed
 from servers.order.history import History
 from servers.transport.call import Call
 from servers.transport.refusals import InvalidField
@@ -19,16 +19,9 @@ async def amend_order(
 
     Raises OrderNotFound, OrderClosed, MarketHalted, OrderHasChanged, AmendBelowFilled, AmendRefused, RequestIdReused.
     """
-    engine = engines.for_order(request.order_id) if request.order_id else engines.for_account(request.account_id)
-    command = pb.Command(user_id=call.identity.user_id, amend_order=request)
-    outcome = (await engine.submit((command,), call.timeout_s))[0]
-    if isinstance(outcome, OrderNotFound):
-        await history.check_closed(
-            engine, call, order_id=request.order_id, account_id=request.account_id, label=request.client_order_id
-        )
-    if isinstance(outcome, VenueError):
-        raise outcome
-    return outcome
+    return await submit_named(
+        engines, history, request, pb.Command(user_id=call.identity.user_id, amend_order=request), call
+    )
 
 
 async def amend_orders(

@@ -22,8 +22,16 @@ async def cancel_order(
     engines: Engines[TradingEngine], history: History, request: order_service_pb2.CancelOrderRequest, call: Call
 ) -> bytes:
     """The serialized CancelOrderResponse. Raises OrderNotFound, OrderClosed, MarketHalted, RequestIdReused."""
+    return await submit_named(
+        engines, history, request, pb.Command(user_id=call.identity.user_id, cancel_order=request), call
+    )
+
+
+async def submit_named(
+    engines: Engines[TradingEngine], history: History, request: Named, command: pb.Command, call: Call
+) -> bytes:
+    """The answer to a command about one order. Raises OrderClosed where it was one, and what the command is refused for."""
     engine = engines.for_order(request.order_id) if request.order_id else engines.for_account(request.account_id)
-    command = pb.Command(user_id=call.identity.user_id, cancel_order=request)
     outcome = (await engine.submit((command,), call.timeout_s))[0]
     if isinstance(outcome, OrderNotFound):
         await history.check_closed(
