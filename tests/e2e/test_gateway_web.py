@@ -36,11 +36,13 @@ def test_a_stream_over_grpc_web_comes_frame_by_frame(seen: Any) -> None:
 
 def test_errors_over_grpc_web_keep_code_and_details(seen: Any) -> None:
     refused = seen["refusals"]
+    hanging = refused.pop("hanging")
+    # The caller's own clock may ring in the moment in which the server's word is under way.
+    assert (hanging["code"], hanging["reason"]) in {("DeadlineExceeded", "TIMED_OUT"), ("DeadlineExceeded", None)}
     assert {name: (each["code"], each["reason"]) for name, each in refused.items()} == {
         "nobody": ("Unauthenticated", "UNAUTHENTICATED"),
         "closed": ("FailedPrecondition", "ORDER_CLOSED"),
         "fault": ("Internal", "INTERNAL"),
-        "hanging": ("DeadlineExceeded", None),
         "cut": ("DeadlineExceeded", "TIMED_OUT"),
         "inTheMiddle": ("NotFound", "MARKET_NOT_FOUND"),
     }
