@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,20 @@ def test_every_stream_runs_without_a_clock_and_nothing_else_does(tree: Any) -> N
         if "route" in route and NEVER.items() <= route["route"].items()
     }
     assert timeless == streams | {"/grpc.health.v1.Health/Watch", "/grpc.reflection."}
+
+
+def test_a_stream_is_not_compressed_and_an_answer_is(tree: Any) -> None:
+    plain = re.compile(
+        next(
+            route["match"]["safe_regex"]["regex"]
+            for route in routes(tree)
+            if "envoy.filters.http.compressor" in route.get("typed_per_filter_config", {})
+        )
+    )
+    for method in served():
+        for rule in rules(method):
+            where = re.sub(r"{[^}]+}", "x", getattr(rule, rule.WhichOneof("pattern")))
+            assert bool(plain.fullmatch(where)) == method.server_streaming, where
 
 
 def test_every_service_is_translated_and_routed_but_the_inner_ones(tree: Any) -> None:

@@ -108,6 +108,12 @@ class MarketData:
     ) -> marketdata_pb2.ListMarketsResponse:
         return marketdata_pb2.ListMarketsResponse(next_page_token=call.user_id)
 
+    async def GetOrderBook(
+        self, request: marketdata_pb2.GetOrderBookRequest, _call: Call
+    ) -> marketdata_pb2.GetOrderBookResponse:
+        levels = [marketdata_pb2.BookLevel(price=str(n + 1), quantity="1", order_count=1) for n in range(request.depth)]
+        return marketdata_pb2.GetOrderBookResponse(symbol=request.symbol, asks=levels)
+
     async def Subscribe(
         self, request: marketdata_pb2.SubscribeRequest, _call: Call
     ) -> AsyncGenerator[marketdata_pb2.SubscribeResponse, None]:

@@ -1,5 +1,8 @@
 """REST through the gateway: what callers read, above all when something is refused."""
 
+import gzip
+import json
+
 import httpx
 import pytest
 
@@ -188,3 +191,20 @@ def test_the_log_has_the_path_without_what_was_asked(edge: Gateway, client: http
     assert (line["method"], line["path"]) == ("GET", "/v1/markets")
     assert line["rpc"] == "/venue.marketdata.v1.MarketDataService/ListMarkets"
     assert "private" not in edge.access_log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("depth", "asked", "told"), [(200, "gzip", "gzip"), (200, "identity", None), (200, "br", None), (2, "gzip", None)]
+)
+def test_a_long_answer_is_compressed_for_who_takes_it(
+    client: httpx.Client, depth: int, asked: str, told: str | None
+) -> None:
+    path = "/v1/markets/ETH-USD/book"
+    with client.stream("GET", path, params={"depth": depth}, headers={"accept-encoding": asked}) as answer:
+        raw = b"".join(answer.iter_raw())
+    assert (answer.status_code, answer.headers.get("content-encoding")) == (200, told)
+    text = gzip.decompress(raw) if told else raw
+    assert len(json.loads(text)["asks"]) == depth
+    # What a cache on the way must know: another caller may not be able to read it.
+    assert ("accept-encoding" in answer.headers.get("vary", "").lower()) == (depth == 200)
+    assert len(raw) < len(text) / 3 if told else raw == text
