@@ -28,6 +28,7 @@ ROOMS = {
     "seed": "servers.auth.command",
     "limits": "servers.risk.command",
     "market": "servers.admin.command",
+    "audit": "servers.admin.audit_command",
 }
 
 app = typer.Typer(

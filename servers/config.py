@@ -108,6 +108,9 @@ class Settings(BaseSettings):
     in_flight_max: PositiveInt = 2_000
     streams_max: PositiveInt = 2_000
 
+    # How often the head of the audit log is signed and told to the outside, if it moved.
+    audit_anchor_s: PositiveFloat = 60.0
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     # The embedded venue's own users and market maker; a production deployment turns both off.
     seed_users: bool = True

@@ -10,6 +10,7 @@ from db.models.accounts import (
     TradingSessionRow,
     TransferRow,
 )
+from db.models.audit import AuditEntryRow
 from db.models.journal import JournalBatchRow, MachineRow, PartitionRow, ProjectionRow, RequestRow
 from db.models.markets import AssetRow, FeesRow, MarketRow
 from db.models.orders import OrderRow
@@ -21,6 +22,7 @@ __all__ = [
     "AccountEventRow",
     "AccountRow",
     "AssetRow",
+    "AuditEntryRow",
     "BalanceRow",
     "CandleRow",
     "FeesRow",

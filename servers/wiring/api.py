@@ -13,6 +13,7 @@ from db import session, users
 from db.session import SERVICES
 from servers.account.bus_feed import BusFeed
 from servers.account.servicer import AccountServicer
+from servers.admin.anchors import Anchors, keep_anchored
 from servers.auth.keys import SigningKeys
 from servers.auth.mail import Mailbox
 from servers.auth.passwords import Passwords
@@ -118,6 +119,9 @@ async def build(process: Process) -> AsyncIterator[None]:
     ):
         feeds = {number: BusFeed(bus, pool, number) for number in settings.partitions}
         feeding = [process.tasks.create_task(feed.run()) for feed in feeds.values()]
+        anchoring = process.tasks.create_task(
+            keep_anchored(pool, Anchors(settings.state.root), settings.audit_anchor_s)
+        )
         accounts = AccountServicer(
             engines,
             feeds,
@@ -133,5 +137,5 @@ async def build(process: Process) -> AsyncIterator[None]:
         ]
         async with serving(process, "api", services, guard, mirrored=ELSEWHERE):
             yield
-        for task in feeding:
+        for task in [*feeding, anchoring]:
             task.cancel()

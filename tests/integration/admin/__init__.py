@@ -1,0 +1,1 @@
+"""The admin room on real servers."""
