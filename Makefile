@@ -10,10 +10,10 @@ BUF := $(BIN)/buf
 export UV_PYTHON_DOWNLOADS := never
 export PATH := $(CURDIR)/.venv/node:$(PATH)
 
-.PHONY: help setup lock gen gen-check baseline lint-proto format lint check test up down reset bench chaos-long
+.PHONY: help setup lock gen gen-check baseline lint-proto format lint check audit secrets-baseline test up down reset bench chaos-long
 
 help:
-	@echo "setup up down reset | check test lint format | gen gen-check lint-proto | bench chaos-long | lock baseline"
+	@echo "setup up down reset | check test lint format | audit | gen gen-check lint-proto | bench chaos-long | lock baseline"
 
 setup: .venv/.stamp
 
@@ -58,8 +58,17 @@ lint: .venv/.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+# What is known of the supply chain: bandit, detect-secrets, pip-audit, and a bill of materials in build/.
+audit: .venv/.stamp
+	@$(BIN)/python tools/audit.py
+
+# After a look at each new place: what the baseline knows is no secret.
+secrets-baseline: .venv/.stamp
+	@$(BIN)/python tools/audit.py baseline
+
 # Two at a time: neither half waits for anything but a processor.
 check: lint lint-proto gen-check
+	@$(BIN)/python tools/audit.py code
 	@$(BIN)/pytest -q tests/property & property=$$!; \
 	$(BIN)/pytest -q $(FAST); fast=$$?; \
 	wait $$property && exit $$fast

@@ -57,9 +57,9 @@ WITH fence AS (
 INSERT INTO journal (partition, first_sequence, last_sequence, epoch, rules_version, commands, answers, digest, chain)
 SELECT %b, %b, %b, %b, %b, %b, %b, %b, %b FROM fence
 """
-READ: Final = f"SELECT {COLUMNS} FROM journal WHERE partition = %b AND first_sequence = %b"  # noqa: S608  # constants
+READ: Final = f"SELECT {COLUMNS} FROM journal WHERE partition = %b AND first_sequence = %b"  # noqa: S608  # nosec B608  constants
 READ_AFTER: Final = (
-    f"SELECT {COLUMNS} FROM journal WHERE partition = %b AND last_sequence > %b "  # noqa: S608  # constants
+    f"SELECT {COLUMNS} FROM journal WHERE partition = %b AND last_sequence > %b "  # noqa: S608  # nosec B608  constants
     "ORDER BY last_sequence LIMIT %b"
 )
 READ_ANSWERS: Final = """

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import xmlrpc.client
+import xmlrpc.client  # nosec B411  the supervisor is our own child, on a socket of ours
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

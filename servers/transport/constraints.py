@@ -55,7 +55,7 @@ class _Maker:
         source = f"lambda m: {' and '.join(terms) or 'True'}"
         names = {**self._constants, "__builtins__": {"len": len, "set": set, "all": all, "map": map}}
         # The source is made of nothing but the contract that this program was built with.
-        check: Sure = eval(source, names)  # noqa: S307
+        check: Sure = eval(source, names)  # noqa: S307  # nosec B307
         return check
 
     def _constant(self, value: object) -> str:
@@ -116,7 +116,7 @@ class _Maker:
         return f"(({name} := m.{field.name}) is not None and {holds})"
 
     def _allows(self, holds: str, name: str, value: object) -> bool:
-        return bool(eval(holds, {**self._constants, name: value}))  # noqa: S307  # as in `make`
+        return bool(eval(holds, {**self._constants, name: value}))  # noqa: S307  # nosec B307  as in `make`
 
     def _value(self, name: str, field: FieldDescriptor, rules: Any) -> str:  # noqa: ANN401
         """An expression that is true where the value `name` keeps the rules of a scalar."""
