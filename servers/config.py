@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from servers.embedded import postgres, valkey
+from servers.embedded.addresses import postgres_url, valkey_url
 from servers.embedded.state import State
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -186,14 +186,14 @@ class Settings(BaseSettings):
         """The address of PostgreSQL: the given one, or the embedded server's (its password is made on first use)."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return postgres.url(self.state.secret("postgres"), self.postgres_port)
+        return postgres_url(self.state.secret("postgres"), self.postgres_port)
 
     @property
     def redis(self) -> str:
         """The address of the Redis-protocol server: the given one, or the embedded server's."""
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
-        return valkey.url(self.state.secret("valkey"), self.redis_port)
+        return valkey_url(self.state.secret("valkey"), self.redis_port)
 
     @property
     def gateway_url(self) -> str:

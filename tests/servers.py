@@ -17,6 +17,7 @@ import redis
 from servers.config import Settings
 from servers.embedded import postgres as embedded_postgres
 from servers.embedded import valkey as embedded_valkey
+from servers.embedded.addresses import postgres_url, valkey_url
 
 READY_S = 20.0
 MIGRATED = "migrated"
@@ -57,7 +58,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = folder / "postgres.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    address = embedded_postgres.url(password, port, "postgres")
+    address = postgres_url(password, port, "postgres")
     try:
         wait_until(lambda: embedded_postgres.accepts(address), process, log)
         yield address
@@ -102,7 +103,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = folder / "valkey.log"
     with log.open("wb") as output:
         process = subprocess.Popen(embedded_valkey.command(configuration), stdout=output, stderr=subprocess.STDOUT)
-    address = embedded_valkey.url(password, port)
+    address = valkey_url(password, port)
     try:
         wait_until(lambda: embedded_valkey.answers(address), process, log)
         yield address

@@ -7,15 +7,13 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
 
+from servers.embedded.addresses import USER
 from servers.embedded.errors import StartError
 
-USER = "venue"
-DATABASE = "venue"
 PROBE_S = 2
 # PostgreSQL refuses to run as root. A user namespace gives it an ordinary user id without adding one to the system.
 ORDINARY_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
@@ -74,10 +72,6 @@ def command(data: Path, port: int, pid_file: Path, settings: Mapping[str, str] |
     # An empty -k: a socket's path may not be longer than 107 characters, and nobody needs the socket.
     listen = ["-h", "127.0.0.1", "-p", str(port), "-k", ""]
     return [*ordinary_user(), str(binaries() / "postgres"), "-D", str(data), *listen, *options]
-
-
-def url(password: str, port: int, database: str = DATABASE) -> str:
-    return f"postgresql://{USER}:{quote(password, safe='')}@127.0.0.1:{port}/{database}"
 
 
 def accepts(address: str) -> bool:

@@ -2,7 +2,6 @@
 
 import importlib.util
 from pathlib import Path
-from urllib.parse import quote
 
 import redis
 
@@ -52,10 +51,6 @@ def quoted(path: Path) -> str:
 
 def command(configuration: Path) -> list[str]:
     return [str(binary()), str(configuration)]
-
-
-def url(password: str, port: int) -> str:
-    return f"redis://:{quote(password, safe='')}@127.0.0.1:{port}/0"
 
 
 def answers(address: str) -> bool:

@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from db.migrate import migrate
 from servers.embedded import postgres as embedded_postgres
 from servers.embedded import valkey as embedded_valkey
+from servers.embedded.addresses import postgres_url, valkey_url
 from tests.servers import IN_A_HURRY, free_port
 
 READY_S: Final = 60.0
@@ -69,8 +70,8 @@ class Venue:
         self._folder = folder
         self._password = secrets.token_urlsafe(16)
         self._postgres_port, self._valkey_port = free_port(), free_port()
-        self.database_url = embedded_postgres.url(self._password, self._postgres_port, DATABASE)
-        self.redis_url = embedded_valkey.url(self._password, self._valkey_port)
+        self.database_url = postgres_url(self._password, self._postgres_port, DATABASE)
+        self.redis_url = valkey_url(self._password, self._valkey_port)
         self.ports = {name: free_port() for name in PROCESSES}
         plain = dict(os.environ)
         self.postgres = Child("postgres", folder / "postgres.log", self._postgres_command, plain)
@@ -123,7 +124,7 @@ class Venue:
         """A fresh state, and everything started on it."""
         embedded_postgres.initialize(self._folder / "pg", self._password)
         self.start_postgres()
-        server = embedded_postgres.url(self._password, self._postgres_port, "postgres")
+        server = postgres_url(self._password, self._postgres_port, "postgres")
         embedded_postgres.create_database(server, DATABASE)
         migrate(self.database_url)
         self.start_valkey()
@@ -131,7 +132,7 @@ class Venue:
 
     def start_postgres(self) -> None:
         """Start it, again and again while what a killed one left behind still holds its memory."""
-        address = embedded_postgres.url(self._password, self._postgres_port, "postgres")
+        address = postgres_url(self._password, self._postgres_port, "postgres")
         deadline = time.monotonic() + READY_S
         while not embedded_postgres.accepts(address):
             assert time.monotonic() < deadline, self.postgres.told()

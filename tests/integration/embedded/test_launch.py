@@ -18,6 +18,7 @@ from rich.console import Console
 
 from servers.config import Settings
 from servers.embedded import envoy, health, launch, postgres, processes, valkey
+from servers.embedded.addresses import postgres_url, valkey_url
 from servers.embedded.errors import StartError
 from servers.embedded.plan import Embedding
 from servers.embedded.state import State
@@ -59,8 +60,8 @@ def venue(folder: Path) -> Embedding:
         state=state,
         host="127.0.0.1",
         ports=ports,
-        database=postgres.url(state.secret("postgres"), ports["VENUE_POSTGRES_PORT"]),
-        redis=valkey.url(state.secret("valkey"), ports["VENUE_REDIS_PORT"]),
+        database=postgres_url(state.secret("postgres"), ports["VENUE_POSTGRES_PORT"]),
+        redis=valkey_url(state.secret("valkey"), ports["VENUE_REDIS_PORT"]),
         own_postgres=True,
         own_valkey=True,
         envoy_binary=None,

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from db.streams import market_key, open_bus
 from servers.embedded import valkey
+from servers.embedded.addresses import valkey_url
 from servers.engine.replica import Replica
 from tests.integration.marketdata.conftest import Open, projector
 from tests.integration.marketdata.stand import Reader, Stand, WitnessedLeader, everything, sides_of, until
@@ -30,7 +31,7 @@ class Valkey:
         self.folder = folder
         password, port = secrets.token_urlsafe(16), free_port()
         self.command = valkey.command(valkey.configure(folder, port, password, folder / "valkey.pid"))
-        self.url = valkey.url(password, port)
+        self.url = valkey_url(password, port)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
