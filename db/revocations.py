@@ -1,26 +1,39 @@
-"""Sessions that were ended: what every server has to know of the auth room's tables."""
+"""What ended access tokens before their time: what every server has to know of the auth room's tables."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
 from psycopg import OperationalError
 
 from db.session import Pool
 from servers.domain.errors import PartUnavailable
 
+SESSIONS: Final = "SELECT session_id FROM sessions WHERE revoke_time > clock_timestamp() - make_interval(secs => %s)"
+VERSIONS: Final = (
+    "SELECT user_id, access_version FROM users WHERE access_change_time > clock_timestamp() - make_interval(secs => %s)"
+)
 
-async def revoked_sessions(pool: Pool, within: timedelta) -> set[str]:
-    """The sessions ended so lately that their access tokens may still live: `within` is such a token's life and what clocks may
-    differ. Every server asks every few seconds.
+
+@dataclass(frozen=True, slots=True)
+class Revocations:
+    """Sessions that were ended, and for each user whose role or status changed the lowest version of a token still good."""
+
+    sessions: frozenset[str] = frozenset()
+    versions: Mapping[str, int] = field(default_factory=dict)
+
+
+async def revocations(pool: Pool, within: timedelta) -> Revocations:
+    """What happened so lately that access tokens from before may still live: `within` is such a token's life and what clocks
+    may differ. Every server asks every few seconds.
 
     Raises PartUnavailable where the database is away.
     """
     try:
         async with pool.connection() as connection:
-            answer = await connection.execute(
-                "SELECT session_id FROM sessions WHERE revoke_time > clock_timestamp() - make_interval(secs => %s)",
-                (within.total_seconds(),),
-            )
-            rows = await answer.fetchall()
+            ended = await (await connection.execute(SESSIONS, (within.total_seconds(),))).fetchall()
+            changed = await (await connection.execute(VERSIONS, (within.total_seconds(),))).fetchall()
     except OperationalError:
         raise PartUnavailable("the database") from None
-    return {session_id for (session_id,) in rows}
+    return Revocations(frozenset(session_id for (session_id,) in ended), dict(changed))

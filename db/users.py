@@ -1,30 +1,23 @@
-"""Users, sessions and tokens in PostgreSQL. Times are the database's own, so servers need not agree on the time.
+"""Users in PostgreSQL: who may log in, with what password, as what.
 
 Each function is one transaction and has committed when it returns. All raise PartUnavailable where the database is away.
 """
 
 import unicodedata
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
-from psycopg import OperationalError
-from sqlalchemy import ColumnElement, Update, delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from db.models.users import RefreshTokenRow, SessionRow, UserRow, VerificationTokenRow
-from servers.domain.errors import PartUnavailable
+from db import user_sessions
+from db.models.users import UserRow, VerificationTokenRow
+from db.transactions import NOW, transaction
 
 ACTIVE: Final = "ACTIVE"
-LOGOUT: Final = "LOGOUT"
-REGISTERED_AGAIN: Final = "REGISTERED_AGAIN"
-REUSE: Final = "REFRESH_TOKEN_REUSED"
-NOW: Final[ColumnElement[datetime]] = func.clock_timestamp()
+FROZEN: Final = "FROZEN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,39 +30,9 @@ class NewUser:
     email_verified: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """The outcome of using a refresh token. `nonce` is that of its first use."""
-
-    user: UserRow
-    session: SessionRow
-    nonce: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Reuse:
-    """A refresh token was used again after the grace: its session is revoked now."""
-
-    session: SessionRow
-
-
 def email_key(email: str) -> str:
     """What makes two addresses the same: letter case does not count, nor how accents are composed."""
     return unicodedata.normalize("NFC", email.lower())
-
-
-@asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
-    """Raises PartUnavailable where the database is away, or has no connection left for us."""
-    try:
-        async with AsyncSession(engine, expire_on_commit=False) as session:
-            yield session
-    except NoConnectionFree as error:
-        raise PartUnavailable("the database") from error
-    except DBAPIError as error:
-        if isinstance(error.orig, OperationalError):
-            raise PartUnavailable("the database") from error
-        raise
 
 
 async def find_user_by_email(engine: AsyncEngine, email: str) -> UserRow | None:
@@ -101,7 +64,7 @@ async def add_user(engine: AsyncEngine, user: NewUser, *, verification_hash: byt
         await session.execute(put)
         row = (await session.scalars(select(UserRow).where(UserRow.email_key == key))).one()
         if not row.email_verified:
-            await session.execute(_revoking(REGISTERED_AGAIN).where(SessionRow.user_id == row.user_id))
+            await user_sessions.end_within(session, row.user_id, user_sessions.REGISTERED_AGAIN)
             tokens = VerificationTokenRow.user_id == row.user_id
             await session.execute(delete(VerificationTokenRow).where(tokens, VerificationTokenRow.use_time.is_(None)))
             token = {"token_hash": verification_hash, "user_id": row.user_id}
@@ -145,75 +108,60 @@ async def verify_email(engine: AsyncEngine, verification_hash: bytes) -> bool:
 
 
 async def replace_password_hash(engine: AsyncEngine, user_id: str, old: str, new: str) -> None:
-    """Set it, unless it was changed in the meantime."""
+    """Set it, unless it was changed in the meantime: the same password, hashed anew."""
     async with transaction(engine) as session, session.begin():
         await session.execute(
             update(UserRow).where(UserRow.user_id == user_id, UserRow.password_hash == old).values(password_hash=new)
         )
 
 
-async def open_session(
-    engine: AsyncEngine, user: UserRow, *, session_id: str, address: str, refresh_hash: bytes, life_s: float
-) -> SessionRow | None:
-    """Store a session and its first refresh token. None where the password is not that of `user` any more."""
-    values = {"session_id": session_id, "user_id": user.user_id, "address": address}
-    opened = insert(SessionRow).values(**values, expire_time=NOW + timedelta(seconds=life_s)).returning(SessionRow)
-    same = select(UserRow.user_id).where(UserRow.user_id == user.user_id, UserRow.password_hash == user.password_hash)
-    async with transaction(engine) as session, session.begin():
-        if await session.scalar(same.with_for_update(read=True)) is None:
-            return None
-        row = (await session.scalars(opened)).one()
-        await session.execute(insert(RefreshTokenRow).values(token_hash=refresh_hash, session_id=session_id))
-        return row
+async def change_password(engine: AsyncEngine, user_id: str, old: str, new: str, *, kept_session: str) -> bool:
+    """Set the hash of another password and end the user's sessions but `kept_session`.
 
-
-async def use_refresh_token(
-    engine: AsyncEngine, token_hash: bytes, *, nonce: bytes, successor_hash: bytes, grace_s: float
-) -> Rotation | Reuse | None:
-    """Use a refresh token. Of calls at once the first stores `successor_hash`; the others, and those within `grace_s` of
-    it, get the nonce of the first. A later one revokes the session. None for a token that is not good.
+    Returns False, and changes nothing, where the hash is not `old` any more.
     """
-    found = (
-        select(RefreshTokenRow, SessionRow, UserRow, NOW)
-        .join(SessionRow, RefreshTokenRow.session_id == SessionRow.session_id)
-        .join(UserRow, SessionRow.user_id == UserRow.user_id)
-        .where(RefreshTokenRow.token_hash == token_hash)
-        .with_for_update(of=RefreshTokenRow)
-    )
+    changed = update(UserRow).where(UserRow.user_id == user_id, UserRow.password_hash == old)
     async with transaction(engine) as session, session.begin():
-        row = (await session.execute(found)).one_or_none()
-        if row is None:
-            return None
-        token, family, user, now = row
-        if family.revoke_time is not None or family.expire_time <= now or user.status != ACTIVE:
-            return None
-        if token.use_time is None:
-            token.use_time, token.successor_nonce = now, nonce
-            # Before the successor is stored: a session has one unused token.
-            await session.flush()
-            await session.execute(
-                insert(RefreshTokenRow).values(token_hash=successor_hash, session_id=family.session_id)
-            )
-        elif now - token.use_time > timedelta(seconds=grace_s):
-            family.revoke_time, family.revoke_reason = now, REUSE
-            return Reuse(family)
-        assert token.successor_nonce is not None
-        return Rotation(user, family, token.successor_nonce)
+        found = await session.scalar(changed.values(password_hash=new).returning(UserRow.user_id))
+        if found is None:
+            return False
+        await user_sessions.end_within(session, user_id, user_sessions.CHANGED, kept=kept_session)
+        return True
 
 
-async def revoke_session(engine: AsyncEngine, session_id: str, reason: str) -> None:
-    """End a session; one that has ended stays as it is."""
+async def set_role(engine: AsyncEngine, user_id: str, role: str) -> UserRow | None:
+    """Give a user another role: `USER`, `MARKET_MAKER`, `SUPPORT`, `COMPLIANCE` or `ADMIN`.
+
+    Sessions go on; access tokens that say the old role, and streams opened with them, end on every server within 5 s, and a
+    refresh gives the new one. Returns the user as he was before, None where there is none.
+    """
     async with transaction(engine) as session, session.begin():
-        await session.execute(_revoking(reason).where(SessionRow.session_id == session_id))
+        return await change_access_within(session, user_id, role=role)
 
 
-def _revoking(reason: str) -> Update:
-    return update(SessionRow).where(SessionRow.revoke_time.is_(None)).values(revoke_time=NOW, revoke_reason=reason)
+async def set_status(engine: AsyncEngine, user_id: str, status: str) -> UserRow | None:
+    """Freeze a user (`FROZEN`) or let him in again (`ACTIVE`).
 
-
-async def forget_expired(engine: AsyncEngine, kept: timedelta = timedelta(days=1)) -> None:
-    """Delete sessions and verification tokens that ended by themselves longer than `kept` ago. Once a day is enough."""
-    before = NOW - kept
+    A frozen user cannot log in or refresh; his sessions end, and with them access tokens and streams on every server within
+    5 s. Returns the user as he was before, None where there is none.
+    """
     async with transaction(engine) as session, session.begin():
-        await session.execute(delete(SessionRow).where(SessionRow.expire_time < before))
-        await session.execute(delete(VerificationTokenRow).where(VerificationTokenRow.expire_time < before))
+        before = await change_access_within(session, user_id, status=status)
+        if before is not None and status != ACTIVE:
+            await user_sessions.end_within(session, user_id, user_sessions.FROZEN)
+        return before
+
+
+async def change_access_within(session: AsyncSession, user_id: str, **changes: str) -> UserRow | None:
+    """Change what a user's access tokens say, as part of a transaction: those signed before are not good any more.
+
+    Returns the user as he was before, None where there is none. Nothing is written where nothing would change.
+    """
+    before = await session.get(UserRow, user_id, with_for_update=True, populate_existing=True)
+    if before is None:
+        return None
+    session.expunge(before)
+    if any(getattr(before, name) != value for name, value in changes.items()):
+        values = {**changes, "access_version": UserRow.access_version + 1, "access_change_time": NOW}
+        await session.execute(update(UserRow).where(UserRow.user_id == user_id).values(values))
+    return before

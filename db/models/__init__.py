@@ -16,7 +16,14 @@ from db.models.markets import AssetRow, FeesRow, MarketRow
 from db.models.orders import OrderRow
 from db.models.row import Row
 from db.models.trades import CandleRow, TradeRow
-from db.models.users import RefreshTokenRow, SessionRow, UserRow, VerificationTokenRow
+from db.models.users import (
+    LoginPlaceRow,
+    MailedTokenRow,
+    RefreshTokenRow,
+    SessionRow,
+    UserRow,
+    VerificationTokenRow,
+)
 
 __all__ = [
     "AccountEventRow",
@@ -28,7 +35,9 @@ __all__ = [
     "FeesRow",
     "JournalBatchRow",
     "LimitsRow",
+    "LoginPlaceRow",
     "MachineRow",
+    "MailedTokenRow",
     "MarketRow",
     "OrderRow",
     "PartitionRow",

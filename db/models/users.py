@@ -5,13 +5,16 @@ from typing import Annotated
 from sqlalchemy import ForeignKey, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.row import Octets, Row, TextKey, Time
+from db.models.row import Count, Octets, Row, TextKey, Time
 
 OctetsKey = Annotated[bytes, mapped_column(LargeBinary, primary_key=True)]
 
 
 class UserRow(Row):
-    """A person or bot that may log in. `email` is as registered; `email_key` is unique, see `db.users.email_key`."""
+    """A person or bot that may log in. `email` is as registered; `email_key` is unique, see `db.users.email_key`.
+
+    Access tokens signed at a lower `access_version` are not good any more; it rose last at `access_change_time`.
+    """
 
     __tablename__ = "users"
 
@@ -24,10 +27,15 @@ class UserRow(Row):
     email_verified: Mapped[bool]
     status: Mapped[str]
     create_time: Mapped[Time]
+    access_version: Mapped[Count]
+    access_change_time: Mapped[Time | None]
 
 
 class SessionRow(Row):
-    """A log-in and all tokens that come from it; over when `revoke_time` is set or `expire_time` has come."""
+    """A log-in and all tokens that come from it; over when `revoke_time` is set or `expire_time` has come.
+
+    `use_time` is when tokens of it were last given, by the log-in or a refresh.
+    """
 
     __tablename__ = "sessions"
 
@@ -38,6 +46,8 @@ class SessionRow(Row):
     expire_time: Mapped[Time]
     revoke_time: Mapped[Time | None]
     revoke_reason: Mapped[str | None]
+    user_agent: Mapped[str]
+    use_time: Mapped[Time]
 
 
 class RefreshTokenRow(Row):
@@ -62,3 +72,26 @@ class VerificationTokenRow(Row):
     create_time: Mapped[Time]
     expire_time: Mapped[Time]
     use_time: Mapped[Time | None]
+
+
+class MailedTokenRow(Row):
+    """A token that was mailed to a user for one purpose, PASSWORD_RESET or UNLOCK."""
+
+    __tablename__ = "mailed_tokens"
+
+    token_hash: Mapped[OctetsKey]
+    purpose: Mapped[str]
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.user_id"))
+    create_time: Mapped[Time]
+    expire_time: Mapped[Time]
+    use_time: Mapped[Time | None]
+
+
+class LoginPlaceRow(Row):
+    """A network address that a user has proved to be at, last at `use_time`."""
+
+    __tablename__ = "login_places"
+
+    user_id: Mapped[TextKey] = mapped_column(ForeignKey("users.user_id"))
+    address: Mapped[TextKey]
+    use_time: Mapped[Time]

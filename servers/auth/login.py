@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import users
+from db import user_sessions, users
 from servers.auth.attempts import Attempts
 from servers.auth.errors import CredentialsInvalid
 from servers.auth.identifiers import new_id
@@ -41,7 +41,7 @@ async def log_in(
         raise CredentialsInvalid
     attempts.succeed(place)
     refresh_token = RefreshTokens.first()
-    session = await users.open_session(
+    session = await user_sessions.open_session(
         engine,
         user,
         session_id=new_id("ses"),

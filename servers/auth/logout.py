@@ -2,8 +2,8 @@
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import users
+from db import user_sessions
 
 
 async def log_out(engine: AsyncEngine, session_id: str) -> None:
-    await users.revoke_session(engine, session_id, users.LOGOUT)
+    await user_sessions.revoke_session(engine, session_id, user_sessions.LOGOUT)

@@ -5,7 +5,7 @@ from typing import Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import users
+from db import user_sessions
 from servers.auth.errors import RefreshTokenInvalid
 from servers.auth.tokens import AccessTokens, Grant, RefreshTokens, new_nonce, token_hash
 
@@ -20,7 +20,7 @@ async def refresh(
 ) -> Grant:
     """Raises RefreshTokenInvalid."""
     nonce = new_nonce()
-    used = await users.use_refresh_token(
+    used = await user_sessions.use_refresh_token(
         engine,
         token_hash(token),
         nonce=nonce,
@@ -28,8 +28,8 @@ async def refresh(
         grace_s=grace_s,
     )
     match used:
-        case users.Rotation(user=user, session=session, nonce=first):
+        case user_sessions.Rotation(user=user, session=session, nonce=first):
             return access.grant(user, session, tokens.successor(token, first))
-        case users.Reuse(session=session):
+        case user_sessions.Reuse(session=session):
             log.warning("refresh token used again", user_id=session.user_id, session_id=session.session_id)
     raise RefreshTokenInvalid

@@ -20,7 +20,7 @@ import jwt
 
 from db.models.users import SessionRow, UserRow
 from servers.auth.keys import SigningKeys, base64url
-from servers.transport.identity import ALGORITHM, Identity, claims_of
+from servers.transport.identity import ALGORITHM, TYPE, Identity, claims_of
 from venue.option.v1 import access_pb2
 
 REFRESH: Final = "vrt_"
@@ -61,10 +61,11 @@ class AccessTokens:
             email_verified=user.email_verified,
             email=user.email,
             expires=float(expires),
+            version=user.access_version,
         )
         claims = {**claims_of(identity, now), "jti": base64url(secrets.token_bytes(16))}
         key = self._keys.current()
-        token = jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.kid, "typ": "at+jwt"})
+        token = jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.kid, "typ": TYPE})
         return Grant(user, token, refresh_token, expires - now)
 
 

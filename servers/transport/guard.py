@@ -92,9 +92,9 @@ class Guard:
         if not self._streams:
             self._quiet.set()
 
-    def _end_sessions(self, session_ids: frozenset[str]) -> None:
+    def _end_sessions(self) -> None:
         for call in self._streams:
-            if call.identity.session_id in session_ids:
+            if self.verifier.is_revoked(call.identity):
                 _end(call, "SESSION_REVOKED")
 
 

@@ -7,7 +7,7 @@ Verified tokens are remembered until they expire; a session that is revoked ends
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import jwt
 import structlog
 
+from db.revocations import Revocations
 from servers.domain.errors import PartUnavailable
 from servers.transport.refusals import NotAuthenticated
 from venue.option.v1 import access_pb2
@@ -22,6 +23,8 @@ from venue.option.v1 import access_pb2
 ISSUER = "venue"
 AUDIENCE = "venue-api"
 ALGORITHM = "EdDSA"
+# Of access tokens alone (RFC 9068): no other token that the venue's keys may ever sign passes as one.
+TYPE = "at+jwt"
 CLAIMS = ["exp", "iat", "iss", "aud", "sub", "sid", "role", "scope"]
 TOKEN_LENGTH_MAX = 4096
 LEEWAY_S = 2
@@ -39,15 +42,18 @@ SCOPES = {name.removeprefix("SCOPE_").lower(): number for name, number in access
 
 KeySource = Callable[[], Awaitable[Mapping[str, Any]]]
 """Gives a JSON Web Key Set, `{"keys": [...]}`. Raises PartUnavailable where it cannot."""
-RevokedSource = Callable[[], Awaitable[Iterable[str]]]
-"""Gives the ids of sessions that ended while their access tokens may still live. Raises PartUnavailable where it cannot."""
+RevokedSource = Callable[[], Awaitable[Revocations]]
+"""Gives what ended access tokens that may still live. Raises PartUnavailable where it cannot."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The caller as the token says it; times in seconds since 1970 UTC."""
+    """The caller as the token says it; times in seconds since 1970 UTC.
+
+    `version` counts the changes of the user's role and status: see `db.revocations`.
+    """
 
     user_id: str
     session_id: str
@@ -56,6 +62,7 @@ class Identity:
     email_verified: bool
     email: str
     expires: float
+    version: int = 0
 
 
 ANONYMOUS = Identity("", "", access_pb2.ROLE_UNSPECIFIED, frozenset(), email_verified=False, email="", expires=0.0)
@@ -82,6 +89,7 @@ def claims_of(identity: Identity, issued_s: int) -> dict[str, Any]:
         "scope": " ".join(scope_name(scope) for scope in sorted(identity.scopes)),
         "email": identity.email,
         "email_verified": identity.email_verified,
+        "ver": identity.version,
         "iat": issued_s,
         "nbf": issued_s,
         "exp": int(identity.expires),
@@ -101,6 +109,7 @@ def identity_of(claims: Mapping[str, Any]) -> Identity:
         email_verified=claims.get("email_verified") is True,
         email=str(claims.get("email", "")),
         expires=float(claims["exp"]),
+        version=int(claims.get("ver", 0)),
     )
 
 
@@ -115,9 +124,15 @@ class TokenVerifier:
         self._fetched = -REFETCH_AFTER_S
         self._keys_away = False
         self._verified: OrderedDict[str, Identity] = OrderedDict()
-        self._revoked: frozenset[str] = frozenset()
+        self._revoked = Revocations()
         self._tasks: list[asyncio.Task[None]] = []
-        self.on_revoked: list[Callable[[frozenset[str]], None]] = []
+        # Told whenever something more was revoked; ask `is_revoked` what.
+        self.on_revoked: list[Callable[[], None]] = []
+
+    def is_revoked(self, identity: Identity) -> bool:
+        """Whether the session has ended, or the user's role or status changed since the credential was given."""
+        revoked = self._revoked
+        return identity.session_id in revoked.sessions or identity.version < revoked.versions.get(identity.user_id, 0)
 
     def remembered(self, token: str) -> Identity | None:
         """The identity of a token that was verified before and still holds. The hot path: two look-ups."""
@@ -127,7 +142,7 @@ class TokenVerifier:
         if identity.expires <= time.time():
             del self._verified[token]
             return None
-        if identity.session_id in self._revoked:
+        if self.is_revoked(identity):
             raise NotAuthenticated("session revoked")
         self._verified.move_to_end(token)
         return identity
@@ -138,7 +153,7 @@ class TokenVerifier:
         if known is not None:
             return known
         identity = identity_of(self._decode(token, await self._key(token)))
-        if identity.session_id in self._revoked:
+        if self.is_revoked(identity):
             raise NotAuthenticated("session revoked")
         if len(self._verified) >= self._cache_size:
             self._verified.popitem(last=False)
@@ -153,8 +168,8 @@ class TokenVerifier:
         except jwt.InvalidTokenError as error:
             raise NotAuthenticated(f"header: {error}") from None
         kid = header.get("kid")
-        if header.get("alg") != ALGORITHM or not isinstance(kid, str) or "crit" in header:
-            raise NotAuthenticated("algorithm, key id or critical header")
+        if header.get("alg") != ALGORITHM or header.get("typ") != TYPE or not isinstance(kid, str) or "crit" in header:
+            raise NotAuthenticated("algorithm, type, key id or critical header")
         if kid not in self._keys and time.monotonic() - self._fetched >= REFETCH_AFTER_S:
             await self.fetch_keys()
         if not self._keys:
@@ -196,19 +211,18 @@ class TokenVerifier:
         self._keys = {str(key.key_id): key for key in keys}
 
     async def fetch_revoked(self) -> None:
-        """Replaces the set of revoked sessions, and tells those who hold streams of them open."""
+        """Replaces what is known to be revoked, and tells those who hold streams of it open."""
         if self._revoked_source is None:
             return
         try:
-            revoked = frozenset(await self._revoked_source())
+            revoked = await self._revoked_source()
         except PartUnavailable as error:
             log.warning("revoked sessions not fetched", cause=str(error))
             return
-        fresh = revoked - self._revoked
-        self._revoked = revoked
-        if fresh:
+        before, self._revoked = self._revoked, revoked
+        if revoked != before:
             for tell in self.on_revoked:
-                tell(fresh)
+                tell()
 
     async def start(self, wait_s: float = 0.0) -> None:
         """Fetches both, then keeps them fresh until `stop`; waits up to `wait_s` for a first key."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import session, users
+from db import session, user_sessions
 from db.session import SERVICES
 from servers.account.bus_feed import BusFeed
 from servers.account.servicer import AccountServicer
@@ -88,7 +88,7 @@ async def forget_daily(
     while True:
         await asyncio.sleep(pause)
         try:
-            await users.forget_expired(database)
+            await user_sessions.forget_expired(database)
             pause = every_s
         except PartUnavailable as error:
             log.warning("expired sessions not deleted", cause=str(error))

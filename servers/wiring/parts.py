@@ -15,7 +15,7 @@ from google.protobuf.json_format import MessageToDict
 from redis.asyncio import Redis
 
 from db import session
-from db.revocations import revoked_sessions
+from db.revocations import revocations
 from db.session import SERVICES, Pool
 from db.streams import open_bus
 from servers.config import Settings
@@ -86,7 +86,7 @@ async def guard_of(process: Process, pool: Pool, keys: KeySource) -> AsyncIterat
     Waits a little for the first key: a server that says it serves should know its callers. Without one it serves all the same,
     since other servers need it.
     """
-    verifier = TokenVerifier(keys, lambda: revoked_sessions(pool, revocations_kept(process.settings)))
+    verifier = TokenVerifier(keys, lambda: revocations(pool, revocations_kept(process.settings)))
     await verifier.start(FIRST_KEY_S)
     try:
         yield Guard(

@@ -13,7 +13,7 @@ import jwt
 import pytest
 
 from servers.auth.keys import SigningKey, add_key, key_files, read_key
-from servers.transport.identity import ALGORITHM, SCOPES, Identity, claims_of
+from servers.transport.identity import ALGORITHM, SCOPES, TYPE, Identity, claims_of
 from tests.e2e.gateway import ROOT, STOP_S, Gateway, Ports, gateway, wait_until
 from tests.e2e.launching import Venue, launched
 from tests.e2e.people import join
@@ -43,7 +43,7 @@ class Tokens:
         return {name: value for name, value in merged.items() if value is not None}
 
     def token(self, key: Any = None, algorithm: str = ALGORITHM, kid: str | None = None, **changed: Any) -> str:
-        headers = {"kid": kid or self.key.kid}
+        headers = {"kid": kid or self.key.kid, "typ": TYPE}
         return jwt.encode(self.claims(**changed), key or self.key.private, algorithm, headers=headers)
 
     def bearer(self, **changed: Any) -> dict[str, str]:

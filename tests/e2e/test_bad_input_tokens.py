@@ -32,15 +32,15 @@ def forgeries(token: str) -> dict[str, str]:
     )
     rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     richer = encoded(claims | {"role": "ADMIN", "scope": "admin read trade account"})
-    kid = {"kid": header["kid"]}
+    kid = {"kid": header["kid"], "typ": header["typ"]}
     return {
         "no algorithm": f"{encoded({'alg': 'none', 'kid': header['kid']})}.{body}.",
         "no signature": f"{head}.{body}.",
         "two parts": f"{head}.{body}",
         "more rights": f"{head}.{richer}.{signature}",
         "another key": jwt.encode(claims, stranger, "EdDSA", headers=kid),
-        "another key of its own": jwt.encode(claims, stranger, "EdDSA", headers={"kid": "stranger"}),
-        "no key named": jwt.encode(claims, stranger, "EdDSA"),
+        "another key of its own": jwt.encode(claims, stranger, "EdDSA", headers=kid | {"kid": "stranger"}),
+        "no key named": jwt.encode(claims, stranger, "EdDSA", headers={"typ": header["typ"]}),
         "a shared secret": jwt.encode(claims, base64.b64encode(public), "HS256", headers=kid),
         "RSA": jwt.encode(claims, rsa_key, "RS256", headers=kid),
         "a key it brings along": jwt.encode(claims, stranger, "EdDSA", headers=kid | {"jku": "http://127.0.0.1/keys"}),

@@ -110,7 +110,7 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
             async def key_set() -> dict[str, list[dict[str, str]]]:
                 return {"keys": keys.jwks()}
 
-            verifier = TokenVerifier(key_set, lambda: revocations.revoked_sessions(pool, timedelta(minutes=16)))
+            verifier = TokenVerifier(key_set, lambda: revocations.revocations(pool, timedelta(minutes=16)))
             await verifier.start()
             stack.push_async_callback(verifier.stop)
             servicer = AuthServicer(

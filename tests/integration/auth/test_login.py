@@ -8,7 +8,7 @@ import grpc
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from db import users
+from db import user_sessions, users
 from db.session import engine, sqlalchemy_url
 from servers.domain.errors import PartUnavailable
 from tests.integration.auth.conftest import PASSWORD, Auth, Open
@@ -110,7 +110,7 @@ async def test_a_database_that_is_away_is_unavailable() -> None:
         with pytest.raises(PartUnavailable):
             await users.find_user_by_email(away, "ada@example.com")
         with pytest.raises(PartUnavailable):
-            await users.forget_expired(away)
+            await user_sessions.forget_expired(away)
     finally:
         await away.dispose()
 

@@ -8,7 +8,8 @@ import grpc
 import jwt
 import pytest
 
-from db import revocations, users
+from db import revocations, user_sessions
+from db.revocations import Revocations
 from db.session import ENGINE, engine, open_pool
 from servers.auth.keys import add_key
 from servers.config import BadSettingsError, Settings
@@ -50,6 +51,7 @@ async def test_an_access_token_says_who_and_for_how_long(auth: Auth) -> None:
         "scope": "read trade withdraw account",
         "email": "ada@example.com",
         "email_verified": False,
+        "ver": 0,
         "iat": now,
         "nbf": now,
         "exp": now + 900,
@@ -168,16 +170,16 @@ async def test_every_role_may_ask_for_ended_sessions_and_they_are_forgotten_in_t
     session_id = (await auth.who_am_i(answer.access_token)).session_id
     pool = await open_pool(auth.database_url, application_name="order", role=ENGINE)
     within = revocations_kept(Settings(access_ttl_s=3600))
-    assert await revocations.revoked_sessions(pool, within) == set()
+    assert await revocations.revocations(pool, within) == Revocations()
     await auth.stub.Logout(auth_pb2.LogoutRequest(), metadata=bearer(answer.access_token))
-    assert await revocations.revoked_sessions(pool, within) == {session_id}
+    assert await revocations.revocations(pool, within) == Revocations(frozenset({session_id}))
     await auth.rows("UPDATE sessions SET revoke_time = revoke_time - %s", within - timedelta(seconds=30))
-    assert await revocations.revoked_sessions(pool, within) == {session_id}
+    assert await revocations.revocations(pool, within) == Revocations(frozenset({session_id}))
     await auth.rows("UPDATE sessions SET revoke_time = revoke_time - interval '31 s'")
-    assert await revocations.revoked_sessions(pool, within) == set()
+    assert await revocations.revocations(pool, within) == Revocations()
     await pool.close()
     with pytest.raises(PartUnavailable):
-        await revocations.revoked_sessions(pool, within)
+        await revocations.revocations(pool, within)
 
 
 @pytest.mark.parametrize("life_s", ["59", "3601"])
@@ -235,7 +237,7 @@ async def test_what_ended_long_ago_is_forgotten(auth: Auth) -> None:
     await auth.rows(
         "UPDATE sessions SET expire_time = now() - interval '25 h' WHERE session_id = (SELECT max(session_id) FROM sessions)"
     )
-    await users.forget_expired(auth.engine)
+    await user_sessions.forget_expired(auth.engine)
     counts = [
         await auth.rows(f"SELECT count(*) FROM {t}") for t in ("sessions", "refresh_tokens", "verification_tokens")
     ]

@@ -9,6 +9,7 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
+from db.revocations import Revocations
 from db.session import ENGINE, SERVICES, connect, open_pool
 from db.streams import open_bus
 from servers.domain.terms import Environment
@@ -37,8 +38,8 @@ async def no_keys() -> dict[str, list[object]]:
     return {"keys": []}
 
 
-async def no_sessions() -> list[str]:
-    return []
+async def no_sessions() -> Revocations:
+    return Revocations()
 
 
 @asynccontextmanager

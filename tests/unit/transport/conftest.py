@@ -15,10 +15,11 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from prometheus_client import CollectorRegistry
 
+from db.revocations import Revocations
 from servers.transport.call import Call
 from servers.transport.errors import DETAILS
 from servers.transport.guard import Guard
-from servers.transport.identity import ALGORITHM, Identity, TokenVerifier, claims_of
+from servers.transport.identity import ALGORITHM, TYPE, Identity, TokenVerifier, claims_of
 from servers.transport.limits import Limits
 from servers.transport.server import Server, build_server
 from servers.transport.streaming import lively
@@ -84,13 +85,14 @@ class Keys:
 
     private: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     revoked: set[str] = field(default_factory=set)
+    versions: dict[str, int] = field(default_factory=dict)
 
     async def public(self) -> dict[str, Any]:
         key = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(self.private.public_key()))
         return {"keys": [key | {"kid": KID, "alg": ALGORITHM, "use": "sig"}]}
 
-    async def revoked_ids(self) -> set[str]:
-        return set(self.revoked)
+    async def revoked_ids(self) -> Revocations:
+        return Revocations(frozenset(self.revoked), dict(self.versions))
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         now = int(time.time())
@@ -101,7 +103,7 @@ class Keys:
 
     def token(self, headers: dict[str, Any] | None = None, **changes: Any) -> str:
         """A token with some of its claims changed, or absent where given as None."""
-        return jwt.encode(self.claims(**changes), self.private, ALGORITHM, {"kid": KID} | (headers or {}))
+        return jwt.encode(self.claims(**changes), self.private, ALGORITHM, {"kid": KID, "typ": TYPE} | (headers or {}))
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from servers.domain.errors import PartUnavailable
-from servers.transport.identity import TokenVerifier
+from servers.transport.identity import TYPE, TokenVerifier
 from servers.transport.refusals import NotAuthenticated
 from tests.unit.transport.conftest import KID, Bench, Keys
 from venue.order.v1 import order_service_pb2 as wire
@@ -25,17 +25,17 @@ def encoded(part: dict[str, Any]) -> str:
 
 
 def unsigned(keys: Keys, alg: str) -> str:
-    return f"{encoded({'alg': alg, 'typ': 'JWT', 'kid': KID})}.{encoded(keys.claims())}."
+    return f"{encoded({'alg': alg, 'typ': TYPE, 'kid': KID})}.{encoded(keys.claims())}."
 
 
 def with_public_key_as_secret(keys: Keys) -> str:
     # Long enough that the library itself does not mind.
     secret = keys.private.public_key().public_bytes_raw() * 2
-    return jwt.encode(keys.claims(), secret, "HS256", {"kid": KID})
+    return jwt.encode(keys.claims(), secret, "HS256", {"kid": KID, "typ": TYPE})
 
 
 def of_another_key(keys: Keys) -> str:
-    return jwt.encode(keys.claims(), Ed25519PrivateKey.generate(), "EdDSA", {"kid": KID})
+    return jwt.encode(keys.claims(), Ed25519PrivateKey.generate(), "EdDSA", {"kid": KID, "typ": TYPE})
 
 
 def tampered(keys: Keys) -> str:
@@ -67,9 +67,11 @@ REFUSED = {
     "HS256 with the public key": with_public_key_as_secret,
     "kid of another key": of_another_key,
     "unknown kid": lambda keys: keys.token({"kid": "key-2"}),
-    "no kid": lambda keys: jwt.encode(keys.claims(), keys.private, "EdDSA"),
+    "no kid": lambda keys: jwt.encode(keys.claims(), keys.private, "EdDSA", {"typ": TYPE}),
     "tampered": tampered,
     "unknown crit": critical,
+    "another type": lambda keys: keys.token({"typ": "JWT"}),
+    "no type": lambda keys: keys.token({"typ": None}),
     "not a token": lambda keys: "x.y.z",
     "empty": lambda keys: "",
     "too long": lambda keys: keys.token(email="x" * 5000),
@@ -201,5 +203,17 @@ async def test_a_key_set_with_keys_of_other_kinds_uses_only_ours() -> None:
     verifier = TokenVerifier(source)
     await verifier.start()
     with pytest.raises(NotAuthenticated):
-        await verifier.verify(jwt.encode(keys.claims(), "s" * 32, "HS256", {"kid": "symmetric"}))
+        await verifier.verify(jwt.encode(keys.claims(), "s" * 32, "HS256", {"kid": "symmetric", "typ": TYPE}))
     await verifier.stop()
+
+
+async def test_a_changed_role_ends_tokens_of_a_lower_version(bench: Bench, order: wire.PlaceOrderRequest) -> None:
+    before = bench.metadata()
+    await bench.call("PlaceOrder", order, before)
+    bench.keys.versions["user-1"] = 3
+    await bench.verifier.fetch_revoked()
+    for metadata in (before, bench.metadata(bench.keys.token(ver=2))):
+        assert (await bench.refused("PlaceOrder", order, metadata)).code is grpc.StatusCode.UNAUTHENTICATED
+    for version in (3, 4):
+        await bench.call("PlaceOrder", order, bench.metadata(bench.keys.token(ver=version)))
+    await bench.call("PlaceOrder", order, bench.metadata(bench.keys.token(sub="user-2")))

@@ -141,3 +141,13 @@ class TestLimits:
         first.cancel()
         await asyncio.wait_for(bench.guard.wait_quiet(), 5)
         assert await Reader(bench).kinds(1) == ["ready"]
+
+
+async def test_a_changed_role_ends_the_streams_of_older_tokens(bench: Bench) -> None:
+    reader = Reader(bench)
+    assert await reader.kinds(1) == ["ready"]
+    bench.keys.versions["user-1"] = 1
+    await bench.verifier.fetch_revoked()
+    last = await reader.read()
+    assert last is not None
+    assert last.goodbye.reason == "SESSION_REVOKED"
