@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from db.audit_chain import FIELDS, START, Head, Link
 from db.models.audit import AuditEntryRow
 from db.session import Connection
-from db.users import transaction
+from db.transactions import transaction
 
 OK: Final = "OK"
 # What is not written down, wherever in `before` or `after` it stands.

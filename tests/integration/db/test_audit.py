@@ -17,7 +17,7 @@ from db import audit
 from db.audit import Action, Actor, ActorKind, Entry, Search
 from db.audit_chain import START, Break, Head, Link, hash_of, verify
 from db.session import ENGINE, PROJECTOR, SERVICES, Connection, connect, engine, open_pool
-from db.users import transaction
+from db.transactions import transaction
 from servers.admin.anchors import Anchors, BadAnchorError, anchor_once, read_anchors, read_key
 
 ADA = Actor(ActorKind.USER, "usr-ada", "ses-1", "192.0.2.7", "req-1")
