@@ -4,13 +4,16 @@ BIN := .venv/bin
 NODE := tests/e2e/node
 UV_COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url -q
 VENUE := $(BIN)/venue
-FAST := tests/unit tests/golden tests/contract tests/tidy
 BUF := $(BIN)/buf
+
+# Tests wait for processes more than they compute. All run to their end, whichever fails; each one's lines stay together where
+# make can do that (4.0 and newer).
+ABREAST := $(MAKE) --no-print-directory -k -j 2 $(if $(filter output-sync,$(.FEATURES)),-Otarget)
 
 export UV_PYTHON_DOWNLOADS := never
 export PATH := $(CURDIR)/.venv/node:$(PATH)
 
-.PHONY: help setup lock gen gen-check baseline lint-proto format lint check audit secrets-baseline test up down reset bench chaos-long
+.PHONY: help setup lock gen gen-check baseline lint-proto format lint check audit audit-code secrets-baseline test up down reset bench chaos-long
 
 help:
 	@echo "setup up down reset | check test lint format | audit | gen gen-check lint-proto | bench chaos-long | lock baseline"
@@ -66,15 +69,23 @@ audit: .venv/.stamp
 secrets-baseline: .venv/.stamp
 	@$(BIN)/python tools/audit.py baseline
 
-# Two at a time: neither half waits for anything but a processor.
-check: lint lint-proto gen-check
+audit-code: .venv/.stamp
 	@$(BIN)/python tools/audit.py code
-	@$(BIN)/pytest -q tests/property & property=$$!; \
-	$(BIN)/pytest -q $(FAST); fast=$$?; \
-	wait $$property && exit $$fast
 
-test: setup .venv/.stamp-node check
-	$(BIN)/pytest -q tests --ignore=tests/unit --ignore=tests/property --ignore=tests/golden --ignore=tests/contract --ignore=tests/tidy
+# The tests of a folder, or of several that are quick.
+test-rules: .venv/.stamp
+	$(BIN)/pytest -q tests/unit tests/golden tests/contract tests/tidy
+
+test-%: .venv/.stamp
+	$(BIN)/pytest -q tests/$*
+
+check: setup .venv-gen/.stamp .venv/.stamp-node
+	@echo "check: two at a time; what each says is shown when it ends"
+	@$(ABREAST) lint lint-proto gen-check audit-code test-property test-rules
+
+test: check
+	@echo "test: two at a time, the longest takes some minutes; what each says is shown when it ends"
+	@$(ABREAST) test-e2e test-chaos test-integration test-simulation test-bench
 
 up: setup
 	@exec $(VENUE) up

@@ -25,9 +25,10 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def code() -> str:
     """Bandit over what is shipped. Raises SystemExit with each finding of medium or high severity."""
-    done = run("bandit", "-q", "-ll", "-r", "servers", "db", "tools")
+    # B608 is ruff's S608, which is on. What stands on the error stream is about comments that only look like bandit's own.
+    done = run("bandit", "-q", "-ll", "-s", "B608", "-r", "servers", "db", "tools")
     if done.returncode:
-        sys.exit(done.stdout + done.stderr)
+        sys.exit(done.stdout)
     return "bandit: nothing of medium or high severity"
 
 

@@ -63,9 +63,9 @@ async def test_an_unknown_user_takes_as_long_as_a_known_one() -> None:
     took: dict[str | None, list[float]] = {stored: [], None: []}
     for _ in range(40):
         for target, times in took.items():
-            began = time.perf_counter()
+            began = time.process_time()
             await passwords.matches("wrong", target)
-            times.append(time.perf_counter() - began)
+            times.append(time.process_time() - began)
     known, unknown = (min(times) for times in took.values())
     passwords.close()
     assert abs(known - unknown) < 0.25 * known, (known, unknown)
