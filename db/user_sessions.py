@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from db.login_places import remember_within
+from db.models.credentials import TotpRow
 from db.models.users import MailedTokenRow, RefreshTokenRow, SessionRow, UserRow, VerificationTokenRow
 from db.transactions import NOW, transaction
 
@@ -26,6 +27,7 @@ REUSE: Final = "REFRESH_TOKEN_REUSED"
 CHANGED: Final = "PASSWORD_CHANGED"
 RESET: Final = "PASSWORD_RESET"
 FROZEN: Final = "FROZEN"
+FACTOR_CHANGED: Final = "SECOND_FACTOR_CHANGED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,16 @@ async def open_session(
     user_agent: str = "",
     refresh_hash: bytes,
     life_s: float,
+    second_factor: bool = False,
 ) -> SessionRow | None:
     """Store a session, its first refresh token, and that the user was at `address`.
 
-    None where the user is not as `user` says any more: another password, frozen, another role.
+    `second_factor`: whether it was authenticated by two factors. None where the user is not as `user` says any more: another
+    password, frozen, another role, or a second factor that the session lacks.
     """
     values = {"session_id": session_id, "user_id": user.user_id, "address": address, "user_agent": user_agent}
-    opened = insert(SessionRow).values(**values, expire_time=NOW + timedelta(seconds=life_s)).returning(SessionRow)
+    expires = NOW + timedelta(seconds=life_s)
+    opened = insert(SessionRow).values(**values, second_factor=second_factor, expire_time=expires).returning(SessionRow)
     same = select(UserRow.user_id).where(
         UserRow.user_id == user.user_id,
         UserRow.password_hash == user.password_hash,
@@ -68,6 +73,9 @@ async def open_session(
     )
     async with transaction(engine) as session, session.begin():
         if await session.scalar(same.with_for_update(read=True)) is None:
+            return None
+        enrolled = select(TotpRow.user_id).where(TotpRow.user_id == user.user_id, TotpRow.confirm_time.is_not(None))
+        if not second_factor and await session.scalar(enrolled) is not None:
             return None
         row = (await session.scalars(opened)).one()
         await session.execute(insert(RefreshTokenRow).values(token_hash=refresh_hash, session_id=session_id))

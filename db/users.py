@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from db import user_sessions
+from db.models.credentials import ApiKeyRow, TotpRow
 from db.models.users import UserRow, VerificationTokenRow
 from db.transactions import NOW, transaction
 
@@ -50,8 +51,9 @@ async def find_user(engine: AsyncEngine, user_id: str) -> UserRow | None:
 async def add_user(engine: AsyncEngine, user: NewUser, *, verification_hash: bytes, verification_s: float) -> UserRow:
     """Add a user unless one has this address of mail. Returns the user who has it.
 
-    Whoever has yet to verify the address is registered anew: password and name become those given, sessions end, and only the
-    verification token stored here is good. So nobody keeps a door to what the owner of the address verifies later.
+    Whoever has yet to verify the address is registered anew: password and name become those given, sessions, second factor and
+    API keys end, and only the verification token stored here is good. So nobody keeps a door to what the owner of the address
+    verifies later.
     """
     key = email_key(user.email)
     given = insert(UserRow).values(**asdict(user), email_key=key)
@@ -67,6 +69,9 @@ async def add_user(engine: AsyncEngine, user: NewUser, *, verification_hash: byt
             await user_sessions.end_within(session, row.user_id, user_sessions.REGISTERED_AGAIN)
             tokens = VerificationTokenRow.user_id == row.user_id
             await session.execute(delete(VerificationTokenRow).where(tokens, VerificationTokenRow.use_time.is_(None)))
+            await session.execute(delete(TotpRow).where(TotpRow.user_id == row.user_id))
+            keys = update(ApiKeyRow).where(ApiKeyRow.user_id == row.user_id, ApiKeyRow.revoke_time.is_(None))
+            await session.execute(keys.values(revoke_time=NOW))
             token = {"token_hash": verification_hash, "user_id": row.user_id}
             expires = NOW + timedelta(seconds=verification_s)
             await session.execute(insert(VerificationTokenRow).values(**token, expire_time=expires))

@@ -29,6 +29,8 @@ ROOMS = {
     "limits": "servers.risk.command",
     "market": "servers.admin.command",
     "audit": "servers.admin.audit_command",
+    "keys": "servers.auth.field_keys",
+    "clients": "servers.auth.clients",
 }
 
 app = typer.Typer(

@@ -91,6 +91,10 @@ class Settings(BaseSettings):
     bcrypt_cost: Annotated[int, Field(ge=4, le=16)] = 12
     auth_workers: PositiveInt = 2
     login_requires_verified: bool = False
+    # The keys of encrypted fields (db/sealing.py): entries `id:base64`, divided by white space or commas; the first one seals,
+    # the entry `index` is for blind indexes. In the file, else in the variable, else made in the state folder.
+    field_keys: SecretStr | None = None
+    field_keys_file: Path | None = None
     # Where links in mails point; the gateway's own address where it is not set.
     public_url: str = ""
     cors_origins: list[str] = ["http://localhost:5173", "http://127.0.0.1:5173"]
@@ -171,6 +175,25 @@ class Settings(BaseSettings):
         if order is not None and info.data.get("default_environment") != "DEMO":
             raise ValueError("is for tests, never where the default environment is LIVE")
         return order
+
+    @field_validator("field_keys")
+    @classmethod
+    def _keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None:
+            from db.sealing import parse  # only who sets keys pays for it
+
+            parse(keys.get_secret_value())
+        return keys
+
+    def read_field_keys(self) -> str:
+        """The entries of the keys of encrypted fields as they are now."""
+        if self.field_keys_file is not None:
+            return self.field_keys_file.read_text(encoding="utf-8")
+        if self.field_keys is not None:
+            return self.field_keys.get_secret_value()
+        from db.sealing import INDEX, new_entry
+
+        return self.state.secret("field-keys", lambda: f"{new_entry()}\n{new_entry(INDEX)}\n")
 
     @property
     def led(self) -> list[int]:

@@ -11,6 +11,7 @@ from db.models.accounts import (
     TransferRow,
 )
 from db.models.audit import AuditEntryRow
+from db.models.credentials import ApiKeyRow, AuthorizationCodeRow, ClientRow, RecoveryCodeRow, TotpRow
 from db.models.journal import JournalBatchRow, MachineRow, PartitionRow, ProjectionRow, RequestRow
 from db.models.markets import AssetRow, FeesRow, MarketRow
 from db.models.orders import OrderRow
@@ -28,10 +29,13 @@ from db.models.users import (
 __all__ = [
     "AccountEventRow",
     "AccountRow",
+    "ApiKeyRow",
     "AssetRow",
     "AuditEntryRow",
+    "AuthorizationCodeRow",
     "BalanceRow",
     "CandleRow",
+    "ClientRow",
     "FeesRow",
     "JournalBatchRow",
     "LimitsRow",
@@ -44,10 +48,12 @@ __all__ = [
     "PositionRow",
     "PostingRow",
     "ProjectionRow",
+    "RecoveryCodeRow",
     "RefreshTokenRow",
     "RequestRow",
     "Row",
     "SessionRow",
+    "TotpRow",
     "TradeRow",
     "TradingSessionRow",
     "TransferRow",

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from sqlalchemy import ForeignKey, LargeBinary
+from sqlalchemy import ARRAY, ForeignKey, LargeBinary, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.row import Count, Octets, Row, TextKey, Time
@@ -35,6 +35,8 @@ class SessionRow(Row):
     """A log-in and all tokens that come from it; over when `revoke_time` is set or `expire_time` has come.
 
     `use_time` is when tokens of it were last given, by the log-in or a refresh.
+    `auth_time` is when it was last authenticated with all that the user has, `second_factor` whether that was two factors. One
+    that was given to a client names it, and the `scopes` that it is held to.
     """
 
     __tablename__ = "sessions"
@@ -48,6 +50,10 @@ class SessionRow(Row):
     revoke_reason: Mapped[str | None]
     user_agent: Mapped[str]
     use_time: Mapped[Time]
+    auth_time: Mapped[Time]
+    second_factor: Mapped[bool]
+    client_id: Mapped[str | None]
+    scopes: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
 
 
 class RefreshTokenRow(Row):

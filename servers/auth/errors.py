@@ -1,6 +1,6 @@
 """What the auth room refuses."""
 
-from servers.domain.errors import FieldViolation, Invalid, Refused, Unauthenticated
+from servers.domain.errors import FieldViolation, Invalid, NotFound, Refused, Unauthenticated
 
 
 class CredentialsInvalid(Unauthenticated):
@@ -39,3 +39,68 @@ class PasswordTooWeak(Refused):
     def __init__(self, advice: str) -> None:
         super().__init__("the password is too easy to guess")
         self.violations = (FieldViolation("password", advice, self.reason),)
+
+
+class TotpRequired(Unauthenticated):
+    """The password is right, and a code of the second factor is missing."""
+
+    reason = "TOTP_REQUIRED"
+
+    def __init__(self) -> None:
+        super().__init__("the second factor is needed too: give its code, or a recovery code")
+
+
+class TotpInvalid(Unauthenticated):
+    """The code is wrong, or was used before."""
+
+    reason = "TOTP_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("the code of the second factor is wrong, or was used before")
+
+
+class SecondFactorEnrolled(Refused):
+    """There is one already."""
+
+    reason = "SECOND_FACTOR_ENROLLED"
+
+    def __init__(self) -> None:
+        super().__init__("a second factor is enrolled already: disable it first")
+
+
+class ApiKeyNotFound(NotFound):
+    """No such API key, or somebody else's."""
+
+    reason = "API_KEY_NOT_FOUND"
+
+    def __init__(self, api_key_id: str) -> None:
+        super().__init__("API key not found", api_key_id=api_key_id)
+
+
+class TooManyApiKeys(Refused):
+    """The user has all the API keys that one may have."""
+
+    reason = "TOO_MANY_API_KEYS"
+
+    def __init__(self, keys_max: int) -> None:
+        super().__init__(f"a user may have at most {keys_max} API keys", keys_max=str(keys_max))
+
+
+class ClientInvalid(Invalid):
+    """No such client, or not with this redirect URI."""
+
+    reason = "CLIENT_INVALID"
+
+    def __init__(self, field: str) -> None:
+        violation = FieldViolation(field, "is not one that is registered", self.reason)
+        super().__init__("no such client, or not with this redirect URI", violation)
+
+
+class AuthorizationCodeInvalid(Invalid):
+    """Unknown, expired, used before, or for another client, redirect URI or verifier: which of these is for the log only."""
+
+    reason = "AUTHORIZATION_CODE_INVALID"
+
+    def __init__(self) -> None:
+        violation = FieldViolation("code", "is not valid, has expired or was used before", self.reason)
+        super().__init__("the authorization code is not valid", violation)

@@ -1,28 +1,29 @@
 """AuthService on the wire: messages in, messages out."""
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import cast
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.models.users import UserRow
+from db import factors
+from db.sealing import Sealer
 from servers.auth.attempts import Attempts
+from servers.auth.credential_servicer import BEARER, CredentialServicer, to_user
 from servers.auth.keys import SigningKeys
-from servers.auth.login import log_in
+from servers.auth.login import Given, log_in
 from servers.auth.logout import log_out
 from servers.auth.mail import Mailbox
 from servers.auth.passwords import Passwords
 from servers.auth.refresh import GRACE_S, refresh
 from servers.auth.register import MESSAGE, register
-from servers.auth.tokens import AccessTokens, RefreshTokens, role_of
+from servers.auth.second_factor import SecondFactor
+from servers.auth.tokens import AccessTokens, RefreshTokens
 from servers.auth.verify_email import verify_email
 from servers.auth.who_am_i import who_am_i
 from servers.transport.call import Call
 from venue.auth.v1 import auth_pb2
 from venue.option.v1 import access_pb2
-
-BEARER = "Bearer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,9 @@ class AuthRules:
     login_requires_verified: bool = False
 
 
-class AuthServicer:
+class AuthServicer(CredentialServicer):
+    """Registration, log-in and the life of tokens. What else a user proves himself with stands in credential_servicer.py."""
+
     def __init__(
         self,
         *,
@@ -45,16 +48,15 @@ class AuthServicer:
         keys: SigningKeys,
         refresh_tokens: RefreshTokens,
         mailbox: Mailbox,
+        sealer: Sealer,
         rules: AuthRules,
     ) -> None:
-        self._engine = engine
-        self._passwords = passwords
+        access_tokens = AccessTokens(keys, life_s=rules.access_life_s)
+        factor = SecondFactor(engine, sealer, mailbox)
+        super().__init__(engine, passwords, mailbox, access_tokens, factor, Attempts())
         self._keys = keys
         self._refresh_tokens = refresh_tokens
-        self._mailbox = mailbox
         self._rules = rules
-        self._attempts = Attempts()
-        self._access_tokens = AccessTokens(keys, life_s=rules.access_life_s)
 
     async def Register(self, request: auth_pb2.RegisterRequest, call: Call) -> auth_pb2.RegisterResponse:
         del call
@@ -79,10 +81,9 @@ class AuthServicer:
             self._engine,
             self._passwords,
             self._attempts,
+            self._factor,
             self._access_tokens,
-            email=request.email,
-            password=request.password,
-            address=call.peer,
+            Given(email=request.email, password=request.password, totp_code=request.totp_code, address=call.peer),
             requires_verified=self._rules.login_requires_verified,
             session_life_s=self._rules.session_life_s,
         )
@@ -118,25 +119,20 @@ class AuthServicer:
     async def WhoAmI(self, request: auth_pb2.WhoAmIRequest, call: Call) -> auth_pb2.WhoAmIResponse:
         del request
         identity = call.identity
-        return auth_pb2.WhoAmIResponse(
+        me = auth_pb2.WhoAmIResponse(
             user=to_user(await who_am_i(self._engine, identity.user_id)),
             scopes=cast("list[access_pb2.Scope.ValueType]", sorted(identity.scopes)),
-            session_id=identity.session_id,
-            expire_time=Timestamp(seconds=int(identity.expires)),
+            session_id="" if identity.api_key_id else identity.session_id,
+            api_key_id=identity.api_key_id,
+            account_id=identity.account_id,
+            second_factor=await factors.is_enrolled(self._engine, identity.user_id),
         )
+        if isfinite(identity.expires):
+            me.expire_time.FromSeconds(int(identity.expires))
+        if not identity.api_key_id:
+            me.auth_time.FromSeconds(int(identity.auth_time))
+        return me
 
     async def GetJwks(self, request: auth_pb2.GetJwksRequest, call: Call) -> auth_pb2.GetJwksResponse:
         del request, call
         return auth_pb2.GetJwksResponse(keys=[auth_pb2.Jwk(**key) for key in self._keys.jwks()])
-
-
-def to_user(row: UserRow) -> auth_pb2.User:
-    user = auth_pb2.User(
-        user_id=row.user_id,
-        email=row.email,
-        display_name=row.display_name,
-        role=role_of(row),
-        email_verified=row.email_verified,
-    )
-    user.create_time.FromDatetime(row.create_time)
-    return user

@@ -10,7 +10,7 @@ the same successor again within the grace, while tables alone, or the secret alo
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import digest as hmac_digest
@@ -21,6 +21,7 @@ import jwt
 from db.models.users import SessionRow, UserRow
 from servers.auth.keys import SigningKeys, base64url
 from servers.transport.identity import ALGORITHM, TYPE, Identity, claims_of
+from servers.transport.identity import SCOPES as SCOPE_NUMBERS
 from venue.option.v1 import access_pb2
 
 REFRESH: Final = "vrt_"
@@ -57,11 +58,13 @@ class AccessTokens:
             user_id=user.user_id,
             session_id=session.session_id,
             role=role_of(user),
-            scopes=scopes_of(user),
+            scopes=scopes_of(user) if session.scopes is None else scopes_of(user) & numbers_of(session.scopes),
             email_verified=user.email_verified,
             email=user.email,
             expires=float(expires),
             version=user.access_version,
+            auth_time=session.auth_time.timestamp(),
+            second_factor=session.second_factor,
         )
         claims = {**claims_of(identity, now), "jti": base64url(secrets.token_bytes(16))}
         key = self._keys.current()
@@ -97,6 +100,11 @@ def token_hash(token: str) -> bytes:
 
 def role_of(user: UserRow) -> "access_pb2.Role.ValueType":
     return access_pb2.Role.Value(f"ROLE_{user.role}")
+
+
+def numbers_of(names: Iterable[str]) -> frozenset[int]:
+    """Scopes by the words that tokens use for them."""
+    return frozenset(SCOPE_NUMBERS[name] for name in names)
 
 
 def scopes_of(user: UserRow) -> frozenset[int]:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,11 @@ from servers.embedded.errors import StartError
 
 FOLDERS = ("log", "run", "secrets", "mailbox")
 SECRET_BYTES = 32
+
+
+def draw() -> str:
+    """256 random bits as text."""
+    return secrets.token_urlsafe(SECRET_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +59,28 @@ class State:
         for name in FOLDERS:
             (self.root / name).mkdir(mode=0o700, exist_ok=True)
 
-    def secret(self, name: str) -> str:
+    def secret(self, name: str, make: Callable[[], str] = draw) -> str:
         """The secret of that name, made on first use. Two processes that ask at once get the same one."""
         self.create()
         path = self.root / "secrets" / name
         if not path.exists():
             made = path.with_name(f".{name}.{os.getpid()}")
             with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.write(secrets.token_urlsafe(SECRET_BYTES))
+                file.write(make())
             with suppress(FileExistsError):
                 path.hardlink_to(made)
             made.unlink()
         return path.read_text()
+
+    def replace_secret(self, name: str, text: str) -> None:
+        """Write another text in place of a secret; whoever reads meanwhile gets the old or the new one."""
+        path = self.root / "secrets" / name
+        made = path.with_name(f".{name}.{os.getpid()}")
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        made.replace(path)
 
     def pid(self, process: str) -> int | None:
         """The process id in the pid file, None where there is none."""

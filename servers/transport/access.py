@@ -1,12 +1,18 @@
 """Who may call a method: the access option of the contract, read once when a server is built."""
 
+import time
 from dataclasses import dataclass
+from typing import Final
 
 from google.protobuf.descriptor import MethodDescriptor
 
 from servers.transport.identity import Identity, role_name, scope_name
-from servers.transport.refusals import NotAuthenticated, NotPermitted
+from servers.transport.refusals import NotAuthenticated, NotPermitted, SecondFactorMissing, StepUpRequired
 from venue.option.v1 import access_pb2
+
+# How long an authentication is fresh (OWASP ASVS 7.5.3), and what the clocks of servers may differ.
+FRESH_S: Final = 300.0
+CLOCKS_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +22,8 @@ class Rule:
     scope: int
     roles: frozenset[int]
     bucket: int
+    second_factor: bool = False
+    bound_keys: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -23,7 +31,7 @@ class Rule:
         return self.scope in {access_pb2.SCOPE_PUBLIC, access_pb2.SCOPE_INTERNAL}
 
     def check(self, identity: Identity) -> None:
-        """Raises NotAuthenticated or NotPermitted."""
+        """Raises NotAuthenticated, NotPermitted, StepUpRequired, SecondFactorMissing."""
         if self.is_open:
             return
         if not identity.user_id:
@@ -32,6 +40,15 @@ class Rule:
             raise NotPermitted(scope=scope_name(self.scope))
         if self.roles and identity.role not in self.roles:
             raise NotPermitted(role=role_name(identity.role))
+        # A key proves nothing anew. One that may withdraw was made with a fresh second factor, for the addresses it names.
+        if self.second_factor and not (identity.api_key_id and self.scope == access_pb2.SCOPE_WITHDRAW):
+            self._check_fresh(identity)
+
+    def _check_fresh(self, identity: Identity) -> None:
+        if self.scope == access_pb2.SCOPE_WITHDRAW and not identity.second_factor:
+            raise SecondFactorMissing
+        if time.time() - identity.auth_time > FRESH_S + CLOCKS_S:
+            raise StepUpRequired(by="totp" if identity.second_factor else "password")
 
 
 def rule_of(method: MethodDescriptor, *, internal: bool) -> Rule:
@@ -45,6 +62,12 @@ def rule_of(method: MethodDescriptor, *, internal: bool) -> Rule:
         raise ValueError(f"{name} has no scope or no bucket")
     if access.scope == access_pb2.SCOPE_INTERNAL and not internal:
         raise ValueError(f"{name} is for servers of the venue only; this server is not one of the inside")
-    if access.second_factor:
-        raise ValueError(f"{name} demands a second factor, which no credential carries")
-    return Rule(access.scope, frozenset(access.roles), access.bucket)
+    if access.second_factor and access.scope in {access_pb2.SCOPE_PUBLIC, access_pb2.SCOPE_INTERNAL}:
+        raise ValueError(f"{name} demands a second factor of nobody in particular")
+    return Rule(
+        access.scope,
+        frozenset(access.roles),
+        access.bucket,
+        second_factor=access.second_factor,
+        bound_keys=access.bound_keys,
+    )

@@ -126,9 +126,11 @@ def details(error: VenueError) -> Iterator[Message]:
             subject=metadata.get("bucket", DOMAIN), description=error.message[:TEXT_MAX]
         )
         yield error_details_pb2.QuotaFailure(violations=[quota])
-    elif isinstance(error, Refused):
+    elif isinstance(error, Refused) or hasattr(error, "precondition"):
         precondition = error_details_pb2.PreconditionFailure.Violation(
-            type=error.reason, subject=metadata[min(metadata)] if metadata else "", description=error.message[:TEXT_MAX]
+            type=getattr(error, "precondition", error.reason),
+            subject=metadata[min(metadata)] if metadata else "",
+            description=error.message[:TEXT_MAX],
         )
         yield error_details_pb2.PreconditionFailure(violations=[precondition])
 

@@ -26,6 +26,7 @@ ALGORITHM = "EdDSA"
 # Of access tokens alone (RFC 9068): no other token that the venue's keys may ever sign passes as one.
 TYPE = "at+jwt"
 CLAIMS = ["exp", "iat", "iss", "aud", "sub", "sid", "role", "scope"]
+OTP = "otp"
 TOKEN_LENGTH_MAX = 4096
 LEEWAY_S = 2
 LIFE_S_MAX = 3600
@@ -50,9 +51,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The caller as the token says it; times in seconds since 1970 UTC.
+    """The caller as the credential says it; times in seconds since 1970 UTC.
 
-    `version` counts the changes of the user's role and status: see `db.revocations`.
+    `auth_time` is when the session was last authenticated with all that its user has, `second_factor` whether that was two
+    factors. Of an API key `session_id` is its own id too, so that whatever ends a session ends a key; it may be bound to the one
+    account `account_id`. `version` counts the changes of the user's role and status: see `db.revocations`.
     """
 
     user_id: str
@@ -63,6 +66,10 @@ class Identity:
     email: str
     expires: float
     version: int = 0
+    auth_time: float = 0.0
+    second_factor: bool = False
+    api_key_id: str = ""
+    account_id: str = ""
 
 
 ANONYMOUS = Identity("", "", access_pb2.ROLE_UNSPECIFIED, frozenset(), email_verified=False, email="", expires=0.0)
@@ -90,6 +97,9 @@ def claims_of(identity: Identity, issued_s: int) -> dict[str, Any]:
         "email": identity.email,
         "email_verified": identity.email_verified,
         "ver": identity.version,
+        # OpenID Connect Core 1.0, 2; the methods as RFC 8176 names them.
+        "auth_time": int(identity.auth_time),
+        "amr": ["pwd", OTP] if identity.second_factor else ["pwd"],
         "iat": issued_s,
         "nbf": issued_s,
         "exp": int(identity.expires),
@@ -110,7 +120,19 @@ def identity_of(claims: Mapping[str, Any]) -> Identity:
         email=str(claims.get("email", "")),
         expires=float(claims["exp"]),
         version=int(claims.get("ver", 0)),
+        auth_time=_auth_time(claims),
+        second_factor=OTP in _methods(claims),
     )
+
+
+def _auth_time(claims: Mapping[str, Any]) -> float:
+    said = claims.get("auth_time", 0)
+    return float(said) if isinstance(said, int) else 0.0
+
+
+def _methods(claims: Mapping[str, Any]) -> list[Any]:
+    said = claims.get("amr")
+    return said if isinstance(said, list) else []
 
 
 class TokenVerifier:

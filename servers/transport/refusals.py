@@ -9,6 +9,7 @@ from servers.domain.errors import (
     Invalid,
     NotFound,
     OverLimit,
+    Refused,
     Unauthenticated,
     VenueError,
 )
@@ -31,6 +32,25 @@ class NotPermitted(Forbidden):
 
     def __init__(self, **metadata: str) -> None:
         super().__init__("the credential does not allow this", **metadata)
+
+
+class StepUpRequired(Forbidden):
+    """The last authentication of the session is too long ago. `by` says with what to repeat it: "totp" or "password"."""
+
+    reason = "STEP_UP_REQUIRED"
+    precondition = "SECOND_FACTOR"
+
+    def __init__(self, by: str) -> None:
+        super().__init__("a fresh authentication is needed: step up, then repeat with the new token", by=by)
+
+
+class SecondFactorMissing(Refused):
+    """The user has no second factor, and this needs one."""
+
+    reason = "SECOND_FACTOR_MISSING"
+
+    def __init__(self) -> None:
+        super().__init__("this needs a second factor, and none is enrolled")
 
 
 class InvalidField(Invalid):

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import session, user_sessions
+from db.sealing import Sealer
 from db.session import SERVICES
 from servers.account.bus_feed import BusFeed
 from servers.account.servicer import AccountServicer
@@ -63,6 +64,7 @@ async def auth(process: Process) -> AsyncIterator[AuthServicer]:
             keys=SigningKeys(state.root / "secrets"),
             refresh_tokens=RefreshTokens(secret=state.secret("refresh-tokens")),
             mailbox=Mailbox(state.root / "mailbox"),
+            sealer=Sealer(settings.read_field_keys),
             rules=AuthRules(
                 public_url=settings.public_url or settings.gateway_url,
                 access_life_s=settings.access_ttl_s,

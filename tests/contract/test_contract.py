@@ -19,6 +19,16 @@ REST = {
     "venue.auth.v1.AuthService.Logout": ["POST /v1/auth/logout"],
     "venue.auth.v1.AuthService.WhoAmI": ["GET /v1/auth/me"],
     "venue.auth.v1.AuthService.GetJwks": ["GET /.well-known/jwks.json"],
+    "venue.auth.v1.AuthService.EnrollTotp": ["POST /v1/auth/totp"],
+    "venue.auth.v1.AuthService.ConfirmTotp": ["POST /v1/auth/totp:confirm"],
+    "venue.auth.v1.AuthService.DisableTotp": ["DELETE /v1/auth/totp"],
+    "venue.auth.v1.AuthService.StepUp": ["POST /v1/auth/step-up"],
+    "venue.auth.v1.AuthService.CreateApiKey": ["POST /v1/api-keys"],
+    "venue.auth.v1.AuthService.ListApiKeys": ["GET /v1/api-keys"],
+    "venue.auth.v1.AuthService.RevokeApiKey": ["DELETE /v1/api-keys/{api_key_id}"],
+    "venue.auth.v1.AuthService.Authorize": ["POST /v1/auth/authorize"],
+    "venue.auth.v1.AuthService.Exchange": ["POST /v1/auth/exchange"],
+    "venue.auth.v1.AuthService.GetQuota": ["GET /v1/auth/quota"],
     "venue.account.v1.AccountService.CreateAccount": ["POST /v1/accounts"],
     "venue.account.v1.AccountService.ListAccounts": ["GET /v1/accounts"],
     "venue.account.v1.AccountService.GetAccount": ["GET /v1/accounts/{account_id}"],
@@ -80,7 +90,8 @@ INTERNAL = access_pb2.SCOPE_INTERNAL
 
 
 def test_what_only_reads_needs_no_right_to_trade() -> None:
-    may_read = {access_pb2.SCOPE_PUBLIC, access_pb2.SCOPE_READ}
+    # What credentials a person has is for the person alone, not for a key that reads.
+    may_read = {access_pb2.SCOPE_PUBLIC, access_pb2.SCOPE_READ, access_pb2.SCOPE_ACCOUNT}
     wrong = [
         name
         for name, method in methods().items()

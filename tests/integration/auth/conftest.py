@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import revocations
+from db.sealing import INDEX, Sealer, new_entry
 from db.session import SERVICES, engine, open_pool
 from servers.auth.keys import SigningKeys
 from servers.auth.mail import Mailbox
@@ -31,6 +32,7 @@ from servers.transport.server import build_server
 from servers.transport.telemetry import Metrics
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 
+FIELD_KEYS = f"{new_entry('test')} {new_entry(INDEX)}"
 PASSWORD = "quiet harbour lantern"
 TOKEN = re.compile(r"^Token: (\S+)$", re.MULTILINE)
 
@@ -119,6 +121,7 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
                 keys=keys,
                 refresh_tokens=RefreshTokens(secret="secret"),
                 mailbox=Mailbox(tmp_path / "mailbox"),
+                sealer=Sealer(lambda: FIELD_KEYS),
                 rules=replace(AuthRules(public_url="http://localhost:8080"), **rules),
             )
             guard = Guard(verifier, Limits(), Metrics(CollectorRegistry()))

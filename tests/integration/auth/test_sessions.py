@@ -52,6 +52,8 @@ async def test_an_access_token_says_who_and_for_how_long(auth: Auth) -> None:
         "email": "ada@example.com",
         "email_verified": False,
         "ver": 0,
+        "auth_time": now,
+        "amr": ["pwd"],
         "iat": now,
         "nbf": now,
         "exp": now + 900,

@@ -50,7 +50,7 @@ def access(**fields: object) -> access_pb2.Access:
         access(scope=access_pb2.SCOPE_READ),
         access(bucket=access_pb2.BUCKET_READ),
         access(scope=access_pb2.SCOPE_INTERNAL, bucket=access_pb2.BUCKET_INTERNAL),
-        access(scope=access_pb2.SCOPE_WITHDRAW, bucket=access_pb2.BUCKET_READ, second_factor=True),
+        access(scope=access_pb2.SCOPE_PUBLIC, bucket=access_pb2.BUCKET_READ, second_factor=True),
     ],
 )
 def test_a_method_that_nobody_may_serve_stops_the_start(option: access_pb2.Access | None) -> None:

@@ -68,6 +68,56 @@ class AuthServiceStub(object):
                 request_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.WhoAmIRequest.SerializeToString,
                 response_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.WhoAmIResponse.FromString,
                 _registered_method=True)
+        self.EnrollTotp = channel.unary_unary(
+                '/venue.auth.v1.AuthService/EnrollTotp',
+                request_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.EnrollTotpRequest.SerializeToString,
+                response_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.EnrollTotpResponse.FromString,
+                _registered_method=True)
+        self.ConfirmTotp = channel.unary_unary(
+                '/venue.auth.v1.AuthService/ConfirmTotp',
+                request_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.ConfirmTotpRequest.SerializeToString,
+                response_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.ConfirmTotpResponse.FromString,
+                _registered_method=True)
+        self.DisableTotp = channel.unary_unary(
+                '/venue.auth.v1.AuthService/DisableTotp',
+                request_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.DisableTotpRequest.SerializeToString,
+                response_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.DisableTotpResponse.FromString,
+                _registered_method=True)
+        self.StepUp = channel.unary_unary(
+                '/venue.auth.v1.AuthService/StepUp',
+                request_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.StepUpRequest.SerializeToString,
+                response_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.StepUpResponse.FromString,
+                _registered_method=True)
+        self.CreateApiKey = channel.unary_unary(
+                '/venue.auth.v1.AuthService/CreateApiKey',
+                request_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.CreateApiKeyRequest.SerializeToString,
+                response_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.CreateApiKeyResponse.FromString,
+                _registered_method=True)
+        self.ListApiKeys = channel.unary_unary(
+                '/venue.auth.v1.AuthService/ListApiKeys',
+                request_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.ListApiKeysRequest.SerializeToString,
+                response_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.ListApiKeysResponse.FromString,
+                _registered_method=True)
+        self.RevokeApiKey = channel.unary_unary(
+                '/venue.auth.v1.AuthService/RevokeApiKey',
+                request_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyRequest.SerializeToString,
+                response_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyResponse.FromString,
+                _registered_method=True)
+        self.Authorize = channel.unary_unary(
+                '/venue.auth.v1.AuthService/Authorize',
+                request_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.AuthorizeRequest.SerializeToString,
+                response_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.AuthorizeResponse.FromString,
+                _registered_method=True)
+        self.Exchange = channel.unary_unary(
+                '/venue.auth.v1.AuthService/Exchange',
+                request_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.ExchangeRequest.SerializeToString,
+                response_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.ExchangeResponse.FromString,
+                _registered_method=True)
+        self.GetQuota = channel.unary_unary(
+                '/venue.auth.v1.AuthService/GetQuota',
+                request_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.GetQuotaRequest.SerializeToString,
+                response_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.GetQuotaResponse.FromString,
+                _registered_method=True)
         self.GetJwks = channel.unary_unary(
                 '/venue.auth.v1.AuthService/GetJwks',
                 request_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.GetJwksRequest.SerializeToString,
@@ -99,8 +149,9 @@ class AuthServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Login(self, request, context):
-        """Exchanges e-mail and password for tokens. Answers in the same time and words for unknown users and wrong passwords.
-        Errors: CREDENTIALS_INVALID, RATE_LIMITED.
+        """Exchanges e-mail and password for tokens. Answers in the same time and words for unknown users and wrong passwords. Who has a
+        second factor gives its code too, or a recovery code; a code is asked for only where the password is right.
+        Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,6 +175,91 @@ class AuthServiceServicer(object):
 
     def WhoAmI(self, request, context):
         """Says who the caller is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnrollTotp(self, request, context):
+        """Begins to enroll a second factor: time-based codes (RFC 6238: SHA-1, six digits, 30 s). It counts once ConfirmTotp has seen a
+        code; until then enrolling again begins anew. Secret and recovery codes are shown this once.
+        Errors: STEP_UP_REQUIRED, SECOND_FACTOR_ENROLLED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmTotp(self, request, context):
+        """Enrolls the second factor by a code of it. All other sessions of the user end.
+        Errors: SECOND_FACTOR_MISSING (nothing was begun), SECOND_FACTOR_ENROLLED, TOTP_INVALID, RATE_LIMITED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisableTotp(self, request, context):
+        """Removes the second factor, its recovery codes, and all other sessions of the user. API keys that may withdraw are revoked.
+        Errors: STEP_UP_REQUIRED, SECOND_FACTOR_MISSING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StepUp(self, request, context):
+        """Authenticates the session of the calling token anew, for methods that demand a fresh authentication: by a code of the second
+        factor (or a recovery code), or by the password where no second factor is enrolled. The access token that is answered, and
+        those of refreshes, carry the time. A code is good once: also one that Login took.
+        Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateApiKey(self, request, context):
+        """Makes an API key. Send it as `x-api-key: <api_key_id>.<secret>` in place of a token. The secret is shown this once; of it only
+        a hash is kept. A key that may withdraw needs an enrolled second factor and an allow-list of addresses.
+        Errors: STEP_UP_REQUIRED, SECOND_FACTOR_MISSING, ACCOUNT_NOT_FOUND, TOO_MANY_API_KEYS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApiKeys(self, request, context):
+        """Lists the caller's API keys that are not revoked, newest first, without secrets.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeApiKey(self, request, context):
+        """Revokes an API key: no server takes it any more within 5 s, and its open streams end by then. Revoking it again does nothing.
+        Errors: API_KEY_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Authorize(self, request, context):
+        """Lets a registered client act for the caller (OAuth 2.1 authorization code with PKCE): answers with a code that is good once,
+        for 60 s, together with the verifier of the challenge.
+        Errors: CLIENT_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Exchange(self, request, context):
+        """Exchanges an authorization code for tokens of a session of its own. A second use of a code is refused, and ends the session
+        that the first one gave.
+        Errors: AUTHORIZATION_CODE_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetQuota(self, request, context):
+        """Says what the caller may still do: every limit, what is left of it, and when it is whole again. Asking counts as a read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -168,6 +304,56 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.WhoAmI,
                     request_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.WhoAmIRequest.FromString,
                     response_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.WhoAmIResponse.SerializeToString,
+            ),
+            'EnrollTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnrollTotp,
+                    request_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.EnrollTotpRequest.FromString,
+                    response_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.EnrollTotpResponse.SerializeToString,
+            ),
+            'ConfirmTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmTotp,
+                    request_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.ConfirmTotpRequest.FromString,
+                    response_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.ConfirmTotpResponse.SerializeToString,
+            ),
+            'DisableTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisableTotp,
+                    request_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.DisableTotpRequest.FromString,
+                    response_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.DisableTotpResponse.SerializeToString,
+            ),
+            'StepUp': grpc.unary_unary_rpc_method_handler(
+                    servicer.StepUp,
+                    request_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.StepUpRequest.FromString,
+                    response_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.StepUpResponse.SerializeToString,
+            ),
+            'CreateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateApiKey,
+                    request_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.CreateApiKeyRequest.FromString,
+                    response_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.CreateApiKeyResponse.SerializeToString,
+            ),
+            'ListApiKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApiKeys,
+                    request_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.ListApiKeysRequest.FromString,
+                    response_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.ListApiKeysResponse.SerializeToString,
+            ),
+            'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeApiKey,
+                    request_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyRequest.FromString,
+                    response_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyResponse.SerializeToString,
+            ),
+            'Authorize': grpc.unary_unary_rpc_method_handler(
+                    servicer.Authorize,
+                    request_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.AuthorizeRequest.FromString,
+                    response_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.AuthorizeResponse.SerializeToString,
+            ),
+            'Exchange': grpc.unary_unary_rpc_method_handler(
+                    servicer.Exchange,
+                    request_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.ExchangeRequest.FromString,
+                    response_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.ExchangeResponse.SerializeToString,
+            ),
+            'GetQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQuota,
+                    request_deserializer=venue_dot_auth_dot_v1_dot_auth__pb2.GetQuotaRequest.FromString,
+                    response_serializer=venue_dot_auth_dot_v1_dot_auth__pb2.GetQuotaResponse.SerializeToString,
             ),
             'GetJwks': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJwks,
@@ -341,6 +527,276 @@ class AuthService(object):
             '/venue.auth.v1.AuthService/WhoAmI',
             venue_dot_auth_dot_v1_dot_auth__pb2.WhoAmIRequest.SerializeToString,
             venue_dot_auth_dot_v1_dot_auth__pb2.WhoAmIResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnrollTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.auth.v1.AuthService/EnrollTotp',
+            venue_dot_auth_dot_v1_dot_auth__pb2.EnrollTotpRequest.SerializeToString,
+            venue_dot_auth_dot_v1_dot_auth__pb2.EnrollTotpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.auth.v1.AuthService/ConfirmTotp',
+            venue_dot_auth_dot_v1_dot_auth__pb2.ConfirmTotpRequest.SerializeToString,
+            venue_dot_auth_dot_v1_dot_auth__pb2.ConfirmTotpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisableTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.auth.v1.AuthService/DisableTotp',
+            venue_dot_auth_dot_v1_dot_auth__pb2.DisableTotpRequest.SerializeToString,
+            venue_dot_auth_dot_v1_dot_auth__pb2.DisableTotpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StepUp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.auth.v1.AuthService/StepUp',
+            venue_dot_auth_dot_v1_dot_auth__pb2.StepUpRequest.SerializeToString,
+            venue_dot_auth_dot_v1_dot_auth__pb2.StepUpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.auth.v1.AuthService/CreateApiKey',
+            venue_dot_auth_dot_v1_dot_auth__pb2.CreateApiKeyRequest.SerializeToString,
+            venue_dot_auth_dot_v1_dot_auth__pb2.CreateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApiKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.auth.v1.AuthService/ListApiKeys',
+            venue_dot_auth_dot_v1_dot_auth__pb2.ListApiKeysRequest.SerializeToString,
+            venue_dot_auth_dot_v1_dot_auth__pb2.ListApiKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.auth.v1.AuthService/RevokeApiKey',
+            venue_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyRequest.SerializeToString,
+            venue_dot_auth_dot_v1_dot_auth__pb2.RevokeApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Authorize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.auth.v1.AuthService/Authorize',
+            venue_dot_auth_dot_v1_dot_auth__pb2.AuthorizeRequest.SerializeToString,
+            venue_dot_auth_dot_v1_dot_auth__pb2.AuthorizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Exchange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.auth.v1.AuthService/Exchange',
+            venue_dot_auth_dot_v1_dot_auth__pb2.ExchangeRequest.SerializeToString,
+            venue_dot_auth_dot_v1_dot_auth__pb2.ExchangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.auth.v1.AuthService/GetQuota',
+            venue_dot_auth_dot_v1_dot_auth__pb2.GetQuotaRequest.SerializeToString,
+            venue_dot_auth_dot_v1_dot_auth__pb2.GetQuotaResponse.FromString,
             options,
             channel_credentials,
             insecure,

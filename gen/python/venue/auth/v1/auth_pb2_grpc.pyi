@@ -46,8 +46,9 @@ class AuthServiceStub:
     Errors: VERIFICATION_TOKEN_INVALID.
     """
     Login: _grpc.UnaryUnaryMultiCallable[_auth_pb2.LoginRequest, _auth_pb2.LoginResponse]
-    """Exchanges e-mail and password for tokens. Answers in the same time and words for unknown users and wrong passwords.
-    Errors: CREDENTIALS_INVALID, RATE_LIMITED.
+    """Exchanges e-mail and password for tokens. Answers in the same time and words for unknown users and wrong passwords. Who has a
+    second factor gives its code too, or a recovery code; a code is asked for only where the password is right.
+    Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED.
     """
     Refresh: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RefreshRequest, _auth_pb2.RefreshResponse]
     """Exchanges a refresh token for a new pair of tokens. Within 10 s the same token answers the same successor (for a lost
@@ -58,6 +59,50 @@ class AuthServiceStub:
     """Ends the session of the calling token; its refresh tokens die at once, its access tokens within 5 s."""
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_auth_pb2.WhoAmIRequest, _auth_pb2.WhoAmIResponse]
     """Says who the caller is."""
+    EnrollTotp: _grpc.UnaryUnaryMultiCallable[_auth_pb2.EnrollTotpRequest, _auth_pb2.EnrollTotpResponse]
+    """Begins to enroll a second factor: time-based codes (RFC 6238: SHA-1, six digits, 30 s). It counts once ConfirmTotp has seen a
+    code; until then enrolling again begins anew. Secret and recovery codes are shown this once.
+    Errors: STEP_UP_REQUIRED, SECOND_FACTOR_ENROLLED.
+    """
+    ConfirmTotp: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ConfirmTotpRequest, _auth_pb2.ConfirmTotpResponse]
+    """Enrolls the second factor by a code of it. All other sessions of the user end.
+    Errors: SECOND_FACTOR_MISSING (nothing was begun), SECOND_FACTOR_ENROLLED, TOTP_INVALID, RATE_LIMITED.
+    """
+    DisableTotp: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DisableTotpRequest, _auth_pb2.DisableTotpResponse]
+    """Removes the second factor, its recovery codes, and all other sessions of the user. API keys that may withdraw are revoked.
+    Errors: STEP_UP_REQUIRED, SECOND_FACTOR_MISSING.
+    """
+    StepUp: _grpc.UnaryUnaryMultiCallable[_auth_pb2.StepUpRequest, _auth_pb2.StepUpResponse]
+    """Authenticates the session of the calling token anew, for methods that demand a fresh authentication: by a code of the second
+    factor (or a recovery code), or by the password where no second factor is enrolled. The access token that is answered, and
+    those of refreshes, carry the time. A code is good once: also one that Login took.
+    Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED.
+    """
+    CreateApiKey: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateApiKeyRequest, _auth_pb2.CreateApiKeyResponse]
+    """Makes an API key. Send it as `x-api-key: <api_key_id>.<secret>` in place of a token. The secret is shown this once; of it only
+    a hash is kept. A key that may withdraw needs an enrolled second factor and an allow-list of addresses.
+    Errors: STEP_UP_REQUIRED, SECOND_FACTOR_MISSING, ACCOUNT_NOT_FOUND, TOO_MANY_API_KEYS.
+    """
+    ListApiKeys: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListApiKeysRequest, _auth_pb2.ListApiKeysResponse]
+    """Lists the caller's API keys that are not revoked, newest first, without secrets.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RevokeApiKeyRequest, _auth_pb2.RevokeApiKeyResponse]
+    """Revokes an API key: no server takes it any more within 5 s, and its open streams end by then. Revoking it again does nothing.
+    Errors: API_KEY_NOT_FOUND.
+    """
+    Authorize: _grpc.UnaryUnaryMultiCallable[_auth_pb2.AuthorizeRequest, _auth_pb2.AuthorizeResponse]
+    """Lets a registered client act for the caller (OAuth 2.1 authorization code with PKCE): answers with a code that is good once,
+    for 60 s, together with the verifier of the challenge.
+    Errors: CLIENT_INVALID.
+    """
+    Exchange: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ExchangeRequest, _auth_pb2.ExchangeResponse]
+    """Exchanges an authorization code for tokens of a session of its own. A second use of a code is refused, and ends the session
+    that the first one gave.
+    Errors: AUTHORIZATION_CODE_INVALID.
+    """
+    GetQuota: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetQuotaRequest, _auth_pb2.GetQuotaResponse]
+    """Says what the caller may still do: every limit, what is left of it, and when it is whole again. Asking counts as a read."""
     GetJwks: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetJwksRequest, _auth_pb2.GetJwksResponse]
     """The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517)."""
 
@@ -79,8 +124,9 @@ class AuthServiceAsyncStub(AuthServiceStub):
     Errors: VERIFICATION_TOKEN_INVALID.
     """
     Login: _aio.UnaryUnaryMultiCallable[_auth_pb2.LoginRequest, _auth_pb2.LoginResponse]  # type: ignore[assignment]
-    """Exchanges e-mail and password for tokens. Answers in the same time and words for unknown users and wrong passwords.
-    Errors: CREDENTIALS_INVALID, RATE_LIMITED.
+    """Exchanges e-mail and password for tokens. Answers in the same time and words for unknown users and wrong passwords. Who has a
+    second factor gives its code too, or a recovery code; a code is asked for only where the password is right.
+    Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED.
     """
     Refresh: _aio.UnaryUnaryMultiCallable[_auth_pb2.RefreshRequest, _auth_pb2.RefreshResponse]  # type: ignore[assignment]
     """Exchanges a refresh token for a new pair of tokens. Within 10 s the same token answers the same successor (for a lost
@@ -91,6 +137,50 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """Ends the session of the calling token; its refresh tokens die at once, its access tokens within 5 s."""
     WhoAmI: _aio.UnaryUnaryMultiCallable[_auth_pb2.WhoAmIRequest, _auth_pb2.WhoAmIResponse]  # type: ignore[assignment]
     """Says who the caller is."""
+    EnrollTotp: _aio.UnaryUnaryMultiCallable[_auth_pb2.EnrollTotpRequest, _auth_pb2.EnrollTotpResponse]  # type: ignore[assignment]
+    """Begins to enroll a second factor: time-based codes (RFC 6238: SHA-1, six digits, 30 s). It counts once ConfirmTotp has seen a
+    code; until then enrolling again begins anew. Secret and recovery codes are shown this once.
+    Errors: STEP_UP_REQUIRED, SECOND_FACTOR_ENROLLED.
+    """
+    ConfirmTotp: _aio.UnaryUnaryMultiCallable[_auth_pb2.ConfirmTotpRequest, _auth_pb2.ConfirmTotpResponse]  # type: ignore[assignment]
+    """Enrolls the second factor by a code of it. All other sessions of the user end.
+    Errors: SECOND_FACTOR_MISSING (nothing was begun), SECOND_FACTOR_ENROLLED, TOTP_INVALID, RATE_LIMITED.
+    """
+    DisableTotp: _aio.UnaryUnaryMultiCallable[_auth_pb2.DisableTotpRequest, _auth_pb2.DisableTotpResponse]  # type: ignore[assignment]
+    """Removes the second factor, its recovery codes, and all other sessions of the user. API keys that may withdraw are revoked.
+    Errors: STEP_UP_REQUIRED, SECOND_FACTOR_MISSING.
+    """
+    StepUp: _aio.UnaryUnaryMultiCallable[_auth_pb2.StepUpRequest, _auth_pb2.StepUpResponse]  # type: ignore[assignment]
+    """Authenticates the session of the calling token anew, for methods that demand a fresh authentication: by a code of the second
+    factor (or a recovery code), or by the password where no second factor is enrolled. The access token that is answered, and
+    those of refreshes, carry the time. A code is good once: also one that Login took.
+    Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED.
+    """
+    CreateApiKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateApiKeyRequest, _auth_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
+    """Makes an API key. Send it as `x-api-key: <api_key_id>.<secret>` in place of a token. The secret is shown this once; of it only
+    a hash is kept. A key that may withdraw needs an enrolled second factor and an allow-list of addresses.
+    Errors: STEP_UP_REQUIRED, SECOND_FACTOR_MISSING, ACCOUNT_NOT_FOUND, TOO_MANY_API_KEYS.
+    """
+    ListApiKeys: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListApiKeysRequest, _auth_pb2.ListApiKeysResponse]  # type: ignore[assignment]
+    """Lists the caller's API keys that are not revoked, newest first, without secrets.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    RevokeApiKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.RevokeApiKeyRequest, _auth_pb2.RevokeApiKeyResponse]  # type: ignore[assignment]
+    """Revokes an API key: no server takes it any more within 5 s, and its open streams end by then. Revoking it again does nothing.
+    Errors: API_KEY_NOT_FOUND.
+    """
+    Authorize: _aio.UnaryUnaryMultiCallable[_auth_pb2.AuthorizeRequest, _auth_pb2.AuthorizeResponse]  # type: ignore[assignment]
+    """Lets a registered client act for the caller (OAuth 2.1 authorization code with PKCE): answers with a code that is good once,
+    for 60 s, together with the verifier of the challenge.
+    Errors: CLIENT_INVALID.
+    """
+    Exchange: _aio.UnaryUnaryMultiCallable[_auth_pb2.ExchangeRequest, _auth_pb2.ExchangeResponse]  # type: ignore[assignment]
+    """Exchanges an authorization code for tokens of a session of its own. A second use of a code is refused, and ends the session
+    that the first one gave.
+    Errors: AUTHORIZATION_CODE_INVALID.
+    """
+    GetQuota: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetQuotaRequest, _auth_pb2.GetQuotaResponse]  # type: ignore[assignment]
+    """Says what the caller may still do: every limit, what is left of it, and when it is whole again. Asking counts as a read."""
     GetJwks: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetJwksRequest, _auth_pb2.GetJwksResponse]  # type: ignore[assignment]
     """The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517)."""
 
@@ -127,8 +217,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_pb2.LoginRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.LoginResponse, _abc.Awaitable[_auth_pb2.LoginResponse]]:
-        """Exchanges e-mail and password for tokens. Answers in the same time and words for unknown users and wrong passwords.
-        Errors: CREDENTIALS_INVALID, RATE_LIMITED.
+        """Exchanges e-mail and password for tokens. Answers in the same time and words for unknown users and wrong passwords. Who has a
+        second factor gives its code too, or a recovery code; a code is asked for only where the password is right.
+        Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED.
         """
 
     @_abc_1.abstractmethod
@@ -157,6 +248,110 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.WhoAmIResponse, _abc.Awaitable[_auth_pb2.WhoAmIResponse]]:
         """Says who the caller is."""
+
+    @_abc_1.abstractmethod
+    def EnrollTotp(
+        self,
+        request: _auth_pb2.EnrollTotpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.EnrollTotpResponse, _abc.Awaitable[_auth_pb2.EnrollTotpResponse]]:
+        """Begins to enroll a second factor: time-based codes (RFC 6238: SHA-1, six digits, 30 s). It counts once ConfirmTotp has seen a
+        code; until then enrolling again begins anew. Secret and recovery codes are shown this once.
+        Errors: STEP_UP_REQUIRED, SECOND_FACTOR_ENROLLED.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmTotp(
+        self,
+        request: _auth_pb2.ConfirmTotpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ConfirmTotpResponse, _abc.Awaitable[_auth_pb2.ConfirmTotpResponse]]:
+        """Enrolls the second factor by a code of it. All other sessions of the user end.
+        Errors: SECOND_FACTOR_MISSING (nothing was begun), SECOND_FACTOR_ENROLLED, TOTP_INVALID, RATE_LIMITED.
+        """
+
+    @_abc_1.abstractmethod
+    def DisableTotp(
+        self,
+        request: _auth_pb2.DisableTotpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.DisableTotpResponse, _abc.Awaitable[_auth_pb2.DisableTotpResponse]]:
+        """Removes the second factor, its recovery codes, and all other sessions of the user. API keys that may withdraw are revoked.
+        Errors: STEP_UP_REQUIRED, SECOND_FACTOR_MISSING.
+        """
+
+    @_abc_1.abstractmethod
+    def StepUp(
+        self,
+        request: _auth_pb2.StepUpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.StepUpResponse, _abc.Awaitable[_auth_pb2.StepUpResponse]]:
+        """Authenticates the session of the calling token anew, for methods that demand a fresh authentication: by a code of the second
+        factor (or a recovery code), or by the password where no second factor is enrolled. The access token that is answered, and
+        those of refreshes, carry the time. A code is good once: also one that Login took.
+        Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateApiKey(
+        self,
+        request: _auth_pb2.CreateApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.CreateApiKeyResponse, _abc.Awaitable[_auth_pb2.CreateApiKeyResponse]]:
+        """Makes an API key. Send it as `x-api-key: <api_key_id>.<secret>` in place of a token. The secret is shown this once; of it only
+        a hash is kept. A key that may withdraw needs an enrolled second factor and an allow-list of addresses.
+        Errors: STEP_UP_REQUIRED, SECOND_FACTOR_MISSING, ACCOUNT_NOT_FOUND, TOO_MANY_API_KEYS.
+        """
+
+    @_abc_1.abstractmethod
+    def ListApiKeys(
+        self,
+        request: _auth_pb2.ListApiKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ListApiKeysResponse, _abc.Awaitable[_auth_pb2.ListApiKeysResponse]]:
+        """Lists the caller's API keys that are not revoked, newest first, without secrets.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeApiKey(
+        self,
+        request: _auth_pb2.RevokeApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.RevokeApiKeyResponse, _abc.Awaitable[_auth_pb2.RevokeApiKeyResponse]]:
+        """Revokes an API key: no server takes it any more within 5 s, and its open streams end by then. Revoking it again does nothing.
+        Errors: API_KEY_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def Authorize(
+        self,
+        request: _auth_pb2.AuthorizeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.AuthorizeResponse, _abc.Awaitable[_auth_pb2.AuthorizeResponse]]:
+        """Lets a registered client act for the caller (OAuth 2.1 authorization code with PKCE): answers with a code that is good once,
+        for 60 s, together with the verifier of the challenge.
+        Errors: CLIENT_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def Exchange(
+        self,
+        request: _auth_pb2.ExchangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ExchangeResponse, _abc.Awaitable[_auth_pb2.ExchangeResponse]]:
+        """Exchanges an authorization code for tokens of a session of its own. A second use of a code is refused, and ends the session
+        that the first one gave.
+        Errors: AUTHORIZATION_CODE_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def GetQuota(
+        self,
+        request: _auth_pb2.GetQuotaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.GetQuotaResponse, _abc.Awaitable[_auth_pb2.GetQuotaResponse]]:
+        """Says what the caller may still do: every limit, what is left of it, and when it is whole again. Asking counts as a read."""
 
     @_abc_1.abstractmethod
     def GetJwks(

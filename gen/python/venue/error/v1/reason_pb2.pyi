@@ -126,6 +126,24 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[FAILED_PRECONDITION] The market has ended: nothing about it can be changed."""
     REASON_LIST_INVALID: _Reason.ValueType  # 48
     """[INVALID_ARGUMENT] Orders that cannot stand in for each other (PlaceOco)."""
+    REASON_TOTP_REQUIRED: _Reason.ValueType  # 80
+    """[UNAUTHENTICATED] The password is right, and the user has a second factor: send its code, or a recovery code, too."""
+    REASON_TOTP_INVALID: _Reason.ValueType  # 81
+    """[UNAUTHENTICATED] The code of the second factor is wrong, or was used before."""
+    REASON_STEP_UP_REQUIRED: _Reason.ValueType  # 82
+    """[PERMISSION_DENIED] A fresh authentication is needed: step up, then repeat with the new token. PreconditionFailure says with what."""
+    REASON_SECOND_FACTOR_MISSING: _Reason.ValueType  # 83
+    """[FAILED_PRECONDITION] The user has no second factor, and this needs one."""
+    REASON_SECOND_FACTOR_ENROLLED: _Reason.ValueType  # 84
+    """[FAILED_PRECONDITION] The user has a second factor already: disable it first."""
+    REASON_API_KEY_NOT_FOUND: _Reason.ValueType  # 85
+    """[NOT_FOUND] No such API key, or not yours."""
+    REASON_TOO_MANY_API_KEYS: _Reason.ValueType  # 86
+    """[FAILED_PRECONDITION] The user has all the API keys that one may have."""
+    REASON_CLIENT_INVALID: _Reason.ValueType  # 87
+    """[INVALID_ARGUMENT] No such client, or not with this redirect URI."""
+    REASON_AUTHORIZATION_CODE_INVALID: _Reason.ValueType  # 88
+    """[INVALID_ARGUMENT] The authorization code is not valid, has expired or was used before."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -228,4 +246,22 @@ REASON_MARKET_CLOSED: Reason.ValueType  # 47
 """[FAILED_PRECONDITION] The market has ended: nothing about it can be changed."""
 REASON_LIST_INVALID: Reason.ValueType  # 48
 """[INVALID_ARGUMENT] Orders that cannot stand in for each other (PlaceOco)."""
+REASON_TOTP_REQUIRED: Reason.ValueType  # 80
+"""[UNAUTHENTICATED] The password is right, and the user has a second factor: send its code, or a recovery code, too."""
+REASON_TOTP_INVALID: Reason.ValueType  # 81
+"""[UNAUTHENTICATED] The code of the second factor is wrong, or was used before."""
+REASON_STEP_UP_REQUIRED: Reason.ValueType  # 82
+"""[PERMISSION_DENIED] A fresh authentication is needed: step up, then repeat with the new token. PreconditionFailure says with what."""
+REASON_SECOND_FACTOR_MISSING: Reason.ValueType  # 83
+"""[FAILED_PRECONDITION] The user has no second factor, and this needs one."""
+REASON_SECOND_FACTOR_ENROLLED: Reason.ValueType  # 84
+"""[FAILED_PRECONDITION] The user has a second factor already: disable it first."""
+REASON_API_KEY_NOT_FOUND: Reason.ValueType  # 85
+"""[NOT_FOUND] No such API key, or not yours."""
+REASON_TOO_MANY_API_KEYS: Reason.ValueType  # 86
+"""[FAILED_PRECONDITION] The user has all the API keys that one may have."""
+REASON_CLIENT_INVALID: Reason.ValueType  # 87
+"""[INVALID_ARGUMENT] No such client, or not with this redirect URI."""
+REASON_AUTHORIZATION_CODE_INVALID: Reason.ValueType  # 88
+"""[INVALID_ARGUMENT] The authorization code is not valid, has expired or was used before."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -159,12 +159,20 @@ class Access(_message.Message):
     ROLES_FIELD_NUMBER: _builtins.int
     SECOND_FACTOR_FIELD_NUMBER: _builtins.int
     BUCKET_FIELD_NUMBER: _builtins.int
+    BOUND_KEYS_FIELD_NUMBER: _builtins.int
     scope: Global___Scope.ValueType
     """What the credential must be good for."""
     second_factor: _builtins.bool
-    """True if a fresh second factor is demanded."""
+    """True if a fresh authentication is demanded: within the last five minutes the session was logged in, or stepped up, with all
+    that its user has: password, and second factor where one is enrolled. With SCOPE_WITHDRAW an enrolled second factor is
+    demanded too.
+    """
     bucket: Global___Bucket.ValueType
     """The limit it counts against."""
+    bound_keys: _builtins.bool
+    """True if an API key that is bound to one account may call although the request names no account: the method then shows
+    nothing of the user's other accounts. Where a request names accounts, they must be the key's own anyway.
+    """
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___Role.ValueType]:
         """Roles that may call; empty: every role."""
@@ -176,10 +184,11 @@ class Access(_message.Message):
         roles: _abc.Iterable[Global___Role.ValueType] | None = ...,
         second_factor: _builtins.bool = ...,
         bucket: Global___Bucket.ValueType = ...,
+        bound_keys: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "roles", b"roles", "scope", b"scope", "second_factor", b"second_factor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound_keys", b"bound_keys", "bucket", b"bucket", "roles", b"roles", "scope", b"scope", "second_factor", b"second_factor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,9 +8,9 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.js";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Role, Scope } from "../../option/v1/access_pb.js";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Bucket, Role, Scope } from "../../option/v1/access_pb.js";
 import { file_venue_option_v1_access } from "../../option/v1/access_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/auth/v1/auth.proto.
  */
 export const file_venue_auth_v1_auth: GenFile = /*@__PURE__*/
-  fileDesc("Chh2ZW51ZS9hdXRoL3YxL2F1dGgucHJvdG8SDXZlbnVlLmF1dGgudjEiqgEKBFVzZXISDwoHdXNlcl9pZBgBIAEoCRINCgVlbWFpbBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSIwoEcm9sZRgEIAEoDjIVLnZlbnVlLm9wdGlvbi52MS5Sb2xlEhYKDmVtYWlsX3ZlcmlmaWVkGAUgASgIEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ+Cg9SZWdpc3RlclJlcXVlc3QSGQoFZW1haWwYASABKAlCCrpIB3IFGP4BYAESHAoIcGFzc3dvcmQYAiABKAlCCrpIB3IFEAgYgAgSMgoMZGlzcGxheV9uYW1lGAMgASgJQhy6SBlyFxhAMhNeW15ceDAwLVx4MWZceDdmXSokIiMKEFJlZ2lzdGVyUmVzcG9uc2USDwoHbWVzc2FnZRgBIAEoCSIvChJWZXJpZnlFbWFpbFJlcXVlc3QSGQoFdG9rZW4YASABKAlCCrpIB3IFEAEYgAIiFQoTVmVyaWZ5RW1haWxSZXNwb25zZSJjCgxMb2dpblJlcXVlc3QSGQoFZW1haWwYASABKAlCCrpIB3IFEAEY/gESHAoIcGFzc3dvcmQYAiABKAlCCrpIB3IFEAEYgAgSGgoJdG90cF9jb2RlGAMgASgJQge6SARyAhhAIocBCg1Mb2dpblJlc3BvbnNlEhQKDGFjY2Vzc190b2tlbhgBIAEoCRIVCg1yZWZyZXNoX3Rva2VuGAIgASgJEhIKCnRva2VuX3R5cGUYAyABKAkSEgoKZXhwaXJlc19pbhgEIAEoBRIhCgR1c2VyGAUgASgLMhMudmVudWUuYXV0aC52MS5Vc2VyIjMKDlJlZnJlc2hSZXF1ZXN0EiEKDXJlZnJlc2hfdG9rZW4YASABKAlCCrpIB3IFEAEYgAIiZgoPUmVmcmVzaFJlc3BvbnNlEhQKDGFjY2Vzc190b2tlbhgBIAEoCRIVCg1yZWZyZXNoX3Rva2VuGAIgASgJEhIKCnRva2VuX3R5cGUYAyABKAkSEgoKZXhwaXJlc19pbhgEIAEoBSIPCg1Mb2dvdXRSZXF1ZXN0IhAKDkxvZ291dFJlc3BvbnNlIg8KDVdob0FtSVJlcXVlc3QioAEKDldob0FtSVJlc3BvbnNlEiEKBHVzZXIYASABKAsyEy52ZW51ZS5hdXRoLnYxLlVzZXISJgoGc2NvcGVzGAIgAygOMhYudmVudWUub3B0aW9uLnYxLlNjb3BlEhIKCnNlc3Npb25faWQYAyABKAkSLwoLZXhwaXJlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhAKDkdldEp3a3NSZXF1ZXN0IlwKA0p3axILCgNrdHkYASABKAkSCwoDY3J2GAIgASgJEgkKAXgYAyABKAkSCQoBeRgEIAEoCRILCgNraWQYBSABKAkSCwoDYWxnGAYgASgJEgsKA3VzZRgHIAEoCSIzCg9HZXRKd2tzUmVzcG9uc2USIAoEa2V5cxgBIAMoCzISLnZlbnVlLmF1dGgudjEuSndrMpcGCgtBdXRoU2VydmljZRJxCghSZWdpc3RlchIeLnZlbnVlLmF1dGgudjEuUmVnaXN0ZXJSZXF1ZXN0Gh8udmVudWUuYXV0aC52MS5SZWdpc3RlclJlc3BvbnNlIiSKtRgECAEgAoLT5JMCFiIRL3YxL2F1dGgvcmVnaXN0ZXI6ASoSfgoLVmVyaWZ5RW1haWwSIS52ZW51ZS5hdXRoLnYxLlZlcmlmeUVtYWlsUmVxdWVzdBoiLnZlbnVlLmF1dGgudjEuVmVyaWZ5RW1haWxSZXNwb25zZSIoirUYBAgBIAKC0+STAhoiFS92MS9hdXRoL3ZlcmlmeS1lbWFpbDoBKhJlCgVMb2dpbhIbLnZlbnVlLmF1dGgudjEuTG9naW5SZXF1ZXN0GhwudmVudWUuYXV0aC52MS5Mb2dpblJlc3BvbnNlIiGKtRgECAEgAoLT5JMCEyIOL3YxL2F1dGgvbG9naW46ASoSbQoHUmVmcmVzaBIdLnZlbnVlLmF1dGgudjEuUmVmcmVzaFJlcXVlc3QaHi52ZW51ZS5hdXRoLnYxLlJlZnJlc2hSZXNwb25zZSIjirUYBAgBIAKC0+STAhUiEC92MS9hdXRoL3JlZnJlc2g6ASoSaQoGTG9nb3V0EhwudmVudWUuYXV0aC52MS5Mb2dvdXRSZXF1ZXN0Gh0udmVudWUuYXV0aC52MS5Mb2dvdXRSZXNwb25zZSIiirUYBAgFIAOC0+STAhQiDy92MS9hdXRoL2xvZ291dDoBKhJiCgZXaG9BbUkSHC52ZW51ZS5hdXRoLnYxLldob0FtSVJlcXVlc3QaHS52ZW51ZS5hdXRoLnYxLldob0FtSVJlc3BvbnNlIhuKtRgECAIgA4LT5JMCDRILL3YxL2F1dGgvbWUScAoHR2V0SndrcxIdLnZlbnVlLmF1dGgudjEuR2V0Sndrc1JlcXVlc3QaHi52ZW51ZS5hdXRoLnYxLkdldEp3a3NSZXNwb25zZSImirUYBAgBIAGC0+STAhgSFi8ud2VsbC1rbm93bi9qd2tzLmpzb25iBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_venue_option_v1_access]);
+  fileDesc("Chh2ZW51ZS9hdXRoL3YxL2F1dGgucHJvdG8SDXZlbnVlLmF1dGgudjEiqgEKBFVzZXISDwoHdXNlcl9pZBgBIAEoCRINCgVlbWFpbBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSIwoEcm9sZRgEIAEoDjIVLnZlbnVlLm9wdGlvbi52MS5Sb2xlEhYKDmVtYWlsX3ZlcmlmaWVkGAUgASgIEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ+Cg9SZWdpc3RlclJlcXVlc3QSGQoFZW1haWwYASABKAlCCrpIB3IFGP4BYAESHAoIcGFzc3dvcmQYAiABKAlCCrpIB3IFEAgYgAgSMgoMZGlzcGxheV9uYW1lGAMgASgJQhy6SBlyFxhAMhNeW15ceDAwLVx4MWZceDdmXSokIiMKEFJlZ2lzdGVyUmVzcG9uc2USDwoHbWVzc2FnZRgBIAEoCSIvChJWZXJpZnlFbWFpbFJlcXVlc3QSGQoFdG9rZW4YASABKAlCCrpIB3IFEAEYgAIiFQoTVmVyaWZ5RW1haWxSZXNwb25zZSJjCgxMb2dpblJlcXVlc3QSGQoFZW1haWwYASABKAlCCrpIB3IFEAEY/gESHAoIcGFzc3dvcmQYAiABKAlCCrpIB3IFEAEYgAgSGgoJdG90cF9jb2RlGAMgASgJQge6SARyAhhAIocBCg1Mb2dpblJlc3BvbnNlEhQKDGFjY2Vzc190b2tlbhgBIAEoCRIVCg1yZWZyZXNoX3Rva2VuGAIgASgJEhIKCnRva2VuX3R5cGUYAyABKAkSEgoKZXhwaXJlc19pbhgEIAEoBRIhCgR1c2VyGAUgASgLMhMudmVudWUuYXV0aC52MS5Vc2VyIjMKDlJlZnJlc2hSZXF1ZXN0EiEKDXJlZnJlc2hfdG9rZW4YASABKAlCCrpIB3IFEAEYgAIiZgoPUmVmcmVzaFJlc3BvbnNlEhQKDGFjY2Vzc190b2tlbhgBIAEoCRIVCg1yZWZyZXNoX3Rva2VuGAIgASgJEhIKCnRva2VuX3R5cGUYAyABKAkSEgoKZXhwaXJlc19pbhgEIAEoBSIPCg1Mb2dvdXRSZXF1ZXN0IhAKDkxvZ291dFJlc3BvbnNlIg8KDVdob0FtSVJlcXVlc3QijgIKDldob0FtSVJlc3BvbnNlEiEKBHVzZXIYASABKAsyEy52ZW51ZS5hdXRoLnYxLlVzZXISJgoGc2NvcGVzGAIgAygOMhYudmVudWUub3B0aW9uLnYxLlNjb3BlEhIKCnNlc3Npb25faWQYAyABKAkSLwoLZXhwaXJlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmFwaV9rZXlfaWQYBSABKAkSEgoKYWNjb3VudF9pZBgGIAEoCRIVCg1zZWNvbmRfZmFjdG9yGAcgASgIEi0KCWF1dGhfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiEwoRRW5yb2xsVG90cFJlcXVlc3QiUQoSRW5yb2xsVG90cFJlc3BvbnNlEg4KBnNlY3JldBgBIAEoCRITCgtvdHBhdXRoX3VyaRgCIAEoCRIWCg5yZWNvdmVyeV9jb2RlcxgDIAMoCSI1ChJDb25maXJtVG90cFJlcXVlc3QSHwoEY29kZRgBIAEoCUIRukgOcgwyCl5bMC05XXs2fSQiFQoTQ29uZmlybVRvdHBSZXNwb25zZSIUChJEaXNhYmxlVG90cFJlcXVlc3QiFQoTRGlzYWJsZVRvdHBSZXNwb25zZSKoAQoNU3RlcFVwUmVxdWVzdBIaCghwYXNzd29yZBgBIAEoCUIIukgFcgMYgAgSGgoJdG90cF9jb2RlGAIgASgJQge6SARyAhhAOl+6SFwaWgoLc3RlcF91cC5vbmUSGmdpdmUgcGFzc3dvcmQgb3IgdG90cF9jb2RlGi8odGhpcy5wYXNzd29yZCAhPSAnJykgIT0gKHRoaXMudG90cF9jb2RlICE9ICcnKSJOCg5TdGVwVXBSZXNwb25zZRIUCgxhY2Nlc3NfdG9rZW4YASABKAkSEgoKdG9rZW5fdHlwZRgCIAEoCRISCgpleHBpcmVzX2luGAMgASgFIpECCgZBcGlLZXkSEgoKYXBpX2tleV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEiYKBnNjb3BlcxgDIAMoDjIWLnZlbnVlLm9wdGlvbi52MS5TY29wZRISCgphY2NvdW50X2lkGAQgASgJEhQKDGlwX2FsbG93bGlzdBgFIAMoCRIvCgtjcmVhdGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDWxhc3RfdXNlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIvoBChNDcmVhdGVBcGlLZXlSZXF1ZXN0EiwKBG5hbWUYASABKAlCHrpIG3IZEAEYQDITXlteXHgwMC1ceDFmXHg3Zl0qJBI/CgZzY29wZXMYAiADKA4yFi52ZW51ZS5vcHRpb24udjEuU2NvcGVCF7pIFJIBEQgBEAMYASIJggEGGAIYAxgEEhsKCmFjY291bnRfaWQYAyABKAlCB7pIBHICGEASJgoMaXBfYWxsb3dsaXN0GAQgAygJQhC6SA2SAQoQICIGcgQQARhAEi8KC2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJOChRDcmVhdGVBcGlLZXlSZXNwb25zZRImCgdhcGlfa2V5GAEgASgLMhUudmVudWUuYXV0aC52MS5BcGlLZXkSDgoGc2VjcmV0GAIgASgJIk4KEkxpc3RBcGlLZXlzUmVxdWVzdBIaCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAgiVwoTTGlzdEFwaUtleXNSZXNwb25zZRInCghhcGlfa2V5cxgBIAMoCzIVLnZlbnVlLmF1dGgudjEuQXBpS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI0ChNSZXZva2VBcGlLZXlSZXF1ZXN0Eh0KCmFwaV9rZXlfaWQYASABKAlCCbpIBnIEEAEYQCIWChRSZXZva2VBcGlLZXlSZXNwb25zZSLQAQoQQXV0aG9yaXplUmVxdWVzdBIcCgljbGllbnRfaWQYASABKAlCCbpIBnIEEAEYQBIgCgxyZWRpcmVjdF91cmkYAiABKAlCCrpIB3IFEAEYgAQSMgoOY29kZV9jaGFsbGVuZ2UYAyABKAlCGrpIF3IVMhNeW0EtWmEtejAtOV8tXXs0M30kEhcKBXN0YXRlGAQgASgJQgi6SAVyAxiABBIvChVjb2RlX2NoYWxsZW5nZV9tZXRob2QYBSABKAlCELpIDXILMgleKFMyNTYpPyQiNwoRQXV0aG9yaXplUmVzcG9uc2USDAoEY29kZRgBIAEoCRIUCgxyZWRpcmVjdF91cmkYAiABKAkipAEKD0V4Y2hhbmdlUmVxdWVzdBIYCgRjb2RlGAEgASgJQgq6SAdyBRABGIACEjcKDWNvZGVfdmVyaWZpZXIYAiABKAlCILpIHXIbMhleW0EtWmEtejAtOS5ffi1dezQzLDEyOH0kEhwKCWNsaWVudF9pZBgDIAEoCUIJukgGcgQQARhAEiAKDHJlZGlyZWN0X3VyaRgEIAEoCUIKukgHcgUQARiABCKKAQoQRXhjaGFuZ2VSZXNwb25zZRIUCgxhY2Nlc3NfdG9rZW4YASABKAkSFQoNcmVmcmVzaF90b2tlbhgCIAEoCRISCgp0b2tlbl90eXBlGAMgASgJEhIKCmV4cGlyZXNfaW4YBCABKAUSIQoEdXNlchgFIAEoCzITLnZlbnVlLmF1dGgudjEuVXNlciIRCg9HZXRRdW90YVJlcXVlc3QitwEKBVF1b3RhEicKBmJ1Y2tldBgBIAEoDjIXLnZlbnVlLm9wdGlvbi52MS5CdWNrZXQSDgoGc2VydmVyGAIgASgJEg0KBWxpbWl0GAMgASgFEhEKCXJlbWFpbmluZxgEIAEoBRIoCgVyZXNldBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZ3aW5kb3cYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iOAoQR2V0UXVvdGFSZXNwb25zZRIkCgZxdW90YXMYASADKAsyFC52ZW51ZS5hdXRoLnYxLlF1b3RhIhAKDkdldEp3a3NSZXF1ZXN0IlwKA0p3axILCgNrdHkYASABKAkSCwoDY3J2GAIgASgJEgkKAXgYAyABKAkSCQoBeRgEIAEoCRILCgNraWQYBSABKAkSCwoDYWxnGAYgASgJEgsKA3VzZRgHIAEoCSIzCg9HZXRKd2tzUmVzcG9uc2USIAoEa2V5cxgBIAMoCzISLnZlbnVlLmF1dGgudjEuSndrMsEPCgtBdXRoU2VydmljZRJxCghSZWdpc3RlchIeLnZlbnVlLmF1dGgudjEuUmVnaXN0ZXJSZXF1ZXN0Gh8udmVudWUuYXV0aC52MS5SZWdpc3RlclJlc3BvbnNlIiSKtRgECAEgAoLT5JMCFiIRL3YxL2F1dGgvcmVnaXN0ZXI6ASoSfgoLVmVyaWZ5RW1haWwSIS52ZW51ZS5hdXRoLnYxLlZlcmlmeUVtYWlsUmVxdWVzdBoiLnZlbnVlLmF1dGgudjEuVmVyaWZ5RW1haWxSZXNwb25zZSIoirUYBAgBIAKC0+STAhoiFS92MS9hdXRoL3ZlcmlmeS1lbWFpbDoBKhJlCgVMb2dpbhIbLnZlbnVlLmF1dGgudjEuTG9naW5SZXF1ZXN0GhwudmVudWUuYXV0aC52MS5Mb2dpblJlc3BvbnNlIiGKtRgECAEgAoLT5JMCEyIOL3YxL2F1dGgvbG9naW46ASoSbQoHUmVmcmVzaBIdLnZlbnVlLmF1dGgudjEuUmVmcmVzaFJlcXVlc3QaHi52ZW51ZS5hdXRoLnYxLlJlZnJlc2hSZXNwb25zZSIjirUYBAgBIAKC0+STAhUiEC92MS9hdXRoL3JlZnJlc2g6ASoSaQoGTG9nb3V0EhwudmVudWUuYXV0aC52MS5Mb2dvdXRSZXF1ZXN0Gh0udmVudWUuYXV0aC52MS5Mb2dvdXRSZXNwb25zZSIiirUYBAgFIAOC0+STAhQiDy92MS9hdXRoL2xvZ291dDoBKhJkCgZXaG9BbUkSHC52ZW51ZS5hdXRoLnYxLldob0FtSVJlcXVlc3QaHS52ZW51ZS5hdXRoLnYxLldob0FtSVJlc3BvbnNlIh2KtRgGCAIgAygBgtPkkwINEgsvdjEvYXV0aC9tZRJ1CgpFbnJvbGxUb3RwEiAudmVudWUuYXV0aC52MS5FbnJvbGxUb3RwUmVxdWVzdBohLnZlbnVlLmF1dGgudjEuRW5yb2xsVG90cFJlc3BvbnNlIiKKtRgGCAUYASACgtPkkwISIg0vdjEvYXV0aC90b3RwOgEqEn4KC0NvbmZpcm1Ub3RwEiEudmVudWUuYXV0aC52MS5Db25maXJtVG90cFJlcXVlc3QaIi52ZW51ZS5hdXRoLnYxLkNvbmZpcm1Ub3RwUmVzcG9uc2UiKIq1GAQIBSACgtPkkwIaIhUvdjEvYXV0aC90b3RwOmNvbmZpcm06ASoSdQoLRGlzYWJsZVRvdHASIS52ZW51ZS5hdXRoLnYxLkRpc2FibGVUb3RwUmVxdWVzdBoiLnZlbnVlLmF1dGgudjEuRGlzYWJsZVRvdHBSZXNwb25zZSIfirUYBggFGAEgAoLT5JMCDyoNL3YxL2F1dGgvdG90cBJqCgZTdGVwVXASHC52ZW51ZS5hdXRoLnYxLlN0ZXBVcFJlcXVlc3QaHS52ZW51ZS5hdXRoLnYxLlN0ZXBVcFJlc3BvbnNlIiOKtRgECAUgAoLT5JMCFSIQL3YxL2F1dGgvc3RlcC11cDoBKhJ6CgxDcmVhdGVBcGlLZXkSIi52ZW51ZS5hdXRoLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaIy52ZW51ZS5hdXRoLnYxLkNyZWF0ZUFwaUtleVJlc3BvbnNlIiGKtRgGCAUYASACgtPkkwIRIgwvdjEvYXBpLWtleXM6ASoScgoLTGlzdEFwaUtleXMSIS52ZW51ZS5hdXRoLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBoiLnZlbnVlLmF1dGgudjEuTGlzdEFwaUtleXNSZXNwb25zZSIcirUYBAgFIAOC0+STAg4SDC92MS9hcGkta2V5cxKCAQoMUmV2b2tlQXBpS2V5EiIudmVudWUuYXV0aC52MS5SZXZva2VBcGlLZXlSZXF1ZXN0GiMudmVudWUuYXV0aC52MS5SZXZva2VBcGlLZXlSZXNwb25zZSIpirUYBAgFIAOC0+STAhsqGS92MS9hcGkta2V5cy97YXBpX2tleV9pZH0SdQoJQXV0aG9yaXplEh8udmVudWUuYXV0aC52MS5BdXRob3JpemVSZXF1ZXN0GiAudmVudWUuYXV0aC52MS5BdXRob3JpemVSZXNwb25zZSIlirUYBAgFIAKC0+STAhciEi92MS9hdXRoL2F1dGhvcml6ZToBKhJxCghFeGNoYW5nZRIeLnZlbnVlLmF1dGgudjEuRXhjaGFuZ2VSZXF1ZXN0Gh8udmVudWUuYXV0aC52MS5FeGNoYW5nZVJlc3BvbnNlIiSKtRgECAEgAoLT5JMCFiIRL3YxL2F1dGgvZXhjaGFuZ2U6ASoSbQoIR2V0UXVvdGESHi52ZW51ZS5hdXRoLnYxLkdldFF1b3RhUmVxdWVzdBofLnZlbnVlLmF1dGgudjEuR2V0UXVvdGFSZXNwb25zZSIgirUYBggCIAMoAYLT5JMCEBIOL3YxL2F1dGgvcXVvdGEScAoHR2V0SndrcxIdLnZlbnVlLmF1dGgudjEuR2V0Sndrc1JlcXVlc3QaHi52ZW51ZS5hdXRoLnYxLkdldEp3a3NSZXNwb25zZSImirUYBAgBIAGC0+STAhgSFi8ud2VsbC1rbm93bi9qd2tzLmpzb25iBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp, file_venue_option_v1_access]);
 
 /**
  * A user as the user sees himself or herself.
@@ -381,18 +381,46 @@ export type WhoAmIResponse = Message<"venue.auth.v1.WhoAmIResponse"> & {
   scopes: Scope[];
 
   /**
-   * The session of the calling token.
+   * The session of the calling token; empty for an API key.
    *
    * @generated from field: string session_id = 3;
    */
   sessionId: string;
 
   /**
-   * When the calling token expires.
+   * When the calling credential expires; not set for an API key without an end.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 4;
    */
   expireTime?: Timestamp | undefined;
+
+  /**
+   * The calling API key; empty for a token.
+   *
+   * @generated from field: string api_key_id = 5;
+   */
+  apiKeyId: string;
+
+  /**
+   * The one account that the calling API key is bound to; empty: all.
+   *
+   * @generated from field: string account_id = 6;
+   */
+  accountId: string;
+
+  /**
+   * True if a second factor is enrolled.
+   *
+   * @generated from field: bool second_factor = 7;
+   */
+  secondFactor: boolean;
+
+  /**
+   * When the session of the calling token was authenticated last, by log-in or StepUp; not set for an API key.
+   *
+   * @generated from field: google.protobuf.Timestamp auth_time = 8;
+   */
+  authTime?: Timestamp | undefined;
 };
 
 /**
@@ -401,6 +429,685 @@ export type WhoAmIResponse = Message<"venue.auth.v1.WhoAmIResponse"> & {
  */
 export const WhoAmIResponseSchema: GenMessage<WhoAmIResponse> = /*@__PURE__*/
   messageDesc(file_venue_auth_v1_auth, 12);
+
+/**
+ * Request of EnrollTotp.
+ *
+ * @generated from message venue.auth.v1.EnrollTotpRequest
+ */
+export type EnrollTotpRequest = Message<"venue.auth.v1.EnrollTotpRequest"> & {
+};
+
+/**
+ * Describes the message venue.auth.v1.EnrollTotpRequest.
+ * Use `create(EnrollTotpRequestSchema)` to create a new message.
+ */
+export const EnrollTotpRequestSchema: GenMessage<EnrollTotpRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 13);
+
+/**
+ * Response of EnrollTotp.
+ *
+ * @generated from message venue.auth.v1.EnrollTotpResponse
+ */
+export type EnrollTotpResponse = Message<"venue.auth.v1.EnrollTotpResponse"> & {
+  /**
+   * The shared secret, base32: 160 random bits.
+   *
+   * @generated from field: string secret = 1;
+   */
+  secret: string;
+
+  /**
+   * The same as authenticator programs read it (otpauth://totp/...), usually shown as a QR code.
+   *
+   * @generated from field: string otpauth_uri = 2;
+   */
+  otpauthUri: string;
+
+  /**
+   * Ten codes of 120 random bits for who lost the authenticator; each is good once, wherever a code is asked for.
+   *
+   * @generated from field: repeated string recovery_codes = 3;
+   */
+  recoveryCodes: string[];
+};
+
+/**
+ * Describes the message venue.auth.v1.EnrollTotpResponse.
+ * Use `create(EnrollTotpResponseSchema)` to create a new message.
+ */
+export const EnrollTotpResponseSchema: GenMessage<EnrollTotpResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 14);
+
+/**
+ * Request of ConfirmTotp.
+ *
+ * @generated from message venue.auth.v1.ConfirmTotpRequest
+ */
+export type ConfirmTotpRequest = Message<"venue.auth.v1.ConfirmTotpRequest"> & {
+  /**
+   * A code of the secret: six digits, of the current 30 s or those before.
+   *
+   * @generated from field: string code = 1;
+   */
+  code: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.ConfirmTotpRequest.
+ * Use `create(ConfirmTotpRequestSchema)` to create a new message.
+ */
+export const ConfirmTotpRequestSchema: GenMessage<ConfirmTotpRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 15);
+
+/**
+ * Response of ConfirmTotp.
+ *
+ * @generated from message venue.auth.v1.ConfirmTotpResponse
+ */
+export type ConfirmTotpResponse = Message<"venue.auth.v1.ConfirmTotpResponse"> & {
+};
+
+/**
+ * Describes the message venue.auth.v1.ConfirmTotpResponse.
+ * Use `create(ConfirmTotpResponseSchema)` to create a new message.
+ */
+export const ConfirmTotpResponseSchema: GenMessage<ConfirmTotpResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 16);
+
+/**
+ * Request of DisableTotp.
+ *
+ * @generated from message venue.auth.v1.DisableTotpRequest
+ */
+export type DisableTotpRequest = Message<"venue.auth.v1.DisableTotpRequest"> & {
+};
+
+/**
+ * Describes the message venue.auth.v1.DisableTotpRequest.
+ * Use `create(DisableTotpRequestSchema)` to create a new message.
+ */
+export const DisableTotpRequestSchema: GenMessage<DisableTotpRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 17);
+
+/**
+ * Response of DisableTotp.
+ *
+ * @generated from message venue.auth.v1.DisableTotpResponse
+ */
+export type DisableTotpResponse = Message<"venue.auth.v1.DisableTotpResponse"> & {
+};
+
+/**
+ * Describes the message venue.auth.v1.DisableTotpResponse.
+ * Use `create(DisableTotpResponseSchema)` to create a new message.
+ */
+export const DisableTotpResponseSchema: GenMessage<DisableTotpResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 18);
+
+/**
+ * Request of StepUp: one of both.
+ *
+ * @generated from message venue.auth.v1.StepUpRequest
+ */
+export type StepUpRequest = Message<"venue.auth.v1.StepUpRequest"> & {
+  /**
+   * The password, where no second factor is enrolled.
+   *
+   * @generated from field: string password = 1;
+   */
+  password: string;
+
+  /**
+   * A code of the second factor, or a recovery code.
+   *
+   * @generated from field: string totp_code = 2;
+   */
+  totpCode: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.StepUpRequest.
+ * Use `create(StepUpRequestSchema)` to create a new message.
+ */
+export const StepUpRequestSchema: GenMessage<StepUpRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 19);
+
+/**
+ * Response of StepUp.
+ *
+ * @generated from message venue.auth.v1.StepUpResponse
+ */
+export type StepUpResponse = Message<"venue.auth.v1.StepUpResponse"> & {
+  /**
+   * A new access token of the same session; the refresh token stays as it is.
+   *
+   * @generated from field: string access_token = 1;
+   */
+  accessToken: string;
+
+  /**
+   * Always "Bearer".
+   *
+   * @generated from field: string token_type = 2;
+   */
+  tokenType: string;
+
+  /**
+   * Seconds until the access token expires.
+   *
+   * @generated from field: int32 expires_in = 3;
+   */
+  expiresIn: number;
+};
+
+/**
+ * Describes the message venue.auth.v1.StepUpResponse.
+ * Use `create(StepUpResponseSchema)` to create a new message.
+ */
+export const StepUpResponseSchema: GenMessage<StepUpResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 20);
+
+/**
+ * An API key, without its secret.
+ *
+ * @generated from message venue.auth.v1.ApiKey
+ */
+export type ApiKey = Message<"venue.auth.v1.ApiKey"> & {
+  /**
+   * The key's id: the part of the credential before the dot.
+   *
+   * @generated from field: string api_key_id = 1;
+   */
+  apiKeyId: string;
+
+  /**
+   * What its owner calls it.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * What it is good for: SCOPE_READ, SCOPE_TRADE, SCOPE_WITHDRAW.
+   *
+   * @generated from field: repeated venue.option.v1.Scope scopes = 3;
+   */
+  scopes: Scope[];
+
+  /**
+   * The one account it is bound to; empty: all accounts of its owner.
+   *
+   * @generated from field: string account_id = 4;
+   */
+  accountId: string;
+
+  /**
+   * The networks it may be used from, in CIDR notation; empty: from anywhere.
+   *
+   * @generated from field: repeated string ip_allowlist = 5;
+   */
+  ipAllowlist: string[];
+
+  /**
+   * When it was made.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 6;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When it ends; not set: never.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 7;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * When it was last used, to the minute or so; not set: never.
+   *
+   * @generated from field: google.protobuf.Timestamp last_use_time = 8;
+   */
+  lastUseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message venue.auth.v1.ApiKey.
+ * Use `create(ApiKeySchema)` to create a new message.
+ */
+export const ApiKeySchema: GenMessage<ApiKey> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 21);
+
+/**
+ * Request of CreateApiKey.
+ *
+ * @generated from message venue.auth.v1.CreateApiKeyRequest
+ */
+export type CreateApiKeyRequest = Message<"venue.auth.v1.CreateApiKeyRequest"> & {
+  /**
+   * What to call it, at most 64 characters; without control characters.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What it is good for: SCOPE_READ, SCOPE_TRADE, SCOPE_WITHDRAW, at least one. None includes another.
+   *
+   * @generated from field: repeated venue.option.v1.Scope scopes = 2;
+   */
+  scopes: Scope[];
+
+  /**
+   * The one account to bind it to; empty: all accounts of the caller, those to come included.
+   *
+   * @generated from field: string account_id = 3;
+   */
+  accountId: string;
+
+  /**
+   * The networks it may be used from, in CIDR notation ("203.0.113.7/32", "2001:db8::/48"; a bare address is one), at most 32;
+   * empty: from anywhere, which SCOPE_WITHDRAW does not allow.
+   *
+   * @generated from field: repeated string ip_allowlist = 4;
+   */
+  ipAllowlist: string[];
+
+  /**
+   * When it ends, in the future; not set: never.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 5;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message venue.auth.v1.CreateApiKeyRequest.
+ * Use `create(CreateApiKeyRequestSchema)` to create a new message.
+ */
+export const CreateApiKeyRequestSchema: GenMessage<CreateApiKeyRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 22);
+
+/**
+ * Response of CreateApiKey.
+ *
+ * @generated from message venue.auth.v1.CreateApiKeyResponse
+ */
+export type CreateApiKeyResponse = Message<"venue.auth.v1.CreateApiKeyResponse"> & {
+  /**
+   * The key.
+   *
+   * @generated from field: venue.auth.v1.ApiKey api_key = 1;
+   */
+  apiKey?: ApiKey | undefined;
+
+  /**
+   * Its secret, 256 random bits, shown this once. The credential is `<api_key_id>.<secret>`.
+   *
+   * @generated from field: string secret = 2;
+   */
+  secret: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.CreateApiKeyResponse.
+ * Use `create(CreateApiKeyResponseSchema)` to create a new message.
+ */
+export const CreateApiKeyResponseSchema: GenMessage<CreateApiKeyResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 23);
+
+/**
+ * Request of ListApiKeys.
+ *
+ * @generated from message venue.auth.v1.ListApiKeysRequest
+ */
+export type ListApiKeysRequest = Message<"venue.auth.v1.ListApiKeysRequest"> & {
+  /**
+   * At most so many; 0 means 50, more than 500 means 500.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * The token of the last page's answer; empty for the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.ListApiKeysRequest.
+ * Use `create(ListApiKeysRequestSchema)` to create a new message.
+ */
+export const ListApiKeysRequestSchema: GenMessage<ListApiKeysRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 24);
+
+/**
+ * Response of ListApiKeys.
+ *
+ * @generated from message venue.auth.v1.ListApiKeysResponse
+ */
+export type ListApiKeysResponse = Message<"venue.auth.v1.ListApiKeysResponse"> & {
+  /**
+   * The keys.
+   *
+   * @generated from field: repeated venue.auth.v1.ApiKey api_keys = 1;
+   */
+  apiKeys: ApiKey[];
+
+  /**
+   * Gets the next page; empty on the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.ListApiKeysResponse.
+ * Use `create(ListApiKeysResponseSchema)` to create a new message.
+ */
+export const ListApiKeysResponseSchema: GenMessage<ListApiKeysResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 25);
+
+/**
+ * Request of RevokeApiKey.
+ *
+ * @generated from message venue.auth.v1.RevokeApiKeyRequest
+ */
+export type RevokeApiKeyRequest = Message<"venue.auth.v1.RevokeApiKeyRequest"> & {
+  /**
+   * The key.
+   *
+   * @generated from field: string api_key_id = 1;
+   */
+  apiKeyId: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.RevokeApiKeyRequest.
+ * Use `create(RevokeApiKeyRequestSchema)` to create a new message.
+ */
+export const RevokeApiKeyRequestSchema: GenMessage<RevokeApiKeyRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 26);
+
+/**
+ * Response of RevokeApiKey.
+ *
+ * @generated from message venue.auth.v1.RevokeApiKeyResponse
+ */
+export type RevokeApiKeyResponse = Message<"venue.auth.v1.RevokeApiKeyResponse"> & {
+};
+
+/**
+ * Describes the message venue.auth.v1.RevokeApiKeyResponse.
+ * Use `create(RevokeApiKeyResponseSchema)` to create a new message.
+ */
+export const RevokeApiKeyResponseSchema: GenMessage<RevokeApiKeyResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 27);
+
+/**
+ * Request of Authorize.
+ *
+ * @generated from message venue.auth.v1.AuthorizeRequest
+ */
+export type AuthorizeRequest = Message<"venue.auth.v1.AuthorizeRequest"> & {
+  /**
+   * The registered client.
+   *
+   * @generated from field: string client_id = 1;
+   */
+  clientId: string;
+
+  /**
+   * Where to send the user: exactly one of those that the client is registered with.
+   *
+   * @generated from field: string redirect_uri = 2;
+   */
+  redirectUri: string;
+
+  /**
+   * base64url(SHA-256(code_verifier)), without padding (RFC 7636, method S256).
+   *
+   * @generated from field: string code_challenge = 3;
+   */
+  codeChallenge: string;
+
+  /**
+   * Given back unchanged in redirect_uri, for the client to know its own request by.
+   *
+   * @generated from field: string state = 4;
+   */
+  state: string;
+
+  /**
+   * "S256" or empty, which means the same: there is no other.
+   *
+   * @generated from field: string code_challenge_method = 5;
+   */
+  codeChallengeMethod: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.AuthorizeRequest.
+ * Use `create(AuthorizeRequestSchema)` to create a new message.
+ */
+export const AuthorizeRequestSchema: GenMessage<AuthorizeRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 28);
+
+/**
+ * Response of Authorize.
+ *
+ * @generated from message venue.auth.v1.AuthorizeResponse
+ */
+export type AuthorizeResponse = Message<"venue.auth.v1.AuthorizeResponse"> & {
+  /**
+   * The authorization code.
+   *
+   * @generated from field: string code = 1;
+   */
+  code: string;
+
+  /**
+   * Where to send the user: the redirect URI with code and state.
+   *
+   * @generated from field: string redirect_uri = 2;
+   */
+  redirectUri: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.AuthorizeResponse.
+ * Use `create(AuthorizeResponseSchema)` to create a new message.
+ */
+export const AuthorizeResponseSchema: GenMessage<AuthorizeResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 29);
+
+/**
+ * Request of Exchange.
+ *
+ * @generated from message venue.auth.v1.ExchangeRequest
+ */
+export type ExchangeRequest = Message<"venue.auth.v1.ExchangeRequest"> & {
+  /**
+   * The authorization code.
+   *
+   * @generated from field: string code = 1;
+   */
+  code: string;
+
+  /**
+   * The secret whose hash was the challenge, 43 to 128 characters.
+   *
+   * @generated from field: string code_verifier = 2;
+   */
+  codeVerifier: string;
+
+  /**
+   * The client that the code was given to.
+   *
+   * @generated from field: string client_id = 3;
+   */
+  clientId: string;
+
+  /**
+   * The redirect URI that the code was given for.
+   *
+   * @generated from field: string redirect_uri = 4;
+   */
+  redirectUri: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.ExchangeRequest.
+ * Use `create(ExchangeRequestSchema)` to create a new message.
+ */
+export const ExchangeRequestSchema: GenMessage<ExchangeRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 30);
+
+/**
+ * Response of Exchange.
+ *
+ * @generated from message venue.auth.v1.ExchangeResponse
+ */
+export type ExchangeResponse = Message<"venue.auth.v1.ExchangeResponse"> & {
+  /**
+   * The access token, a JWT.
+   *
+   * @generated from field: string access_token = 1;
+   */
+  accessToken: string;
+
+  /**
+   * The refresh token, opaque, good for one use.
+   *
+   * @generated from field: string refresh_token = 2;
+   */
+  refreshToken: string;
+
+  /**
+   * Always "Bearer".
+   *
+   * @generated from field: string token_type = 3;
+   */
+  tokenType: string;
+
+  /**
+   * Seconds until the access token expires.
+   *
+   * @generated from field: int32 expires_in = 4;
+   */
+  expiresIn: number;
+
+  /**
+   * The user.
+   *
+   * @generated from field: venue.auth.v1.User user = 5;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * Describes the message venue.auth.v1.ExchangeResponse.
+ * Use `create(ExchangeResponseSchema)` to create a new message.
+ */
+export const ExchangeResponseSchema: GenMessage<ExchangeResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 31);
+
+/**
+ * Request of GetQuota.
+ *
+ * @generated from message venue.auth.v1.GetQuotaRequest
+ */
+export type GetQuotaRequest = Message<"venue.auth.v1.GetQuotaRequest"> & {
+};
+
+/**
+ * Describes the message venue.auth.v1.GetQuotaRequest.
+ * Use `create(GetQuotaRequestSchema)` to create a new message.
+ */
+export const GetQuotaRequestSchema: GenMessage<GetQuotaRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 32);
+
+/**
+ * One limit and what is left of it.
+ *
+ * @generated from message venue.auth.v1.Quota
+ */
+export type Quota = Message<"venue.auth.v1.Quota"> & {
+  /**
+   * The limit.
+   *
+   * @generated from field: venue.option.v1.Bucket bucket = 1;
+   */
+  bucket: Bucket;
+
+  /**
+   * The part of the venue that counts it: "api", "order" or "marketdata". Each counts apart.
+   *
+   * @generated from field: string server = 2;
+   */
+  server: string;
+
+  /**
+   * How many at once.
+   *
+   * @generated from field: int32 limit = 3;
+   */
+  limit: number;
+
+  /**
+   * How many are left now.
+   *
+   * @generated from field: int32 remaining = 4;
+   */
+  remaining: number;
+
+  /**
+   * Until all are left again, if nothing is used meanwhile.
+   *
+   * @generated from field: google.protobuf.Duration reset = 5;
+   */
+  reset?: Duration | undefined;
+
+  /**
+   * The time in which a whole limit comes back, evenly.
+   *
+   * @generated from field: google.protobuf.Duration window = 6;
+   */
+  window?: Duration | undefined;
+};
+
+/**
+ * Describes the message venue.auth.v1.Quota.
+ * Use `create(QuotaSchema)` to create a new message.
+ */
+export const QuotaSchema: GenMessage<Quota> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 33);
+
+/**
+ * Response of GetQuota.
+ *
+ * @generated from message venue.auth.v1.GetQuotaResponse
+ */
+export type GetQuotaResponse = Message<"venue.auth.v1.GetQuotaResponse"> & {
+  /**
+   * Every limit of the caller.
+   *
+   * @generated from field: repeated venue.auth.v1.Quota quotas = 1;
+   */
+  quotas: Quota[];
+};
+
+/**
+ * Describes the message venue.auth.v1.GetQuotaResponse.
+ * Use `create(GetQuotaResponseSchema)` to create a new message.
+ */
+export const GetQuotaResponseSchema: GenMessage<GetQuotaResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 34);
 
 /**
  * Request of GetJwks.
@@ -415,7 +1122,7 @@ export type GetJwksRequest = Message<"venue.auth.v1.GetJwksRequest"> & {
  * Use `create(GetJwksRequestSchema)` to create a new message.
  */
 export const GetJwksRequestSchema: GenMessage<GetJwksRequest> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 13);
+  messageDesc(file_venue_auth_v1_auth, 35);
 
 /**
  * One public key (RFC 7517, RFC 8037).
@@ -478,7 +1185,7 @@ export type Jwk = Message<"venue.auth.v1.Jwk"> & {
  * Use `create(JwkSchema)` to create a new message.
  */
 export const JwkSchema: GenMessage<Jwk> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 14);
+  messageDesc(file_venue_auth_v1_auth, 36);
 
 /**
  * Response of GetJwks.
@@ -499,7 +1206,7 @@ export type GetJwksResponse = Message<"venue.auth.v1.GetJwksResponse"> & {
  * Use `create(GetJwksResponseSchema)` to create a new message.
  */
 export const GetJwksResponseSchema: GenMessage<GetJwksResponse> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 15);
+  messageDesc(file_venue_auth_v1_auth, 37);
 
 /**
  * Registration, log-in and the life of tokens.
@@ -533,8 +1240,9 @@ export const AuthService: GenService<{
     output: typeof VerifyEmailResponseSchema;
   },
   /**
-   * Exchanges e-mail and password for tokens. Answers in the same time and words for unknown users and wrong passwords.
-   * Errors: CREDENTIALS_INVALID, RATE_LIMITED.
+   * Exchanges e-mail and password for tokens. Answers in the same time and words for unknown users and wrong passwords. Who has a
+   * second factor gives its code too, or a recovery code; a code is asked for only where the password is right.
+   * Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED.
    *
    * @generated from rpc venue.auth.v1.AuthService.Login
    */
@@ -574,6 +1282,121 @@ export const AuthService: GenService<{
     methodKind: "unary";
     input: typeof WhoAmIRequestSchema;
     output: typeof WhoAmIResponseSchema;
+  },
+  /**
+   * Begins to enroll a second factor: time-based codes (RFC 6238: SHA-1, six digits, 30 s). It counts once ConfirmTotp has seen a
+   * code; until then enrolling again begins anew. Secret and recovery codes are shown this once.
+   * Errors: STEP_UP_REQUIRED, SECOND_FACTOR_ENROLLED.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.EnrollTotp
+   */
+  enrollTotp: {
+    methodKind: "unary";
+    input: typeof EnrollTotpRequestSchema;
+    output: typeof EnrollTotpResponseSchema;
+  },
+  /**
+   * Enrolls the second factor by a code of it. All other sessions of the user end.
+   * Errors: SECOND_FACTOR_MISSING (nothing was begun), SECOND_FACTOR_ENROLLED, TOTP_INVALID, RATE_LIMITED.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.ConfirmTotp
+   */
+  confirmTotp: {
+    methodKind: "unary";
+    input: typeof ConfirmTotpRequestSchema;
+    output: typeof ConfirmTotpResponseSchema;
+  },
+  /**
+   * Removes the second factor, its recovery codes, and all other sessions of the user. API keys that may withdraw are revoked.
+   * Errors: STEP_UP_REQUIRED, SECOND_FACTOR_MISSING.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.DisableTotp
+   */
+  disableTotp: {
+    methodKind: "unary";
+    input: typeof DisableTotpRequestSchema;
+    output: typeof DisableTotpResponseSchema;
+  },
+  /**
+   * Authenticates the session of the calling token anew, for methods that demand a fresh authentication: by a code of the second
+   * factor (or a recovery code), or by the password where no second factor is enrolled. The access token that is answered, and
+   * those of refreshes, carry the time. A code is good once: also one that Login took.
+   * Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.StepUp
+   */
+  stepUp: {
+    methodKind: "unary";
+    input: typeof StepUpRequestSchema;
+    output: typeof StepUpResponseSchema;
+  },
+  /**
+   * Makes an API key. Send it as `x-api-key: <api_key_id>.<secret>` in place of a token. The secret is shown this once; of it only
+   * a hash is kept. A key that may withdraw needs an enrolled second factor and an allow-list of addresses.
+   * Errors: STEP_UP_REQUIRED, SECOND_FACTOR_MISSING, ACCOUNT_NOT_FOUND, TOO_MANY_API_KEYS.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.CreateApiKey
+   */
+  createApiKey: {
+    methodKind: "unary";
+    input: typeof CreateApiKeyRequestSchema;
+    output: typeof CreateApiKeyResponseSchema;
+  },
+  /**
+   * Lists the caller's API keys that are not revoked, newest first, without secrets.
+   * Errors: PAGE_TOKEN_INVALID.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.ListApiKeys
+   */
+  listApiKeys: {
+    methodKind: "unary";
+    input: typeof ListApiKeysRequestSchema;
+    output: typeof ListApiKeysResponseSchema;
+  },
+  /**
+   * Revokes an API key: no server takes it any more within 5 s, and its open streams end by then. Revoking it again does nothing.
+   * Errors: API_KEY_NOT_FOUND.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.RevokeApiKey
+   */
+  revokeApiKey: {
+    methodKind: "unary";
+    input: typeof RevokeApiKeyRequestSchema;
+    output: typeof RevokeApiKeyResponseSchema;
+  },
+  /**
+   * Lets a registered client act for the caller (OAuth 2.1 authorization code with PKCE): answers with a code that is good once,
+   * for 60 s, together with the verifier of the challenge.
+   * Errors: CLIENT_INVALID.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.Authorize
+   */
+  authorize: {
+    methodKind: "unary";
+    input: typeof AuthorizeRequestSchema;
+    output: typeof AuthorizeResponseSchema;
+  },
+  /**
+   * Exchanges an authorization code for tokens of a session of its own. A second use of a code is refused, and ends the session
+   * that the first one gave.
+   * Errors: AUTHORIZATION_CODE_INVALID.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.Exchange
+   */
+  exchange: {
+    methodKind: "unary";
+    input: typeof ExchangeRequestSchema;
+    output: typeof ExchangeResponseSchema;
+  },
+  /**
+   * Says what the caller may still do: every limit, what is left of it, and when it is whole again. Asking counts as a read.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.GetQuota
+   */
+  getQuota: {
+    methodKind: "unary";
+    input: typeof GetQuotaRequestSchema;
+    output: typeof GetQuotaResponseSchema;
   },
   /**
    * The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517).

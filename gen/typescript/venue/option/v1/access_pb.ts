@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/option/v1/access.proto.
  */
 export const file_venue_option_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("Chx2ZW51ZS9vcHRpb24vdjEvYWNjZXNzLnByb3RvEg92ZW51ZS5vcHRpb24udjEilQEKBkFjY2VzcxIlCgVzY29wZRgBIAEoDjIWLnZlbnVlLm9wdGlvbi52MS5TY29wZRIkCgVyb2xlcxgCIAMoDjIVLnZlbnVlLm9wdGlvbi52MS5Sb2xlEhUKDXNlY29uZF9mYWN0b3IYAyABKAgSJwoGYnVja2V0GAQgASgOMhcudmVudWUub3B0aW9uLnYxLkJ1Y2tldCqdAQoFU2NvcGUSFQoRU0NPUEVfVU5TUEVDSUZJRUQQABIQCgxTQ09QRV9QVUJMSUMQARIOCgpTQ09QRV9SRUFEEAISDwoLU0NPUEVfVFJBREUQAxISCg5TQ09QRV9XSVRIRFJBVxAEEhEKDVNDT1BFX0FDQ09VTlQQBRIPCgtTQ09QRV9BRE1JThAGEhIKDlNDT1BFX0lOVEVSTkFMEAcqeQoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDQoJUk9MRV9VU0VSEAESFQoRUk9MRV9NQVJLRVRfTUFLRVIQAhIQCgxST0xFX1NVUFBPUlQQAxITCg9ST0xFX0NPTVBMSUFOQ0UQBBIOCgpST0xFX0FETUlOEAUqtQEKBkJ1Y2tldBIWChJCVUNLRVRfVU5TUEVDSUZJRUQQABIRCg1CVUNLRVRfUFVCTElDEAESEAoMQlVDS0VUX0xPR0lOEAISDwoLQlVDS0VUX1JFQUQQAxIQCgxCVUNLRVRfT1JERVIQBBIRCg1CVUNLRVRfQ0FOQ0VMEAUSEQoNQlVDS0VUX1NUUkVBTRAGEhAKDEJVQ0tFVF9BRE1JThAHEhMKD0JVQ0tFVF9JTlRFUk5BTBAIOlEKBmFjY2VzcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNGGAyABKAsyFy52ZW51ZS5vcHRpb24udjEuQWNjZXNzUgZhY2Nlc3NiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("Chx2ZW51ZS9vcHRpb24vdjEvYWNjZXNzLnByb3RvEg92ZW51ZS5vcHRpb24udjEiqQEKBkFjY2VzcxIlCgVzY29wZRgBIAEoDjIWLnZlbnVlLm9wdGlvbi52MS5TY29wZRIkCgVyb2xlcxgCIAMoDjIVLnZlbnVlLm9wdGlvbi52MS5Sb2xlEhUKDXNlY29uZF9mYWN0b3IYAyABKAgSJwoGYnVja2V0GAQgASgOMhcudmVudWUub3B0aW9uLnYxLkJ1Y2tldBISCgpib3VuZF9rZXlzGAUgASgIKp0BCgVTY29wZRIVChFTQ09QRV9VTlNQRUNJRklFRBAAEhAKDFNDT1BFX1BVQkxJQxABEg4KClNDT1BFX1JFQUQQAhIPCgtTQ09QRV9UUkFERRADEhIKDlNDT1BFX1dJVEhEUkFXEAQSEQoNU0NPUEVfQUNDT1VOVBAFEg8KC1NDT1BFX0FETUlOEAYSEgoOU0NPUEVfSU5URVJOQUwQByp5CgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABINCglST0xFX1VTRVIQARIVChFST0xFX01BUktFVF9NQUtFUhACEhAKDFJPTEVfU1VQUE9SVBADEhMKD1JPTEVfQ09NUExJQU5DRRAEEg4KClJPTEVfQURNSU4QBSq1AQoGQnVja2V0EhYKEkJVQ0tFVF9VTlNQRUNJRklFRBAAEhEKDUJVQ0tFVF9QVUJMSUMQARIQCgxCVUNLRVRfTE9HSU4QAhIPCgtCVUNLRVRfUkVBRBADEhAKDEJVQ0tFVF9PUkRFUhAEEhEKDUJVQ0tFVF9DQU5DRUwQBRIRCg1CVUNLRVRfU1RSRUFNEAYSEAoMQlVDS0VUX0FETUlOEAcSEwoPQlVDS0VUX0lOVEVSTkFMEAg6UQoGYWNjZXNzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0YYDIAEoCzIXLnZlbnVlLm9wdGlvbi52MS5BY2Nlc3NSBmFjY2Vzc2IGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * The access rule of one method.
@@ -37,7 +37,9 @@ export type Access = Message<"venue.option.v1.Access"> & {
   roles: Role[];
 
   /**
-   * True if a fresh second factor is demanded.
+   * True if a fresh authentication is demanded: within the last five minutes the session was logged in, or stepped up, with all
+   * that its user has: password, and second factor where one is enrolled. With SCOPE_WITHDRAW an enrolled second factor is
+   * demanded too.
    *
    * @generated from field: bool second_factor = 3;
    */
@@ -49,6 +51,14 @@ export type Access = Message<"venue.option.v1.Access"> & {
    * @generated from field: venue.option.v1.Bucket bucket = 4;
    */
   bucket: Bucket;
+
+  /**
+   * True if an API key that is bound to one account may call although the request names no account: the method then shows
+   * nothing of the user's other accounts. Where a request names accounts, they must be the key's own anyway.
+   *
+   * @generated from field: bool bound_keys = 5;
+   */
+  boundKeys: boolean;
 };
 
 /**

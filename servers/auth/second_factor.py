@@ -1,0 +1,106 @@
+"""The second factor of a user: enrolled by a code, asked for at log-in and at step-up, and removed."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import factors, users
+from db.factors import Blocked, Verdict
+from db.models.users import UserRow
+from db.sealing import Place, Sealer
+from servers.auth import totp
+from servers.auth.errors import SecondFactorEnrolled, TotpInvalid, TotpRequired
+from servers.auth.mail import Mailbox
+from servers.auth.notices import notify
+from servers.transport.identity import Identity
+from servers.transport.refusals import NotAuthenticated, RateLimited, SecondFactorMissing
+
+BUCKET: Final = "TOTP"
+ENROLLED: Final = (
+    "From now on a code of it is asked for when somebody logs in to your account. All other sessions were ended."
+)
+REMOVED: Final = (
+    "A password alone opens your account now. All other sessions were ended, and API keys for withdrawals revoked."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What the user needs to set up an authenticator; shown once."""
+
+    secret: str = field(repr=False)
+    uri: str = field(repr=False)
+    recovery_codes: list[str] = field(repr=False)
+
+
+class SecondFactor:
+    def __init__(self, engine: AsyncEngine, sealer: Sealer, mailbox: Mailbox) -> None:
+        self._engine = engine
+        self._sealer = sealer
+        self._mailbox = mailbox
+
+    async def enroll(self, identity: Identity) -> Begun:
+        """Raises SecondFactorEnrolled."""
+        user = await self._user(identity)
+        secret, codes = totp.new_secret(), totp.new_recovery_codes()
+        sealed = self._sealer.seal(_place(user.user_id), secret.encode())
+        if not await factors.begin(self._engine, user.user_id, sealed, [totp.recovery_hash(code) for code in codes]):
+            raise SecondFactorEnrolled
+        return Begun(secret, totp.uri(secret, user.email), codes)
+
+    async def confirm(self, identity: Identity, code: str) -> None:
+        """Raises SecondFactorMissing where nothing was begun, SecondFactorEnrolled, TotpInvalid, RateLimited."""
+        user = await self._user(identity)
+        check = partial(self._step_of, user.user_id, code)
+        verdict = await factors.confirm(self._engine, user.user_id, identity.session_id, check)
+        if verdict is Verdict.ENROLLED:
+            raise SecondFactorEnrolled
+        _accept(verdict)
+        await notify(self._mailbox, user, "A second factor was enrolled", ENROLLED)
+
+    async def disable(self, identity: Identity) -> None:
+        """Raises SecondFactorMissing."""
+        user = await self._user(identity)
+        if await factors.remove(self._engine, user.user_id, identity.session_id) is None:
+            raise SecondFactorMissing
+        await notify(self._mailbox, user, "The second factor was removed", REMOVED)
+
+    async def prove_at_login(self, user_id: str, code: str) -> bool:
+        """Whether the user has a second factor, by which he proved himself. Raises TotpRequired, TotpInvalid, RateLimited."""
+        if not await factors.is_enrolled(self._engine, user_id):
+            return False
+        if not code:
+            raise TotpRequired
+        await self.prove(user_id, code)
+        return True
+
+    async def prove(self, user_id: str, code: str, session_id: str = "") -> None:
+        """Use a code, by which the session is authenticated anew. Raises SecondFactorMissing, TotpInvalid, RateLimited."""
+        check = partial(self._step_of, user_id, code)
+        _accept(await factors.prove(self._engine, user_id, check, totp.recovery_hash(code), session_id=session_id))
+
+    def _step_of(self, user_id: str, code: str, envelope: bytes, now_s: float) -> int | None:
+        return totp.step_of(self._sealer.open(_place(user_id), envelope).decode(), code, now_s)
+
+    async def _user(self, identity: Identity) -> UserRow:
+        user = await users.find_user(self._engine, identity.user_id)
+        if user is None:
+            raise NotAuthenticated("unknown user")
+        return user
+
+
+def _place(user_id: str) -> Place:
+    return Place("totp_factors", "secret", user_id)
+
+
+def _accept(verdict: Verdict | Blocked) -> None:
+    """Raises what a verdict other than ACCEPTED means."""
+    match verdict:
+        case Blocked(wait_s=wait_s):
+            raise RateLimited(BUCKET, wait_s)
+        case Verdict.WRONG:
+            raise TotpInvalid
+        case Verdict.MISSING:
+            raise SecondFactorMissing

@@ -1,0 +1,55 @@
+"""A session is authenticated anew, for what demands a fresh authentication."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import factors
+from servers.auth.attempts import Attempts
+from servers.auth.errors import CredentialsInvalid, TotpRequired
+from servers.auth.passwords import Passwords
+from servers.auth.second_factor import SecondFactor
+from servers.auth.tokens import AccessTokens, Grant
+from servers.domain.errors import Overloaded
+from servers.transport.identity import Identity
+from servers.transport.refusals import NotAuthenticated
+
+
+async def step_up(
+    engine: AsyncEngine,
+    passwords: Passwords,
+    attempts: Attempts,
+    factor: SecondFactor,
+    access: AccessTokens,
+    *,
+    identity: Identity,
+    password: str,
+    totp_code: str,
+) -> Grant:
+    """A new access token of the session. Its refresh token is empty: the old one stays.
+
+    Raises CredentialsInvalid, TotpRequired, TotpInvalid, SecondFactorMissing, RateLimited, Overloaded.
+    """
+    found = await factors.find_session(engine, identity.session_id)
+    if found is None:
+        raise NotAuthenticated("session over")
+    _, user = found
+    if totp_code:
+        await factor.prove(user.user_id, totp_code, identity.session_id)
+    else:
+        # By session: a thief of one has no more tries than its user.
+        place = (user.email_key, f"step-up {identity.session_id}")
+        attempts.begin(place)
+        try:
+            matches = await passwords.matches(password, user.password_hash)
+        except Overloaded:
+            attempts.undo(place)
+            raise
+        if not matches:
+            raise CredentialsInvalid
+        attempts.succeed(place)
+        if not await factors.authenticate(engine, user.user_id, identity.session_id):
+            raise TotpRequired
+    fresh = await factors.find_session(engine, identity.session_id)
+    if fresh is None:
+        raise NotAuthenticated("session over")
+    session, user = fresh
+    return access.grant(user, session, "")
