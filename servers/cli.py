@@ -129,6 +129,8 @@ def gateway_values(settings: Settings) -> dict[str, str | int]:
         "ACCESS_LOG": "/dev/stdout",
         "STRICT_JSON": str(CHECKOUT / "gateway" / "strict_json.lua"),
         "CORS_ORIGINS": f"[{origins}]",
+        "TRUSTED_HOPS": settings.trusted_hops,
+        "ANONYMOUS_PER_MINUTE": settings.anonymous_rate,
     }
 
 

@@ -109,6 +109,11 @@ class Settings(BaseSettings):
         "market_maker": (10_000, 50_000),
         "replay": (1_000_000, 1_000_000),
     }
+    # Calls a minute of one address without a credential, counted by the gateway; where it is not set 100 in production (LIVE),
+    # and in the embedded venue, whose page, tests and benchmark share one loopback address, as many as the flood limit lets in.
+    anonymous_per_minute: PositiveInt | None = None
+    # Proxies before the gateway that append the caller's address to x-forwarded-for.
+    trusted_hops: Annotated[int, Field(ge=0, le=10)] = 0
     in_flight_max: PositiveInt = 2_000
     streams_max: PositiveInt = 2_000
 
@@ -199,6 +204,11 @@ class Settings(BaseSettings):
     def led(self) -> list[int]:
         """The partitions that an `order` process leads or waits to lead."""
         return [number for number in self.partitions if self.leads is None or number in self.leads]
+
+    @property
+    def anonymous_rate(self) -> int:
+        """Calls a minute of one address without a credential."""
+        return self.anonymous_per_minute or (100 if self.default_environment == "LIVE" else 1_200_000)
 
     @property
     def state(self) -> State:

@@ -5,6 +5,7 @@ KEY is the file of the signing key whose public half they publish; the rest are 
 """
 
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -29,6 +30,11 @@ FRAMES = 4
 BETWEEN_FRAMES_S = 0.3
 # Longer than the gateway lets a unary call take.
 SILENCE_S = 6.5
+
+
+def heard(call: Call) -> str:
+    """The metadata that came with a call, as JSON pairs."""
+    return json.dumps([[name, str(value)] for name, value in call._context.invocation_metadata()])
 
 
 class Auth:
@@ -76,6 +82,11 @@ class Orders:
         await asyncio.sleep(SILENCE_S)
         return order_service_pb2.ListFillsResponse()
 
+    async def ListOrders(
+        self, _request: order_service_pb2.ListOrdersRequest, call: Call
+    ) -> order_service_pb2.ListOrdersResponse:
+        return order_service_pb2.ListOrdersResponse(next_page_token=heard(call))
+
     async def StreamOrders(
         self, request: order_service_pb2.StreamOrdersRequest, _call: Call
     ) -> AsyncGenerator[order_service_pb2.StreamOrdersResponse, None]:
@@ -113,6 +124,11 @@ class MarketData:
     ) -> marketdata_pb2.GetOrderBookResponse:
         levels = [marketdata_pb2.BookLevel(price=str(n + 1), quantity="1", order_count=1) for n in range(request.depth)]
         return marketdata_pb2.GetOrderBookResponse(symbol=request.symbol, asks=levels)
+
+    async def ListTrades(
+        self, _request: marketdata_pb2.ListTradesRequest, call: Call
+    ) -> marketdata_pb2.ListTradesResponse:
+        return marketdata_pb2.ListTradesResponse(next_page_token=heard(call))
 
     async def Subscribe(
         self, request: marketdata_pb2.SubscribeRequest, _call: Call

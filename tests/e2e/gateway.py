@@ -95,6 +95,8 @@ def render(ports: Ports, folder: Path, change: Change | None = None) -> Path:
         "ACCESS_LOG": str(folder / "access.log"),
         "STRICT_JSON": str(ROOT / "gateway" / "strict_json.lua"),
         "CORS_ORIGINS": json.dumps([{"exact": ORIGIN}]),
+        "TRUSTED_HOPS": 0,
+        "ANONYMOUS_PER_MINUTE": 1_200_000,
     }
     text = fill(TEMPLATE.read_text(encoding="utf-8"), values)
     if change is not None:
@@ -106,15 +108,19 @@ def render(ports: Ports, folder: Path, change: Change | None = None) -> Path:
     return path
 
 
+def connection(tree: Any) -> Any:
+    """The connection manager of the gateway's listener."""
+    return tree["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+
+
 def http_filters(tree: Any) -> dict[str, Any]:
     """The configuration of each filter of the listener, by name."""
-    manager = tree["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    return {each["name"].removeprefix("envoy.filters.http."): each["typed_config"] for each in manager["http_filters"]}
+    found = connection(tree)["http_filters"]
+    return {each["name"].removeprefix("envoy.filters.http."): each["typed_config"] for each in found}
 
 
 def routes(tree: Any) -> list[Any]:
-    manager = tree["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    found: list[Any] = manager["route_config"]["virtual_hosts"][0]["routes"]
+    found: list[Any] = connection(tree)["route_config"]["virtual_hosts"][0]["routes"]
     return found
 
 

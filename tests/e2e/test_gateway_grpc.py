@@ -114,7 +114,7 @@ def test_a_call_that_hangs_is_cut_with_the_right_code(channel: grpc.Channel, met
         assert time.monotonic() - begun < within_s
 
 
-def test_the_server_itself_refuses_a_large_message(channel: grpc.Channel, metadata: Metadata) -> None:
+def test_s19_the_server_itself_refuses_a_large_message(channel: grpc.Channel, metadata: Metadata) -> None:
     orders = order_service_pb2_grpc.OrderServiceStub(channel)
     for size in (300_000, 1_000_000):
         with pytest.raises(grpc.RpcError) as refused:

@@ -9,7 +9,9 @@ import pytest
 from tests.e2e.gateway import ORIGIN, Gateway
 
 TYPE = "type.googleapis.com/google.rpc."
-EXPOSED = {"grpc-status", "grpc-message", "grpc-status-details-bin", "retry-after", "x-request-id"}
+EXPOSED = {"grpc-status", "grpc-message", "grpc-status-details-bin", "retry-after", "x-request-id"} | {
+    f"ratelimit-{name}" for name in ("limit", "remaining", "reset")
+}
 ORDER = {
     "accountId": "demo-1",
     "symbol": "ETH-USD",
@@ -108,7 +110,9 @@ def test_refusals_are_json_with_the_code_of_grpc(
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff\xfe", b'{"quantity": }', b'{"accountId": "a"} {}', b"[" * 20_000])
-def test_what_is_not_json_is_refused_with_a_reason(client: httpx.Client, bearer: dict[str, str], body: bytes) -> None:
+def test_s19_what_is_not_json_or_too_deep_is_refused_with_a_reason(
+    client: httpx.Client, bearer: dict[str, str], body: bytes
+) -> None:
     answer = client.post("/v1/orders", headers=bearer, content=body)
     assert answer.status_code == 400
     assert answer.json()["code"] == 3
@@ -127,7 +131,7 @@ def test_a_method_that_is_not_there_yet_is_unimplemented(client: httpx.Client, b
     assert answer.json()["details"][0]["reason"] == "NOT_IMPLEMENTED"
 
 
-def test_a_large_body_is_refused_at_the_door(client: httpx.Client, bearer: dict[str, str]) -> None:
+def test_s19_a_large_body_is_refused_at_the_door(client: httpx.Client, bearer: dict[str, str]) -> None:
     too_large = client.post("/v1/orders", headers=bearer, json={"symbol": "A" * 262_144})
     assert (too_large.status_code, too_large.json()["code"]) == (413, 8)
     assert too_large.json()["details"][0]["reason"] == "MESSAGE_TOO_LARGE"
@@ -135,13 +139,13 @@ def test_a_large_body_is_refused_at_the_door(client: httpx.Client, bearer: dict[
     assert fits.json()["details"][0]["reason"] == "INVALID_FIELD"
 
 
-def test_a_body_without_a_length_is_bounded_too(client: httpx.Client, bearer: dict[str, str]) -> None:
+def test_s19_a_body_without_a_length_is_bounded_too(client: httpx.Client, bearer: dict[str, str]) -> None:
     pieces = (b'{"symbol": "', *([b"A" * 10_000] * 60), b'"}')
     answer = client.post("/v1/orders", headers=bearer, content=iter(pieces))
     assert answer.status_code == 413
 
 
-def test_large_headers_are_refused(client: httpx.Client) -> None:
+def test_s19_large_headers_are_refused(client: httpx.Client) -> None:
     answer = client.get("/v1/markets", headers={"x-padding": "a" * 40_000})
     assert (answer.status_code, answer.json()["code"]) == (431, 3)
     assert answer.json()["details"][0]["reason"] == "MALFORMED_MESSAGE"

@@ -37,3 +37,13 @@ def test_a_process_ends_at_the_place_it_was_told_and_only_once(tmp_path: Path, p
     )
     ran = [subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=False) for _ in range(2)]
     assert [(run.returncode, run.stdout.split()) for run in ran] == [(-9, ["0", "1"]), (0, ["0", "1", "2", "3"])]
+
+
+def test_callers_without_a_credential_have_a_hundred_calls_a_minute_in_production(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Settings.load().anonymous_rate > 100_000
+    monkeypatch.setenv("VENUE_DEFAULT_ENVIRONMENT", "LIVE")
+    assert Settings.load().anonymous_rate == 100
+    monkeypatch.setenv("VENUE_ANONYMOUS_PER_MINUTE", "30")
+    assert Settings.load().anonymous_rate == 30
