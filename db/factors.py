@@ -49,6 +49,23 @@ async def is_enrolled(engine: AsyncEngine, user_id: str) -> bool:
         return row is not None and row.confirm_time is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A confirmed factor as stored: the sealed secret, the last step that was used, and the database's time since 1970."""
+
+    secret: bytes
+    last_step: int
+    now_s: float
+
+
+async def look(engine: AsyncEngine, user_id: str) -> Enrolled | None:
+    query = select(TotpRow.secret, TotpRow.last_step, func.extract("epoch", NOW))
+    async with transaction(engine) as session:
+        enrolled = query.where(TotpRow.user_id == user_id, TotpRow.confirm_time.is_not(None))
+        row = (await session.execute(enrolled)).one_or_none()
+        return None if row is None else Enrolled(row[0], row[1], float(row[2]))
+
+
 async def begin(engine: AsyncEngine, user_id: str, secret: bytes, recovery_hashes: Sequence[bytes]) -> bool:
     """Store a factor that is to be confirmed, in place of one that never was. False where one is enrolled."""
     given = insert(TotpRow).values(user_id=user_id, secret=secret)

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from db import login_places, user_sessions
+from db import audit, login_places, user_sessions
 from db.models.users import MailedTokenRow, UserRow
 from db.transactions import NOW, transaction
 
@@ -21,7 +21,7 @@ HOURLY_MAX: Final = {RESET: 5, UNLOCK: 1}
 
 
 async def add_mailed_token(
-    engine: AsyncEngine, user_id: str, purpose: str, token_hash: bytes, *, life_s: float
+    engine: AsyncEngine, user_id: str, purpose: str, token_hash: bytes, *, life_s: float, entry: audit.Entry
 ) -> bool:
     """Store a token. Returns False, and stores none, where the user is frozen or had all that he may have within an hour."""
     hour = MailedTokenRow.create_time > NOW - timedelta(hours=1)
@@ -36,6 +36,7 @@ async def add_mailed_token(
             return False
         expires = NOW + timedelta(seconds=life_s)
         await session.execute(insert(MailedTokenRow).values(**values, expire_time=expires))
+        await audit.append(session, entry)
         return True
 
 
@@ -50,9 +51,11 @@ async def find_owner(engine: AsyncEngine, purpose: str, token_hash: bytes) -> Us
         return await session.scalar(query)
 
 
-async def reset_password(engine: AsyncEngine, token_hash: bytes, password_hash: str, address: str) -> UserRow | None:
-    """Use a token to set a password from `address`. Every session ends, other resets are not good any more, and only
-    `address` is a known place; the address of mail is verified, since the token was read there. None for a token that is not
+async def reset_password(
+    engine: AsyncEngine, token_hash: bytes, password_hash: str, place: str, *, entry: audit.Entry
+) -> UserRow | None:
+    """Use a token to set a password from `place`. Every session ends, other resets are not good any more, and only
+    `place` is a known place; the address of mail is verified, since the token was read there. None for a token that is not
     good, or no longer.
     """
     async with transaction(engine) as session, session.begin():
@@ -65,16 +68,19 @@ async def reset_password(engine: AsyncEngine, token_hash: bytes, password_hash: 
         unused = (MailedTokenRow.user_id == user.user_id) & MailedTokenRow.use_time.is_(None)
         await session.execute(delete(MailedTokenRow).where(unused))
         await login_places.forget_within(session, user.user_id)
-        await login_places.remember_within(session, user.user_id, address)
+        await login_places.remember_within(session, user.user_id, place)
+        await session.flush()
+        await audit.append(session, entry)
         return user
 
 
-async def unlock(engine: AsyncEngine, token_hash: bytes, address: str) -> UserRow | None:
-    """Use a token to make `address` a known place of its user. None for a token that is not good, or no longer."""
+async def unlock(engine: AsyncEngine, token_hash: bytes, place: str, *, entry: audit.Entry) -> UserRow | None:
+    """Use a token to make `place` a known place of its user. None for a token that is not good, or no longer."""
     async with transaction(engine) as session, session.begin():
         user = await _use(session, UNLOCK, token_hash)
         if user is not None:
-            await login_places.remember_within(session, user.user_id, address)
+            await login_places.remember_within(session, user.user_id, place)
+            await audit.append(session, entry)
         return user
 
 

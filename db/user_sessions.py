@@ -13,6 +13,7 @@ from sqlalchemy import Update, delete, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from db import audit
 from db.login_places import remember_within
 from db.models.credentials import TotpRow
 from db.models.users import MailedTokenRow, RefreshTokenRow, SessionRow, UserRow, VerificationTokenRow
@@ -52,12 +53,14 @@ async def open_session(
     *,
     session_id: str,
     address: str,
+    place: str,
     user_agent: str = "",
     refresh_hash: bytes,
     life_s: float,
     second_factor: bool = False,
+    entry: audit.Entry,
 ) -> SessionRow | None:
-    """Store a session, its first refresh token, and that the user was at `address`.
+    """Store a session, its first refresh token, and that the user was at `place`.
 
     `second_factor`: whether it was authenticated by two factors. None where the user is not as `user` says any more: another
     password, frozen, another role, or a second factor that the session lacks.
@@ -79,12 +82,13 @@ async def open_session(
             return None
         row = (await session.scalars(opened)).one()
         await session.execute(insert(RefreshTokenRow).values(token_hash=refresh_hash, session_id=session_id))
-        await remember_within(session, user.user_id, address)
+        await remember_within(session, user.user_id, place)
+        await audit.append(session, entry)
         return row
 
 
 async def use_refresh_token(
-    engine: AsyncEngine, token_hash: bytes, *, nonce: bytes, successor_hash: bytes, grace_s: float
+    engine: AsyncEngine, token_hash: bytes, *, nonce: bytes, successor_hash: bytes, grace_s: float, actor: audit.Actor
 ) -> Rotation | Reuse | None:
     """Use a refresh token. Of calls at once the first stores `successor_hash`; the others, and those within `grace_s` of
     it, get the nonce of the first. A later one revokes the session. None for a token that is not good.
@@ -113,6 +117,13 @@ async def use_refresh_token(
             )
         elif now - token.use_time > timedelta(seconds=grace_s):
             family.revoke_time, family.revoke_reason = now, REUSE
+            await session.flush()
+            await audit.append(
+                session,
+                audit.Entry(
+                    actor=actor, action=audit.Action.REFRESH_TOKEN_REUSE, object=f"session/{family.session_id}"
+                ),
+            )
             return Reuse(family)
         assert token.successor_nonce is not None
         return Rotation(user, family, token.successor_nonce)
@@ -132,19 +143,23 @@ async def list_sessions(
         return (await session.scalars(query)).all()
 
 
-async def revoke_session(engine: AsyncEngine, session_id: str, reason: str) -> None:
+async def revoke_session(engine: AsyncEngine, session_id: str, reason: str, *, entry: audit.Entry) -> None:
     """End a session; one that has ended stays as it is."""
     async with transaction(engine) as session, session.begin():
         await session.execute(_revoking(reason).where(SessionRow.session_id == session_id))
+        await audit.append(session, entry)
 
 
-async def revoke_own_session(engine: AsyncEngine, user_id: str, session_id: str, reason: str) -> bool:
+async def revoke_own_session(
+    engine: AsyncEngine, user_id: str, session_id: str, reason: str, *, entry: audit.Entry
+) -> bool:
     """End a session of a user; one that has ended stays as it is. Returns False where it is not the user's."""
     own = (SessionRow.session_id == session_id) & (SessionRow.user_id == user_id)
     async with transaction(engine) as session, session.begin():
         if await session.scalar(select(SessionRow.session_id).where(own)) is None:
             return False
         await session.execute(_revoking(reason).where(own))
+        await audit.append(session, entry)
         return True
 
 

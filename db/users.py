@@ -4,7 +4,7 @@ Each function is one transaction and has committed when it returns. All raise Pa
 """
 
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from db import user_sessions
+from db import audit, user_sessions
 from db.models.credentials import ApiKeyRow, TotpRow
 from db.models.users import UserRow, VerificationTokenRow
 from db.transactions import NOW, transaction
@@ -48,7 +48,9 @@ async def find_user(engine: AsyncEngine, user_id: str) -> UserRow | None:
         return await session.get(UserRow, user_id)
 
 
-async def add_user(engine: AsyncEngine, user: NewUser, *, verification_hash: bytes, verification_s: float) -> UserRow:
+async def add_user(
+    engine: AsyncEngine, user: NewUser, *, verification_hash: bytes, verification_s: float, actor: audit.Actor
+) -> UserRow:
     """Add a user unless one has this address of mail. Returns the user who has it.
 
     Whoever has yet to verify the address is registered anew: password and name become those given, sessions, second factor and
@@ -75,6 +77,11 @@ async def add_user(engine: AsyncEngine, user: NewUser, *, verification_hash: byt
             token = {"token_hash": verification_hash, "user_id": row.user_id}
             expires = NOW + timedelta(seconds=verification_s)
             await session.execute(insert(VerificationTokenRow).values(**token, expire_time=expires))
+        outcome = "KNOWN" if row.email_verified else audit.OK
+        await audit.append(
+            session,
+            audit.Entry(actor=actor, action=audit.Action.REGISTER, object=f"user/{row.user_id}", outcome=outcome),
+        )
         return row
 
 
@@ -88,7 +95,7 @@ async def put_user(engine: AsyncEngine, user: NewUser) -> UserRow:
         return (await session.scalars(put)).one()
 
 
-async def verify_email(engine: AsyncEngine, verification_hash: bytes) -> bool:
+async def verify_email(engine: AsyncEngine, verification_hash: bytes, *, actor: audit.Actor) -> bool:
     """Use a verification token. Returns False where it is unknown, expired or used."""
     unused = (
         update(VerificationTokenRow)
@@ -109,6 +116,10 @@ async def verify_email(engine: AsyncEngine, verification_hash: bytes) -> bool:
         if user_id is None:
             return False
         await session.execute(update(UserRow).where(UserRow.user_id == user_id).values(email_verified=True))
+        owner_of = replace(actor, kind=audit.ActorKind.USER, name=user_id)
+        await audit.append(
+            session, audit.Entry(actor=owner_of, action=audit.Action.EMAIL_VERIFY, object=f"user/{user_id}")
+        )
         return True
 
 
@@ -120,7 +131,9 @@ async def replace_password_hash(engine: AsyncEngine, user_id: str, old: str, new
         )
 
 
-async def change_password(engine: AsyncEngine, user_id: str, old: str, new: str, *, kept_session: str) -> bool:
+async def change_password(
+    engine: AsyncEngine, user_id: str, old: str, new: str, *, kept_session: str, entry: audit.Entry
+) -> bool:
     """Set the hash of another password and end the user's sessions but `kept_session`.
 
     Returns False, and changes nothing, where the hash is not `old` any more.
@@ -131,6 +144,7 @@ async def change_password(engine: AsyncEngine, user_id: str, old: str, new: str,
         if found is None:
             return False
         await user_sessions.end_within(session, user_id, user_sessions.CHANGED, kept=kept_session)
+        await audit.append(session, entry)
         return True
 
 

@@ -4,7 +4,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.models.users import UserRow
 from servers.auth.attempts import Attempts
-from servers.auth.mail import Mailbox
+from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
 from servers.auth.second_factor import SecondFactor
 from servers.auth.step_up import step_up
@@ -20,14 +20,14 @@ class CredentialServicer:
         self,
         engine: AsyncEngine,
         passwords: Passwords,
-        mailbox: Mailbox,
+        outbox: Outbox,
         access_tokens: AccessTokens,
         factor: SecondFactor,
         attempts: Attempts,
     ) -> None:
         self._engine = engine
         self._passwords = passwords
-        self._mailbox = mailbox
+        self._outbox = outbox
         self._access_tokens = access_tokens
         self._factor = factor
         self._attempts = attempts

@@ -31,14 +31,43 @@ class VerificationTokenInvalid(Invalid):
         super().__init__("the verification token is not valid", violation)
 
 
+class MailedTokenInvalid(Invalid):
+    """Unknown, expired, used before, or mailed for something else."""
+
+    reason = "MAILED_TOKEN_INVALID"
+
+    def __init__(self) -> None:
+        violation = FieldViolation("token", "is not valid, has expired or was used before", self.reason)
+        super().__init__("the mailed token is not valid: ask for another", violation)
+
+
+class PasswordWrong(Invalid):
+    """The password that was to be changed is another one."""
+
+    reason = "PASSWORD_WRONG"
+
+    def __init__(self) -> None:
+        violation = FieldViolation("current_password", "is not the password", self.reason)
+        super().__init__("the current password is wrong", violation)
+
+
+class SessionNotFound(NotFound):
+    """Unknown, or somebody else's."""
+
+    reason = "SESSION_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("there is no such session")
+
+
 class PasswordTooWeak(Refused):
     """Too easy to guess; the advice says what would not be."""
 
     reason = "PASSWORD_TOO_WEAK"
 
-    def __init__(self, advice: str) -> None:
+    def __init__(self, field: str, advice: str) -> None:
         super().__init__("the password is too easy to guess")
-        self.violations = (FieldViolation("password", advice, self.reason),)
+        self.violations = (FieldViolation(field, advice, self.reason),)
 
 
 class TotpRequired(Unauthenticated):

@@ -2,8 +2,10 @@
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import user_sessions
+from db import audit, user_sessions
 
 
-async def log_out(engine: AsyncEngine, session_id: str) -> None:
-    await user_sessions.revoke_session(engine, session_id, user_sessions.LOGOUT)
+async def log_out(engine: AsyncEngine, actor: audit.Actor) -> None:
+    session_id = actor.credential
+    entry = audit.Entry(actor=actor, action=audit.Action.LOGOUT, object=f"session/{session_id}")
+    await user_sessions.revoke_session(engine, session_id, user_sessions.LOGOUT, entry=entry)

@@ -1,6 +1,6 @@
 """Mails to users about what happened to their credentials (OWASP ASVS 6.3.7).
 
-It has happened by then: a mail that cannot be written changes nothing.
+It has happened by then: a mail that is not taken changes nothing.
 """
 
 from typing import Final
@@ -8,15 +8,17 @@ from typing import Final
 import structlog
 
 from db.models.users import UserRow
-from servers.auth.mail import Mailbox
+from servers.auth.mail import Mail
+from servers.auth.outbox import Outbox
+from servers.domain.errors import Overloaded
 
 NOT_YOU: Final = "If it was not you, change your password and revoke your sessions and API keys at once."
 
 log = structlog.get_logger()
 
 
-async def notify(mailbox: Mailbox, user: UserRow, subject: str, text: str) -> None:
+def notify(outbox: Outbox, user: UserRow, subject: str, text: str) -> None:
     try:
-        await mailbox.send(user.email, subject, f"{text}\n\n{NOT_YOU}\n")
-    except OSError as error:
-        log.error("mail not written", user_id=user.user_id, subject=subject, cause=str(error))
+        outbox.post(Mail(user.email, subject, f"{text}\n\n{NOT_YOU}\n"))
+    except Overloaded:
+        log.error("mail not taken", user_id=user.user_id, subject=subject)

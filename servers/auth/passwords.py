@@ -1,7 +1,8 @@
 """Passwords: how strong one is, its hash, and whether it matches.
 
 bcrypt reads 72 bytes and stops at NUL, so it is given base64(HMAC-SHA-256(pepper, NFC(password))), 44 bytes that depend on
-every byte of the password. A stored hash is the scheme's name, a colon, and bcrypt's text.
+every byte of the password. A stored hash is the scheme's name, a colon, and bcrypt's text; without a scheme it is bcrypt of the
+password itself, as other systems store it. A log-in replaces what is not of today's scheme and cost.
 """
 
 import asyncio
@@ -16,12 +17,14 @@ from typing import Final, TypeVar
 
 import bcrypt
 from zxcvbn import zxcvbn  # type: ignore[import-untyped]
+from zxcvbn.matching import RANKED_DICTIONARIES  # type: ignore[import-untyped]
 
 from servers.auth.errors import PasswordTooWeak
 from servers.domain.errors import Overloaded
 
 SCHEME: Final = "p1"
 SCORE_MIN: Final = 2
+BCRYPT_BYTES: Final = 72
 # The estimate's time grows steeply with the length (2 s for 72 characters made for it, 0.2 s for 24: as long as one hash), and
 # what the beginning is worth the whole is worth.
 ESTIMATED_MAX: Final = 24
@@ -43,10 +46,10 @@ class Passwords:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="passwords")
         self._free = threading.BoundedSemaphore(workers + queue_max)
 
-    async def refuse_weak(self, password: str, context: Sequence[str]) -> None:
-        """Raises PasswordTooWeak where it can be guessed, knowing the words of `context`."""
-        if await self._run(score, password, context) < SCORE_MIN:
-            raise PasswordTooWeak(ADVICE)
+    async def refuse_weak(self, password: str, context: Sequence[str], *, field: str = "password") -> None:
+        """Raises PasswordTooWeak, naming `field`, where it is a common one or can be guessed, knowing the words of `context`."""
+        if is_common(password) or await self._run(score, password, context) < SCORE_MIN:
+            raise PasswordTooWeak(field, ADVICE)
 
     async def hash(self, password: str) -> str:
         """What is stored. Raises Overloaded."""
@@ -55,13 +58,15 @@ class Passwords:
 
     async def matches(self, password: str, stored: str | None) -> bool:
         """Whether `stored` is of this password; takes as long for None, and says no. Raises Overloaded."""
-        hashed = self._nobody if stored is None else stored.removeprefix(f"{SCHEME}:").encode()
-        same = await self._run(bcrypt.checkpw, self._prepared(password), hashed)
+        scheme, _, text = (stored or "").rpartition(":")
+        prepared = self._prepared(password) if stored is None or scheme == SCHEME else _bare(password)
+        hashed = self._nobody if stored is None else text.encode()
+        same = await self._run(bcrypt.checkpw, prepared, hashed)
         return same and stored is not None
 
     def is_outdated(self, stored: str) -> bool:
-        """Whether it was made at a lower cost than is used now."""
-        return int(stored.split("$")[2]) < self._cost
+        """Whether it was made by another scheme, or at a lower cost, than is used now."""
+        return not stored.startswith(f"{SCHEME}:") or int(stored.split("$")[2]) < self._cost
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
@@ -76,6 +81,20 @@ class Passwords:
         # At the end of the job, not of the call: a call that was given up may leave a hash under way.
         job.add_done_callback(lambda _: self._free.release())
         return await asyncio.wrap_future(job)
+
+
+def words_of(email: str, display_name: str) -> list[str]:
+    """What somebody who guesses at this user's password tries first."""
+    return ["venue", email, *email.split("@"), display_name, *display_name.split()]
+
+
+def is_common(password: str) -> bool:
+    """Whether it is one of the 30,000 passwords that are chosen most, in whatever letter case."""
+    return password.casefold() in RANKED_DICTIONARIES["passwords"]
+
+
+def _bare(password: str) -> bytes:
+    return password.encode()[:BCRYPT_BYTES]
 
 
 def score(password: str, context: Sequence[str]) -> int:

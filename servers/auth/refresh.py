@@ -5,7 +5,7 @@ from typing import Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import user_sessions
+from db import audit, user_sessions
 from servers.auth.errors import RefreshTokenInvalid
 from servers.auth.tokens import AccessTokens, Grant, RefreshTokens, new_nonce, token_hash
 
@@ -16,7 +16,13 @@ log = structlog.get_logger()
 
 
 async def refresh(
-    engine: AsyncEngine, access: AccessTokens, tokens: RefreshTokens, *, token: str, grace_s: float = GRACE_S
+    engine: AsyncEngine,
+    access: AccessTokens,
+    tokens: RefreshTokens,
+    *,
+    actor: audit.Actor,
+    token: str,
+    grace_s: float = GRACE_S,
 ) -> Grant:
     """Raises RefreshTokenInvalid."""
     nonce = new_nonce()
@@ -26,6 +32,7 @@ async def refresh(
         nonce=nonce,
         successor_hash=token_hash(tokens.successor(token, nonce)),
         grace_s=grace_s,
+        actor=actor,
     )
     match used:
         case user_sessions.Rotation(user=user, session=session, nonce=first):

@@ -4,10 +4,11 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import users
+from db import audit, users
 from servers.auth.identifiers import new_id
-from servers.auth.mail import Mailbox
-from servers.auth.passwords import Passwords
+from servers.auth.mail import Mail
+from servers.auth.outbox import Outbox
+from servers.auth.passwords import Passwords, words_of
 from servers.auth.tokens import VERIFICATION, new_token, token_hash
 
 VERIFICATION_S: Final = 48 * 3600.0
@@ -34,15 +35,17 @@ If it was not you, do nothing: nothing was changed.
 async def register(
     engine: AsyncEngine,
     passwords: Passwords,
-    mailbox: Mailbox,
+    outbox: Outbox,
     *,
+    actor: audit.Actor,
     email: str,
     password: str,
     display_name: str,
     public_url: str,
 ) -> None:
     """Store the user and mail the verification token. Raises PasswordTooWeak, Overloaded."""
-    await passwords.refuse_weak(password, ["venue", email, *email.split("@"), display_name, *display_name.split()])
+    outbox.check_room()
+    await passwords.refuse_weak(password, words_of(email, display_name))
     password_hash = await passwords.hash(password)
     new = users.NewUser(
         user_id=new_id("usr"),
@@ -53,8 +56,9 @@ async def register(
         email_verified=False,
     )
     token = new_token(VERIFICATION)
-    user = await users.add_user(engine, new, verification_hash=token_hash(token), verification_s=VERIFICATION_S)
+    hashed = token_hash(token)
+    user = await users.add_user(engine, new, verification_hash=hashed, verification_s=VERIFICATION_S, actor=actor)
     if user.email_verified:
-        await mailbox.send(user.email, "You have an account already", KNOWN)
+        outbox.post(Mail(user.email, "You have an account already", KNOWN))
     else:
-        await mailbox.send(user.email, "Verify your address", VERIFY.format(url=public_url, token=token))
+        outbox.post(Mail(user.email, "Verify your address", VERIFY.format(url=public_url, token=token)))

@@ -12,8 +12,8 @@ from db.models.users import UserRow
 from db.sealing import Place, Sealer
 from servers.auth import totp
 from servers.auth.errors import SecondFactorEnrolled, TotpInvalid, TotpRequired
-from servers.auth.mail import Mailbox
 from servers.auth.notices import notify
+from servers.auth.outbox import Outbox
 from servers.transport.identity import Identity
 from servers.transport.refusals import NotAuthenticated, RateLimited, SecondFactorMissing
 
@@ -36,10 +36,10 @@ class Begun:
 
 
 class SecondFactor:
-    def __init__(self, engine: AsyncEngine, sealer: Sealer, mailbox: Mailbox) -> None:
+    def __init__(self, engine: AsyncEngine, sealer: Sealer, outbox: Outbox) -> None:
         self._engine = engine
         self._sealer = sealer
-        self._mailbox = mailbox
+        self._outbox = outbox
 
     async def enroll(self, identity: Identity) -> Begun:
         """Raises SecondFactorEnrolled."""
@@ -58,14 +58,14 @@ class SecondFactor:
         if verdict is Verdict.ENROLLED:
             raise SecondFactorEnrolled
         _accept(verdict)
-        await notify(self._mailbox, user, "A second factor was enrolled", ENROLLED)
+        notify(self._outbox, user, "A second factor was enrolled", ENROLLED)
 
     async def disable(self, identity: Identity) -> None:
         """Raises SecondFactorMissing."""
         user = await self._user(identity)
         if await factors.remove(self._engine, user.user_id, identity.session_id) is None:
             raise SecondFactorMissing
-        await notify(self._mailbox, user, "The second factor was removed", REMOVED)
+        notify(self._outbox, user, "The second factor was removed", REMOVED)
 
     async def prove_at_login(self, user_id: str, code: str) -> bool:
         """Whether the user has a second factor, by which he proved himself. Raises TotpRequired, TotpInvalid, RateLimited."""
@@ -75,6 +75,14 @@ class SecondFactor:
             raise TotpRequired
         await self.prove(user_id, code)
         return True
+
+    async def shows(self, user_id: str, code: str) -> bool:
+        """Whether it is a code that would be accepted now; it is not used up, and a wrong one is not counted."""
+        found = await factors.look(self._engine, user_id) if code else None
+        if found is None:
+            return False
+        step = self._step_of(user_id, code, found.secret, found.now_s)
+        return step is not None and step > found.last_step
 
     async def prove(self, user_id: str, code: str, session_id: str = "") -> None:
         """Use a code, by which the session is authenticated anew. Raises SecondFactorMissing, TotpInvalid, RateLimited."""

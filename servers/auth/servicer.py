@@ -9,19 +9,26 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import factors
 from db.sealing import Sealer
 from servers.auth.attempts import Attempts
+from servers.auth.change_password import change_password
 from servers.auth.credential_servicer import BEARER, CredentialServicer, to_user
 from servers.auth.keys import SigningKeys
-from servers.auth.login import Given, log_in
+from servers.auth.login import Door, Given, log_in
 from servers.auth.logout import log_out
-from servers.auth.mail import Mailbox
+from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
 from servers.auth.refresh import GRACE_S, refresh
 from servers.auth.register import MESSAGE, register
+from servers.auth.reset_password import MESSAGE as RESET_MESSAGE
+from servers.auth.reset_password import request_password_reset, reset_password
 from servers.auth.second_factor import SecondFactor
+from servers.auth.sessions import list_sessions, revoke_session
 from servers.auth.tokens import AccessTokens, RefreshTokens
+from servers.auth.unlock_login import Alarm, unlock_login
 from servers.auth.verify_email import verify_email
 from servers.auth.who_am_i import who_am_i
+from servers.transport.auditing import actor_of
 from servers.transport.call import Call
+from servers.transport.paging import PageTokens
 from venue.auth.v1 import auth_pb2
 from venue.option.v1 import access_pb2
 
@@ -47,23 +54,36 @@ class AuthServicer(CredentialServicer):
         passwords: Passwords,
         keys: SigningKeys,
         refresh_tokens: RefreshTokens,
-        mailbox: Mailbox,
+        outbox: Outbox,
+        attempts: Attempts,
+        page_tokens: PageTokens,
         sealer: Sealer,
         rules: AuthRules,
     ) -> None:
         access_tokens = AccessTokens(keys, life_s=rules.access_life_s)
-        factor = SecondFactor(engine, sealer, mailbox)
-        super().__init__(engine, passwords, mailbox, access_tokens, factor, Attempts())
+        factor = SecondFactor(engine, sealer, outbox)
+        super().__init__(engine, passwords, outbox, access_tokens, factor, attempts)
         self._keys = keys
         self._refresh_tokens = refresh_tokens
         self._rules = rules
+        self._page_tokens = page_tokens
+        self._door = Door(
+            engine=engine,
+            passwords=passwords,
+            attempts=attempts,
+            alarm=Alarm(engine, outbox, rules.public_url),
+            factor=factor,
+            access=access_tokens,
+            requires_verified=rules.login_requires_verified,
+            session_life_s=rules.session_life_s,
+        )
 
     async def Register(self, request: auth_pb2.RegisterRequest, call: Call) -> auth_pb2.RegisterResponse:
-        del call
         await register(
             self._engine,
             self._passwords,
-            self._mailbox,
+            self._outbox,
+            actor=actor_of(call),
             email=request.email,
             password=request.password,
             display_name=request.display_name,
@@ -72,20 +92,15 @@ class AuthServicer(CredentialServicer):
         return auth_pb2.RegisterResponse(message=MESSAGE)
 
     async def VerifyEmail(self, request: auth_pb2.VerifyEmailRequest, call: Call) -> auth_pb2.VerifyEmailResponse:
-        del call
-        await verify_email(self._engine, request.token)
+        await verify_email(self._engine, actor=actor_of(call), token=request.token)
         return auth_pb2.VerifyEmailResponse()
 
     async def Login(self, request: auth_pb2.LoginRequest, call: Call) -> auth_pb2.LoginResponse:
         grant = await log_in(
-            self._engine,
-            self._passwords,
-            self._attempts,
-            self._factor,
-            self._access_tokens,
-            Given(email=request.email, password=request.password, totp_code=request.totp_code, address=call.peer),
-            requires_verified=self._rules.login_requires_verified,
-            session_life_s=self._rules.session_life_s,
+            self._door,
+            Given(email=request.email, password=request.password, totp_code=request.totp_code),
+            actor=actor_of(call),
+            user_agent=call.user_agent,
         )
         return auth_pb2.LoginResponse(
             access_token=grant.access_token,
@@ -96,11 +111,11 @@ class AuthServicer(CredentialServicer):
         )
 
     async def Refresh(self, request: auth_pb2.RefreshRequest, call: Call) -> auth_pb2.RefreshResponse:
-        del call
         grant = await refresh(
             self._engine,
             self._access_tokens,
             self._refresh_tokens,
+            actor=actor_of(call),
             token=request.refresh_token,
             grace_s=self._rules.grace_s,
         )
@@ -113,8 +128,45 @@ class AuthServicer(CredentialServicer):
 
     async def Logout(self, request: auth_pb2.LogoutRequest, call: Call) -> auth_pb2.LogoutResponse:
         del request
-        await log_out(self._engine, call.identity.session_id)
+        await log_out(self._engine, actor_of(call))
         return auth_pb2.LogoutResponse()
+
+    async def RequestPasswordReset(
+        self, request: auth_pb2.RequestPasswordResetRequest, call: Call
+    ) -> auth_pb2.RequestPasswordResetResponse:
+        actor, url = actor_of(call), self._rules.public_url
+        await request_password_reset(self._engine, self._outbox, actor=actor, email=request.email, public_url=url)
+        return auth_pb2.RequestPasswordResetResponse(message=RESET_MESSAGE)
+
+    async def ResetPassword(self, request: auth_pb2.ResetPasswordRequest, call: Call) -> auth_pb2.ResetPasswordResponse:
+        actor, token, new = actor_of(call), request.token, request.new_password
+        await reset_password(self._engine, self._passwords, self._outbox, actor=actor, token=token, new=new)
+        return auth_pb2.ResetPasswordResponse()
+
+    async def ChangePassword(
+        self, request: auth_pb2.ChangePasswordRequest, call: Call
+    ) -> auth_pb2.ChangePasswordResponse:
+        await change_password(
+            self._engine,
+            self._passwords,
+            self._attempts,
+            self._outbox,
+            actor=actor_of(call),
+            current=request.current_password,
+            new=request.new_password,
+        )
+        return auth_pb2.ChangePasswordResponse()
+
+    async def UnlockLogin(self, request: auth_pb2.UnlockLoginRequest, call: Call) -> auth_pb2.UnlockLoginResponse:
+        await unlock_login(self._engine, actor=actor_of(call), token=request.token)
+        return auth_pb2.UnlockLoginResponse()
+
+    async def ListSessions(self, request: auth_pb2.ListSessionsRequest, call: Call) -> auth_pb2.ListSessionsResponse:
+        return await list_sessions(self._engine, self._page_tokens, request, call.identity)
+
+    async def RevokeSession(self, request: auth_pb2.RevokeSessionRequest, call: Call) -> auth_pb2.RevokeSessionResponse:
+        await revoke_session(self._engine, actor=actor_of(call), session_id=request.session_id)
+        return auth_pb2.RevokeSessionResponse()
 
     async def WhoAmI(self, request: auth_pb2.WhoAmIRequest, call: Call) -> auth_pb2.WhoAmIResponse:
         del request

@@ -36,16 +36,15 @@ async def step_up(
         await factor.prove(user.user_id, totp_code, identity.session_id)
     else:
         # By session: a thief of one has no more tries than its user.
-        place = (user.email_key, f"step-up {identity.session_id}")
-        attempts.begin(place)
+        attempt = await attempts.begin(user.email_key, f"step-up {identity.session_id}", known=True)
         try:
             matches = await passwords.matches(password, user.password_hash)
         except Overloaded:
-            attempts.undo(place)
+            await attempts.undo(attempt)
             raise
         if not matches:
             raise CredentialsInvalid
-        attempts.succeed(place)
+        await attempts.succeed(attempt)
         if not await factors.authenticate(engine, user.user_id, identity.session_id):
             raise TotpRequired
     fresh = await factors.find_session(engine, identity.session_id)

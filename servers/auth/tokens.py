@@ -26,6 +26,8 @@ from venue.option.v1 import access_pb2
 
 REFRESH: Final = "vrt_"
 VERIFICATION: Final = "vvt_"
+RESET: Final = "vpr_"
+UNLOCK: Final = "vul_"
 TOKEN_BYTES: Final = 32
 NONCE_BYTES: Final = 16
 SCOPES: Final = frozenset(

@@ -2,12 +2,12 @@
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import users
+from db import audit, users
 from servers.auth.errors import VerificationTokenInvalid
 from servers.auth.tokens import token_hash
 
 
-async def verify_email(engine: AsyncEngine, token: str) -> None:
+async def verify_email(engine: AsyncEngine, *, actor: audit.Actor, token: str) -> None:
     """Raises VerificationTokenInvalid."""
-    if not await users.verify_email(engine, token_hash(token)):
+    if not await users.verify_email(engine, token_hash(token), actor=actor):
         raise VerificationTokenInvalid

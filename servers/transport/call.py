@@ -14,6 +14,7 @@ from servers.transport.identity import ANONYMOUS, Identity
 from servers.transport.telemetry import MethodMetrics
 
 REQUEST_ID_LENGTH_MAX = 128
+USER_AGENT_MAX = 256
 OURS = {"INTERNAL", "UNKNOWN", "DATA_LOSS"}
 
 # Metadata by which servers of the venue know each other.
@@ -68,6 +69,12 @@ class Call:
         if not requested or len(requested) > REQUEST_ID_LENGTH_MAX or not requested.isprintable():
             self._requested = str(uuid.uuid4())
         return self._requested
+
+    @property
+    def user_agent(self) -> str:
+        """What the program that calls names itself, cut to 256 characters that can be printed. Only while the call lasts."""
+        found = next((value for name, value in self._context.invocation_metadata() if name == "user-agent"), "")
+        return "".join(letter for letter in str(found)[:USER_AGENT_MAX] if letter.isprintable())
 
     @property
     def user_id(self) -> str:

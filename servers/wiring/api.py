@@ -10,16 +10,20 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import session, user_sessions
+from db.guesses import Guesses, open_guesses
 from db.sealing import Sealer
 from db.session import SERVICES
 from servers.account.bus_feed import BusFeed
 from servers.account.servicer import AccountServicer
 from servers.admin.anchors import Anchors, keep_anchored
-from servers.auth.keys import SigningKeys
-from servers.auth.mail import Mailbox
+from servers.auth.attempts import Attempts
+from servers.auth.keys import CLOCKS_S, SigningKeys
+from servers.auth.mail import Mailbox, MailProvider
+from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
 from servers.auth.seed_users import seed_users
 from servers.auth.servicer import AuthRules, AuthServicer
+from servers.auth.smtp import Smtp
 from servers.auth.tokens import RefreshTokens
 from servers.config import Settings
 from servers.domain.errors import PartUnavailable
@@ -54,28 +58,46 @@ async def auth(process: Process) -> AsyncIterator[AuthServicer]:
     state = settings.state
     database = session.engine(settings.database, application_name="venue auth", role=SERVICES)
     passwords = Passwords(pepper=state.secret("pepper"), cost=settings.bcrypt_cost, workers=settings.auth_workers)
+    outbox = Outbox(mail_provider(settings))
+    redis = open_guesses(settings.redis)
     try:
         if settings.seed_users:
             await seed_users(database, passwords, state.logins)
         forgetting = process.tasks.create_task(forget_daily(database))
-        yield AuthServicer(
-            engine=database,
-            passwords=passwords,
-            keys=SigningKeys(state.root / "secrets"),
-            refresh_tokens=RefreshTokens(secret=state.secret("refresh-tokens")),
-            mailbox=Mailbox(state.root / "mailbox"),
-            sealer=Sealer(settings.read_field_keys),
-            rules=AuthRules(
-                public_url=settings.public_url or settings.gateway_url,
-                access_life_s=settings.access_ttl_s,
-                session_life_s=timedelta(days=settings.refresh_ttl_days).total_seconds(),
-                login_requires_verified=settings.login_requires_verified,
-            ),
-        )
+        async with outbox.sending():
+            yield AuthServicer(
+                engine=database,
+                passwords=passwords,
+                keys=signing_keys(settings),
+                refresh_tokens=RefreshTokens(secret=state.secret("refresh-tokens")),
+                outbox=outbox,
+                attempts=Attempts(Guesses(redis), secret=state.secret("guesses")),
+                page_tokens=page_tokens(settings),
+                sealer=Sealer(settings.read_field_keys),
+                rules=AuthRules(
+                    public_url=settings.public_url or settings.gateway_url,
+                    access_life_s=settings.access_ttl_s,
+                    session_life_s=timedelta(days=settings.refresh_ttl_days).total_seconds(),
+                    login_requires_verified=settings.login_requires_verified,
+                ),
+            )
         forgetting.cancel()
     finally:
         passwords.close()
+        await redis.aclose()
         await database.dispose()
+
+
+def signing_keys(settings: Settings) -> SigningKeys:
+    """The keys of the state folder; a replaced one stays until the last token signed with it is over for everybody."""
+    return SigningKeys(settings.state.root / "secrets", retire_s=settings.access_ttl_s + CLOCKS_S)
+
+
+def mail_provider(settings: Settings) -> MailProvider:
+    """Where mails go: to the server of the settings, else into the mailbox folder."""
+    if settings.smtp_url is None:
+        return Mailbox(settings.state.root / "mailbox", settings.mail_sender)
+    return Smtp(settings.smtp_url.get_secret_value(), settings.mail_sender)
 
 
 async def forget_daily(
@@ -99,7 +121,7 @@ async def forget_daily(
 
 def own_keys(settings: Settings) -> KeySource:
     """The keys that this process signs with: it need not ask itself."""
-    signing = SigningKeys(settings.state.root / "secrets")
+    signing = signing_keys(settings)
 
     async def keys() -> Mapping[str, Any]:
         return {"keys": signing.jwks()}

@@ -19,8 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import revocations
 from db.sealing import INDEX, Sealer, new_entry
 from db.session import SERVICES, engine, open_pool
+from servers.auth.attempts import Attempts
 from servers.auth.keys import SigningKeys
 from servers.auth.mail import Mailbox
+from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
 from servers.auth.servicer import AuthRules, AuthServicer
 from servers.auth.tokens import RefreshTokens
@@ -28,6 +30,7 @@ from servers.transport.errors import from_call
 from servers.transport.guard import Guard
 from servers.transport.identity import TokenVerifier
 from servers.transport.limits import Limits
+from servers.transport.paging import PageTokens
 from servers.transport.server import build_server
 from servers.transport.telemetry import Metrics
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
@@ -47,6 +50,7 @@ class Auth:
     passwords: Passwords
     keys: SigningKeys
     verifier: TokenVerifier
+    outbox: Outbox
     mailbox: Path
 
     async def refused(self, call: Awaitable[Any]) -> tuple[str, str]:
@@ -57,7 +61,10 @@ class Auth:
         return error.code, error.reason
 
     async def register(self, email: str, password: str = PASSWORD, name: str = "") -> auth_pb2.RegisterResponse:
-        return await self.stub.Register(auth_pb2.RegisterRequest(email=email, password=password, display_name=name))
+        request = auth_pb2.RegisterRequest(email=email, password=password, display_name=name)
+        answer = await self.stub.Register(request)
+        await self.outbox.empty()
+        return answer
 
     async def login(self, email: str, password: str = PASSWORD) -> auth_pb2.LoginResponse:
         return await self.stub.Login(auth_pb2.LoginRequest(email=email, password=password))
@@ -100,7 +107,9 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
     """Starts a server with other rules, or another one on the same state."""
     async with AsyncExitStack() as stack:
 
-        async def start(cost: int = 4, workers: int = 2, queue_max: int = 64, **rules: Any) -> Auth:
+        async def start(
+            cost: int = 4, workers: int = 2, queue_max: int = 64, attempts: Attempts | None = None, **rules: Any
+        ) -> Auth:
             tables = engine(database_url, application_name="auth", role=SERVICES)
             stack.push_async_callback(tables.dispose)
             pool = await open_pool(database_url, application_name="auth", role=SERVICES)
@@ -115,13 +124,17 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
             verifier = TokenVerifier(key_set, lambda: revocations.revocations(pool, timedelta(minutes=16)))
             await verifier.start()
             stack.push_async_callback(verifier.stop)
+            outbox = Outbox(Mailbox(tmp_path / "mailbox"))
+            await stack.enter_async_context(outbox.sending())
             servicer = AuthServicer(
                 engine=tables,
                 passwords=passwords,
                 keys=keys,
                 refresh_tokens=RefreshTokens(secret="secret"),
-                mailbox=Mailbox(tmp_path / "mailbox"),
                 sealer=Sealer(lambda: FIELD_KEYS),
+                outbox=outbox,
+                attempts=attempts or Attempts(None, secret="secret"),
+                page_tokens=PageTokens(b"key"),
                 rules=replace(AuthRules(public_url="http://localhost:8080"), **rules),
             )
             guard = Guard(verifier, Limits(), Metrics(CollectorRegistry()))
@@ -137,6 +150,7 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
                 passwords=passwords,
                 keys=keys,
                 verifier=verifier,
+                outbox=outbox,
                 mailbox=tmp_path / "mailbox",
             )
 

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from db import user_sessions, users
+from db import audit, user_sessions, users
 from tests.integration.auth.conftest import PASSWORD, Auth, Open
 from venue.auth.v1 import auth_pb2
 from venue.option.v1 import access_pb2
@@ -85,8 +85,16 @@ async def test_who_registers_an_unverified_address_again_locks_out_who_did_befor
     assert await auth.refused(auth.refresh(session.refresh_token)) == ("UNAUTHENTICATED", "REFRESH_TOKEN_INVALID")
     assert await auth.refused(auth.login("ada@example.com")) == ("UNAUTHENTICATED", "CREDENTIALS_INVALID")
     # A log-in that had compared the old password just before.
+    entry = audit.Entry(actor=audit.Actor(audit.ActorKind.NOBODY), action=audit.Action.LOGIN)
     late = user_sessions.open_session(
-        auth.engine, row, session_id="ses-late", address="", refresh_hash=bytes(32), life_s=60.0
+        auth.engine,
+        row,
+        session_id="ses-late",
+        address="",
+        place="",
+        refresh_hash=bytes(32),
+        life_s=60.0,
+        entry=entry,
     )
     assert await late is None
     await auth.verify(auth.mailed_token())

@@ -57,6 +57,34 @@ class AuthServiceStub:
     """
     Logout: _grpc.UnaryUnaryMultiCallable[_auth_pb2.LogoutRequest, _auth_pb2.LogoutResponse]
     """Ends the session of the calling token; its refresh tokens die at once, its access tokens within 5 s."""
+    RequestPasswordReset: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RequestPasswordResetRequest, _auth_pb2.RequestPasswordResetResponse]
+    """Mails a token that sets a new password, good for 30 minutes. Always answers the same, in the same time, whether the address
+    is known or not; a user gets at most five such mails an hour.
+    Errors: RATE_LIMITED, OVERLOADED.
+    """
+    ResetPassword: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ResetPasswordRequest, _auth_pb2.ResetPasswordResponse]
+    """Sets a new password with the token that was mailed. Every session of the user ends, the address of mail counts as verified,
+    and a mail tells of it.
+    Errors: MAILED_TOKEN_INVALID, PASSWORD_TOO_WEAK, OVERLOADED.
+    """
+    ChangePassword: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.ChangePasswordResponse]
+    """Changes the caller's password. Every other session of the caller ends, and a mail tells of it.
+    Errors: STEP_UP_REQUIRED, PASSWORD_WRONG, PASSWORD_TOO_WEAK, RATE_LIMITED, OVERLOADED.
+    """
+    UnlockLogin: _grpc.UnaryUnaryMultiCallable[_auth_pb2.UnlockLoginRequest, _auth_pb2.UnlockLoginResponse]
+    """Lets the caller's network address log in again while others guess the password, with the token that was mailed when they
+    began. It is no log-in: the password is needed as ever.
+    Errors: MAILED_TOKEN_INVALID.
+    """
+    ListSessions: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListSessionsRequest, _auth_pb2.ListSessionsResponse]
+    """Lists the caller's open sessions, the last opened first.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    RevokeSession: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RevokeSessionRequest, _auth_pb2.RevokeSessionResponse]
+    """Ends one of the caller's sessions: its refresh tokens at once, its access tokens and streams within 5 s. Repeating it changes
+    nothing.
+    Errors: SESSION_NOT_FOUND.
+    """
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_auth_pb2.WhoAmIRequest, _auth_pb2.WhoAmIResponse]
     """Says who the caller is."""
     EnrollTotp: _grpc.UnaryUnaryMultiCallable[_auth_pb2.EnrollTotpRequest, _auth_pb2.EnrollTotpResponse]
@@ -135,6 +163,34 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """
     Logout: _aio.UnaryUnaryMultiCallable[_auth_pb2.LogoutRequest, _auth_pb2.LogoutResponse]  # type: ignore[assignment]
     """Ends the session of the calling token; its refresh tokens die at once, its access tokens within 5 s."""
+    RequestPasswordReset: _aio.UnaryUnaryMultiCallable[_auth_pb2.RequestPasswordResetRequest, _auth_pb2.RequestPasswordResetResponse]  # type: ignore[assignment]
+    """Mails a token that sets a new password, good for 30 minutes. Always answers the same, in the same time, whether the address
+    is known or not; a user gets at most five such mails an hour.
+    Errors: RATE_LIMITED, OVERLOADED.
+    """
+    ResetPassword: _aio.UnaryUnaryMultiCallable[_auth_pb2.ResetPasswordRequest, _auth_pb2.ResetPasswordResponse]  # type: ignore[assignment]
+    """Sets a new password with the token that was mailed. Every session of the user ends, the address of mail counts as verified,
+    and a mail tells of it.
+    Errors: MAILED_TOKEN_INVALID, PASSWORD_TOO_WEAK, OVERLOADED.
+    """
+    ChangePassword: _aio.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.ChangePasswordResponse]  # type: ignore[assignment]
+    """Changes the caller's password. Every other session of the caller ends, and a mail tells of it.
+    Errors: STEP_UP_REQUIRED, PASSWORD_WRONG, PASSWORD_TOO_WEAK, RATE_LIMITED, OVERLOADED.
+    """
+    UnlockLogin: _aio.UnaryUnaryMultiCallable[_auth_pb2.UnlockLoginRequest, _auth_pb2.UnlockLoginResponse]  # type: ignore[assignment]
+    """Lets the caller's network address log in again while others guess the password, with the token that was mailed when they
+    began. It is no log-in: the password is needed as ever.
+    Errors: MAILED_TOKEN_INVALID.
+    """
+    ListSessions: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListSessionsRequest, _auth_pb2.ListSessionsResponse]  # type: ignore[assignment]
+    """Lists the caller's open sessions, the last opened first.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    RevokeSession: _aio.UnaryUnaryMultiCallable[_auth_pb2.RevokeSessionRequest, _auth_pb2.RevokeSessionResponse]  # type: ignore[assignment]
+    """Ends one of the caller's sessions: its refresh tokens at once, its access tokens and streams within 5 s. Repeating it changes
+    nothing.
+    Errors: SESSION_NOT_FOUND.
+    """
     WhoAmI: _aio.UnaryUnaryMultiCallable[_auth_pb2.WhoAmIRequest, _auth_pb2.WhoAmIResponse]  # type: ignore[assignment]
     """Says who the caller is."""
     EnrollTotp: _aio.UnaryUnaryMultiCallable[_auth_pb2.EnrollTotpRequest, _auth_pb2.EnrollTotpResponse]  # type: ignore[assignment]
@@ -240,6 +296,70 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.LogoutResponse, _abc.Awaitable[_auth_pb2.LogoutResponse]]:
         """Ends the session of the calling token; its refresh tokens die at once, its access tokens within 5 s."""
+
+    @_abc_1.abstractmethod
+    def RequestPasswordReset(
+        self,
+        request: _auth_pb2.RequestPasswordResetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.RequestPasswordResetResponse, _abc.Awaitable[_auth_pb2.RequestPasswordResetResponse]]:
+        """Mails a token that sets a new password, good for 30 minutes. Always answers the same, in the same time, whether the address
+        is known or not; a user gets at most five such mails an hour.
+        Errors: RATE_LIMITED, OVERLOADED.
+        """
+
+    @_abc_1.abstractmethod
+    def ResetPassword(
+        self,
+        request: _auth_pb2.ResetPasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ResetPasswordResponse, _abc.Awaitable[_auth_pb2.ResetPasswordResponse]]:
+        """Sets a new password with the token that was mailed. Every session of the user ends, the address of mail counts as verified,
+        and a mail tells of it.
+        Errors: MAILED_TOKEN_INVALID, PASSWORD_TOO_WEAK, OVERLOADED.
+        """
+
+    @_abc_1.abstractmethod
+    def ChangePassword(
+        self,
+        request: _auth_pb2.ChangePasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ChangePasswordResponse, _abc.Awaitable[_auth_pb2.ChangePasswordResponse]]:
+        """Changes the caller's password. Every other session of the caller ends, and a mail tells of it.
+        Errors: STEP_UP_REQUIRED, PASSWORD_WRONG, PASSWORD_TOO_WEAK, RATE_LIMITED, OVERLOADED.
+        """
+
+    @_abc_1.abstractmethod
+    def UnlockLogin(
+        self,
+        request: _auth_pb2.UnlockLoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.UnlockLoginResponse, _abc.Awaitable[_auth_pb2.UnlockLoginResponse]]:
+        """Lets the caller's network address log in again while others guess the password, with the token that was mailed when they
+        began. It is no log-in: the password is needed as ever.
+        Errors: MAILED_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSessions(
+        self,
+        request: _auth_pb2.ListSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ListSessionsResponse, _abc.Awaitable[_auth_pb2.ListSessionsResponse]]:
+        """Lists the caller's open sessions, the last opened first.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeSession(
+        self,
+        request: _auth_pb2.RevokeSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.RevokeSessionResponse, _abc.Awaitable[_auth_pb2.RevokeSessionResponse]]:
+        """Ends one of the caller's sessions: its refresh tokens at once, its access tokens and streams within 5 s. Repeating it changes
+        nothing.
+        Errors: SESSION_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def WhoAmI(

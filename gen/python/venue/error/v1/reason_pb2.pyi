@@ -126,6 +126,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[FAILED_PRECONDITION] The market has ended: nothing about it can be changed."""
     REASON_LIST_INVALID: _Reason.ValueType  # 48
     """[INVALID_ARGUMENT] Orders that cannot stand in for each other (PlaceOco)."""
+    REASON_MAILED_TOKEN_INVALID: _Reason.ValueType  # 49
+    """[INVALID_ARGUMENT] The mailed token is not valid, has expired, or was used before."""
+    REASON_PASSWORD_WRONG: _Reason.ValueType  # 50
+    """[INVALID_ARGUMENT] The current password is another one."""
+    REASON_SESSION_NOT_FOUND: _Reason.ValueType  # 51
+    """[NOT_FOUND] The caller has no such session."""
     REASON_TOTP_REQUIRED: _Reason.ValueType  # 80
     """[UNAUTHENTICATED] The password is right, and the user has a second factor: send its code, or a recovery code, too."""
     REASON_TOTP_INVALID: _Reason.ValueType  # 81
@@ -246,6 +252,12 @@ REASON_MARKET_CLOSED: Reason.ValueType  # 47
 """[FAILED_PRECONDITION] The market has ended: nothing about it can be changed."""
 REASON_LIST_INVALID: Reason.ValueType  # 48
 """[INVALID_ARGUMENT] Orders that cannot stand in for each other (PlaceOco)."""
+REASON_MAILED_TOKEN_INVALID: Reason.ValueType  # 49
+"""[INVALID_ARGUMENT] The mailed token is not valid, has expired, or was used before."""
+REASON_PASSWORD_WRONG: Reason.ValueType  # 50
+"""[INVALID_ARGUMENT] The current password is another one."""
+REASON_SESSION_NOT_FOUND: Reason.ValueType  # 51
+"""[NOT_FOUND] The caller has no such session."""
 REASON_TOTP_REQUIRED: Reason.ValueType  # 80
 """[UNAUTHENTICATED] The password is right, and the user has a second factor: send its code, or a recovery code, too."""
 REASON_TOTP_INVALID: Reason.ValueType  # 81

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/auth/v1/auth.proto.
  */
 export const file_venue_auth_v1_auth: GenFile = /*@__PURE__*/
-  fileDesc("Chh2ZW51ZS9hdXRoL3YxL2F1dGgucHJvdG8SDXZlbnVlLmF1dGgudjEiqgEKBFVzZXISDwoHdXNlcl9pZBgBIAEoCRINCgVlbWFpbBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSIwoEcm9sZRgEIAEoDjIVLnZlbnVlLm9wdGlvbi52MS5Sb2xlEhYKDmVtYWlsX3ZlcmlmaWVkGAUgASgIEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ+Cg9SZWdpc3RlclJlcXVlc3QSGQoFZW1haWwYASABKAlCCrpIB3IFGP4BYAESHAoIcGFzc3dvcmQYAiABKAlCCrpIB3IFEAgYgAgSMgoMZGlzcGxheV9uYW1lGAMgASgJQhy6SBlyFxhAMhNeW15ceDAwLVx4MWZceDdmXSokIiMKEFJlZ2lzdGVyUmVzcG9uc2USDwoHbWVzc2FnZRgBIAEoCSIvChJWZXJpZnlFbWFpbFJlcXVlc3QSGQoFdG9rZW4YASABKAlCCrpIB3IFEAEYgAIiFQoTVmVyaWZ5RW1haWxSZXNwb25zZSJjCgxMb2dpblJlcXVlc3QSGQoFZW1haWwYASABKAlCCrpIB3IFEAEY/gESHAoIcGFzc3dvcmQYAiABKAlCCrpIB3IFEAEYgAgSGgoJdG90cF9jb2RlGAMgASgJQge6SARyAhhAIocBCg1Mb2dpblJlc3BvbnNlEhQKDGFjY2Vzc190b2tlbhgBIAEoCRIVCg1yZWZyZXNoX3Rva2VuGAIgASgJEhIKCnRva2VuX3R5cGUYAyABKAkSEgoKZXhwaXJlc19pbhgEIAEoBRIhCgR1c2VyGAUgASgLMhMudmVudWUuYXV0aC52MS5Vc2VyIjMKDlJlZnJlc2hSZXF1ZXN0EiEKDXJlZnJlc2hfdG9rZW4YASABKAlCCrpIB3IFEAEYgAIiZgoPUmVmcmVzaFJlc3BvbnNlEhQKDGFjY2Vzc190b2tlbhgBIAEoCRIVCg1yZWZyZXNoX3Rva2VuGAIgASgJEhIKCnRva2VuX3R5cGUYAyABKAkSEgoKZXhwaXJlc19pbhgEIAEoBSIPCg1Mb2dvdXRSZXF1ZXN0IhAKDkxvZ291dFJlc3BvbnNlIg8KDVdob0FtSVJlcXVlc3QijgIKDldob0FtSVJlc3BvbnNlEiEKBHVzZXIYASABKAsyEy52ZW51ZS5hdXRoLnYxLlVzZXISJgoGc2NvcGVzGAIgAygOMhYudmVudWUub3B0aW9uLnYxLlNjb3BlEhIKCnNlc3Npb25faWQYAyABKAkSLwoLZXhwaXJlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmFwaV9rZXlfaWQYBSABKAkSEgoKYWNjb3VudF9pZBgGIAEoCRIVCg1zZWNvbmRfZmFjdG9yGAcgASgIEi0KCWF1dGhfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiEwoRRW5yb2xsVG90cFJlcXVlc3QiUQoSRW5yb2xsVG90cFJlc3BvbnNlEg4KBnNlY3JldBgBIAEoCRITCgtvdHBhdXRoX3VyaRgCIAEoCRIWCg5yZWNvdmVyeV9jb2RlcxgDIAMoCSI1ChJDb25maXJtVG90cFJlcXVlc3QSHwoEY29kZRgBIAEoCUIRukgOcgwyCl5bMC05XXs2fSQiFQoTQ29uZmlybVRvdHBSZXNwb25zZSIUChJEaXNhYmxlVG90cFJlcXVlc3QiFQoTRGlzYWJsZVRvdHBSZXNwb25zZSKoAQoNU3RlcFVwUmVxdWVzdBIaCghwYXNzd29yZBgBIAEoCUIIukgFcgMYgAgSGgoJdG90cF9jb2RlGAIgASgJQge6SARyAhhAOl+6SFwaWgoLc3RlcF91cC5vbmUSGmdpdmUgcGFzc3dvcmQgb3IgdG90cF9jb2RlGi8odGhpcy5wYXNzd29yZCAhPSAnJykgIT0gKHRoaXMudG90cF9jb2RlICE9ICcnKSJOCg5TdGVwVXBSZXNwb25zZRIUCgxhY2Nlc3NfdG9rZW4YASABKAkSEgoKdG9rZW5fdHlwZRgCIAEoCRISCgpleHBpcmVzX2luGAMgASgFIpECCgZBcGlLZXkSEgoKYXBpX2tleV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEiYKBnNjb3BlcxgDIAMoDjIWLnZlbnVlLm9wdGlvbi52MS5TY29wZRISCgphY2NvdW50X2lkGAQgASgJEhQKDGlwX2FsbG93bGlzdBgFIAMoCRIvCgtjcmVhdGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDWxhc3RfdXNlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIvoBChNDcmVhdGVBcGlLZXlSZXF1ZXN0EiwKBG5hbWUYASABKAlCHrpIG3IZEAEYQDITXlteXHgwMC1ceDFmXHg3Zl0qJBI/CgZzY29wZXMYAiADKA4yFi52ZW51ZS5vcHRpb24udjEuU2NvcGVCF7pIFJIBEQgBEAMYASIJggEGGAIYAxgEEhsKCmFjY291bnRfaWQYAyABKAlCB7pIBHICGEASJgoMaXBfYWxsb3dsaXN0GAQgAygJQhC6SA2SAQoQICIGcgQQARhAEi8KC2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJOChRDcmVhdGVBcGlLZXlSZXNwb25zZRImCgdhcGlfa2V5GAEgASgLMhUudmVudWUuYXV0aC52MS5BcGlLZXkSDgoGc2VjcmV0GAIgASgJIk4KEkxpc3RBcGlLZXlzUmVxdWVzdBIaCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAgiVwoTTGlzdEFwaUtleXNSZXNwb25zZRInCghhcGlfa2V5cxgBIAMoCzIVLnZlbnVlLmF1dGgudjEuQXBpS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI0ChNSZXZva2VBcGlLZXlSZXF1ZXN0Eh0KCmFwaV9rZXlfaWQYASABKAlCCbpIBnIEEAEYQCIWChRSZXZva2VBcGlLZXlSZXNwb25zZSLQAQoQQXV0aG9yaXplUmVxdWVzdBIcCgljbGllbnRfaWQYASABKAlCCbpIBnIEEAEYQBIgCgxyZWRpcmVjdF91cmkYAiABKAlCCrpIB3IFEAEYgAQSMgoOY29kZV9jaGFsbGVuZ2UYAyABKAlCGrpIF3IVMhNeW0EtWmEtejAtOV8tXXs0M30kEhcKBXN0YXRlGAQgASgJQgi6SAVyAxiABBIvChVjb2RlX2NoYWxsZW5nZV9tZXRob2QYBSABKAlCELpIDXILMgleKFMyNTYpPyQiNwoRQXV0aG9yaXplUmVzcG9uc2USDAoEY29kZRgBIAEoCRIUCgxyZWRpcmVjdF91cmkYAiABKAkipAEKD0V4Y2hhbmdlUmVxdWVzdBIYCgRjb2RlGAEgASgJQgq6SAdyBRABGIACEjcKDWNvZGVfdmVyaWZpZXIYAiABKAlCILpIHXIbMhleW0EtWmEtejAtOS5ffi1dezQzLDEyOH0kEhwKCWNsaWVudF9pZBgDIAEoCUIJukgGcgQQARhAEiAKDHJlZGlyZWN0X3VyaRgEIAEoCUIKukgHcgUQARiABCKKAQoQRXhjaGFuZ2VSZXNwb25zZRIUCgxhY2Nlc3NfdG9rZW4YASABKAkSFQoNcmVmcmVzaF90b2tlbhgCIAEoCRISCgp0b2tlbl90eXBlGAMgASgJEhIKCmV4cGlyZXNfaW4YBCABKAUSIQoEdXNlchgFIAEoCzITLnZlbnVlLmF1dGgudjEuVXNlciIRCg9HZXRRdW90YVJlcXVlc3QitwEKBVF1b3RhEicKBmJ1Y2tldBgBIAEoDjIXLnZlbnVlLm9wdGlvbi52MS5CdWNrZXQSDgoGc2VydmVyGAIgASgJEg0KBWxpbWl0GAMgASgFEhEKCXJlbWFpbmluZxgEIAEoBRIoCgVyZXNldBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZ3aW5kb3cYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iOAoQR2V0UXVvdGFSZXNwb25zZRIkCgZxdW90YXMYASADKAsyFC52ZW51ZS5hdXRoLnYxLlF1b3RhIhAKDkdldEp3a3NSZXF1ZXN0IlwKA0p3axILCgNrdHkYASABKAkSCwoDY3J2GAIgASgJEgkKAXgYAyABKAkSCQoBeRgEIAEoCRILCgNraWQYBSABKAkSCwoDYWxnGAYgASgJEgsKA3VzZRgHIAEoCSIzCg9HZXRKd2tzUmVzcG9uc2USIAoEa2V5cxgBIAMoCzISLnZlbnVlLmF1dGgudjEuSndrMsEPCgtBdXRoU2VydmljZRJxCghSZWdpc3RlchIeLnZlbnVlLmF1dGgudjEuUmVnaXN0ZXJSZXF1ZXN0Gh8udmVudWUuYXV0aC52MS5SZWdpc3RlclJlc3BvbnNlIiSKtRgECAEgAoLT5JMCFiIRL3YxL2F1dGgvcmVnaXN0ZXI6ASoSfgoLVmVyaWZ5RW1haWwSIS52ZW51ZS5hdXRoLnYxLlZlcmlmeUVtYWlsUmVxdWVzdBoiLnZlbnVlLmF1dGgudjEuVmVyaWZ5RW1haWxSZXNwb25zZSIoirUYBAgBIAKC0+STAhoiFS92MS9hdXRoL3ZlcmlmeS1lbWFpbDoBKhJlCgVMb2dpbhIbLnZlbnVlLmF1dGgudjEuTG9naW5SZXF1ZXN0GhwudmVudWUuYXV0aC52MS5Mb2dpblJlc3BvbnNlIiGKtRgECAEgAoLT5JMCEyIOL3YxL2F1dGgvbG9naW46ASoSbQoHUmVmcmVzaBIdLnZlbnVlLmF1dGgudjEuUmVmcmVzaFJlcXVlc3QaHi52ZW51ZS5hdXRoLnYxLlJlZnJlc2hSZXNwb25zZSIjirUYBAgBIAKC0+STAhUiEC92MS9hdXRoL3JlZnJlc2g6ASoSaQoGTG9nb3V0EhwudmVudWUuYXV0aC52MS5Mb2dvdXRSZXF1ZXN0Gh0udmVudWUuYXV0aC52MS5Mb2dvdXRSZXNwb25zZSIiirUYBAgFIAOC0+STAhQiDy92MS9hdXRoL2xvZ291dDoBKhJkCgZXaG9BbUkSHC52ZW51ZS5hdXRoLnYxLldob0FtSVJlcXVlc3QaHS52ZW51ZS5hdXRoLnYxLldob0FtSVJlc3BvbnNlIh2KtRgGCAIgAygBgtPkkwINEgsvdjEvYXV0aC9tZRJ1CgpFbnJvbGxUb3RwEiAudmVudWUuYXV0aC52MS5FbnJvbGxUb3RwUmVxdWVzdBohLnZlbnVlLmF1dGgudjEuRW5yb2xsVG90cFJlc3BvbnNlIiKKtRgGCAUYASACgtPkkwISIg0vdjEvYXV0aC90b3RwOgEqEn4KC0NvbmZpcm1Ub3RwEiEudmVudWUuYXV0aC52MS5Db25maXJtVG90cFJlcXVlc3QaIi52ZW51ZS5hdXRoLnYxLkNvbmZpcm1Ub3RwUmVzcG9uc2UiKIq1GAQIBSACgtPkkwIaIhUvdjEvYXV0aC90b3RwOmNvbmZpcm06ASoSdQoLRGlzYWJsZVRvdHASIS52ZW51ZS5hdXRoLnYxLkRpc2FibGVUb3RwUmVxdWVzdBoiLnZlbnVlLmF1dGgudjEuRGlzYWJsZVRvdHBSZXNwb25zZSIfirUYBggFGAEgAoLT5JMCDyoNL3YxL2F1dGgvdG90cBJqCgZTdGVwVXASHC52ZW51ZS5hdXRoLnYxLlN0ZXBVcFJlcXVlc3QaHS52ZW51ZS5hdXRoLnYxLlN0ZXBVcFJlc3BvbnNlIiOKtRgECAUgAoLT5JMCFSIQL3YxL2F1dGgvc3RlcC11cDoBKhJ6CgxDcmVhdGVBcGlLZXkSIi52ZW51ZS5hdXRoLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaIy52ZW51ZS5hdXRoLnYxLkNyZWF0ZUFwaUtleVJlc3BvbnNlIiGKtRgGCAUYASACgtPkkwIRIgwvdjEvYXBpLWtleXM6ASoScgoLTGlzdEFwaUtleXMSIS52ZW51ZS5hdXRoLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBoiLnZlbnVlLmF1dGgudjEuTGlzdEFwaUtleXNSZXNwb25zZSIcirUYBAgFIAOC0+STAg4SDC92MS9hcGkta2V5cxKCAQoMUmV2b2tlQXBpS2V5EiIudmVudWUuYXV0aC52MS5SZXZva2VBcGlLZXlSZXF1ZXN0GiMudmVudWUuYXV0aC52MS5SZXZva2VBcGlLZXlSZXNwb25zZSIpirUYBAgFIAOC0+STAhsqGS92MS9hcGkta2V5cy97YXBpX2tleV9pZH0SdQoJQXV0aG9yaXplEh8udmVudWUuYXV0aC52MS5BdXRob3JpemVSZXF1ZXN0GiAudmVudWUuYXV0aC52MS5BdXRob3JpemVSZXNwb25zZSIlirUYBAgFIAKC0+STAhciEi92MS9hdXRoL2F1dGhvcml6ZToBKhJxCghFeGNoYW5nZRIeLnZlbnVlLmF1dGgudjEuRXhjaGFuZ2VSZXF1ZXN0Gh8udmVudWUuYXV0aC52MS5FeGNoYW5nZVJlc3BvbnNlIiSKtRgECAEgAoLT5JMCFiIRL3YxL2F1dGgvZXhjaGFuZ2U6ASoSbQoIR2V0UXVvdGESHi52ZW51ZS5hdXRoLnYxLkdldFF1b3RhUmVxdWVzdBofLnZlbnVlLmF1dGgudjEuR2V0UXVvdGFSZXNwb25zZSIgirUYBggCIAMoAYLT5JMCEBIOL3YxL2F1dGgvcXVvdGEScAoHR2V0SndrcxIdLnZlbnVlLmF1dGgudjEuR2V0Sndrc1JlcXVlc3QaHi52ZW51ZS5hdXRoLnYxLkdldEp3a3NSZXNwb25zZSImirUYBAgBIAGC0+STAhgSFi8ud2VsbC1rbm93bi9qd2tzLmpzb25iBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp, file_venue_option_v1_access]);
+  fileDesc("Chh2ZW51ZS9hdXRoL3YxL2F1dGgucHJvdG8SDXZlbnVlLmF1dGgudjEiqgEKBFVzZXISDwoHdXNlcl9pZBgBIAEoCRINCgVlbWFpbBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSIwoEcm9sZRgEIAEoDjIVLnZlbnVlLm9wdGlvbi52MS5Sb2xlEhYKDmVtYWlsX3ZlcmlmaWVkGAUgASgIEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ+Cg9SZWdpc3RlclJlcXVlc3QSGQoFZW1haWwYASABKAlCCrpIB3IFGP4BYAESHAoIcGFzc3dvcmQYAiABKAlCCrpIB3IFEAgYgAgSMgoMZGlzcGxheV9uYW1lGAMgASgJQhy6SBlyFxhAMhNeW15ceDAwLVx4MWZceDdmXSokIiMKEFJlZ2lzdGVyUmVzcG9uc2USDwoHbWVzc2FnZRgBIAEoCSIvChJWZXJpZnlFbWFpbFJlcXVlc3QSGQoFdG9rZW4YASABKAlCCrpIB3IFEAEYgAIiFQoTVmVyaWZ5RW1haWxSZXNwb25zZSJjCgxMb2dpblJlcXVlc3QSGQoFZW1haWwYASABKAlCCrpIB3IFEAEY/gESHAoIcGFzc3dvcmQYAiABKAlCCrpIB3IFEAEYgAgSGgoJdG90cF9jb2RlGAMgASgJQge6SARyAhhAIocBCg1Mb2dpblJlc3BvbnNlEhQKDGFjY2Vzc190b2tlbhgBIAEoCRIVCg1yZWZyZXNoX3Rva2VuGAIgASgJEhIKCnRva2VuX3R5cGUYAyABKAkSEgoKZXhwaXJlc19pbhgEIAEoBRIhCgR1c2VyGAUgASgLMhMudmVudWUuYXV0aC52MS5Vc2VyIjMKDlJlZnJlc2hSZXF1ZXN0EiEKDXJlZnJlc2hfdG9rZW4YASABKAlCCrpIB3IFEAEYgAIiZgoPUmVmcmVzaFJlc3BvbnNlEhQKDGFjY2Vzc190b2tlbhgBIAEoCRIVCg1yZWZyZXNoX3Rva2VuGAIgASgJEhIKCnRva2VuX3R5cGUYAyABKAkSEgoKZXhwaXJlc19pbhgEIAEoBSIPCg1Mb2dvdXRSZXF1ZXN0IhAKDkxvZ291dFJlc3BvbnNlIjgKG1JlcXVlc3RQYXNzd29yZFJlc2V0UmVxdWVzdBIZCgVlbWFpbBgBIAEoCUIKukgHcgUQARj+ASIvChxSZXF1ZXN0UGFzc3dvcmRSZXNldFJlc3BvbnNlEg8KB21lc3NhZ2UYASABKAkiUwoUUmVzZXRQYXNzd29yZFJlcXVlc3QSGQoFdG9rZW4YASABKAlCCrpIB3IFEAEYgAISIAoMbmV3X3Bhc3N3b3JkGAIgASgJQgq6SAdyBRAIGIAIIhcKFVJlc2V0UGFzc3dvcmRSZXNwb25zZSJfChVDaGFuZ2VQYXNzd29yZFJlcXVlc3QSJAoQY3VycmVudF9wYXNzd29yZBgBIAEoCUIKukgHcgUQARiACBIgCgxuZXdfcGFzc3dvcmQYAiABKAlCCrpIB3IFEAgYgAgiGAoWQ2hhbmdlUGFzc3dvcmRSZXNwb25zZSIvChJVbmxvY2tMb2dpblJlcXVlc3QSGQoFdG9rZW4YASABKAlCCrpIB3IFEAEYgAIiFQoTVW5sb2NrTG9naW5SZXNwb25zZSJPChNMaXN0U2Vzc2lvbnNSZXF1ZXN0EhoKCXBhZ2Vfc2l6ZRgBIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiACCJZChRMaXN0U2Vzc2lvbnNSZXNwb25zZRIoCghzZXNzaW9ucxgBIAMoCzIWLnZlbnVlLmF1dGgudjEuU2Vzc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki6QEKB1Nlc3Npb24SEgoKc2Vzc2lvbl9pZBgBIAEoCRISCgp1c2VyX2FnZW50GAIgASgJEg8KB2FkZHJlc3MYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmxhc3RfdXNlZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY3VycmVudBgHIAEoCCI1ChRSZXZva2VTZXNzaW9uUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgm6SAZyBBABGEAiFwoVUmV2b2tlU2Vzc2lvblJlc3BvbnNlIg8KDVdob0FtSVJlcXVlc3QijgIKDldob0FtSVJlc3BvbnNlEiEKBHVzZXIYASABKAsyEy52ZW51ZS5hdXRoLnYxLlVzZXISJgoGc2NvcGVzGAIgAygOMhYudmVudWUub3B0aW9uLnYxLlNjb3BlEhIKCnNlc3Npb25faWQYAyABKAkSLwoLZXhwaXJlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmFwaV9rZXlfaWQYBSABKAkSEgoKYWNjb3VudF9pZBgGIAEoCRIVCg1zZWNvbmRfZmFjdG9yGAcgASgIEi0KCWF1dGhfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiEwoRRW5yb2xsVG90cFJlcXVlc3QiUQoSRW5yb2xsVG90cFJlc3BvbnNlEg4KBnNlY3JldBgBIAEoCRITCgtvdHBhdXRoX3VyaRgCIAEoCRIWCg5yZWNvdmVyeV9jb2RlcxgDIAMoCSI1ChJDb25maXJtVG90cFJlcXVlc3QSHwoEY29kZRgBIAEoCUIRukgOcgwyCl5bMC05XXs2fSQiFQoTQ29uZmlybVRvdHBSZXNwb25zZSIUChJEaXNhYmxlVG90cFJlcXVlc3QiFQoTRGlzYWJsZVRvdHBSZXNwb25zZSKoAQoNU3RlcFVwUmVxdWVzdBIaCghwYXNzd29yZBgBIAEoCUIIukgFcgMYgAgSGgoJdG90cF9jb2RlGAIgASgJQge6SARyAhhAOl+6SFwaWgoLc3RlcF91cC5vbmUSGmdpdmUgcGFzc3dvcmQgb3IgdG90cF9jb2RlGi8odGhpcy5wYXNzd29yZCAhPSAnJykgIT0gKHRoaXMudG90cF9jb2RlICE9ICcnKSJOCg5TdGVwVXBSZXNwb25zZRIUCgxhY2Nlc3NfdG9rZW4YASABKAkSEgoKdG9rZW5fdHlwZRgCIAEoCRISCgpleHBpcmVzX2luGAMgASgFIpECCgZBcGlLZXkSEgoKYXBpX2tleV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEiYKBnNjb3BlcxgDIAMoDjIWLnZlbnVlLm9wdGlvbi52MS5TY29wZRISCgphY2NvdW50X2lkGAQgASgJEhQKDGlwX2FsbG93bGlzdBgFIAMoCRIvCgtjcmVhdGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDWxhc3RfdXNlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIvoBChNDcmVhdGVBcGlLZXlSZXF1ZXN0EiwKBG5hbWUYASABKAlCHrpIG3IZEAEYQDITXlteXHgwMC1ceDFmXHg3Zl0qJBI/CgZzY29wZXMYAiADKA4yFi52ZW51ZS5vcHRpb24udjEuU2NvcGVCF7pIFJIBEQgBEAMYASIJggEGGAIYAxgEEhsKCmFjY291bnRfaWQYAyABKAlCB7pIBHICGEASJgoMaXBfYWxsb3dsaXN0GAQgAygJQhC6SA2SAQoQICIGcgQQARhAEi8KC2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJOChRDcmVhdGVBcGlLZXlSZXNwb25zZRImCgdhcGlfa2V5GAEgASgLMhUudmVudWUuYXV0aC52MS5BcGlLZXkSDgoGc2VjcmV0GAIgASgJIk4KEkxpc3RBcGlLZXlzUmVxdWVzdBIaCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAgiVwoTTGlzdEFwaUtleXNSZXNwb25zZRInCghhcGlfa2V5cxgBIAMoCzIVLnZlbnVlLmF1dGgudjEuQXBpS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI0ChNSZXZva2VBcGlLZXlSZXF1ZXN0Eh0KCmFwaV9rZXlfaWQYASABKAlCCbpIBnIEEAEYQCIWChRSZXZva2VBcGlLZXlSZXNwb25zZSLQAQoQQXV0aG9yaXplUmVxdWVzdBIcCgljbGllbnRfaWQYASABKAlCCbpIBnIEEAEYQBIgCgxyZWRpcmVjdF91cmkYAiABKAlCCrpIB3IFEAEYgAQSMgoOY29kZV9jaGFsbGVuZ2UYAyABKAlCGrpIF3IVMhNeW0EtWmEtejAtOV8tXXs0M30kEhcKBXN0YXRlGAQgASgJQgi6SAVyAxiABBIvChVjb2RlX2NoYWxsZW5nZV9tZXRob2QYBSABKAlCELpIDXILMgleKFMyNTYpPyQiNwoRQXV0aG9yaXplUmVzcG9uc2USDAoEY29kZRgBIAEoCRIUCgxyZWRpcmVjdF91cmkYAiABKAkipAEKD0V4Y2hhbmdlUmVxdWVzdBIYCgRjb2RlGAEgASgJQgq6SAdyBRABGIACEjcKDWNvZGVfdmVyaWZpZXIYAiABKAlCILpIHXIbMhleW0EtWmEtejAtOS5ffi1dezQzLDEyOH0kEhwKCWNsaWVudF9pZBgDIAEoCUIJukgGcgQQARhAEiAKDHJlZGlyZWN0X3VyaRgEIAEoCUIKukgHcgUQARiABCKKAQoQRXhjaGFuZ2VSZXNwb25zZRIUCgxhY2Nlc3NfdG9rZW4YASABKAkSFQoNcmVmcmVzaF90b2tlbhgCIAEoCRISCgp0b2tlbl90eXBlGAMgASgJEhIKCmV4cGlyZXNfaW4YBCABKAUSIQoEdXNlchgFIAEoCzITLnZlbnVlLmF1dGgudjEuVXNlciIRCg9HZXRRdW90YVJlcXVlc3QitwEKBVF1b3RhEicKBmJ1Y2tldBgBIAEoDjIXLnZlbnVlLm9wdGlvbi52MS5CdWNrZXQSDgoGc2VydmVyGAIgASgJEg0KBWxpbWl0GAMgASgFEhEKCXJlbWFpbmluZxgEIAEoBRIoCgVyZXNldBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZ3aW5kb3cYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iOAoQR2V0UXVvdGFSZXNwb25zZRIkCgZxdW90YXMYASADKAsyFC52ZW51ZS5hdXRoLnYxLlF1b3RhIhAKDkdldEp3a3NSZXF1ZXN0IlwKA0p3axILCgNrdHkYASABKAkSCwoDY3J2GAIgASgJEgkKAXgYAyABKAkSCQoBeRgEIAEoCRILCgNraWQYBSABKAkSCwoDYWxnGAYgASgJEgsKA3VzZRgHIAEoCSIzCg9HZXRKd2tzUmVzcG9uc2USIAoEa2V5cxgBIAMoCzISLnZlbnVlLmF1dGgudjEuSndrMogWCgtBdXRoU2VydmljZRJxCghSZWdpc3RlchIeLnZlbnVlLmF1dGgudjEuUmVnaXN0ZXJSZXF1ZXN0Gh8udmVudWUuYXV0aC52MS5SZWdpc3RlclJlc3BvbnNlIiSKtRgECAEgAoLT5JMCFiIRL3YxL2F1dGgvcmVnaXN0ZXI6ASoSfgoLVmVyaWZ5RW1haWwSIS52ZW51ZS5hdXRoLnYxLlZlcmlmeUVtYWlsUmVxdWVzdBoiLnZlbnVlLmF1dGgudjEuVmVyaWZ5RW1haWxSZXNwb25zZSIoirUYBAgBIAKC0+STAhoiFS92MS9hdXRoL3ZlcmlmeS1lbWFpbDoBKhJlCgVMb2dpbhIbLnZlbnVlLmF1dGgudjEuTG9naW5SZXF1ZXN0GhwudmVudWUuYXV0aC52MS5Mb2dpblJlc3BvbnNlIiGKtRgECAEgAoLT5JMCEyIOL3YxL2F1dGgvbG9naW46ASoSbQoHUmVmcmVzaBIdLnZlbnVlLmF1dGgudjEuUmVmcmVzaFJlcXVlc3QaHi52ZW51ZS5hdXRoLnYxLlJlZnJlc2hSZXNwb25zZSIjirUYBAgBIAKC0+STAhUiEC92MS9hdXRoL3JlZnJlc2g6ASoSaQoGTG9nb3V0EhwudmVudWUuYXV0aC52MS5Mb2dvdXRSZXF1ZXN0Gh0udmVudWUuYXV0aC52MS5Mb2dvdXRSZXNwb25zZSIiirUYBAgFIAOC0+STAhQiDy92MS9hdXRoL2xvZ291dDoBKhKjAQoUUmVxdWVzdFBhc3N3b3JkUmVzZXQSKi52ZW51ZS5hdXRoLnYxLlJlcXVlc3RQYXNzd29yZFJlc2V0UmVxdWVzdBorLnZlbnVlLmF1dGgudjEuUmVxdWVzdFBhc3N3b3JkUmVzZXRSZXNwb25zZSIyirUYBAgBIAKC0+STAiQiHy92MS9hdXRoL3JlcXVlc3QtcGFzc3dvcmQtcmVzZXQ6ASoShgEKDVJlc2V0UGFzc3dvcmQSIy52ZW51ZS5hdXRoLnYxLlJlc2V0UGFzc3dvcmRSZXF1ZXN0GiQudmVudWUuYXV0aC52MS5SZXNldFBhc3N3b3JkUmVzcG9uc2UiKoq1GAQIASACgtPkkwIcIhcvdjEvYXV0aC9yZXNldC1wYXNzd29yZDoBKhKMAQoOQ2hhbmdlUGFzc3dvcmQSJC52ZW51ZS5hdXRoLnYxLkNoYW5nZVBhc3N3b3JkUmVxdWVzdBolLnZlbnVlLmF1dGgudjEuQ2hhbmdlUGFzc3dvcmRSZXNwb25zZSItirUYBggFGAEgAoLT5JMCHSIYL3YxL2F1dGgvY2hhbmdlLXBhc3N3b3JkOgEqEn4KC1VubG9ja0xvZ2luEiEudmVudWUuYXV0aC52MS5VbmxvY2tMb2dpblJlcXVlc3QaIi52ZW51ZS5hdXRoLnYxLlVubG9ja0xvZ2luUmVzcG9uc2UiKIq1GAQIASACgtPkkwIaIhUvdjEvYXV0aC91bmxvY2stbG9naW46ASoSegoMTGlzdFNlc3Npb25zEiIudmVudWUuYXV0aC52MS5MaXN0U2Vzc2lvbnNSZXF1ZXN0GiMudmVudWUuYXV0aC52MS5MaXN0U2Vzc2lvbnNSZXNwb25zZSIhirUYBAgFIAOC0+STAhMSES92MS9hdXRoL3Nlc3Npb25zEooBCg1SZXZva2VTZXNzaW9uEiMudmVudWUuYXV0aC52MS5SZXZva2VTZXNzaW9uUmVxdWVzdBokLnZlbnVlLmF1dGgudjEuUmV2b2tlU2Vzc2lvblJlc3BvbnNlIi6KtRgECAUgA4LT5JMCICoeL3YxL2F1dGgvc2Vzc2lvbnMve3Nlc3Npb25faWR9EmQKBldob0FtSRIcLnZlbnVlLmF1dGgudjEuV2hvQW1JUmVxdWVzdBodLnZlbnVlLmF1dGgudjEuV2hvQW1JUmVzcG9uc2UiHYq1GAYIAiADKAGC0+STAg0SCy92MS9hdXRoL21lEnUKCkVucm9sbFRvdHASIC52ZW51ZS5hdXRoLnYxLkVucm9sbFRvdHBSZXF1ZXN0GiEudmVudWUuYXV0aC52MS5FbnJvbGxUb3RwUmVzcG9uc2UiIoq1GAYIBRgBIAKC0+STAhIiDS92MS9hdXRoL3RvdHA6ASoSfgoLQ29uZmlybVRvdHASIS52ZW51ZS5hdXRoLnYxLkNvbmZpcm1Ub3RwUmVxdWVzdBoiLnZlbnVlLmF1dGgudjEuQ29uZmlybVRvdHBSZXNwb25zZSIoirUYBAgFIAKC0+STAhoiFS92MS9hdXRoL3RvdHA6Y29uZmlybToBKhJ1CgtEaXNhYmxlVG90cBIhLnZlbnVlLmF1dGgudjEuRGlzYWJsZVRvdHBSZXF1ZXN0GiIudmVudWUuYXV0aC52MS5EaXNhYmxlVG90cFJlc3BvbnNlIh+KtRgGCAUYASACgtPkkwIPKg0vdjEvYXV0aC90b3RwEmoKBlN0ZXBVcBIcLnZlbnVlLmF1dGgudjEuU3RlcFVwUmVxdWVzdBodLnZlbnVlLmF1dGgudjEuU3RlcFVwUmVzcG9uc2UiI4q1GAQIBSACgtPkkwIVIhAvdjEvYXV0aC9zdGVwLXVwOgEqEnoKDENyZWF0ZUFwaUtleRIiLnZlbnVlLmF1dGgudjEuQ3JlYXRlQXBpS2V5UmVxdWVzdBojLnZlbnVlLmF1dGgudjEuQ3JlYXRlQXBpS2V5UmVzcG9uc2UiIYq1GAYIBRgBIAKC0+STAhEiDC92MS9hcGkta2V5czoBKhJyCgtMaXN0QXBpS2V5cxIhLnZlbnVlLmF1dGgudjEuTGlzdEFwaUtleXNSZXF1ZXN0GiIudmVudWUuYXV0aC52MS5MaXN0QXBpS2V5c1Jlc3BvbnNlIhyKtRgECAUgA4LT5JMCDhIML3YxL2FwaS1rZXlzEoIBCgxSZXZva2VBcGlLZXkSIi52ZW51ZS5hdXRoLnYxLlJldm9rZUFwaUtleVJlcXVlc3QaIy52ZW51ZS5hdXRoLnYxLlJldm9rZUFwaUtleVJlc3BvbnNlIimKtRgECAUgA4LT5JMCGyoZL3YxL2FwaS1rZXlzL3thcGlfa2V5X2lkfRJ1CglBdXRob3JpemUSHy52ZW51ZS5hdXRoLnYxLkF1dGhvcml6ZVJlcXVlc3QaIC52ZW51ZS5hdXRoLnYxLkF1dGhvcml6ZVJlc3BvbnNlIiWKtRgECAUgAoLT5JMCFyISL3YxL2F1dGgvYXV0aG9yaXplOgEqEnEKCEV4Y2hhbmdlEh4udmVudWUuYXV0aC52MS5FeGNoYW5nZVJlcXVlc3QaHy52ZW51ZS5hdXRoLnYxLkV4Y2hhbmdlUmVzcG9uc2UiJIq1GAQIASACgtPkkwIWIhEvdjEvYXV0aC9leGNoYW5nZToBKhJtCghHZXRRdW90YRIeLnZlbnVlLmF1dGgudjEuR2V0UXVvdGFSZXF1ZXN0Gh8udmVudWUuYXV0aC52MS5HZXRRdW90YVJlc3BvbnNlIiCKtRgGCAIgAygBgtPkkwIQEg4vdjEvYXV0aC9xdW90YRJwCgdHZXRKd2tzEh0udmVudWUuYXV0aC52MS5HZXRKd2tzUmVxdWVzdBoeLnZlbnVlLmF1dGgudjEuR2V0Sndrc1Jlc3BvbnNlIiaKtRgECAEgAYLT5JMCGBIWLy53ZWxsLWtub3duL2p3a3MuanNvbmIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp, file_venue_option_v1_access]);
 
 /**
  * A user as the user sees himself or herself.
@@ -346,6 +346,325 @@ export const LogoutResponseSchema: GenMessage<LogoutResponse> = /*@__PURE__*/
   messageDesc(file_venue_auth_v1_auth, 10);
 
 /**
+ * Request of RequestPasswordReset.
+ *
+ * @generated from message venue.auth.v1.RequestPasswordResetRequest
+ */
+export type RequestPasswordResetRequest = Message<"venue.auth.v1.RequestPasswordResetRequest"> & {
+  /**
+   * The e-mail address.
+   *
+   * @generated from field: string email = 1;
+   */
+  email: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.RequestPasswordResetRequest.
+ * Use `create(RequestPasswordResetRequestSchema)` to create a new message.
+ */
+export const RequestPasswordResetRequestSchema: GenMessage<RequestPasswordResetRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 11);
+
+/**
+ * Response of RequestPasswordReset.
+ *
+ * @generated from message venue.auth.v1.RequestPasswordResetResponse
+ */
+export type RequestPasswordResetResponse = Message<"venue.auth.v1.RequestPasswordResetResponse"> & {
+  /**
+   * What to do next, in words: the same for every address.
+   *
+   * @generated from field: string message = 1;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.RequestPasswordResetResponse.
+ * Use `create(RequestPasswordResetResponseSchema)` to create a new message.
+ */
+export const RequestPasswordResetResponseSchema: GenMessage<RequestPasswordResetResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 12);
+
+/**
+ * Request of ResetPassword.
+ *
+ * @generated from message venue.auth.v1.ResetPasswordRequest
+ */
+export type ResetPasswordRequest = Message<"venue.auth.v1.ResetPasswordRequest"> & {
+  /**
+   * The token that was mailed.
+   *
+   * @generated from field: string token = 1;
+   */
+  token: string;
+
+  /**
+   * The new password: at least 8 characters, strong by estimate (no composition rules), any characters, not cut.
+   *
+   * @generated from field: string new_password = 2;
+   */
+  newPassword: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.ResetPasswordRequest.
+ * Use `create(ResetPasswordRequestSchema)` to create a new message.
+ */
+export const ResetPasswordRequestSchema: GenMessage<ResetPasswordRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 13);
+
+/**
+ * Response of ResetPassword.
+ *
+ * @generated from message venue.auth.v1.ResetPasswordResponse
+ */
+export type ResetPasswordResponse = Message<"venue.auth.v1.ResetPasswordResponse"> & {
+};
+
+/**
+ * Describes the message venue.auth.v1.ResetPasswordResponse.
+ * Use `create(ResetPasswordResponseSchema)` to create a new message.
+ */
+export const ResetPasswordResponseSchema: GenMessage<ResetPasswordResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 14);
+
+/**
+ * Request of ChangePassword.
+ *
+ * @generated from message venue.auth.v1.ChangePasswordRequest
+ */
+export type ChangePasswordRequest = Message<"venue.auth.v1.ChangePasswordRequest"> & {
+  /**
+   * The password until now.
+   *
+   * @generated from field: string current_password = 1;
+   */
+  currentPassword: string;
+
+  /**
+   * The new password: at least 8 characters, strong by estimate (no composition rules), any characters, not cut.
+   *
+   * @generated from field: string new_password = 2;
+   */
+  newPassword: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.ChangePasswordRequest.
+ * Use `create(ChangePasswordRequestSchema)` to create a new message.
+ */
+export const ChangePasswordRequestSchema: GenMessage<ChangePasswordRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 15);
+
+/**
+ * Response of ChangePassword.
+ *
+ * @generated from message venue.auth.v1.ChangePasswordResponse
+ */
+export type ChangePasswordResponse = Message<"venue.auth.v1.ChangePasswordResponse"> & {
+};
+
+/**
+ * Describes the message venue.auth.v1.ChangePasswordResponse.
+ * Use `create(ChangePasswordResponseSchema)` to create a new message.
+ */
+export const ChangePasswordResponseSchema: GenMessage<ChangePasswordResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 16);
+
+/**
+ * Request of UnlockLogin.
+ *
+ * @generated from message venue.auth.v1.UnlockLoginRequest
+ */
+export type UnlockLoginRequest = Message<"venue.auth.v1.UnlockLoginRequest"> & {
+  /**
+   * The token that was mailed.
+   *
+   * @generated from field: string token = 1;
+   */
+  token: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.UnlockLoginRequest.
+ * Use `create(UnlockLoginRequestSchema)` to create a new message.
+ */
+export const UnlockLoginRequestSchema: GenMessage<UnlockLoginRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 17);
+
+/**
+ * Response of UnlockLogin.
+ *
+ * @generated from message venue.auth.v1.UnlockLoginResponse
+ */
+export type UnlockLoginResponse = Message<"venue.auth.v1.UnlockLoginResponse"> & {
+};
+
+/**
+ * Describes the message venue.auth.v1.UnlockLoginResponse.
+ * Use `create(UnlockLoginResponseSchema)` to create a new message.
+ */
+export const UnlockLoginResponseSchema: GenMessage<UnlockLoginResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 18);
+
+/**
+ * Request of ListSessions.
+ *
+ * @generated from message venue.auth.v1.ListSessionsRequest
+ */
+export type ListSessionsRequest = Message<"venue.auth.v1.ListSessionsRequest"> & {
+  /**
+   * How many at most: 0 means 50, more than 500 means 500.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before; empty for the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.ListSessionsRequest.
+ * Use `create(ListSessionsRequestSchema)` to create a new message.
+ */
+export const ListSessionsRequestSchema: GenMessage<ListSessionsRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 19);
+
+/**
+ * Response of ListSessions.
+ *
+ * @generated from message venue.auth.v1.ListSessionsResponse
+ */
+export type ListSessionsResponse = Message<"venue.auth.v1.ListSessionsResponse"> & {
+  /**
+   * The open sessions of this page.
+   *
+   * @generated from field: repeated venue.auth.v1.Session sessions = 1;
+   */
+  sessions: Session[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.ListSessionsResponse.
+ * Use `create(ListSessionsResponseSchema)` to create a new message.
+ */
+export const ListSessionsResponseSchema: GenMessage<ListSessionsResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 20);
+
+/**
+ * A log-in and all tokens that come from it.
+ *
+ * @generated from message venue.auth.v1.Session
+ */
+export type Session = Message<"venue.auth.v1.Session"> & {
+  /**
+   * The session's id.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * The program that logged in, as it named itself; at most 256 characters.
+   *
+   * @generated from field: string user_agent = 2;
+   */
+  userAgent: string;
+
+  /**
+   * The network address that the log-in came from.
+   *
+   * @generated from field: string address = 3;
+   */
+  address: string;
+
+  /**
+   * When it was opened.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 4;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When tokens of it were last given: by the log-in, or by a refresh, which a client in use makes every 15 minutes at least.
+   *
+   * @generated from field: google.protobuf.Timestamp last_used_time = 5;
+   */
+  lastUsedTime?: Timestamp | undefined;
+
+  /**
+   * When it ends at the latest.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 6;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * True for the session of the calling token.
+   *
+   * @generated from field: bool current = 7;
+   */
+  current: boolean;
+};
+
+/**
+ * Describes the message venue.auth.v1.Session.
+ * Use `create(SessionSchema)` to create a new message.
+ */
+export const SessionSchema: GenMessage<Session> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 21);
+
+/**
+ * Request of RevokeSession.
+ *
+ * @generated from message venue.auth.v1.RevokeSessionRequest
+ */
+export type RevokeSessionRequest = Message<"venue.auth.v1.RevokeSessionRequest"> & {
+  /**
+   * The session's id.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+};
+
+/**
+ * Describes the message venue.auth.v1.RevokeSessionRequest.
+ * Use `create(RevokeSessionRequestSchema)` to create a new message.
+ */
+export const RevokeSessionRequestSchema: GenMessage<RevokeSessionRequest> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 22);
+
+/**
+ * Response of RevokeSession.
+ *
+ * @generated from message venue.auth.v1.RevokeSessionResponse
+ */
+export type RevokeSessionResponse = Message<"venue.auth.v1.RevokeSessionResponse"> & {
+};
+
+/**
+ * Describes the message venue.auth.v1.RevokeSessionResponse.
+ * Use `create(RevokeSessionResponseSchema)` to create a new message.
+ */
+export const RevokeSessionResponseSchema: GenMessage<RevokeSessionResponse> = /*@__PURE__*/
+  messageDesc(file_venue_auth_v1_auth, 23);
+
+/**
  * Request of WhoAmI.
  *
  * @generated from message venue.auth.v1.WhoAmIRequest
@@ -358,7 +677,7 @@ export type WhoAmIRequest = Message<"venue.auth.v1.WhoAmIRequest"> & {
  * Use `create(WhoAmIRequestSchema)` to create a new message.
  */
 export const WhoAmIRequestSchema: GenMessage<WhoAmIRequest> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 11);
+  messageDesc(file_venue_auth_v1_auth, 24);
 
 /**
  * Response of WhoAmI.
@@ -428,7 +747,7 @@ export type WhoAmIResponse = Message<"venue.auth.v1.WhoAmIResponse"> & {
  * Use `create(WhoAmIResponseSchema)` to create a new message.
  */
 export const WhoAmIResponseSchema: GenMessage<WhoAmIResponse> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 12);
+  messageDesc(file_venue_auth_v1_auth, 25);
 
 /**
  * Request of EnrollTotp.
@@ -443,7 +762,7 @@ export type EnrollTotpRequest = Message<"venue.auth.v1.EnrollTotpRequest"> & {
  * Use `create(EnrollTotpRequestSchema)` to create a new message.
  */
 export const EnrollTotpRequestSchema: GenMessage<EnrollTotpRequest> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 13);
+  messageDesc(file_venue_auth_v1_auth, 26);
 
 /**
  * Response of EnrollTotp.
@@ -478,7 +797,7 @@ export type EnrollTotpResponse = Message<"venue.auth.v1.EnrollTotpResponse"> & {
  * Use `create(EnrollTotpResponseSchema)` to create a new message.
  */
 export const EnrollTotpResponseSchema: GenMessage<EnrollTotpResponse> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 14);
+  messageDesc(file_venue_auth_v1_auth, 27);
 
 /**
  * Request of ConfirmTotp.
@@ -499,7 +818,7 @@ export type ConfirmTotpRequest = Message<"venue.auth.v1.ConfirmTotpRequest"> & {
  * Use `create(ConfirmTotpRequestSchema)` to create a new message.
  */
 export const ConfirmTotpRequestSchema: GenMessage<ConfirmTotpRequest> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 15);
+  messageDesc(file_venue_auth_v1_auth, 28);
 
 /**
  * Response of ConfirmTotp.
@@ -514,7 +833,7 @@ export type ConfirmTotpResponse = Message<"venue.auth.v1.ConfirmTotpResponse"> &
  * Use `create(ConfirmTotpResponseSchema)` to create a new message.
  */
 export const ConfirmTotpResponseSchema: GenMessage<ConfirmTotpResponse> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 16);
+  messageDesc(file_venue_auth_v1_auth, 29);
 
 /**
  * Request of DisableTotp.
@@ -529,7 +848,7 @@ export type DisableTotpRequest = Message<"venue.auth.v1.DisableTotpRequest"> & {
  * Use `create(DisableTotpRequestSchema)` to create a new message.
  */
 export const DisableTotpRequestSchema: GenMessage<DisableTotpRequest> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 17);
+  messageDesc(file_venue_auth_v1_auth, 30);
 
 /**
  * Response of DisableTotp.
@@ -544,7 +863,7 @@ export type DisableTotpResponse = Message<"venue.auth.v1.DisableTotpResponse"> &
  * Use `create(DisableTotpResponseSchema)` to create a new message.
  */
 export const DisableTotpResponseSchema: GenMessage<DisableTotpResponse> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 18);
+  messageDesc(file_venue_auth_v1_auth, 31);
 
 /**
  * Request of StepUp: one of both.
@@ -572,7 +891,7 @@ export type StepUpRequest = Message<"venue.auth.v1.StepUpRequest"> & {
  * Use `create(StepUpRequestSchema)` to create a new message.
  */
 export const StepUpRequestSchema: GenMessage<StepUpRequest> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 19);
+  messageDesc(file_venue_auth_v1_auth, 32);
 
 /**
  * Response of StepUp.
@@ -607,7 +926,7 @@ export type StepUpResponse = Message<"venue.auth.v1.StepUpResponse"> & {
  * Use `create(StepUpResponseSchema)` to create a new message.
  */
 export const StepUpResponseSchema: GenMessage<StepUpResponse> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 20);
+  messageDesc(file_venue_auth_v1_auth, 33);
 
 /**
  * An API key, without its secret.
@@ -677,7 +996,7 @@ export type ApiKey = Message<"venue.auth.v1.ApiKey"> & {
  * Use `create(ApiKeySchema)` to create a new message.
  */
 export const ApiKeySchema: GenMessage<ApiKey> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 21);
+  messageDesc(file_venue_auth_v1_auth, 34);
 
 /**
  * Request of CreateApiKey.
@@ -727,7 +1046,7 @@ export type CreateApiKeyRequest = Message<"venue.auth.v1.CreateApiKeyRequest"> &
  * Use `create(CreateApiKeyRequestSchema)` to create a new message.
  */
 export const CreateApiKeyRequestSchema: GenMessage<CreateApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 22);
+  messageDesc(file_venue_auth_v1_auth, 35);
 
 /**
  * Response of CreateApiKey.
@@ -755,7 +1074,7 @@ export type CreateApiKeyResponse = Message<"venue.auth.v1.CreateApiKeyResponse">
  * Use `create(CreateApiKeyResponseSchema)` to create a new message.
  */
 export const CreateApiKeyResponseSchema: GenMessage<CreateApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 23);
+  messageDesc(file_venue_auth_v1_auth, 36);
 
 /**
  * Request of ListApiKeys.
@@ -783,7 +1102,7 @@ export type ListApiKeysRequest = Message<"venue.auth.v1.ListApiKeysRequest"> & {
  * Use `create(ListApiKeysRequestSchema)` to create a new message.
  */
 export const ListApiKeysRequestSchema: GenMessage<ListApiKeysRequest> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 24);
+  messageDesc(file_venue_auth_v1_auth, 37);
 
 /**
  * Response of ListApiKeys.
@@ -811,7 +1130,7 @@ export type ListApiKeysResponse = Message<"venue.auth.v1.ListApiKeysResponse"> &
  * Use `create(ListApiKeysResponseSchema)` to create a new message.
  */
 export const ListApiKeysResponseSchema: GenMessage<ListApiKeysResponse> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 25);
+  messageDesc(file_venue_auth_v1_auth, 38);
 
 /**
  * Request of RevokeApiKey.
@@ -832,7 +1151,7 @@ export type RevokeApiKeyRequest = Message<"venue.auth.v1.RevokeApiKeyRequest"> &
  * Use `create(RevokeApiKeyRequestSchema)` to create a new message.
  */
 export const RevokeApiKeyRequestSchema: GenMessage<RevokeApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 26);
+  messageDesc(file_venue_auth_v1_auth, 39);
 
 /**
  * Response of RevokeApiKey.
@@ -847,7 +1166,7 @@ export type RevokeApiKeyResponse = Message<"venue.auth.v1.RevokeApiKeyResponse">
  * Use `create(RevokeApiKeyResponseSchema)` to create a new message.
  */
 export const RevokeApiKeyResponseSchema: GenMessage<RevokeApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 27);
+  messageDesc(file_venue_auth_v1_auth, 40);
 
 /**
  * Request of Authorize.
@@ -896,7 +1215,7 @@ export type AuthorizeRequest = Message<"venue.auth.v1.AuthorizeRequest"> & {
  * Use `create(AuthorizeRequestSchema)` to create a new message.
  */
 export const AuthorizeRequestSchema: GenMessage<AuthorizeRequest> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 28);
+  messageDesc(file_venue_auth_v1_auth, 41);
 
 /**
  * Response of Authorize.
@@ -924,7 +1243,7 @@ export type AuthorizeResponse = Message<"venue.auth.v1.AuthorizeResponse"> & {
  * Use `create(AuthorizeResponseSchema)` to create a new message.
  */
 export const AuthorizeResponseSchema: GenMessage<AuthorizeResponse> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 29);
+  messageDesc(file_venue_auth_v1_auth, 42);
 
 /**
  * Request of Exchange.
@@ -966,7 +1285,7 @@ export type ExchangeRequest = Message<"venue.auth.v1.ExchangeRequest"> & {
  * Use `create(ExchangeRequestSchema)` to create a new message.
  */
 export const ExchangeRequestSchema: GenMessage<ExchangeRequest> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 30);
+  messageDesc(file_venue_auth_v1_auth, 43);
 
 /**
  * Response of Exchange.
@@ -1015,7 +1334,7 @@ export type ExchangeResponse = Message<"venue.auth.v1.ExchangeResponse"> & {
  * Use `create(ExchangeResponseSchema)` to create a new message.
  */
 export const ExchangeResponseSchema: GenMessage<ExchangeResponse> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 31);
+  messageDesc(file_venue_auth_v1_auth, 44);
 
 /**
  * Request of GetQuota.
@@ -1030,7 +1349,7 @@ export type GetQuotaRequest = Message<"venue.auth.v1.GetQuotaRequest"> & {
  * Use `create(GetQuotaRequestSchema)` to create a new message.
  */
 export const GetQuotaRequestSchema: GenMessage<GetQuotaRequest> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 32);
+  messageDesc(file_venue_auth_v1_auth, 45);
 
 /**
  * One limit and what is left of it.
@@ -1086,7 +1405,7 @@ export type Quota = Message<"venue.auth.v1.Quota"> & {
  * Use `create(QuotaSchema)` to create a new message.
  */
 export const QuotaSchema: GenMessage<Quota> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 33);
+  messageDesc(file_venue_auth_v1_auth, 46);
 
 /**
  * Response of GetQuota.
@@ -1107,7 +1426,7 @@ export type GetQuotaResponse = Message<"venue.auth.v1.GetQuotaResponse"> & {
  * Use `create(GetQuotaResponseSchema)` to create a new message.
  */
 export const GetQuotaResponseSchema: GenMessage<GetQuotaResponse> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 34);
+  messageDesc(file_venue_auth_v1_auth, 47);
 
 /**
  * Request of GetJwks.
@@ -1122,7 +1441,7 @@ export type GetJwksRequest = Message<"venue.auth.v1.GetJwksRequest"> & {
  * Use `create(GetJwksRequestSchema)` to create a new message.
  */
 export const GetJwksRequestSchema: GenMessage<GetJwksRequest> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 35);
+  messageDesc(file_venue_auth_v1_auth, 48);
 
 /**
  * One public key (RFC 7517, RFC 8037).
@@ -1185,7 +1504,7 @@ export type Jwk = Message<"venue.auth.v1.Jwk"> & {
  * Use `create(JwkSchema)` to create a new message.
  */
 export const JwkSchema: GenMessage<Jwk> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 36);
+  messageDesc(file_venue_auth_v1_auth, 49);
 
 /**
  * Response of GetJwks.
@@ -1206,7 +1525,7 @@ export type GetJwksResponse = Message<"venue.auth.v1.GetJwksResponse"> & {
  * Use `create(GetJwksResponseSchema)` to create a new message.
  */
 export const GetJwksResponseSchema: GenMessage<GetJwksResponse> = /*@__PURE__*/
-  messageDesc(file_venue_auth_v1_auth, 37);
+  messageDesc(file_venue_auth_v1_auth, 50);
 
 /**
  * Registration, log-in and the life of tokens.
@@ -1272,6 +1591,76 @@ export const AuthService: GenService<{
     methodKind: "unary";
     input: typeof LogoutRequestSchema;
     output: typeof LogoutResponseSchema;
+  },
+  /**
+   * Mails a token that sets a new password, good for 30 minutes. Always answers the same, in the same time, whether the address
+   * is known or not; a user gets at most five such mails an hour.
+   * Errors: RATE_LIMITED, OVERLOADED.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.RequestPasswordReset
+   */
+  requestPasswordReset: {
+    methodKind: "unary";
+    input: typeof RequestPasswordResetRequestSchema;
+    output: typeof RequestPasswordResetResponseSchema;
+  },
+  /**
+   * Sets a new password with the token that was mailed. Every session of the user ends, the address of mail counts as verified,
+   * and a mail tells of it.
+   * Errors: MAILED_TOKEN_INVALID, PASSWORD_TOO_WEAK, OVERLOADED.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.ResetPassword
+   */
+  resetPassword: {
+    methodKind: "unary";
+    input: typeof ResetPasswordRequestSchema;
+    output: typeof ResetPasswordResponseSchema;
+  },
+  /**
+   * Changes the caller's password. Every other session of the caller ends, and a mail tells of it.
+   * Errors: STEP_UP_REQUIRED, PASSWORD_WRONG, PASSWORD_TOO_WEAK, RATE_LIMITED, OVERLOADED.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.ChangePassword
+   */
+  changePassword: {
+    methodKind: "unary";
+    input: typeof ChangePasswordRequestSchema;
+    output: typeof ChangePasswordResponseSchema;
+  },
+  /**
+   * Lets the caller's network address log in again while others guess the password, with the token that was mailed when they
+   * began. It is no log-in: the password is needed as ever.
+   * Errors: MAILED_TOKEN_INVALID.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.UnlockLogin
+   */
+  unlockLogin: {
+    methodKind: "unary";
+    input: typeof UnlockLoginRequestSchema;
+    output: typeof UnlockLoginResponseSchema;
+  },
+  /**
+   * Lists the caller's open sessions, the last opened first.
+   * Errors: PAGE_TOKEN_INVALID.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.ListSessions
+   */
+  listSessions: {
+    methodKind: "unary";
+    input: typeof ListSessionsRequestSchema;
+    output: typeof ListSessionsResponseSchema;
+  },
+  /**
+   * Ends one of the caller's sessions: its refresh tokens at once, its access tokens and streams within 5 s. Repeating it changes
+   * nothing.
+   * Errors: SESSION_NOT_FOUND.
+   *
+   * @generated from rpc venue.auth.v1.AuthService.RevokeSession
+   */
+  revokeSession: {
+    methodKind: "unary";
+    input: typeof RevokeSessionRequestSchema;
+    output: typeof RevokeSessionResponseSchema;
   },
   /**
    * Says who the caller is.
