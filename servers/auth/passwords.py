@@ -48,7 +48,7 @@ class Passwords:
 
     async def refuse_weak(self, password: str, context: Sequence[str], *, field: str = "password") -> None:
         """Raises PasswordTooWeak, naming `field`, where it is a common one or can be guessed, knowing the words of `context`."""
-        if is_common(password) or await self._run(score, password, context) < SCORE_MIN:
+        if is_often_chosen(password) or await self._run(score, password, context) < SCORE_MIN:
             raise PasswordTooWeak(field, ADVICE)
 
     async def hash(self, password: str) -> str:
@@ -88,7 +88,7 @@ def words_of(email: str, display_name: str) -> list[str]:
     return ["venue", email, *email.split("@"), display_name, *display_name.split()]
 
 
-def is_common(password: str) -> bool:
+def is_often_chosen(password: str) -> bool:
     """Whether it is one of the 30,000 passwords that are chosen most, in whatever letter case."""
     return password.casefold() in RANKED_DICTIONARIES["passwords"]
 

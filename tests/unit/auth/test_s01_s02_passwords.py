@@ -13,7 +13,7 @@ import pytest
 from zxcvbn.matching import RANKED_DICTIONARIES  # type: ignore[import-untyped]
 
 from servers.auth.errors import PasswordTooWeak
-from servers.auth.passwords import Passwords, is_common, words_of
+from servers.auth.passwords import Passwords, is_often_chosen, words_of
 
 CONTEXT = words_of("ada.lovelace@example.com", "Ada Byron")
 
@@ -25,21 +25,21 @@ def passwords() -> Iterator[Passwords]:
     made.close()
 
 
-def common(count: int) -> list[str]:
+def often_chosen(count: int) -> list[str]:
     """Passwords that are chosen most and long enough to be taken, the most frequent first."""
     ranked = RANKED_DICTIONARIES["passwords"]
     return [word for word in sorted(ranked, key=ranked.__getitem__) if len(word) >= 8][:count]
 
 
-def test_s01_the_common_list_has_more_than_3000_and_letter_case_does_not_hide_one() -> None:
+def test_s01_the_list_of_what_is_chosen_often_has_more_than_3000_and_letter_case_does_not_hide_one() -> None:
     assert len(RANKED_DICTIONARIES["passwords"]) >= 3000
-    assert len(common(3000)) == 3000
-    assert all(is_common(word) and is_common(word.upper()) for word in common(3000))
-    assert not is_common("quiet harbour lantern")
+    assert len(often_chosen(3000)) == 3000
+    assert all(is_often_chosen(word) and is_often_chosen(word.upper()) for word in often_chosen(3000))
+    assert not is_often_chosen("quiet harbour lantern")
 
 
 async def test_s01_none_of_the_most_chosen_is_taken(passwords: Passwords) -> None:
-    for word in common(60):
+    for word in often_chosen(60):
         for form in (word, word.title()):
             with pytest.raises(PasswordTooWeak):
                 await passwords.refuse_weak(form, CONTEXT)
