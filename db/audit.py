@@ -90,6 +90,7 @@ class Action(Named):
     USER_UNFREEZE = auto()
     USER_UNLOCK = auto()
     USER_SESSIONS_REVOKE = auto()
+    USER_ORDERS_CANCEL = auto()
     USER_SEED = auto()
     # Administration: markets, risk, money.
     MARKET_CREATE = auto()
@@ -107,13 +108,13 @@ class Action(Named):
     PENDING_ACTION_APPROVE = auto()
     PENDING_ACTION_REJECT = auto()
     PENDING_ACTION_EXPIRE = auto()
-    PENDING_ACTION_EXECUTE = auto()
     # Messages out, keys, and looking at what is other people's.
     WEBHOOK_CREATE = auto()
     WEBHOOK_UPDATE = auto()
     WEBHOOK_DELETE = auto()
     WEBHOOK_SECRET_ROTATE = auto()
     KEY_ROTATE = auto()
+    ADMIN_SIGN_IN = auto()
     ADMIN_READ = auto()
     AUDIT_EXPORT = auto()
 

@@ -79,6 +79,7 @@ def up(
         envoy_binary=settings.envoy_bin,
         processes=processes,
         gateway_url=settings.gateway_url,
+        admin_url=settings.admin_url,
     )
 
     def configure() -> None:
@@ -104,7 +105,7 @@ def running(settings: Settings) -> list[str]:
 
 def ports(settings: Settings) -> dict[str, int]:
     """Every port a start listens on, by the variable that moves it."""
-    names = ["gateway_port", "envoy_admin_port"]
+    names = ["gateway_port", "admin_port", "envoy_admin_port"]
     names += ["postgres_port"] if settings.database_url is None else []
     names += ["redis_port"] if settings.redis_url is None else []
     names += [f"{name}_port" for name in running(settings) if settings.port(name) is not None]
@@ -114,9 +115,10 @@ def ports(settings: Settings) -> dict[str, int]:
 
 def gateway_values(settings: Settings) -> dict[str, str | int]:
     """What the gateway's template asks for."""
-    from servers.embedded.envoy import endpoints
+    from servers.embedded.envoy import endpoints, origins, principals
 
-    origins = ", ".join(f'{{"exact": "{origin}"}}' for origin in settings.cors_origins)
+    # A page of the public port may talk to administration.
+    pages = [f"http://{host}:{settings.gateway_port}" for host in (settings.host, "localhost")]
     return {
         "GATEWAY_PORT": settings.gateway_port,
         "ADMIN_PORT": settings.envoy_admin_port,
@@ -128,7 +130,10 @@ def gateway_values(settings: Settings) -> dict[str, str | int]:
         # Into the log of the process, which its supervisor rotates.
         "ACCESS_LOG": "/dev/stdout",
         "STRICT_JSON": str(CHECKOUT / "gateway" / "strict_json.lua"),
-        "CORS_ORIGINS": f"[{origins}]",
+        "CORS_ORIGINS": origins(settings.cors_origins),
+        "ADMINISTRATION_PORT": settings.admin_port,
+        "ADMINISTRATION_ALLOWLIST": principals(settings.admin_allowlist),
+        "ADMINISTRATION_CORS_ORIGINS": origins([*settings.cors_origins, *pages]),
         "TRUSTED_HOPS": settings.trusted_hops,
         "ANONYMOUS_PER_MINUTE": settings.anonymous_rate,
     }

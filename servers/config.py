@@ -4,10 +4,11 @@ A name is the field's, in capitals behind the prefix: `order_port` is `VENUE_ORD
 `_days`.
 """
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from servers.embedded.addresses import postgres_url, valkey_url
@@ -44,6 +45,9 @@ class Settings(BaseSettings):
     # Ports, all on `host`; below 32768, where Linux begins to pick ports for outgoing connections.
     host: str = "127.0.0.1"
     gateway_port: Port = 8080
+    # Of administration, which answers to these addresses and networks alone.
+    admin_port: Port = 8090
+    admin_allowlist: list[IPvAnyNetwork] = [ip_network("127.0.0.0/8")]
     envoy_admin_port: Port = 9901
     order_port: Port = 15051
     api_port: Port = 15052
@@ -244,6 +248,10 @@ class Settings(BaseSettings):
     @property
     def gateway_url(self) -> str:
         return f"http://{self.host}:{self.gateway_port}"
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://{self.host}:{self.admin_port}"
 
     def port(self, process: str) -> int | None:
         """The gRPC port of a process, None where it serves nothing."""

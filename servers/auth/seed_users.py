@@ -4,10 +4,10 @@ The file is written before the users, so a start that was cut off is completed b
 does not know gets a new one: with the state folder the pepper was lost too, and no old password works without it.
 """
 
+import fcntl
 import json
 import os
 import secrets
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,8 @@ SEEDS: Final = (
     ("demo@venue.local", "Demo", "USER"),
     ("maker@venue.local", "Market maker", "MARKET_MAKER"),
     ("admin@venue.local", "Administrator", "ADMIN"),
+    # What an administrator proposes, another one approves.
+    ("checker@venue.local", "Second administrator", "ADMIN"),
 )
 PASSWORD_BYTES: Final = 12
 
@@ -35,8 +37,7 @@ class Login:
 
 async def seed_users(engine: AsyncEngine, passwords: Passwords, logins: Path) -> list[Login]:
     """Create the users that are missing, verified. `logins` maps e-mail to password. Returns all of them."""
-    known = read(logins)
-    drawn = known or write(logins, {email: secrets.token_urlsafe(PASSWORD_BYTES) for email, _, _ in SEEDS})
+    known, drawn = draw_missing(logins)
     seeded = []
     for email, name, role in SEEDS:
         user = await users.find_user_by_email(engine, email)
@@ -62,15 +63,22 @@ def read(logins: Path) -> dict[str, str]:
     return found
 
 
-def write(logins: Path, drawn: dict[str, str]) -> dict[str, str]:
-    """Returns what the file says in the end: of two processes that write at once, the first one's."""
+def draw_missing(logins: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Draw passwords for those whom the file does not know, and add them to it. Returns what it knew, and what it knows now."""
     logins.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with logins.with_name(f".{logins.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of two processes at once the second reads what the first has drawn
+        known = read(logins)
+        drawn = known | {email: secrets.token_urlsafe(PASSWORD_BYTES) for email, _, _ in SEEDS if email not in known}
+        if drawn != known:
+            write(logins, drawn)
+    return known, drawn
+
+
+def write(logins: Path, drawn: dict[str, str]) -> None:
     made = logins.with_name(f".{logins.name}.{secrets.token_hex(8)}")
     with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(drawn, file, indent=2)
         file.flush()
         os.fsync(file.fileno())
-    with suppress(FileExistsError):
-        logins.hardlink_to(made)
-    made.unlink()
-    return read(logins)
+    made.replace(logins)

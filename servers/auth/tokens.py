@@ -60,7 +60,7 @@ class AccessTokens:
             user_id=user.user_id,
             session_id=session.session_id,
             role=role_of(user),
-            scopes=scopes_of(user) if session.scopes is None else scopes_of(user) & numbers_of(session.scopes),
+            scopes=SCOPES if session.scopes is None else SCOPES & numbers_of(session.scopes),
             email_verified=user.email_verified,
             email=user.email,
             expires=float(expires),
@@ -68,10 +68,30 @@ class AccessTokens:
             auth_time=session.auth_time.timestamp(),
             second_factor=session.second_factor,
         )
+        return Grant(user, self._signed(identity, now), refresh_token, expires - now)
+
+    def grant_admin(self, user: UserRow, session: SessionRow) -> tuple[str, int]:
+        """A token for the port of administration, of the same session, and in how many seconds it expires."""
+        now = int(self._clock())
+        expires = min(now + self._life_s, int(session.expire_time.timestamp()))
+        identity = Identity(
+            user_id=user.user_id,
+            session_id=session.session_id,
+            role=role_of(user),
+            scopes=frozenset({access_pb2.SCOPE_ADMIN}),
+            email_verified=user.email_verified,
+            email=user.email,
+            expires=float(expires),
+            version=user.access_version,
+            auth_time=session.auth_time.timestamp(),
+            second_factor=session.second_factor,
+        )
+        return self._signed(identity, now), expires - now
+
+    def _signed(self, identity: Identity, now: int) -> str:
         claims = {**claims_of(identity, now), "jti": base64url(secrets.token_bytes(16))}
         key = self._keys.current()
-        token = jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.kid, "typ": TYPE})
-        return Grant(user, token, refresh_token, expires - now)
+        return jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.kid, "typ": TYPE})
 
 
 class RefreshTokens:
@@ -107,8 +127,3 @@ def role_of(user: UserRow) -> "access_pb2.Role.ValueType":
 def numbers_of(names: Iterable[str]) -> frozenset[int]:
     """Scopes by the words that tokens use for them."""
     return frozenset(SCOPE_NUMBERS[name] for name in names)
-
-
-def scopes_of(user: UserRow) -> frozenset[int]:
-    """What an access token of the user is good for."""
-    return SCOPES | {access_pb2.SCOPE_ADMIN} if user.role == "ADMIN" else SCOPES

@@ -2,9 +2,11 @@
 
 import hashlib
 import importlib.util
+import json
 import string
 import subprocess
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from servers.embedded.errors import StartError
@@ -47,6 +49,20 @@ def endpoints(addresses: Iterable[str]) -> str:
         host, _, port = address.rpartition(":")
         found.append(f"{{endpoint: {{address: {{socket_address: {{address: {host}, port_value: {port}}}}}}}}}")
     return f"[{', '.join(found)}]"
+
+
+def origins(allowed: Iterable[str]) -> str:
+    """Matchers of origins that pages may come from."""
+    return json.dumps([{"exact": origin} for origin in allowed])
+
+
+def principals(networks: Iterable[IPv4Network | IPv6Network]) -> str:
+    """Who is connected from one of the networks. Nobody, where there is none."""
+    found = [
+        {"direct_remote_ip": {"address_prefix": str(network.network_address), "prefix_len": network.prefixlen}}
+        for network in networks
+    ]
+    return json.dumps(found or [{"not_id": {"any": True}}])
 
 
 def configure(template: Path, values: Mapping[str, str | int], state: State, given: Path | None) -> None:

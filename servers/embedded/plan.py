@@ -25,6 +25,7 @@ class Embedding:
     envoy_binary: Path | None
     processes: dict[str, "Listening"]
     gateway_url: str
+    admin_url: str
 
 
 @dataclass(frozen=True, slots=True)

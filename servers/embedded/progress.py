@@ -38,6 +38,7 @@ def banner(console: Console, embedding: Embedding) -> None:
     rows.add_row("REST", f"{url}/v1")
     rows.add_row("gRPC", f"{url.removeprefix('http://')}  (plaintext; reflection is on)")
     rows.add_row("gRPC-web", url)
+    rows.add_row("admin", f"{embedding.admin_url}/v1/admin  (REST, gRPC and gRPC-web, from this machine alone)")
     rows.add_row("health", f"{url}/healthz")
     for name, at in embedding.processes.items():
         rows.add_row(

@@ -28,7 +28,8 @@ GENEROUS: Mapping[int, Rate] = {
     access_pb2.BUCKET_ORDER: Rate(100_000, 200_000),
     access_pb2.BUCKET_CANCEL: Rate(100_000, 200_000),
     access_pb2.BUCKET_STREAM: Rate(200, 2_000),
-    access_pb2.BUCKET_ADMIN: Rate(100, 200),
+    # People at a desk, and what one of them does all day: 30 a minute.
+    access_pb2.BUCKET_ADMIN: Rate(0.5, 30),
 }
 
 

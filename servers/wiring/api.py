@@ -31,8 +31,10 @@ from servers.engine.fence import Fence
 from servers.engine.markets import Markets
 from servers.engine.missed import Past
 from servers.transport.identity import KeySource
+from servers.wiring.administration import administration
 from servers.wiring.parts import Process, bus_of, guard_of, page_tokens, pool_of, remote_engines, serving
 from venue.account.v1 import account_pb2
+from venue.admin.v1 import admin_pb2
 from venue.auth.v1 import auth_pb2
 from venue.marketdata.v1 import marketdata_pb2
 from venue.order.v1 import order_service_pb2
@@ -131,7 +133,7 @@ def own_keys(settings: Settings) -> KeySource:
 
 @asynccontextmanager
 async def build(process: Process) -> AsyncIterator[None]:
-    """AuthService and AccountService."""
+    """AuthService, AccountService and AdminService."""
     settings = process.settings
     # The first users are made before anybody hears that the server is there: the bot logs in as one of them.
     async with (
@@ -139,6 +141,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         auth(process) as auth_servicer,
         guard_of(process, pool, own_keys(settings)) as guard,
         remote_engines(settings, pool) as engines,
+        administration(process) as admin_servicer,
         bus_of(settings) as bus,
     ):
         feeds = {number: BusFeed(bus, pool, number) for number in settings.partitions}
@@ -158,6 +161,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         services = [
             (auth_pb2.DESCRIPTOR.services_by_name["AuthService"], auth_servicer),
             (account_pb2.DESCRIPTOR.services_by_name["AccountService"], accounts),
+            (admin_pb2.DESCRIPTOR.services_by_name["AdminService"], admin_servicer),
         ]
         async with serving(process, "api", services, guard, mirrored=ELSEWHERE):
             yield

@@ -71,6 +71,26 @@ REST = {
     "venue.marketdata.v1.MarketDataService.Subscribe": ["GET /v1/marketdata:subscribe"],
     "venue.marketdata.v1.MarketDataService.UpdateSubscriptions": ["POST /v1/marketdata:updateSubscriptions"],
     "venue.marketdata.v1.MarketDataService.Session": [],
+    "venue.admin.v1.AdminService.CreateAdminToken": ["POST /v1/admin/token"],
+    "venue.admin.v1.AdminService.ListUsers": ["GET /v1/admin/users"],
+    "venue.admin.v1.AdminService.GetUser": ["GET /v1/admin/users/{user_id}"],
+    "venue.admin.v1.AdminService.SetUserRole": ["POST /v1/admin/users/{user_id}:setRole"],
+    "venue.admin.v1.AdminService.FreezeUser": ["POST /v1/admin/users/{user_id}:freeze"],
+    "venue.admin.v1.AdminService.UnfreezeUser": ["POST /v1/admin/users/{user_id}:unfreeze"],
+    "venue.admin.v1.AdminService.UnlockUser": ["POST /v1/admin/users/{user_id}:unlock"],
+    "venue.admin.v1.AdminService.ListUserSessions": ["GET /v1/admin/users/{user_id}/sessions"],
+    "venue.admin.v1.AdminService.RevokeUserSessions": ["POST /v1/admin/users/{user_id}/sessions:revoke"],
+    "venue.admin.v1.AdminService.SetMarketState": ["POST /v1/admin/markets/{symbol}:setState"],
+    "venue.admin.v1.AdminService.GetLimits": ["GET /v1/admin/limits"],
+    "venue.admin.v1.AdminService.SetLimits": ["POST /v1/admin/limits"],
+    "venue.admin.v1.AdminService.ProposeAdjustment": ["POST /v1/admin/adjustments"],
+    "venue.admin.v1.AdminService.ListPendingActions": ["GET /v1/admin/pending-actions"],
+    "venue.admin.v1.AdminService.GetPendingAction": ["GET /v1/admin/pending-actions/{pending_action_id}"],
+    "venue.admin.v1.AdminService.ApprovePendingAction": ["POST /v1/admin/pending-actions/{pending_action_id}:approve"],
+    "venue.admin.v1.AdminService.RejectPendingAction": ["POST /v1/admin/pending-actions/{pending_action_id}:reject"],
+    "venue.admin.v1.AdminService.ListAuditEntries": ["GET /v1/admin/audit-entries"],
+    "venue.admin.v1.AdminService.GetSystemStatus": ["GET /v1/admin/status"],
+    "venue.admin.v1.AdminService.StreamSystem": ["GET /v1/admin/status:stream"],
     "venue.engine.v1.EngineService.Submit": [],
     "venue.engine.v1.EngineService.Query": [],
     "venue.engine.v1.EngineService.Tail": [],
@@ -97,7 +117,7 @@ INTERNAL = access_pb2.SCOPE_INTERNAL
 
 def test_what_only_reads_needs_no_right_to_trade() -> None:
     # What credentials a person has is for the person alone, not for a key that reads.
-    may_read = {access_pb2.SCOPE_PUBLIC, access_pb2.SCOPE_READ, access_pb2.SCOPE_ACCOUNT}
+    may_read = {access_pb2.SCOPE_PUBLIC, access_pb2.SCOPE_READ, access_pb2.SCOPE_ACCOUNT, access_pb2.SCOPE_ADMIN}
     wrong = [
         name
         for name, method in methods().items()

@@ -12,9 +12,10 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, Service
 from google.rpc import error_details_pb2, status_pb2  # noqa: F401  details are read by type
 
 from servers.transport.errors import NUMBERS, classes
-from tests.e2e.gateway import ROOT, Ports, http_filters, render, routes
+from tests.e2e.gateway import ADMINISTRATION, ROOT, Ports, http_filters, render, routes
 from tests.e2e.rest import rules
 from venue.account.v1 import account_pb2
+from venue.admin.v1 import admin_pb2
 from venue.auth.v1 import auth_pb2
 from venue.engine.v1 import engine_pb2
 from venue.error.v1 import reason_pb2
@@ -24,6 +25,7 @@ from venue.order.v1 import order_service_pb2
 
 FILES: list[FileDescriptor] = [
     account_pb2.DESCRIPTOR,
+    admin_pb2.DESCRIPTOR,
     auth_pb2.DESCRIPTOR,
     engine_pb2.DESCRIPTOR,
     marketdata_pb2.DESCRIPTOR,
@@ -61,8 +63,13 @@ def is_internal(service: ServiceDescriptor) -> bool:
     return all(scope(method) == access_pb2.SCOPE_INTERNAL for method in service.methods)
 
 
+def administration() -> ServiceDescriptor:
+    return admin_pb2.DESCRIPTOR.services_by_name["AdminService"]
+
+
 def outside() -> list[ServiceDescriptor]:
-    return [service for service in services() if not is_internal(service)]
+    """What the public port serves."""
+    return [service for service in services() if not is_internal(service) and service != administration()]
 
 
 def served() -> list[MethodDescriptor]:
@@ -73,7 +80,7 @@ def served() -> list[MethodDescriptor]:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("gateway")
     # Every value is read as JSON by a second parser, so the text is JSON after the change that changes nothing.
-    return json.loads(render(Ports(1, 2, 3, 4, 5), folder, lambda tree: None).read_text())
+    return json.loads(render(Ports(1, 2, 3, 4, 5, 6), folder, lambda tree: None).read_text())
 
 
 def test_every_service_of_the_contract_is_looked_at() -> None:
@@ -154,6 +161,45 @@ def test_a_stream_leads_to_the_server_of_its_service(tree: Any) -> None:
     assert {path(method): led[path(method)] for method in streams} == {
         path(method): led[f"/{method.containing_service.full_name}/"] for method in streams
     }
+
+
+def test_the_public_port_knows_nothing_of_administration(tree: Any) -> None:
+    public = json.dumps([http_filters(tree), routes(tree)])
+    assert "/v1/" in public
+    assert not any(name in public for name in ("venue.admin", "AdminService", "/v1/admin", "venue-admin"))
+
+
+def test_the_port_of_administration_serves_that_alone_to_allowed_addresses(tree: Any) -> None:
+    filters, led = http_filters(tree, ADMINISTRATION), routes(tree, ADMINISTRATION)
+    assert next(iter(filters)) == "rbac"
+    (policy,) = filters["rbac"]["rules"]["policies"].values()
+    assert [list(principal) for principal in policy["principals"]] == [["direct_remote_ip"]]
+    name = administration().full_name
+    per_route = [
+        found
+        for route in led
+        if (found := route.get("typed_per_filter_config", {}).get("envoy.filters.http.grpc_json_transcoder"))
+    ]
+    assert [each["services"] for each in [filters["grpc_json_transcoder"], *per_route]] == [[name], [name]]
+    prefixes = {route["match"].get("prefix", route["match"].get("path")) for route in led if "route" in route}
+    assert prefixes == {f"/{name}/", f"/{name}/StreamSystem", "/v1/admin/"}
+    assert led[-1] == {"match": {"prefix": "/"}, "direct_response": {"status": 404}}
+    streams = [path(method) for method in administration().methods if method.server_streaming]
+    timeless = [route["match"]["path"] for route in led if "route" in route and NEVER.items() <= route["route"].items()]
+    assert timeless == streams
+
+
+def test_administration_wants_tokens_of_its_own_audience_but_for_getting_one(tree: Any) -> None:
+    filters = http_filters(tree, ADMINISTRATION)["jwt_authn"]
+    first, rest = filters["rules"]
+    audiences = {name: provider["audiences"] for name, provider in filters["providers"].items()}
+    assert audiences == {"venue": ["venue-api"], "administration": ["venue-admin"]}
+    wanted = {name: requirement["provider_name"] for name, requirement in filters["requirement_map"].items()}
+    buying = f"/{administration().full_name}/CreateAdminToken"
+    assert (first["match"], wanted[first["requirement_name"]]) == ({"path": buying}, "venue")
+    assert (rest["match"], wanted[rest["requirement_name"]]) == ({"prefix": "/"}, "administration")
+    scopes = {method.name: scope(method) for method in administration().methods}
+    assert {name for name, found in scopes.items() if found != access_pb2.SCOPE_ADMIN} == {"CreateAdminToken"}
 
 
 def mappers(tree: Any) -> list[Any]:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
 
-from servers.embedded.envoy import binary, endpoints, fill
+from servers.embedded.envoy import binary, endpoints, fill, origins, principals
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,10 +35,11 @@ class Ports:
     order: int
     api: int
     marketdata: int
+    administration: int = 0
 
     @classmethod
     def free(cls) -> "Ports":
-        return cls(*(free_port() for _ in range(5)))
+        return cls(*(free_port() for _ in range(6)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,10 @@ def render(ports: Ports, folder: Path, change: Change | None = None) -> Path:
         "WEB_ROOT": str(ROOT / "gateway" / "web" / "public"),
         "ACCESS_LOG": str(folder / "access.log"),
         "STRICT_JSON": str(ROOT / "gateway" / "strict_json.lua"),
-        "CORS_ORIGINS": json.dumps([{"exact": ORIGIN}]),
+        "CORS_ORIGINS": origins([ORIGIN]),
+        "ADMINISTRATION_PORT": ports.administration,
+        "ADMINISTRATION_ALLOWLIST": principals([ip_network("127.0.0.0/8")]),
+        "ADMINISTRATION_CORS_ORIGINS": origins([ORIGIN]),
         "TRUSTED_HOPS": 0,
         "ANONYMOUS_PER_MINUTE": 1_200_000,
     }
@@ -108,19 +113,22 @@ def render(ports: Ports, folder: Path, change: Change | None = None) -> Path:
     return path
 
 
-def connection(tree: Any) -> Any:
-    """The connection manager of the gateway's listener."""
-    return tree["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+PUBLIC, ADMINISTRATION = 0, 1
 
 
-def http_filters(tree: Any) -> dict[str, Any]:
-    """The configuration of each filter of the listener, by name."""
-    found = connection(tree)["http_filters"]
+def connection(tree: Any, listener: int = PUBLIC) -> Any:
+    """The connection manager of a listener."""
+    return tree["static_resources"]["listeners"][listener]["filter_chains"][0]["filters"][0]["typed_config"]
+
+
+def http_filters(tree: Any, listener: int = PUBLIC) -> dict[str, Any]:
+    """The configuration of each filter of a listener, by name."""
+    found = connection(tree, listener)["http_filters"]
     return {each["name"].removeprefix("envoy.filters.http."): each["typed_config"] for each in found}
 
 
-def routes(tree: Any) -> list[Any]:
-    found: list[Any] = connection(tree)["route_config"]["virtual_hosts"][0]["routes"]
+def routes(tree: Any, listener: int = PUBLIC) -> list[Any]:
+    found: list[Any] = connection(tree, listener)["route_config"]["virtual_hosts"][0]["routes"]
     return found
 
 

@@ -21,8 +21,9 @@ async def test_seeding_again_changes_nothing(auth: Auth, tmp_path: Path) -> None
         (first[0].user_id, "demo@venue.local", access_pb2.ROLE_USER, True),
         (first[1].user_id, "maker@venue.local", access_pb2.ROLE_MARKET_MAKER, True),
         (first[2].user_id, "admin@venue.local", access_pb2.ROLE_ADMIN, True),
+        (first[3].user_id, "checker@venue.local", access_pb2.ROLE_ADMIN, True),
     ]
-    assert len({login.password for login in first}) == 3
+    assert len({login.password for login in first}) == 4
 
 
 async def test_two_processes_that_seed_at_once_agree(auth: Auth, tmp_path: Path) -> None:
@@ -48,3 +49,14 @@ async def test_users_whose_passwords_were_lost_get_new_ones(auth: Auth, tmp_path
     for login in new:
         await auth.login(login.email, login.password)
     assert await auth.refused(auth.login(old[0].email, old[0].password)) == ("UNAUTHENTICATED", "CREDENTIALS_INVALID")
+
+
+async def test_a_user_who_came_later_is_added_to_the_others(auth: Auth, tmp_path: Path) -> None:
+    logins = tmp_path / "secrets" / "logins.json"
+    first = await seed_users(auth.engine, auth.passwords, logins)
+    known = json.loads(logins.read_text())
+    del known["checker@venue.local"]
+    logins.write_text(json.dumps(known))
+    again = await seed_users(auth.engine, auth.passwords, logins)
+    assert again[:3] == first[:3]
+    await auth.login("checker@venue.local", again[3].password)

@@ -67,6 +67,7 @@ def venue(folder: Path) -> Embedding:
         envoy_binary=None,
         processes={},
         gateway_url=f"http://127.0.0.1:{ports['VENUE_GATEWAY_PORT']}",
+        admin_url="http://127.0.0.1:8090",
     )
 
 

@@ -126,6 +126,20 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[FAILED_PRECONDITION] The market has ended: nothing about it can be changed."""
     REASON_LIST_INVALID: _Reason.ValueType  # 48
     """[INVALID_ARGUMENT] Orders that cannot stand in for each other (PlaceOco)."""
+    REASON_USER_NOT_FOUND: _Reason.ValueType  # 60
+    """[NOT_FOUND] No such user."""
+    REASON_PENDING_ACTION_NOT_FOUND: _Reason.ValueType  # 61
+    """[NOT_FOUND] No such pending action."""
+    REASON_PENDING_ACTION_DECIDED: _Reason.ValueType  # 62
+    """[FAILED_PRECONDITION] The pending action was approved, rejected or executed already."""
+    REASON_PENDING_ACTION_EXPIRED: _Reason.ValueType  # 63
+    """[FAILED_PRECONDITION] Nobody decided on the pending action in time: propose it again."""
+    REASON_SECOND_PERSON_NEEDED: _Reason.ValueType  # 64
+    """[PERMISSION_DENIED] Somebody else has to approve: neither who proposed it, nor who profits from it, nor who was given a role by
+    who proposed it just now.
+    """
+    REASON_NOTHING_TO_CHANGE: _Reason.ValueType  # 65
+    """[FAILED_PRECONDITION] It is so already."""
     REASON_MAILED_TOKEN_INVALID: _Reason.ValueType  # 49
     """[INVALID_ARGUMENT] The mailed token is not valid, has expired, or was used before."""
     REASON_PASSWORD_WRONG: _Reason.ValueType  # 50
@@ -252,6 +266,20 @@ REASON_MARKET_CLOSED: Reason.ValueType  # 47
 """[FAILED_PRECONDITION] The market has ended: nothing about it can be changed."""
 REASON_LIST_INVALID: Reason.ValueType  # 48
 """[INVALID_ARGUMENT] Orders that cannot stand in for each other (PlaceOco)."""
+REASON_USER_NOT_FOUND: Reason.ValueType  # 60
+"""[NOT_FOUND] No such user."""
+REASON_PENDING_ACTION_NOT_FOUND: Reason.ValueType  # 61
+"""[NOT_FOUND] No such pending action."""
+REASON_PENDING_ACTION_DECIDED: Reason.ValueType  # 62
+"""[FAILED_PRECONDITION] The pending action was approved, rejected or executed already."""
+REASON_PENDING_ACTION_EXPIRED: Reason.ValueType  # 63
+"""[FAILED_PRECONDITION] Nobody decided on the pending action in time: propose it again."""
+REASON_SECOND_PERSON_NEEDED: Reason.ValueType  # 64
+"""[PERMISSION_DENIED] Somebody else has to approve: neither who proposed it, nor who profits from it, nor who was given a role by
+who proposed it just now.
+"""
+REASON_NOTHING_TO_CHANGE: Reason.ValueType  # 65
+"""[FAILED_PRECONDITION] It is so already."""
 REASON_MAILED_TOKEN_INVALID: Reason.ValueType  # 49
 """[INVALID_ARGUMENT] The mailed token is not valid, has expired, or was used before."""
 REASON_PASSWORD_WRONG: Reason.ValueType  # 50
