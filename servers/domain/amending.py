@@ -68,7 +68,7 @@ def decide_amend(floor: Floor, command: AmendOrder, order: Order) -> tuple[Order
         raise refused(name, RejectReason.INSUFFICIENT_FUNDS)
     if market.state == _PRE_OPEN:
         return amended, Plan([], 0, 0, False, False)
-    return amended, plan(amended, floor.books[market.symbol].side(3 - order.side), ticks, rest, -1)
+    return amended, plan(amended, floor.books[market.symbol].opposite[order.side], ticks, rest, -1)
 
 
 def _refusal(floor: Floor, order: Order, price: int, quantity: int, stays: bool) -> int:

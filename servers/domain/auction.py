@@ -57,7 +57,7 @@ def set_indication(floor: Floor, market: Market) -> None:
 
 def clearing(book: Book, reference: int) -> Clearing | None:
     """At what price (ticks) how many lots would trade; None if the book is not crossed. `reference` is the last price, or 0."""
-    best_bid, best_ask = book.bids.best(), book.asks.best()
+    best_bid, best_ask = book.bids.top, book.asks.top
     if best_bid is None or best_ask is None or best_bid.ticks < best_ask.ticks:
         return None
     low, high = best_ask.ticks, best_bid.ticks

@@ -1,18 +1,13 @@
 """One market's book: price levels of resting orders, oldest first within a level.
 
-Invariant: a level exists exactly as long as an order rests in it, and its lots and count are those that its orders show. The
-heap of prices is cleaned lazily: a price leaves it when it comes to the top without a level.
+Invariant: a level exists exactly as long as an order rests in it, and its lots and count are those that its orders show; `top`
+is the best of a side. The heap of prices is cleaned lazily: a price leaves it when it comes to the top without a level.
 """
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
-from typing import Final
 
 from servers.domain.model import Order
-from servers.domain.terms import Side
-
-BUY: Final = int(Side.BUY)
-SELL: Final = int(Side.SELL)
 
 
 class Level:
@@ -33,34 +28,48 @@ class Level:
 class BookSide:
     """The levels of one side. `sign` is 1 for asks (lowest first) and -1 for bids (highest first)."""
 
-    __slots__ = ("heap", "heaped", "levels", "sign")
+    __slots__ = ("heap", "heaped", "levels", "sign", "top")
 
     def __init__(self, sign: int) -> None:
         self.sign = sign
         self.levels: dict[int, Level] = {}
         self.heap: list[int] = []
         self.heaped: set[int] = set()
+        # The best level, None if the side is empty: kept, because it is looked at far more often than it changes.
+        self.top: Level | None = None
 
-    def best(self) -> Level | None:
-        """The best level, or None if the side is empty."""
-        heap, levels, sign = self.heap, self.levels, self.sign
+    def _open(self, ticks: int) -> Level:
+        """A new level, which may be the best."""
+        level = self.levels[ticks] = Level(ticks)
+        key = ticks * self.sign
+        if key not in self.heaped:
+            self.heaped.add(key)
+            heappush(self.heap, key)
+        top = self.top
+        if top is None or key < top.ticks * self.sign:
+            self.top = level
+        return level
+
+    def _close(self, level: Level) -> None:
+        """Take an empty level out, and find the best again where it was that."""
+        levels = self.levels
+        del levels[level.ticks]
+        if level is not self.top:
+            return
+        heap, sign = self.heap, self.sign
+        self.top = None
         while heap:
-            level = levels.get(heap[0] * sign)
-            if level is not None:
-                return level
+            top = levels.get(heap[0] * sign)
+            if top is not None:
+                self.top = top
+                return
             self.heaped.discard(heappop(heap))
-        return None
 
     def add(self, order: Order) -> Level:
         """Put an order at the end of the queue at its price."""
-        ticks = order.ticks
-        level = self.levels.get(ticks)
+        level = self.levels.get(order.ticks)
         if level is None:
-            level = self.levels[ticks] = Level(ticks)
-            key = ticks * self.sign
-            if key not in self.heaped:
-                self.heaped.add(key)
-                heappush(self.heap, key)
+            level = self._open(order.ticks)
         last = level.last
         if last is None:
             level.first = order
@@ -98,7 +107,7 @@ class BookSide:
         level.lots -= lots
         level.hidden -= order.hidden_lots
         if not level.count:
-            del self.levels[order.ticks]
+            self._close(level)
         return level
 
     def walk(self) -> Iterator[Level]:
@@ -121,17 +130,20 @@ class BookSide:
 class Book:
     """Both sides of a market."""
 
-    __slots__ = ("asks", "bids")
+    __slots__ = ("asks", "bids", "opposite", "sides")
 
     def __init__(self) -> None:
         self.bids = BookSide(-1)
         self.asks = BookSide(1)
+        # By the side of an order (0 is none): where it rests, and where it finds others. An index costs half a call.
+        self.sides = (self.asks, self.bids, self.asks)
+        self.opposite = (self.bids, self.asks, self.bids)
 
     def side(self, side: int) -> BookSide:
         """The side that orders of `side` rest on."""
-        return self.bids if side == BUY else self.asks
+        return self.sides[side]
 
     def crossed(self) -> bool:
         """True if the best bid is not below the best ask: it never is after a command."""
-        bid, ask = self.bids.best(), self.asks.best()
+        bid, ask = self.bids.top, self.asks.top
         return bid is not None and ask is not None and bid.ticks >= ask.ticks

@@ -202,8 +202,11 @@ class Exchange:
     def _place_order(self, command: c.PlaceOrder) -> None:
         account = self.ledger.account(command.account_id, command.user_id)
         market = self.market(command.symbol)
-        self._remember(command)
-        self.expiry.add(self.floor.place(command, account, market))
+        if command.request_id:
+            self._remember(command)
+        order = self.floor.place(command, account, market)
+        if order.expire_time:
+            self.expiry.add(order)
 
     def _place_oco(self, command: c.PlaceOco) -> None:
         account, _ = (self.ledger.account(order.account_id, command.user_id) for order in command.orders)

@@ -138,6 +138,9 @@ def _positions(exchange: Exchange) -> list[str]:
 
 def _side(symbol: str, side: BookSide, resting: set[int]) -> list[str]:
     found: list[str] = []
+    best = min(side.levels, key=lambda ticks: ticks * side.sign, default=None)
+    if best != (None if side.top is None else side.top.ticks):
+        found.append(f"{symbol}: the best level is {best}, and not taken for it")
     for level in side.levels.values():
         lots = hidden = count = last = 0
         order = level.first

@@ -71,35 +71,39 @@ class Ledger:
 
     def hold(self, account: Account, asset: str, amount: int) -> None:
         """Move an amount from available to held (negative: back)."""
-        balance = self.balance(account, asset)
+        record, balance = self.record, account.balances.get(asset) or self.balance(account, asset)
         balance.available -= amount
         balance.held += amount
-        self.record.balance(balance)
-        self.record.fold(amount, balance.available)
+        if balance.touched != record.sequence:
+            record.balance(balance)
+        record.fold(amount, balance.available)
         if (balance.available < 0 and account.user_id) or balance.held < 0:
             raise InvariantBreach(f"hold of {amount} {asset} on {account.account_id}")
 
     def pay(self, debit: Account, credit: Account, asset: str, amount: int, kind: int, reference: str) -> None:
         """Post an amount above zero from available to available."""
-        source = self.balance(debit, asset)
+        source = debit.balances.get(asset) or self.balance(debit, asset)
         source.available -= amount
         self._arrive(debit, source, credit, asset, amount, kind, reference)
 
     def pay_held(self, debit: Account, credit: Account, asset: str, amount: int, kind: int, reference: str) -> None:
         """Post an amount above zero from what is held to available."""
-        source = self.balance(debit, asset)
+        source = debit.balances.get(asset) or self.balance(debit, asset)
         source.held -= amount
         self._arrive(debit, source, credit, asset, amount, kind, reference)
 
     def _arrive(
         self, debit: Account, source: Balance, credit: Account, asset: str, amount: int, kind: int, reference: str
     ) -> None:
-        target = self.balance(credit, asset)
+        target = credit.balances.get(asset) or self.balance(credit, asset)
         target.available += amount
         record = self.record
         record.events.append(Posted(debit, credit, asset, amount, kind, reference))
-        record.balance(source)
-        record.balance(target)
+        sequence = record.sequence
+        if source.touched != sequence:
+            record.balance(source)
+        if target.touched != sequence:
+            record.balance(target)
         record.fold(amount, target.available)
         if amount <= 0 or source.held < 0 or (source.available < 0 and debit.user_id):
             raise InvariantBreach(f"posting of {amount} {asset} from {debit.account_id}")

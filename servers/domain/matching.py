@@ -45,6 +45,10 @@ class Plan:
     spent: bool
 
 
+# Of an order that meets nothing: shared, as a plan is not changed once it is made.
+NOTHING: Final = Plan([], 0, 0, False, False)
+
+
 def plan(order: Order, opposite: BookSide, limit: int, lots: int, budget: int) -> Plan:
     """Walk `opposite` as far as a limit (ticks; 0: any) for an order that wants `lots` (0: any).
 
@@ -52,15 +56,16 @@ def plan(order: Order, opposite: BookSide, limit: int, lots: int, budget: int) -
 
     A buy's budget covers its taker fee: lots are the most for which notional + ceil(fee) <= budget.
     """
-    best = opposite.best()
-    result = Plan([], 0, 0, False, False)
+    best = opposite.top
     if best is None or _beyond(order, limit, best.ticks):
-        return result
-    walk = _Walk(order, result, lots or _UNBOUNDED, budget)
-    for level in opposite.walk():
-        if _beyond(order, limit, level.ticks) or not walk.take(level):
-            break
-    return result
+        return NOTHING
+    walk = _Walk(order, lots or _UNBOUNDED, budget)
+    # Most orders end within the best level, and then no other is looked for.
+    if walk.take(best):
+        for level in opposite.walk():
+            if level is not best and (_beyond(order, limit, level.ticks) or not walk.take(level)):
+                break
+    return walk.result
 
 
 def budget_of(order: Order) -> int:
@@ -79,9 +84,9 @@ class _Walk:
 
     __slots__ = ("budget", "forgone", "group", "mode", "order", "result", "wanted")
 
-    def __init__(self, order: Order, result: Plan, wanted: int, budget: int) -> None:
+    def __init__(self, order: Order, wanted: int, budget: int) -> None:
         self.order = order
-        self.result = result
+        self.result = Plan([], 0, 0, False, False)
         self.wanted = wanted
         self.budget = budget
         # The notional that a quote amount gave up to decrements.
@@ -91,14 +96,10 @@ class _Walk:
 
     def take(self, level: Level) -> bool:
         """Match the orders of a level, then what its icebergs show next, round after round; False when the walk is over."""
-        maker = level.first
         price = level.ticks * self.order.market.tick_value
         if not level.hidden:
-            while maker is not None:
-                if not self._meet(maker, maker.lots - maker.filled_lots - maker.removed_lots, price):
-                    return False
-                maker = maker.after
-            return True
+            return self._take_shown(level, price)
+        maker = level.first
         # Who shows more, and what he hides until then.
         again: deque[tuple[Order, int]] = deque()
         while maker is not None:
@@ -117,6 +118,33 @@ class _Walk:
             if hidden > shown:
                 again.append((maker, hidden - shown))
         return True
+
+    def _take_shown(self, level: Level, price: int) -> bool:
+        """Match the orders of a level that hides nothing; False when the walk is over. What `_meet` does, where little is asked."""
+        result, group, wanted, filled = self.result, self.group, self.wanted, 0
+        steps, plain = result.steps, self.budget < 0
+        maker = level.first
+        while maker is not None:
+            lots = maker.lots - maker.filled_lots - maker.removed_lots
+            if plain and not maker.reduce_only and maker.account.self_trade_group != group:
+                # Spelled out: a call of min() costs every fill.
+                if lots > wanted:  # noqa: PLR1730
+                    lots = wanted
+                steps.append((FILL, maker, lots))
+                filled += lots
+                wanted -= lots
+                more = wanted > 0
+            else:
+                self.wanted = wanted
+                more = self._meet(maker, lots, price)
+                wanted = self.wanted
+            if not more:
+                break
+            maker = maker.after
+        self.wanted = wanted
+        result.filled_lots += filled
+        result.notional += filled * price
+        return maker is None
 
     def _meet(self, maker: Order, lots: int, price: int) -> bool:
         """Match an order that shows so many lots; False when the walk is over. If not, all of them are gone."""

@@ -36,8 +36,8 @@ from servers.domain.terms import (
 from servers.domain.triggers import Triggers
 
 _BUY: Final = int(Side.BUY)
-_IOC: Final = int(TimeInForce.IOC)
 _FOK: Final = int(TimeInForce.FOK)
+_DAY: Final = int(TimeInForce.DAY)
 _PENDING: Final = int(OrderStatus.PENDING_TRIGGER)
 _PRE_OPEN: Final = int(MarketState.PRE_OPEN)
 _OPEN: Final = int(OrderStatus.OPEN)
@@ -131,7 +131,8 @@ class Floor:
         if market.state == _PRE_OPEN:
             return Plan([], 0, 0, False, False)
         limit = order.ticks or price_limit(order, bounds)
-        return plan(order, self.books[market.symbol].side(3 - order.side), limit, order.lots, budget_of(order))
+        budget = budget_of(order) if order.quote_amount else -1
+        return plan(order, self.books[market.symbol].opposite[order.side], limit, order.lots, budget)
 
     def draft(self, command: PlaceOrder, account: Account, market: Market) -> Order:
         """The order of a command, nothing decided yet."""
@@ -150,7 +151,7 @@ class Floor:
             command.self_trade_prevention or _CANCEL_NEWEST,
             command.client_order_id,
             command.request_id,
-            expire_time(command, market),
+            expire_time(command, market) if command.time_in_force == _DAY else command.expire_time,
             command.time,
         )
         # Set where they are given: a field more to hand over costs every order.
@@ -162,7 +163,7 @@ class Floor:
             order.session_id = command.session_id
         if command.type in TRIGGERED:
             set_condition(order, command)
-        if command.take_profit or command.stop_loss:
+        if command.take_profit is not None or command.stop_loss is not None:
             set_exits(order, command)
         return order
 
@@ -206,7 +207,7 @@ class Floor:
 
     def would_trade(self, order: Order) -> bool:
         """Whether the best order of the other side meets an order's limit."""
-        best = self.books[order.market.symbol].side(3 - order.side).best()
+        best = self.books[order.market.symbol].opposite[order.side].top
         if best is None:
             return False
         return best.ticks <= order.ticks if order.side == _BUY else best.ticks >= order.ticks
@@ -263,9 +264,10 @@ class Floor:
         if order.display_quantity:
             hide(order)
         order.priority = self.next_place()
-        self.rehold(order)
+        if order.filled_lots or order.removed_lots or order.list_number:
+            self.rehold(order)
         enter(order)
-        level = self.books[order.market.symbol].side(order.side).add(order)
+        level = self.books[order.market.symbol].sides[order.side].add(order)
         self.enlist(order)
         self.tell_level(order.market, order.side, level)
 
@@ -306,7 +308,7 @@ class Floor:
         """Take a resting order out of its level; it stays among the open ones."""
         leave(order)
         shown = order.lots - order.filled_lots - order.removed_lots - order.hidden_lots
-        level = self.books[order.market.symbol].side(order.side).remove(order, shown)
+        level = self.books[order.market.symbol].sides[order.side].remove(order, shown)
         order.hidden_lots = 0
         self.tell_level(order.market, order.side, level)
 
@@ -346,7 +348,7 @@ class Floor:
 
     def _decrement(self, maker: Order, taker: Order, lots: int) -> None:
         """Both give up lots without a trade."""
-        side = self.books[maker.market.symbol].side(maker.side)
+        side = self.books[maker.market.symbol].sides[maker.side]
         level = side.reduce(maker, lots)
         maker.account.positions[maker.market.symbol].resting[maker.side] -= lots
         maker.removed_lots += lots
@@ -364,7 +366,7 @@ class Floor:
     def _trade(self, maker: Order, taker: Order, lots: int) -> None:
         """Fill both orders at the maker's price."""
         market = maker.market
-        side = self.books[market.symbol].side(maker.side)
+        side = self.books[market.symbol].sides[maker.side]
         level = side.reduce(maker, lots)
         maker.account.positions[market.symbol].resting[maker.side] -= lots
         self.record.order(maker)

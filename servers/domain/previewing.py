@@ -222,7 +222,7 @@ def _with_book(floor: Floor, command: PlaceOrder, account: Account, market: Mark
     yield from exposure_checks(order, found, position_of(account, market), bounds, wanted_lots)
     filled = atto(found.filled_lots * market.lot_size)
     if order.post_only:
-        best = floor.books[market.symbol].side(3 - order.side).best()
+        best = floor.books[market.symbol].opposite[order.side].top
         limit = "" if best is None else atto(best.ticks * market.tick_size)
         yield Check(RejectReason.POST_ONLY_WOULD_TRADE, not floor.would_trade(order), limit, "", atto(order.price))
     wanted, whole = atto(order.quantity), found.filled_lots == order.lots

@@ -37,20 +37,25 @@ class Record:
 
     def balance(self, balance: Balance) -> None:
         """Note that a balance is touched."""
-        if balance.touched != self.sequence:
-            balance.touched = self.sequence
+        sequence = self.sequence
+        if balance.touched != sequence:
+            balance.touched = sequence
             self.events.append(BalanceChanged(balance))
-            self._account(balance.account)
+            account = balance.account
+            if account.last_event_sequence != sequence and account.user_id:
+                self._account(account)
 
     def order(self, order: Order) -> None:
         """Note that an order is touched, and stamp it."""
-        if order.update_sequence != self.sequence:
-            order.update_sequence = self.sequence
+        sequence = self.sequence
+        if order.update_sequence != sequence:
+            order.update_sequence = sequence
             order.update_time = self.time
             self.events.append(OrderChanged(order))
-            self._account(order.account)
+            account = order.account
+            if account.last_event_sequence != sequence:
+                self._account(account)
 
     def _account(self, account: Account) -> None:
-        if account.last_event_sequence != self.sequence and account.user_id:
-            self.events.append(AccountTouched(account, account.last_event_sequence))
-            account.last_event_sequence = self.sequence
+        self.events.append(AccountTouched(account, account.last_event_sequence))
+        account.last_event_sequence = self.sequence

@@ -41,9 +41,10 @@ def check(
 
     `instead_of` is an order of the account that would be gone.
     """
-    reason = check_standing(command, account, market)
-    if reason:
-        return reason
+    if account.status != _ACTIVE or market.state != _OPEN:
+        reason = check_standing(command, account, market)
+        if reason:
+            return reason
     if not bounds.allowed:
         return int(RejectReason.SYMBOL_NOT_ALLOWED)
     reason = check_prices(command, market, bounds) or check_size(command, market, bounds)
@@ -51,11 +52,17 @@ def check(
         return reason
     if expire_time and expire_time <= command.time:
         return int(RejectReason.EXPIRE_TIME_PAST)
-    if not labels_are_free(command, account, instead_of):
+    plain = is_plain(command)
+    if not (plain and not command.client_order_id) and not labels_are_free(command, account, instead_of):
         return int(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
     if len(account.orders) - (instead_of is not None) >= bounds.open_orders_max:
         return int(RejectReason.TOO_MANY_OPEN_ORDERS)
-    return check_known(command, market)
+    return _NONE if plain else check_known(command, market)
+
+
+def is_plain(command: PlaceOrder) -> bool:
+    """Whether a placement neither waits nor brings exits: nearly all, which are then not asked about either."""
+    return command.type not in TRIGGERED and command.take_profit is None and command.stop_loss is None
 
 
 def check_standing(terms: PlaceOrder | Order, account: Account, market: Market) -> int:
@@ -85,7 +92,7 @@ def check_prices(command: PlaceOrder, market: Market, bounds: Bounds) -> int:
     The limit of an order that waits is held against the band when it is triggered.
     """
     reason = market_prices(command, market)
-    if bounds.plain or reason or not command.price or command.type in TRIGGERED:
+    if bounds.band == NO_LIMIT or reason or not command.price or command.type in TRIGGERED:
         return reason
     return check_band(command.price // market.tick_size, market, bounds)
 
@@ -93,6 +100,8 @@ def check_prices(command: PlaceOrder, market: Market, bounds: Bounds) -> int:
 def market_prices(command: PlaceOrder, market: Market) -> int:
     """Whether the market can hold the prices of an order of its type: its limit, its stop price, its distance, its exits'."""
     reason = check_price(command.price, market) if command.type in LIMITED else _NONE
+    if is_plain(command):
+        return reason
     prices = [command.stop_price, command.trailing_amount] if command.type in TRIGGERED else []
     for terms in (command.take_profit, command.stop_loss):
         if terms is not None:
@@ -170,7 +179,7 @@ def check_size(command: PlaceOrder, market: Market, bounds: Bounds) -> int:
             reason = min(filter(None, reasons), default=_NONE)
         if reason:
             return reason
-    if not bounds.plain and notional_of(command, market) > bounds.notional_max:
+    if bounds.notional_max != NO_LIMIT and notional_of(command, market) > bounds.notional_max:
         return int(RejectReason.NOTIONAL_TOO_LARGE)
     return _NONE
 
@@ -238,7 +247,7 @@ def check_growth(order: Order, bounds: Bounds, lots: int, ticks: int, now: int) 
     reached = exposure(position, order.side, lots)
     if reached <= 0:
         return _NONE
-    if position_worth(position, reached, ticks) > bounds.position_max:
+    if bounds.position_max != NO_LIMIT and position_worth(position, reached, ticks) > bounds.position_max:
         return int(RejectReason.POSITION_LIMIT)
     if bounds.loss_max != NO_LIMIT:
         loss = lost_today(order.account, order.market, now // DAY_US)

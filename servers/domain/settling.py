@@ -32,9 +32,10 @@ def deal(floor: "Floor", maker: Order, taker: Order, ticks: int, lots: int) -> N
         begin_day(market, day)
     market.last_ticks = ticks
     market.moves.add(market)
-    for order in (maker, taker):
-        order.filled_lots += lots
-        order.notional += notional
+    maker.filled_lots += lots
+    maker.notional += notional
+    taker.filled_lots += lots
+    taker.notional += notional
     maker_fee = charge(maker, maker.maker_rate, notional)
     taker_fee = charge(taker, taker.taker_rate, notional)
     record.events.append(Traded(clock.trade_number, market, maker, taker, ticks, lots, notional, maker_fee, taker_fee))

@@ -224,7 +224,7 @@ class Triggers:
         A purchase without a limit buys what its hold and the free funds pay for.
         """
         floor = self.floor
-        opposite = floor.books[order.market.symbol].side(3 - order.side)
+        opposite = floor.books[order.market.symbol].opposite[order.side]
         bounds = floor.limits.of(order.account, order.market)
         limit = order.ticks or price_limit(order, bounds)
         found = plan(order, opposite, limit, order.lots, -1)

@@ -18,7 +18,7 @@ def amend(desk: Desk, order: Order, quantity: str = "", price: str = "", version
 
 def queue(desk: Desk) -> list[int]:
     """The orders of the best bid, oldest first."""
-    level = desk.exchange.floor.books[SYMBOL].side(Side.BUY).best()
+    level = desk.exchange.floor.books[SYMBOL].side(Side.BUY).top
     assert level is not None
     numbers, order = [], level.first
     while order is not None:

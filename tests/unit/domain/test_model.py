@@ -126,7 +126,7 @@ def test_a_loaded_book_keeps_the_queue() -> None:
     first, second = desk.sell("ann", "1", "100"), desk.sell("ben", "1", "100")
     desk.buy("cem", "0.5", "100")
     again = loaded(desk.exchange)
-    level = again.floor.books[SYMBOL].side(Side.SELL).best()
+    level = again.floor.books[SYMBOL].side(Side.SELL).top
     assert level is not None
     assert level.first is not None
     assert level.last is not None
