@@ -137,10 +137,11 @@ class Exchange:
             raise InvariantBreach(f"stamp {command.sequence} at {command.time} after {clock.sequence} at {clock.time}")
         record.begin(command.sequence, command.time)
         self._handlers[type(command)](command)
-        if self.floor.triggers.due:
-            self.floor.triggers.run()
-        if self.floor.collecting:
-            indicate(self.floor)
+        floor = self.floor
+        if floor.triggers.due:
+            floor.triggers.run()
+        if floor.collecting:
+            indicate(floor)
         clock.sequence = command.sequence
         clock.time = command.time
         record.fold(command.sequence, command.time)
@@ -201,7 +202,7 @@ class Exchange:
 
     def _place_order(self, command: c.PlaceOrder) -> None:
         account = self.ledger.account(command.account_id, command.user_id)
-        market = self.market(command.symbol)
+        market = self.floor.markets.get(command.symbol) or self.market(command.symbol)
         if command.request_id:
             self._remember(command)
         order = self.floor.place(command, account, market)

@@ -55,6 +55,8 @@ class DayProfits:
 def lost_today(account: Account, market: Market, day: int) -> int:
     """What the account lost since the day began in all markets with the market's quote asset; below zero: it won."""
     moves, kept = market.moves, account.day_profits.get(market.quote_asset)
+    if kept is not None and kept.count == moves.count and kept.day == day:
+        return -kept.total
     since = 0 if kept is None else moves.count - kept.count
     if kept is None or kept.day != day or since > min(len(account.positions), MOVES_MAX):
         kept = account.day_profits[market.quote_asset] = DayProfits(account, market.quote_asset, day)

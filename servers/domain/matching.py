@@ -120,7 +120,7 @@ class _Walk:
         return True
 
     def _take_shown(self, level: Level, price: int) -> bool:
-        """Match the orders of a level that hides nothing; False when the walk is over. What `_meet` does, where little is asked."""
+        """As `take`, of a level that hides nothing: what `_meet` does, without a call for each maker that asks for no more."""
         result, group, wanted, filled = self.result, self.group, self.wanted, 0
         steps, plain = result.steps, self.budget < 0
         maker = level.first

@@ -189,10 +189,11 @@ class Floor:
         return self._afford(order, found, freed)
 
     def _afford(self, order: Order, found: Plan, freed: int) -> int:
-        order.held = self.first_need(order, found)
-        if order.held > self.ledger.available(order.account, self.pays(order)) + freed:
-            order.held = 0
+        need = self.first_need(order, found)
+        balance = order.account.balances.get(self.pays(order))
+        if need > (0 if balance is None else balance.available) + freed:
             return int(RejectReason.INSUFFICIENT_FUNDS)
+        order.held = need
         return 0
 
     def _amount_refusal(self, order: Order, found: Plan) -> int:

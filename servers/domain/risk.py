@@ -243,14 +243,15 @@ def check_exposure(order: Order, found: Plan, bounds: Bounds, instead_of: Order 
 
 def check_growth(order: Order, bounds: Bounds, lots: int, ticks: int, now: int) -> int:
     """Whether position and loss of the day allow so many lots more on the side of an order that is not reduce-only."""
-    position = position_of(order.account, order.market)
+    account, market = order.account, order.market
+    position = account.positions.get(market.symbol) or position_of(account, market)
     reached = exposure(position, order.side, lots)
     if reached <= 0:
         return _NONE
     if bounds.position_max != NO_LIMIT and position_worth(position, reached, ticks) > bounds.position_max:
         return int(RejectReason.POSITION_LIMIT)
     if bounds.loss_max != NO_LIMIT:
-        loss = lost_today(order.account, order.market, now // DAY_US)
+        loss = lost_today(account, market, now // DAY_US)
         if loss >= bounds.loss_max:
             return int(RejectReason.DAILY_LOSS_LIMIT)
     return _NONE
