@@ -12,7 +12,7 @@ from servers.domain.record import Record
 from servers.domain.terms import AccountStatus
 
 
-class InvariantBreach(AssertionError):
+class InvariantBreach(Exception):
     """The machine found itself wrong: the partition must stop before the batch is committed."""
 
 

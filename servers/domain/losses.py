@@ -4,30 +4,10 @@ Invariant: the kept sum is `day_loss` of the positions. A position's profit chan
 both are noted in the moves that markets of one quote asset share.
 """
 
-from collections import deque
 from itertools import islice
-from typing import Final
 
-from servers.domain.model import Account, Market, Position
+from servers.domain.model import MOVES_MAX, Account, Market, Position
 from servers.domain.positions import day_profit
-
-# Who looks later than this counts anew.
-MOVES_MAX: Final = 1_024
-
-
-class Moves:
-    """Markets with one quote asset whose price moved, oldest first, and how many moves there ever were."""
-
-    __slots__ = ("count", "recent")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.recent: deque[Market] = deque(maxlen=MOVES_MAX)
-
-    def add(self, market: Market) -> None:
-        """Note a move."""
-        self.count += 1
-        self.recent.append(market)
 
 
 class DayProfits:

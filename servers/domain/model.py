@@ -5,12 +5,13 @@ the tables are loaded) or constant; the tables are the snapshot, so a field that
 References are stored as the id of what they point to.
 """
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from servers.domain.limits import Bounds
-    from servers.domain.losses import DayProfits, Moves
+    from servers.domain.losses import DayProfits
 
 from servers.domain.hours import Schedule
 
@@ -19,6 +20,8 @@ DERIVED: Final = {"kept": "derived"}
 CONSTANT: Final = {"kept": "constant"}
 BY_ACCOUNT: Final = {"kept": "stored", "as": "account_id"}
 BY_SYMBOL: Final = {"kept": "stored", "as": "symbol"}
+# Who looks later than this at which prices moved counts anew.
+MOVES_MAX: Final = 1_024
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +31,21 @@ class Asset:
     symbol: str = field(metadata=STORED)
     scale: int = field(metadata=STORED)
     display_scale: int = field(metadata=STORED)
+
+
+class Moves:
+    """Markets with one quote asset whose price moved, oldest first, and how many moves there ever were."""
+
+    __slots__ = ("count", "recent")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.recent: deque[Market] = deque(maxlen=MOVES_MAX)
+
+    def add(self, market: "Market") -> None:
+        """Note a move."""
+        self.count += 1
+        self.recent.append(market)
 
 
 @dataclass(slots=True, eq=False)
@@ -66,7 +84,7 @@ class Market:
     auction_lots: int = field(metadata=STORED, default=0)
     schedule: "Schedule | None" = field(metadata=DERIVED, default=None)
     # Shared by all markets with its quote asset; given to it when it joins them.
-    moves: "Moves" = field(metadata=DERIVED, init=False, repr=False)
+    moves: Moves = field(metadata=DERIVED, init=False, repr=False)
 
 
 @dataclass(slots=True, eq=False)

@@ -17,9 +17,8 @@ from servers.domain.identifiers import age
 from servers.domain.ledger import InvariantBreach, Ledger
 from servers.domain.limits import Bounds, LimitBook
 from servers.domain.linking import Links, need, set_exits
-from servers.domain.losses import Moves
 from servers.domain.matching import CANCEL_MAKER, FILL, Plan, budget_of, end_of, plan
-from servers.domain.model import Account, Clockwork, Fees, Market, Order, Position
+from servers.domain.model import Account, Clockwork, Fees, Market, Moves, Order, Position
 from servers.domain.record import Record
 from servers.domain.reducing import cut, cut_to_room, enter, leave
 from servers.domain.risk import check, check_exposure, expire_time, price_limit

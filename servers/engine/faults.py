@@ -2,4 +2,15 @@
 
 from typing import Final
 
-FAULTS: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+from servers.domain.ledger import InvariantBreach
+
+FAULTS: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    InvariantBreach,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)

@@ -2,7 +2,8 @@
 
 import random
 
-from servers.domain.losses import MOVES_MAX, lost_today
+from servers.domain.losses import lost_today
+from servers.domain.model import MOVES_MAX
 from servers.domain.positions import DAY_US, day_loss
 from tests.unit.domain.desk import MIDNIGHT_US, SYMBOL, Desk
 
