@@ -45,6 +45,10 @@ TRADES: Final = sql.SQL("""
 SELECT number, sequence, time, symbol, ticks, lots, notional, taker_side FROM trades
 WHERE partition = %s AND symbol = %s AND number < %s ORDER BY number DESC LIMIT %s
 """)
+AFTER: Final = sql.SQL("""
+SELECT number, sequence, time, symbol, ticks, lots, notional, taker_side FROM trades
+WHERE partition = %s AND symbol = %s AND number < %s AND sequence > %s ORDER BY number DESC LIMIT %s
+""")
 # Each side is read along an index of its own and cut to the page before the two are merged.
 FILLS: Final = sql.SQL("""
 SELECT fill.*, orders.account_id, orders.client_order_id FROM (
@@ -71,6 +75,16 @@ async def list_trades(
     async with connection.cursor(row_factory=args_row(TradeRecord)) as cursor:
         await cursor.execute(TRADES, [partition, symbol, before, limit])
         return await cursor.fetchall()
+
+
+async def trades_after(
+    connection: Connection, partition: int, symbol: str, *, after: int, before: int, limit: int
+) -> list[TradeRecord]:
+    """Trades of commands after a sequence, of numbers before one, oldest first; of more than `limit` the newest."""
+    async with connection.cursor(row_factory=args_row(TradeRecord)) as cursor:
+        # Backwards along the market's index: what is asked for lies near its end.
+        await cursor.execute(AFTER, [partition, symbol, before, after, limit])
+        return (await cursor.fetchall())[::-1]
 
 
 async def list_fills(

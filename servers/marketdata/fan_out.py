@@ -1,48 +1,56 @@
-"""What changed in markets, told to every stream: the series of all markets, the open streams, and the clock between them."""
+"""What changed in markets, told to every stream: the markets, the rhythms they are told in, the open streams, and the clock."""
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Final
 
 from servers.domain.errors import MarketNotFound
 from servers.marketdata.errors import StreamNotFound
-from servers.marketdata.series import Series, Source
-from servers.marketdata.subscriber import Bounds, Subscriber
-from servers.marketdata.view import BOOK, CHANNELS, STATUS, TRADES, View
+from servers.marketdata.rhythm import Rhythm
+from servers.marketdata.series import Bounds
+from servers.marketdata.source import Source, Sources
+from servers.marketdata.subscriber import Subscriber
+from servers.marketdata.view import View
 
-# Without a window the other channels still have their pace.
-TICK_S: Final = 0.05
-AT_ONCE: Final = (TRADES, BOOK, STATUS)
+# The windows that a stream may have: few, since each is work of its own.
+WINDOWS_S: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 class FanOut:
-    """Every series of this process by environment, symbol and channel, and every stream by id."""
+    """Every market of this process by environment and symbol, and every stream by id."""
 
     def __init__(self, *, book_window_s: float, silence_s: float, bounds: Bounds) -> None:
         self.streams: dict[str, Subscriber] = {}
         self._window_s = book_window_s
         self._silence_s = silence_s
         self._bounds = bounds
-        self._series: dict[tuple[int, str], dict[int, Series]] = {}
-        self._dirty: dict[View, dict[int, Series]] = {}
+        self._views: dict[tuple[int, str], View] = {}
+        self._sources: dict[int, Sources] = {}
+        self._rhythms: dict[tuple[int, float], Rhythm] = {}
 
     def add(self, source: Source, view: View) -> None:
         """Serve a market from now on."""
-        self._series[source.environment, view.symbol] = {
-            channel: Series(source, view, channel, self._window_s) for channel in CHANNELS
-        }
+        self._views[source.environment, view.symbol] = view
+        sources = self.sources(source.environment)
+        if source not in sources.all:
+            sources.all.append(source)
 
-    def find(self, environment: int, symbol: str, channel: int) -> Series:
+    def sources(self, environment: int) -> Sources:
+        """The partitions of an environment that have markets."""
+        return self._sources.setdefault(environment, Sources(environment, []))
+
+    def find(self, environment: int, symbol: str) -> View:
         """Raises MarketNotFound."""
-        of_market = self._series.get((environment, symbol))
-        if of_market is None:
+        view = self._views.get((environment, symbol))
+        if view is None:
             raise MarketNotFound(symbol)
-        return of_market[channel]
+        return view
 
-    def open(self, source: Source, depth: int) -> Subscriber:
-        """A stream without subscriptions; `close` it."""
-        subscriber = Subscriber(source, depth, self._silence_s, self._bounds)
+    def open(self, environment: int, depth: int, *, window_s: float | None = None, joined: bool = False) -> Subscriber:
+        """A stream without subscriptions; `close` it. A window is made one of WINDOWS_S; None: the deployment's."""
+        rhythm = self._rhythm(environment, self._window_s if window_s is None else allowed_window(window_s))
+        subscriber = Subscriber(rhythm, depth, self._silence_s, joined=joined)
         self.streams[subscriber.stream_id] = subscriber
         return subscriber
 
@@ -58,41 +66,57 @@ class FanOut:
         return subscriber
 
     def changed(self, environment: int, view: View) -> None:
-        """Something of a market may have something to tell."""
-        if view.changed:
-            of_market = self._dirty[view] = self._series[environment, view.symbol]
-            if not self._window_s:
-                self._flush(view, [of_market[channel] for channel in AT_ONCE], time.monotonic())
+        """A market may have something to tell: at once to those who want that."""
+        rhythm = self._rhythms.get((environment, 0.0))
+        if rhythm is not None:
+            rhythm.changed(view)
+
+    def settle(self, environment: int) -> None:
+        """What was known of the environment's partitions has been told to those who want it at once."""
+        rhythm = self._rhythms.get((environment, 0.0))
+        if rhythm is not None:
+            rhythm.told = rhythm.sources.taken()
 
     def restart(self, environment: int, view: View, channel: int) -> None:
         """A channel does not go on where it was: its readers start over."""
-        self._series[environment, view.symbol][channel].restart()
+        for rhythm in self._of(environment):
+            rhythm.restart(view, channel)
 
     async def run(self) -> None:
         """Tell what changed, until cancelled."""
         second = 0
         while True:
-            await asyncio.sleep(self._window_s or TICK_S)
+            now = time.monotonic()
             if int(time.time()) != second:
                 second = int(time.time())
                 self._pass_time(second)
-            self.tick(time.monotonic())
+            self.tick(now)
+            due = min((rhythm.due for rhythm in self._rhythms.values()), default=now + (self._window_s or WINDOWS_S[1]))
+            # A rhythm that begins while this sleeps is heard after it.
+            await asyncio.sleep(max(due - time.monotonic(), 0.001))
 
     def tick(self, now: float) -> None:
         """Tell everything whose time has come. `now` is monotonic."""
-        for view, of_market in list(self._dirty.items()):
-            self._flush(view, of_market.values(), now)
-            if not view.changed:
-                del self._dirty[view]
+        for rhythm in self._rhythms.values():
+            if rhythm.due <= now:
+                rhythm.tick(now)
 
-    def _flush(self, view: View, of_market: Iterable[Series], now: float) -> None:
-        for series in of_market:
-            if series.channel in view.changed and (series.due <= now or series.channel in AT_ONCE):
-                view.changed.discard(series.channel)
-                series.flush(now)
+    def _rhythm(self, environment: int, window_s: float) -> Rhythm:
+        rhythm = self._rhythms.get((environment, window_s))
+        if rhythm is None:
+            rhythm = self._rhythms[environment, window_s] = Rhythm(self.sources(environment), window_s, self._bounds)
+        return rhythm
+
+    def _of(self, environment: int) -> Iterator[Rhythm]:
+        return (rhythm for (of, _), rhythm in self._rhythms.items() if of == environment)
 
     def _pass_time(self, second: int) -> None:
-        for (environment, _), of_market in self._series.items():
-            view = of_market[BOOK].view
+        for view in self._views.values():
             view.pass_time(second)
-            self.changed(environment, view)
+        for rhythm in self._rhythms.values():
+            rhythm.trim()
+
+
+def allowed_window(window_s: float) -> float:
+    """The longest window that is not longer than the one asked for."""
+    return max(known for known in WINDOWS_S if known <= window_s)

@@ -1,11 +1,12 @@
-"""One market's book as the public sees it: price levels, what changed since it was last told, and the checksum."""
+"""One market's book as the public sees it: price levels, and the checksum. What changes is noted in every watch of the book."""
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from servers.domain.checksum import DEPTH, book_checksum
 from servers.domain.money import parse
+from servers.marketdata.watch import Watch
 from venue.marketdata.v1 import marketdata_pb2
 
 GONE: Final = "0"
@@ -23,13 +24,13 @@ class Level(NamedTuple):
 
 
 class Side:
-    """The levels of one side by price (in atto), and the prices whose level changed since `draw`."""
+    """The levels of one side by price (in atto). `watched` gets the prices whose level changes."""
 
     def __init__(self, *, descending: bool) -> None:
         self.levels: dict[int, Level] = {}
+        self.watched: list[dict[int, str]] = []
         self._descending = descending
         self._prices: list[int] = []
-        self._changed: dict[int, str] = {}
 
     def apply(self, changes: Iterable[marketdata_pb2.BookLevel]) -> bool:
         """Put changed levels in; quantity 0 takes one out. False if there was none."""
@@ -53,14 +54,26 @@ class Side:
         prices = self._prices[: -depth - 1 : -1] if self._descending else self._prices[:depth]
         return [self.levels[price] for price in prices]
 
-    def draw(self) -> Iterator[Level]:
-        """The changed levels as they are now, which count as told from now on."""
-        changed, self._changed = self._changed, {}
-        for price, text in changed.items():
-            yield self.levels.get(price) or Level(text, GONE, 0)
+    def bound(self, depth: int) -> int | None:
+        """The price of the worst of the best so many levels; None where there are fewer."""
+        if len(self._prices) < depth:
+            return None
+        return self._prices[-depth if self._descending else depth - 1]
+
+    def within(self, price: int, bound: int | None) -> bool:
+        """Whether a price is as good as a bound, or better."""
+        return bound is None or (price >= bound if self._descending else price <= bound)
+
+    def between(self, better: int, bound: int | None) -> list[int]:
+        """The prices worse than one and within a bound."""
+        prices = self._prices
+        if self._descending:
+            return prices[0 if bound is None else bisect_left(prices, bound) : bisect_left(prices, better)]
+        return prices[bisect_right(prices, better) : len(prices) if bound is None else bisect_right(prices, bound)]
 
     def _put(self, price: int, level: Level) -> None:
-        self._changed[price] = level.price
+        for changed in self.watched:
+            changed[price] = level.price
         if level.quantity != GONE:
             if price not in self.levels:
                 insort(self._prices, price)
@@ -82,6 +95,16 @@ class Levels:
         """The best bid and the best ask, each a list of one or none."""
         return self.bids.best(1), self.asks.best(1)
 
+    def watch(self, watch: Watch) -> None:
+        """Note changes in a watch from now on."""
+        self.bids.watched.append(watch.bids)
+        self.asks.watched.append(watch.asks)
+
+    def unwatch(self, watch: Watch) -> None:
+        """Note no more."""
+        self.bids.watched = [known for known in self.bids.watched if known is not watch.bids]
+        self.asks.watched = [known for known in self.asks.watched if known is not watch.asks]
+
     def checksum(self) -> int:
         """As the contract defines it for GetOrderBookResponse."""
         bids, asks = self.bids.best(DEPTH), self.asks.best(DEPTH)
@@ -101,14 +124,3 @@ class Levels:
         changed = self.bids.replace(book.bids) | self.asks.replace(book.asks)
         self.sequence = max(self.sequence, book.sequence)
         return changed
-
-    def draw(self) -> marketdata_pb2.BookDelta | None:
-        """What changed since the last time, None if nothing did."""
-        bids, asks = list(self.bids.draw()), list(self.asks.draw())
-        if not bids and not asks:
-            return None
-        return marketdata_pb2.BookDelta(
-            bids=[level.message() for level in bids],
-            asks=[level.message() for level in asks],
-            checksum=self.checksum(),
-        )

@@ -7,7 +7,7 @@ from venue.marketdata.v1 import marketdata_pb2 as pb
 
 def list_markets(tails: Tails, tokens: PageTokens, request: pb.ListMarketsRequest) -> pb.ListMarketsResponse:
     """Raises PageTokenInvalid, PartUnavailable."""
-    scope = ("markets", tails.source.partition)
+    scope = ("markets", tails.partition)
     cursor = tokens.read(scope, request.page_token)
     after = str(cursor[0]) if cursor else ""
     size = page_size(request.page_size)

@@ -11,7 +11,7 @@ from servers.domain.terms import Environment
 from servers.engine.client import Engine, Engines
 from servers.engine.markets import Markets
 from servers.marketdata.fan_out import FanOut
-from servers.marketdata.subscriber import Bounds
+from servers.marketdata.series import Bounds
 from servers.marketdata.tail import Tail
 from servers.marketdata.tails import Tails
 

@@ -54,7 +54,8 @@ class MarketDataServicer:
         return pb.ListTickersResponse(tickers=[view.ticker(now_us) for view in views])
 
     async def Subscribe(self, request: pb.SubscribeRequest, call: Call) -> AsyncGenerator[bytes, None]:
-        frames = subscribe(self._data.fan_out, self._data.tails(request.environment), request, call)
+        data = self._data
+        frames = subscribe(data.fan_out, data.tails(request.environment), data.pool, request, call)
         async with aclosing(frames):
             async for frame in frames:
                 yield frame
@@ -63,12 +64,13 @@ class MarketDataServicer:
         self, request: pb.UpdateSubscriptionsRequest, call: Call
     ) -> pb.UpdateSubscriptionsResponse:
         subscriber = self._data.fan_out.stream(request.stream_id)
-        tails = self._data.tails(subscriber.source.environment)
-        return update_subscriptions(self._data.fan_out, tails, subscriber, request.add, request.remove)
+        tails = self._data.tails(subscriber.rhythm.sources.environment)
+        return update_subscriptions(tails, subscriber, request.add, request.remove)
 
     async def Session(self, requests: AsyncIterator[pb.SessionRequest], call: Call) -> AsyncGenerator[bytes, None]:
         async for first in requests:
-            frames = session(self._data.fan_out, self._data.tails(first.environment), first, requests, call)
+            data = self._data
+            frames = session(data.fan_out, data.tails(first.environment), data.pool, first, requests, call)
             async with aclosing(frames):
                 async for frame in frames:
                     yield frame

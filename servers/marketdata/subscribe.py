@@ -4,30 +4,36 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 
+from google.protobuf.duration_pb2 import Duration
+
+from db.session import Pool
 from servers.domain.errors import VenueError
 from servers.marketdata.errors import TooManySubscriptions
 from servers.marketdata.fan_out import FanOut
+from servers.marketdata.frame_log import sized
 from servers.marketdata.get_order_book import book_depth
-from servers.marketdata.series import Series
-from servers.marketdata.subscriber import SUBSCRIPTIONS_MAX, Subscriber
+from servers.marketdata.resume import resume
+from servers.marketdata.subscriber import SUBSCRIPTIONS_MAX, Subscriber, Wanted
 from servers.marketdata.tails import Tails
 from servers.transport.call import Call
+from servers.transport.errors import to_status
 from venue.marketdata.v1 import marketdata_pb2 as pb
+
+FRAME_TAG = b"\x0a"
 
 
 async def subscribe(
-    fan_out: FanOut, tails: Tails, request: pb.SubscribeRequest, call: Call
+    fan_out: FanOut, tails: Tails, pool: Pool, request: pb.SubscribeRequest, call: Call
 ) -> AsyncGenerator[bytes, None]:
-    """Raises MarketNotFound, TooManySubscriptions, PartUnavailable."""
+    """Raises MarketNotFound, TooManySubscriptions, PositionInvalid, PartUnavailable."""
     if len(request.symbols) * len(request.channels) > SUBSCRIPTIONS_MAX:
         raise TooManySubscriptions(SUBSCRIPTIONS_MAX)
-    wanted = [
-        pb.Subscription(symbol=symbol, channel=channel) for symbol in request.symbols for channel in request.channels
-    ]
-    add = _series(fan_out, tails, wanted)
-    subscriber = fan_out.open(tails.source, book_depth(request.depth))
+    add = [Wanted(tails.view(symbol), int(channel)) for symbol in request.symbols for channel in request.channels]
+    subscriber = _opened(fan_out, tails, request)
     try:
         subscriber.change(add, [])
+        if request.resume_after:
+            await resume(subscriber, tails, pool, request.resume_after)
         async with aclosing(subscriber.frames(call)) as frames:
             async for frame in frames:
                 yield frame
@@ -36,34 +42,41 @@ async def subscribe(
 
 
 def update_subscriptions(
-    fan_out: FanOut,
-    tails: Tails,
-    subscriber: Subscriber,
-    add: Iterable[pb.Subscription],
-    remove: Iterable[pb.Subscription],
+    tails: Tails, subscriber: Subscriber, add: Iterable[pb.Subscription], remove: Iterable[pb.Subscription]
 ) -> pb.UpdateSubscriptionsResponse:
     """Raises MarketNotFound, TooManySubscriptions; then nothing is changed."""
-    subscriber.change(_series(fan_out, tails, add), _series(fan_out, tails, remove))
-    return pb.UpdateSubscriptionsResponse(
-        subscriptions=[
-            pb.Subscription(symbol=series.view.symbol, channel=series.channel)  # type: ignore[arg-type]
-            for series in subscriber.subscriptions
-        ]
-    )
+    # The views first: an unknown market differs from one that this process does not know yet.
+    gone = [(tails.view(one.symbol).symbol, int(one.channel)) for one in remove]
+    subscriber.change([_wanted(tails, one) for one in add], gone)
+    return pb.UpdateSubscriptionsResponse(subscriptions=subscriber.subscriptions)
 
 
 async def session(
-    fan_out: FanOut, tails: Tails, first: pb.SessionRequest, requests: AsyncIterator[pb.SessionRequest], call: Call
+    fan_out: FanOut,
+    tails: Tails,
+    pool: Pool,
+    first: pb.SessionRequest,
+    requests: AsyncIterator[pb.SessionRequest],
+    call: Call,
 ) -> AsyncGenerator[bytes, None]:
-    """Frames of a session. Raises MarketNotFound, TooManySubscriptions, PartUnavailable: the session ends."""
-    subscriber = fan_out.open(tails.source, book_depth(first.depth))
+    """Frames of a session, and why messages after the first were refused.
+
+    Raises MarketNotFound, TooManySubscriptions, PositionInvalid, PartUnavailable, of the first message only.
+    """
+    subscriber = _opened(fan_out, tails, first)
+    refusals: asyncio.Queue[bytes] = asyncio.Queue(SUBSCRIPTIONS_MAX)
     reading = None
     try:
-        update_subscriptions(fan_out, tails, subscriber, first.add, first.remove)
-        reading = asyncio.create_task(_read(fan_out, tails, subscriber, requests))
+        update_subscriptions(tails, subscriber, first.add, first.remove)
+        if first.resume_after:
+            await resume(subscriber, tails, pool, first.resume_after)
+        reading = asyncio.create_task(_read(tails, subscriber, requests, refusals, call))
         async with aclosing(subscriber.frames(call)) as frames:
             async for frame in frames:
-                yield _framed(frame)
+                if frame:
+                    yield sized(FRAME_TAG, frame)
+                while not refusals.empty():
+                    yield refusals.get_nowait()
     finally:
         fan_out.close(subscriber)
         if reading is not None:
@@ -72,27 +85,36 @@ async def session(
 
 
 async def _read(
-    fan_out: FanOut, tails: Tails, subscriber: Subscriber, requests: AsyncIterator[pb.SessionRequest]
+    tails: Tails,
+    subscriber: Subscriber,
+    requests: AsyncIterator[pb.SessionRequest],
+    refusals: "asyncio.Queue[bytes]",
+    call: Call,
 ) -> None:
     try:
         async for request in requests:
             if request.depth:
                 subscriber.depth = book_depth(request.depth)
-            update_subscriptions(fan_out, tails, subscriber, request.add, request.remove)
+            try:
+                update_subscriptions(tails, subscriber, request.add, request.remove)
+            except VenueError as error:
+                refusal = pb.SessionResponse(error=to_status(error, call.request_id))
+                # Waits where many are not read: whoever sends bad messages only is heard as slowly as he reads.
+                await refusals.put(refusal.SerializeToString())
+                subscriber.interrupt()
     except VenueError as error:
+        # The message itself was none: what follows it may be anything.
         subscriber.fail(error)
 
 
-def _framed(frame: bytes) -> bytes:
-    """A SessionResponse: its one field is the frame."""
-    length, prefix = len(frame), bytearray(b"\x0a")
-    while length > 0x7F:
-        prefix.append(length & 0x7F | 0x80)
-        length >>= 7
-    prefix.append(length)
-    return bytes(prefix) + frame
+def _opened(fan_out: FanOut, tails: Tails, request: pb.SubscribeRequest | pb.SessionRequest) -> Subscriber:
+    window_s = _seconds(request.window) if request.HasField("window") else None
+    return fan_out.open(tails.environment, book_depth(request.depth), window_s=window_s, joined=request.joined)
 
 
-def _series(fan_out: FanOut, tails: Tails, wanted: Iterable[pb.Subscription]) -> list[Series]:
-    # The view first: it tells an unknown market from one that this process does not know yet.
-    return [fan_out.find(tails.source.environment, tails.view(one.symbol).symbol, one.channel) for one in wanted]
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9
+
+
+def _wanted(tails: Tails, one: pb.Subscription) -> Wanted:
+    return Wanted(tails.view(one.symbol), int(one.channel), book_depth(one.depth) if one.depth else 0)

@@ -1,22 +1,23 @@
-"""One stream: what it is subscribed to, and the frames that wait for its reader, in bounded memory.
+"""One stream: what it is subscribed to, and its place in each series. It keeps no frames of its own.
 
-A reader that falls behind loses the waiting frames of books, tickers, candles and states, and gets a gap and a snapshot once
-it has caught up. Trades are not dropped: at the bound the stream ends with SLOW_CONSUMER.
+A reader that falls behind loses the frames that the log lets go of: of books, tickers, candles and states it gets a gap and a
+snapshot once it has caught up. Trades are not dropped: where the log ends the stream ends, with SLOW_CONSUMER.
 """
 
 import asyncio
 import secrets
-import time
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from google.protobuf.duration_pb2 import Duration
 
 from servers.domain.errors import VenueError
 from servers.marketdata.errors import TooManySubscriptions
-from servers.marketdata.series import Series, Source
-from servers.marketdata.view import TRADES
+from servers.marketdata.frame_log import FRAMES_TAG, Entry, sized
+from servers.marketdata.rhythm import Rhythm
+from servers.marketdata.series import Cursor
+from servers.marketdata.view import BOOK, TRADES, View
 from servers.transport.call import Call
 from venue.marketdata.v1 import marketdata_pb2 as pb
 from venue.type.v1 import stream_pb2
@@ -24,41 +25,38 @@ from venue.type.v1 import stream_pb2
 SUBSCRIPTIONS_MAX: Final = 50
 SLOW_CONSUMER: Final = "SLOW_CONSUMER"
 CONFLATED: Final = "CONFLATED"
+JOINED_BYTES_MAX: Final = 512 * 1024
 
 
-class Bounds(NamedTuple):
-    """How much may wait for a reader: from where on books are conflated, and where the stream ends."""
+class Wanted(NamedTuple):
+    """A market and channel, and the depth where it is a book."""
 
-    conflate_frames: int = 1024
-    conflate_bytes: int = 256 * 1024
-    frames_max: int = 4096
-    bytes_max: int = 1024 * 1024
+    view: View
+    channel: int
+    depth: int = 0
 
-
-class Waiting(NamedTuple):
-    """A frame that waits, without the stream's id."""
-
-    series: Series
-    previous_sequence: int
-    frame: bytes
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.view.symbol, self.channel
 
 
 class Subscriber:
-    """A stream's side of the fan-out. Frames are `stream id field + shared bytes`."""
+    """A stream's side of the fan-out. Messages are `stream id field + shared bytes`."""
 
-    def __init__(self, source: Source, depth: int, silence_s: float, bounds: Bounds) -> None:
+    def __init__(self, rhythm: Rhythm, depth: int, silence_s: float, *, joined: bool) -> None:
         self.stream_id = secrets.token_hex(16)
-        self.source = source
+        self.rhythm = rhythm
         self.depth = depth
-        self.subscriptions: dict[Series, None] = {}
+        self.cursors: dict[tuple[str, int], Cursor] = {}
+        # True once whatever came after the place that was asked for is sure to follow.
+        self.resumed = False
+        # Everything up to here was sent; the reader goes on after it elsewhere.
+        self.position = ""
         self._prefix = pb.SubscribeResponse(stream_id=self.stream_id).SerializeToString()
         self._silence_s = silence_s
-        self._bounds = bounds
-        self._queue: deque[Waiting] = deque()
-        self._queued_bytes = 0
-        # Series whose snapshot is to be sent; with the sequence they stopped at and the reason where a gap goes before it.
-        self._fresh: dict[Series, None] = {}
-        self._lagging: dict[Series, tuple[int, str]] = {}
+        self._joined = joined
+        # Made for this reader alone: what he missed before, or a gap and its snapshot.
+        self._own: deque[bytes] = deque()
         self._awake = asyncio.Event()
         self._ended = ""
         self._failure: VenueError | None = None
@@ -68,59 +66,72 @@ class Subscriber:
         """Cut off: only the goodbye is left to send."""
         return bool(self._ended)
 
-    def change(self, add: Sequence[Series], remove: Sequence[Series]) -> None:
-        """Unsubscribe, then subscribe. Raises TooManySubscriptions; then nothing is changed."""
-        kept = {series: None for series in self.subscriptions if series not in remove}
-        after = kept | dict.fromkeys(add)
-        if len(after) > SUBSCRIPTIONS_MAX:
+    @property
+    def subscriptions(self) -> list[pb.Subscription]:
+        return [
+            pb.Subscription(
+                symbol=symbol,
+                channel=channel,  # type: ignore[arg-type]  # the wire's own number
+                depth=cursor.series.depth,
+            )
+            for (symbol, channel), cursor in self.cursors.items()
+        ]
+
+    def change(self, add: Sequence[Wanted], remove: Iterable[tuple[str, int]]) -> list[Cursor]:
+        """Unsubscribe, then subscribe. Returns the new ones. Raises TooManySubscriptions; then nothing is changed."""
+        gone = set(remove)
+        wanted = {one.key: one for one in add}
+        if len((self.cursors.keys() - gone) | wanted.keys()) > SUBSCRIPTIONS_MAX:
             raise TooManySubscriptions(SUBSCRIPTIONS_MAX)
-        for series in remove:
-            self._leave(series)
-        for series in after:
-            if series not in self.subscriptions:
-                series.readers[self] = None
-                self._fresh[series] = None
-        self.subscriptions = after
+        for key in gone & self.cursors.keys():
+            self.rhythm.leave(self.cursors.pop(key))
+        new = []
+        for key, one in wanted.items():
+            depth = (one.depth or self.depth) if one.channel == BOOK else 0
+            known = self.cursors.get(key)
+            if known is not None and known.series.depth == depth:
+                continue
+            cursor = self.cursors[key] = self.rhythm.join(one.view, one.channel, depth, self)
+            new.append(cursor)
+            if known is not None:
+                self.rhythm.leave(known)
+        self.wake()
+        return new
+
+    def give(self, frames: Iterable[bytes]) -> None:
+        """Frames for this reader alone, which go before all others."""
+        self._own.extend(frames)
+
+    def wake(self) -> None:
+        """There may be something to read."""
         self._awake.set()
 
-    def push(self, series: Series, previous_sequence: int, frame: bytes) -> None:
-        """A frame of a subscribed series; drops it where a snapshot will make up for it."""
-        if series in self._fresh or series in self._lagging:
-            return
-        bounds = self._bounds
-        frames, size = len(self._queue) + 1, self._queued_bytes + len(frame)
-        if frames > bounds.frames_max or size > bounds.bytes_max:
+    def lose(self, cursor: Cursor) -> None:
+        """Go on with a snapshot, or not at all."""
+        if cursor.series.channel == TRADES:
             self.end(SLOW_CONSUMER)
-        elif series.channel != TRADES and (frames > bounds.conflate_frames or size > bounds.conflate_bytes):
-            self.skip(series, previous_sequence, CONFLATED)
         else:
-            self._queue.append(Waiting(series, previous_sequence, frame))
-            self._queued_bytes = size
-            self._awake.set()
+            cursor.missing = CONFLATED
+            self.wake()
 
-    def skip(self, series: Series, previous_sequence: int, reason: str) -> None:
-        """Drop what waits of a series, and come back to it with a gap and a snapshot."""
-        if series in self._fresh or series in self._lagging:
-            return
-        dropped = self._drop(series)
-        self._lagging[series] = dropped if dropped is not None else previous_sequence, reason
-        self._awake.set()
+    def interrupt(self) -> None:
+        """Yield an empty message next, for whoever has something of his own to say in between."""
+        self._own.append(b"")
+        self.wake()
 
     def end(self, reason: str) -> None:
         """Let go of everything; the reader gets a goodbye next."""
         self._ended = self._ended or reason
-        for series in self.subscriptions:
-            series.readers.pop(self, None)
-        self._queue.clear()
-        self._queued_bytes = 0
-        self._fresh.clear()
-        self._lagging.clear()
-        self._awake.set()
+        for cursor in self.cursors.values():
+            self.rhythm.leave(cursor)
+        self.cursors = {}
+        self._own.clear()
+        self.wake()
 
     def fail(self, error: VenueError) -> None:
         """End the stream with an error."""
         self._failure = error
-        self._awake.set()
+        self.wake()
 
     async def frames(self, call: Call) -> AsyncGenerator[bytes, None]:
         """Everything the stream says: ready at once, goodbye last. Raises what `fail` was given."""
@@ -129,41 +140,89 @@ class Subscriber:
         try:
             silence = Duration()
             silence.FromNanoseconds(int(self._silence_s * 1e9))
-            yield self._own(ready=stream_pb2.Ready(heartbeat_interval=silence))
+            yield self._said(ready=stream_pb2.Ready(heartbeat_interval=silence, resumed=self.resumed))
             while True:
                 if self._failure is not None:
                     raise self._failure
                 if call.end.done() or self._ended:
-                    yield self._own(goodbye=stream_pb2.Goodbye(reason=self._ended or call.end.result()))
+                    reason = self._ended or call.end.result()
+                    yield self._said(goodbye=stream_pb2.Goodbye(reason=reason, resume_after=self.position))
                     return
-                frame = self._next()
-                if frame is not None:
-                    yield self._prefix + frame
-                elif not await self._wait():
-                    yield self._own(heartbeat=stream_pb2.Heartbeat())
+                message = self._next()
+                if message is not None:
+                    yield message
+                elif not (self.ended or await self._wait()):
+                    yield self._said(heartbeat=stream_pb2.Heartbeat())
         finally:
             call.end.remove_done_callback(self._wake)
             self.end("")
 
     def _next(self) -> bytes | None:
-        if self._fresh:
-            series = next(iter(self._fresh))
-            # What the snapshot holds must not be queued behind it: until it is made the series is one of the fresh.
-            snapshot = series.snapshot(self.depth, time.monotonic())
-            del self._fresh[series]
-            return snapshot
-        if self._queue:
-            waiting = self._queue.popleft()
-            self._queued_bytes -= len(waiting.frame)
-            return waiting.frame
-        if self._lagging:
-            series, (stopped_at, reason) = next(iter(self._lagging.items()))
-            snapshot = series.snapshot(self.depth, time.monotonic())
-            del self._lagging[series]
-            self._queue.append(Waiting(series, stopped_at, snapshot))
-            self._queued_bytes += len(snapshot)
-            return series.gap(stopped_at, reason)
+        """The next message, None where there is none yet. Snapshots wait until all that was told is sent."""
+        if self._own:
+            own = self._own.popleft()
+            return self._prefix + own if own else b""
+        waiting = []
+        fresh = None
+        for cursor in self.cursors.values():
+            if cursor.lost:
+                self.lose(cursor)
+                if self._ended:
+                    return None
+            if cursor.missing is not None:
+                fresh = fresh or cursor
+            elif cursor.waits:
+                waiting.append(cursor)
+        if waiting:
+            return self._prefix + (self._join(waiting) if self._joined else self._take(waiting).frame)
+        if fresh is not None:
+            return self._prefix + self._begin(fresh)
+        # Nothing is left to send: whatever was told is known to the reader.
+        self.position = self.rhythm.told
         return None
+
+    def _take(self, waiting: list[Cursor]) -> Entry:
+        """The oldest entry, whatever series it is of."""
+        cursor = waiting[0]
+        if len(waiting) > 1:
+            cursor = min(waiting, key=lambda one: one.series.log[one.place].order)
+        entry = cursor.series.log[cursor.place]
+        cursor.place += 1
+        cursor.sequence = entry.sequence
+        self.position = entry.position
+        return entry
+
+    def _join(self, waiting: list[Cursor]) -> bytes:
+        """Everything there is as one message's field, or the oldest entries where that would be too much."""
+        if sum(cursor.series.log.size(cursor.place) for cursor in waiting) > JOINED_BYTES_MAX:
+            return self._join_some(waiting)
+        parts, newest = [], waiting[0].series.log.last
+        for cursor in waiting:
+            log = cursor.series.log
+            parts.append(log.joined(cursor.place))
+            cursor.place, cursor.sequence = log.end, log.last.sequence
+            newest = max(newest, log.last)
+        self.position = newest.position
+        return b"".join(parts)
+
+    def _join_some(self, waiting: list[Cursor]) -> bytes:
+        parts, size = [], 0
+        while waiting and size < JOINED_BYTES_MAX:
+            parts.append(sized(FRAMES_TAG, self._take(waiting).frame))
+            size += len(parts[-1])
+            waiting = [cursor for cursor in waiting if cursor.waits]
+        return b"".join(parts)
+
+    def _begin(self, cursor: Cursor) -> bytes:
+        """A snapshot, or a gap that the snapshot follows."""
+        snapshot = self.rhythm.snapshot(cursor)
+        gap = cursor.series.gap(cursor, snapshot) if cursor.missing else None
+        cursor.missing, cursor.place, cursor.sequence = None, snapshot.place, snapshot.sequence
+        self.position = snapshot.position
+        if gap is None:
+            return snapshot.frame
+        self._own.append(snapshot.frame)
+        return gap
 
     async def _wait(self) -> bool:
         """Until there is something to do; False after a silence."""
@@ -175,24 +234,9 @@ class Subscriber:
             return False
         return True
 
-    def _leave(self, series: Series) -> None:
-        series.readers.pop(self, None)
-        self.subscriptions.pop(series, None)
-        self._fresh.pop(series, None)
-        self._lagging.pop(series, None)
-        self._drop(series)
-
-    def _drop(self, series: Series) -> int | None:
-        """Take a series' frames out of the queue. The sequence before the first of them, None if there was none."""
-        dropped = [waiting for waiting in self._queue if waiting.series is series]
-        if not dropped:
-            return None
-        self._queue = deque(waiting for waiting in self._queue if waiting.series is not series)
-        self._queued_bytes -= sum(len(waiting.frame) for waiting in dropped)
-        return dropped[0].previous_sequence
-
-    def _own(self, **frame: object) -> bytes:
-        return self._prefix + self.source.frame(**frame).SerializeToString()  # type: ignore[arg-type]
+    def _said(self, **frame: object) -> bytes:
+        told = self.rhythm.sources.frame(position=self.position, **frame)  # type: ignore[arg-type]
+        return self._prefix + told.SerializeToString()
 
     def _wake(self, _end: object) -> None:
-        self._awake.set()
+        self.wake()

@@ -15,12 +15,12 @@ from redis.asyncio import Redis
 from db.session import Pool
 from db.streams import BusError, find_published, last_market_ids, read_markets
 from servers.domain.errors import MarketNotFound, PartUnavailable, VenueError
-from servers.domain.identifiers import positions
+from servers.domain.identifiers import Position, positions
 from servers.engine.client import Engine
 from servers.engine.markets import Markets
 from servers.marketdata.fan_out import FanOut
 from servers.marketdata.past import Past
-from servers.marketdata.series import Source
+from servers.marketdata.source import Source
 from servers.marketdata.view import TRADES, View
 from venue.engine.v1 import engine_pb2 as pb
 
@@ -54,6 +54,10 @@ class Tail:
         self._progress = asyncio.Event()
         self._read_to: dict[str, str] = {}
         self._published = 0
+        # How far the records and tables that were taken in reach, once no view lacks anything.
+        self._reached = 0
+        # Everything that the bus had when it was last looked at.
+        self._expected = 0
         self._checked = 0.0
         # What the engine had committed at the last check.
         self._committed = 0
@@ -74,7 +78,7 @@ class Tail:
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.past.run(self._all, self._tell))
+            tasks.create_task(self.past.run(self._all, self._filled))
             tasks.create_task(self._follow())
 
     async def _follow(self) -> None:
@@ -114,16 +118,31 @@ class Tail:
         if not self._read_to:
             await asyncio.sleep(BLOCK_MS / 1000)
             return
+        # Of before the reading: what is published while an answer is under way may not be in it.
+        expected = self._expected
         entries = await read_markets(
             self.bus, self.engine.partition, self._read_to, block_ms=BLOCK_MS, entries_max=ENTRIES_MAX
         )
+        read: dict[str, int] = {}
         for symbol, entry_id, raw in entries:
+            read[symbol] = read.get(symbol, 0) + 1
             self._read_to[symbol] = entry_id
             view = self.views[symbol]
             view.apply(pb.MarketRecord.FromString(raw))
             self._tell(view)
+        if max(read.values(), default=0) < ENTRIES_MAX:
+            # Nobody's entries were cut off: a publication is on the bus as a whole, so all of before the last are here.
+            last = max((int(self._read_to[symbol].partition("-")[0]) for symbol in read), default=0)
+            self._reached = max(self._reached, last, expected)
+        self._advance()
         self._progress.set()
         self._progress = asyncio.Event()
+
+    def _advance(self) -> None:
+        """Everything is known that far, if nothing is missing."""
+        if not any(view.torn or view.needed is not None for view in self.views.values()):
+            self.source.taken = max(self.source.taken, self._reached)
+        self._fan_out.settle(self.source.environment)
 
     def _is_due(self) -> bool:
         return time.monotonic() >= self._checked + CHECK_S
@@ -153,11 +172,17 @@ class Tail:
         for symbol, view in self.views.items():
             self._read_to.setdefault(symbol, f"{view.position}-0")
         self._published, self._committed = published, committed
+        if not lost:
+            self._expected = published
 
     async def _restore_all(self, *, trades_lost: bool) -> None:
         await self._list_markets()
         for view in list(self.views.values()):
             await self._restore(view, trades_lost=trades_lost)
+        if trades_lost:
+            # The tables are asked for the trades up to there.
+            self._expected = 0
+            self._reached = max(self._reached, min((view.position for view in self.views.values()), default=0))
 
     async def _list_markets(self) -> int:
         """Take in definitions, and new markets with their books. Returns what is committed."""
@@ -182,6 +207,13 @@ class Tail:
         view.restore(response.book, response.sequence, trades_lost=trades_lost)
         if view.symbol in self.views:
             self._tell(view)
+
+    async def committed(self) -> Position:
+        """How far the engine is. Raises PartUnavailable."""
+        response = await self.engine.query(pb.QueryRequest(markets=pb.MarketsQuery()))
+        found = positions(response.position)[0]
+        self.source.epoch = max(self.source.epoch, found.epoch)
+        return found
 
     async def reach(self, view: View, sequence: int, timeout_s: float) -> bool:
         """Wait until a view is as new as a sequence of the journal. False: it is not by then, or the bus is away."""
@@ -208,6 +240,10 @@ class Tail:
 
     def _tell(self, view: View) -> None:
         self._fan_out.changed(self.source.environment, view)
+
+    def _filled(self, view: View) -> None:
+        self._tell(view)
+        self._advance()
 
     def _all(self) -> Collection[View]:
         return list(self.views.values())

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from servers.marketdata.series import Source
 from servers.marketdata.tail import Tail
 from servers.marketdata.view import View
 
@@ -15,9 +14,13 @@ class Tails:
         self._others = others
 
     @property
-    def source(self) -> Source:
-        """What speaks for a stream as a whole."""
-        return self._first.source
+    def environment(self) -> int:
+        return self._first.source.environment
+
+    @property
+    def partition(self) -> int:
+        """The environment's first."""
+        return self._first.source.partition
 
     @property
     def all(self) -> list[Tail]:

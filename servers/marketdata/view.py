@@ -10,6 +10,7 @@ from typing import Final
 
 from servers.domain.money import ATTO_SCALE, format_units, parse
 from servers.marketdata.levels import Levels
+from servers.marketdata.watch import Watch
 from servers.marketdata.window import Bucket, Window, first_trade
 from venue.engine.v1 import engine_pb2
 from venue.marketdata.v1 import marketdata_pb2 as pb
@@ -34,7 +35,7 @@ def trade_number(trade: pb.Trade) -> int:
 
 
 class View:
-    """What this process knows of a market. `changed` collects the channels that have something to tell."""
+    """What this process knows of a market. Its watches collect what there is to tell."""
 
     def __init__(self, market: pb.Market) -> None:
         self.market = market
@@ -52,10 +53,8 @@ class View:
         # The sequence that the tables must have reached before trades go on, None while none is missing.
         self.needed: int | None = 0
         self.loaded = False
-        self.changed: set[int] = set()
         self._held: list[pb.Trade] = []
-        self._fresh: list[pb.Trade] = []
-        self._finished: list[Bucket] = []
+        self._watches: list[Watch] = []
         self._last_number = 0
 
     @property
@@ -66,6 +65,22 @@ class View:
     def trades_sequence(self) -> int:
         """The sequence of the last trade; 0 if there was none."""
         return self.trades[-1].sequence if self.trades else 0
+
+    def watch(self) -> Watch:
+        """Collect changes from now on; `unwatch` it."""
+        watch = Watch()
+        self._watches.append(watch)
+        self.levels.watch(watch)
+        return watch
+
+    def unwatch(self, watch: Watch) -> None:
+        """Collect no more."""
+        self._watches.remove(watch)
+        self.levels.unwatch(watch)
+
+    def _touch(self, *channels: int) -> None:
+        for watch in self._watches:
+            watch.changed.update(channels)
 
     def sequence(self, channel: int) -> int:
         """How far a channel is."""
@@ -96,7 +111,7 @@ class View:
             # A copy: the message would keep all of its record alive.
             self.market = pb.Market()
             self.market.CopyFrom(market)
-            self.changed.add(STATUS)
+            self._touch(STATUS)
 
     def restore(self, book: pb.GetOrderBookResponse, sequence: int, *, trades_lost: bool) -> None:
         """Take over the engine's book as of a sequence; `trades_lost` if the bus did not bring every trade up to it.
@@ -109,18 +124,18 @@ class View:
             return
         top = self.levels.top
         if self.levels.replace(book):
-            self.changed.add(BOOK)
+            self._touch(BOOK)
             if self.levels.top != top:
-                self.changed.add(TICKER)
+                self._touch(TICKER)
         self.position = sequence
         self.torn = False
 
     def _take_levels(self, record: engine_pb2.MarketRecord) -> None:
         top = self.levels.top
         if self.levels.apply(record.sequence, record.bids, record.asks):
-            self.changed.add(BOOK)
+            self._touch(BOOK)
             if self.levels.top != top:
-                self.changed.add(TICKER)
+                self._touch(TICKER)
 
     def _take_trades(self, trades: Iterable[pb.Trade]) -> None:
         for trade in trades:
@@ -142,11 +157,12 @@ class View:
             return
         self._last_number = number
         self.trades.append(trade)
-        self._fresh.append(trade)
+        for watch in self._watches:
+            watch.trades.append(trade)
         ticks, lots = parse(trade.price) // self.tick_size, parse(trade.quantity) // self.lot_size
         self.window.add(trade.trade_time.seconds, ticks, lots)
         self._count_minute(trade.trade_time.seconds // MINUTE_S * MINUTE_S, ticks, lots)
-        self.changed.update((TRADES, TICKER, CANDLES))
+        self._touch(TRADES, TICKER, CANDLES)
 
     def _count_minute(self, start: int, ticks: int, lots: int) -> None:
         minute = self.minute
@@ -155,7 +171,8 @@ class View:
             self.minute_closed = False
             return
         if minute is not None and not self.minute_closed:
-            self._finished.append(minute)
+            for watch in self._watches:
+                watch.minutes.append(minute)
         self.minute, self.minute_closed = first_trade(start, ticks, lots), False
 
     def begin(self, trades: Iterable[pb.Trade], window: Window, minute: Bucket | None) -> None:
@@ -163,10 +180,11 @@ class View:
         self.trades = deque(trades, TRADES_MAX)
         self._last_number = trade_number(self.trades[-1]) if self.trades else 0
         self.window, self.minute, self.minute_closed = window, minute, False
-        self._fresh.clear()
-        self._finished.clear()
+        for watch in self._watches:
+            watch.trades.clear()
+            watch.minutes.clear()
         self.loaded = True
-        self.changed.update((TICKER, CANDLES))
+        self._touch(TICKER, CANDLES)
         self._go_on()
 
     def bridge(self, trades: Iterable[pb.Trade]) -> bool:
@@ -188,24 +206,11 @@ class View:
     def pass_time(self, now: int) -> None:
         """Let the 24 hours and the open minute end where they do. Seconds since 1970."""
         if self.window.expire(now):
-            self.changed.add(TICKER)
+            self._touch(TICKER)
         minute = self.minute
         if minute is not None and not self.minute_closed and now >= minute.start + MINUTE_S + CLOSE_AFTER_S:
             self.minute_closed = True
-            self.changed.add(CANDLES)
-
-    def draw_trades(self) -> list[pb.Trade]:
-        """Trades that were not told yet, which count as told from now on."""
-        fresh, self._fresh = self._fresh, []
-        return fresh
-
-    def draw_candles(self) -> list[pb.Candle]:
-        """Minutes that ended, and the last one."""
-        finished, self._finished = self._finished, []
-        candles = [self.candle(minute, closed=True) for minute in finished]
-        if self.minute is not None:
-            candles.append(self.candle(self.minute, closed=self.minute_closed))
-        return candles
+            self._touch(CANDLES)
 
     def candle(self, bucket: Bucket, *, closed: bool, interval: int = pb.CANDLE_INTERVAL_1M) -> pb.Candle:
         """A bucket as a candle."""
@@ -228,7 +233,7 @@ class View:
         """The ticker as of a time, microseconds since 1970."""
         seconds, rest = divmod(now_us, 1_000_000)
         if self.window.expire(seconds):
-            self.changed.add(TICKER)
+            self._touch(TICKER)
         window = self.window
         ticker = pb.Ticker(
             symbol=self.symbol,

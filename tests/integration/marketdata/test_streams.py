@@ -7,7 +7,8 @@ from contextlib import suppress
 import grpc
 import pytest
 
-from servers.marketdata.subscriber import Bounds
+from servers.marketdata.series import Bounds
+from servers.transport.errors import from_status
 from tests.integration.marketdata.conftest import Open
 from tests.integration.marketdata.stand import ALL, Reader, Stand, everything, next_frame, next_of_session, until
 from tests.integration.replica.leader import ACCOUNTS, MARKETS
@@ -203,9 +204,13 @@ async def test_a_session_subscribes_and_unsubscribes_on_one_stream(stand: Stand)
     )
     assert (await next_of_session(call)).snapshot.market.symbol == MARKETS[1]
     await call.write(pb.SessionRequest(add=[pb.Subscription(symbol="NO-PE", channel=BOOK)]))
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await next_of_session(call)
-    assert refusal_of(raised.value).info.reason == "MARKET_NOT_FOUND"
+    refusal = await call.read()
+    assert isinstance(refusal, pb.SessionResponse)
+    error = from_status(refusal.error)
+    assert (error.reason, error.metadata) == ("MARKET_NOT_FOUND", {"symbol": "NO-PE"})
+    await call.write(pb.SessionRequest(add=[pb.Subscription(symbol=MARKETS[1], channel=BOOK)]))
+    assert (await next_of_session(call)).snapshot.book.symbol == MARKETS[1]
+    call.cancel()
 
 
 async def test_a_reader_that_stops_is_cut_and_the_others_go_on(open_stand: Open, projecting: object) -> None:

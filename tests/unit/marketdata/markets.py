@@ -46,5 +46,4 @@ def opened(position: int = 10) -> View:
     view.restore(pb.GetOrderBookResponse(symbol=SYMBOL), position, trades_lost=True)
     assert view.bridge([]) is False
     view.begin([], Window(), None)
-    view.changed.clear()
     return view

@@ -8,8 +8,9 @@ import pytest
 
 from servers.marketdata.errors import TooManySubscriptions
 from servers.marketdata.fan_out import FanOut
-from servers.marketdata.series import Source
-from servers.marketdata.subscriber import Bounds, Subscriber
+from servers.marketdata.series import Bounds
+from servers.marketdata.source import Source
+from servers.marketdata.subscriber import Subscriber, Wanted
 from servers.marketdata.view import BOOK, STATUS, TRADES, View
 from servers.transport.call import Call
 from tests.unit.marketdata.markets import SYMBOL, level, opened, record, trade
@@ -17,7 +18,6 @@ from venue.marketdata.v1 import marketdata_pb2 as pb
 
 DEMO = 2
 BOUNDS = Bounds(conflate_frames=4, conflate_bytes=100_000, frames_max=8, bytes_max=200_000)
-SOURCE = Source(2, DEMO)
 
 
 class Ending:
@@ -33,19 +33,22 @@ class Feed:
     def __init__(self, silence_s: float = 15.0) -> None:
         self.view: View = opened()
         self.fan_out = FanOut(book_window_s=0.0, silence_s=silence_s, bounds=BOUNDS)
-        self.fan_out.add(SOURCE, self.view)
+        self.source = Source(2, DEMO)
+        self.fan_out.add(self.source, self.view)
         self.sequence = 10
         self.ending = Ending()
 
-    def open(self, *channels: int) -> tuple[Subscriber, AsyncGenerator[bytes, None]]:
-        subscriber = self.fan_out.open(SOURCE, 50)
-        subscriber.change([self.fan_out.find(DEMO, SYMBOL, channel) for channel in channels], [])
+    def open(self, *channels: int, joined: bool = False) -> tuple[Subscriber, AsyncGenerator[bytes, None]]:
+        subscriber = self.fan_out.open(DEMO, 50, joined=joined)
+        subscriber.change([Wanted(self.view, channel) for channel in channels], [])
         return subscriber, subscriber.frames(cast("Call", self.ending))
 
     def say(self, **parts: Any) -> None:
         self.view.apply(record(self.sequence + 1, self.sequence, **parts))
         self.sequence += 1
         self.fan_out.changed(DEMO, self.view)
+        self.source.taken = self.sequence
+        self.fan_out.settle(DEMO)
 
     def quote(self, price: int, quantity: str = "1") -> None:
         self.say(bids=[level(str(price), quantity)])
@@ -76,17 +79,68 @@ async def test_ready_then_snapshots_then_a_chain_of_events() -> None:
     assert [frame.event.book.bids[0].price for frame in events] == ["11", "12"]
 
 
-async def test_a_snapshot_made_between_two_windows_goes_before_what_it_does_not_hold() -> None:
+async def test_who_comes_later_shares_a_snapshot_and_reads_on_from_it() -> None:
     feed = Feed()
+    feed.quote(10)
+    _, first = feed.open(BOOK)
+    before = await take(first, 2)
+    feed.quote(11)
+    _, second = feed.open(BOOK)
+    after = await take(second, 3)
+    assert [frame.sequence for frame in after] == [0, 11, 12]
+    assert after[1].snapshot == before[1].snapshot
+    assert after[2].event.book.bids[0].price == "11"
+
+
+async def test_what_was_not_told_yet_goes_before_a_snapshot_that_holds_it() -> None:
+    feed = Feed()
+    feed.view.restore(pb.GetOrderBookResponse(symbol=SYMBOL), 10, trades_lost=False)
     _, first = feed.open(BOOK)
     await take(first, 2)
     feed.view.apply(record(11, 10, bids=[level("10", "1")]))
-    _, second = feed.open(BOOK)
-    assert [frame.sequence for frame in await take(second, 2)] == [0, 11]
+    other = feed.fan_out.open(DEMO, 1)
+    other.change([Wanted(feed.view, BOOK)], [])
+    frames = other.frames(cast("Call", feed.ending))
+    snapshot = (await take(frames, 2))[1]
+    assert (snapshot.sequence, [one.price for one in snapshot.snapshot.book.bids]) == (11, ["10"])
+    assert [(frame.previous_sequence, frame.sequence) for frame in await take(first, 1)] == [(0, 11)]
     feed.sequence = 11
     feed.quote(12)
-    assert [(frame.previous_sequence, frame.sequence) for frame in await take(second, 1)] == [(11, 12)]
-    assert [(frame.previous_sequence, frame.sequence) for frame in await take(first, 2)] == [(0, 11), (11, 12)]
+    (event,) = await take(frames, 1)
+    assert (event.previous_sequence, event.sequence) == (11, 12)
+    assert [(one.price, one.quantity) for one in event.event.book.bids] == [("12", "1"), ("10", "0")]
+
+
+async def test_joined_frames_are_those_that_others_get_one_by_one() -> None:
+    feed = Feed()
+    _, single = feed.open(BOOK, TRADES)
+    _, joined = feed.open(BOOK, TRADES, joined=True)
+    await take(single, 3)
+    await take(joined, 3)
+    for price in (10, 11):
+        feed.quote(price)
+    feed.trade(1)
+    apart = await take(single, 3)
+    (message,) = await take(joined, 1)
+    assert message.stream_id
+    assert message.WhichOneof("frame") is None
+    assert {frame.stream_id for frame in message.frames} == {""}
+    for frame in apart:
+        frame.ClearField("stream_id")
+    texts = [sorted(frame.SerializeToString() for frame in frames) for frames in (message.frames, apart)]
+    assert texts[0] == texts[1]
+
+
+async def test_a_position_is_a_place_up_to_which_everything_was_sent() -> None:
+    feed = Feed(silence_s=0.05)
+    _, frames = feed.open(BOOK, TRADES)
+    await take(frames, 3)
+    feed.quote(10)
+    feed.trade(1)
+    # Each bears the place of before it: what was told with it may not be all.
+    assert [frame.position for frame in await take(frames, 2)] == ["", "2.0.11"]
+    (heartbeat,) = await take(frames, 1)
+    assert (heartbeat.WhichOneof("frame"), heartbeat.position) == ("heartbeat", "2.0.12")
 
 
 async def test_a_quiet_stream_has_heartbeats_and_says_goodbye() -> None:
@@ -111,8 +165,9 @@ async def test_a_slow_reader_of_a_book_gets_a_gap_and_a_snapshot_and_then_goes_o
         await take(quick, 1)
     gap, snapshot = await take(slow, 2)
     assert (gap.WhichOneof("frame"), gap.gap.from_sequence, gap.gap.to_sequence) == ("gap", 0, 60)
+    assert gap.gap.reason == "CONFLATED"
     assert (snapshot.sequence, len(snapshot.snapshot.book.bids)) == (60, 50)
-    feed.quote(99)
+    feed.quote(150)
     assert [(frame.previous_sequence, frame.sequence) for frame in await take(slow, 1)] == [(60, 61)]
 
 
@@ -127,26 +182,24 @@ async def test_a_slow_reader_of_trades_is_cut_at_the_bound_and_the_others_go_on(
         (event,) = await take(quick, 1)
         assert event.event.trades.trades[0].trade_id == f"2-t{number}"
     (goodbye,) = await take(slow, 1)
-    assert goodbye.goodbye.reason == "SLOW_CONSUMER"
-    assert all(subscriber not in series.readers for series in subscriber.subscriptions)
+    assert (goodbye.goodbye.reason, goodbye.goodbye.resume_after) == ("SLOW_CONSUMER", "")
+    assert subscriber.ended
 
 
 async def test_too_many_subscriptions_change_nothing() -> None:
     feed = Feed()
     subscriber, _ = feed.open(BOOK)
-    before = list(subscriber.subscriptions)
     others = []
     for index in range(50):
         view = opened()
         view.market.symbol = f"M{index}-USD"
-        feed.fan_out.add(SOURCE, view)
-        others.append(feed.fan_out.find(DEMO, view.symbol, BOOK))
+        feed.fan_out.add(feed.source, view)
+        others.append(Wanted(feed.fan_out.find(DEMO, view.symbol), BOOK))
     with pytest.raises(TooManySubscriptions):
         subscriber.change(others, [])
-    assert list(subscriber.subscriptions) == before
-    assert all(not series.readers for series in others)
-    subscriber.change(others, before)
-    assert list(subscriber.subscriptions) == others
+    assert list(subscriber.cursors) == [(SYMBOL, BOOK)]
+    subscriber.change(others, [(SYMBOL, BOOK)])
+    assert list(subscriber.cursors) == [one.key for one in others]
 
 
 async def test_what_was_unsubscribed_is_not_sent_any_more() -> None:
@@ -155,9 +208,24 @@ async def test_what_was_unsubscribed_is_not_sent_any_more() -> None:
     await take(frames, 3)
     feed.quote(10)
     feed.trade(1)
-    subscriber.change([], [feed.fan_out.find(DEMO, SYMBOL, BOOK)])
+    subscriber.change([], [(SYMBOL, BOOK)])
     (event,) = await take(frames, 1)
     assert event.event.WhichOneof("data") == "trades"
+
+
+async def test_another_depth_begins_with_a_snapshot() -> None:
+    feed = Feed()
+    feed.quote(10)
+    feed.quote(11)
+    subscriber, frames = feed.open(BOOK)
+    await take(frames, 2)
+    subscriber.change([Wanted(feed.view, BOOK, 1)], [])
+    (snapshot,) = await take(frames, 1)
+    assert [one.price for one in snapshot.snapshot.book.bids] == ["11"]
+    subscriber.change([Wanted(feed.view, BOOK, 1)], [])
+    feed.quote(12)
+    (event,) = await take(frames, 1)
+    assert [(one.price, one.quantity) for one in event.event.book.bids] == [("12", "1"), ("11", "0")]
 
 
 async def test_a_series_that_starts_over_says_so_to_its_readers() -> None:
@@ -169,5 +237,5 @@ async def test_a_series_that_starts_over_says_so_to_its_readers() -> None:
     feed.view.begin([trade(900, "10", "1", 1_800_000_000)], feed.view.window, None)
     feed.fan_out.restart(DEMO, feed.view, TRADES)
     gap, snapshot = await take(frames, 2)
-    assert (gap.gap.from_sequence, gap.gap.to_sequence) == (11, 900) or gap.gap.from_sequence == 1
+    assert (gap.gap.from_sequence, gap.gap.to_sequence, gap.gap.reason) == (1, 900, "NOT_KEPT")
     assert [one.trade_id for one in snapshot.snapshot.trades.trades] == ["2-t900"]

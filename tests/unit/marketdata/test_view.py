@@ -1,35 +1,52 @@
 """What a market's view does with records of the bus: takes them in order, notices what is missing, goes on after it."""
 
-from servers.marketdata.view import BOOK, CANDLES, STATUS, TICKER, TRADES
+from servers.marketdata.rhythm import Rhythm
+from servers.marketdata.series import Bounds, Cursor
+from servers.marketdata.source import Source, Sources
+from servers.marketdata.view import BOOK, CANDLES, STATUS, TICKER, TRADES, View
+from servers.marketdata.watch import Watch
 from servers.marketdata.window import Bucket, Window
 from tests.unit.marketdata.markets import SYMBOL, level, market, opened, record, trade
 from venue.marketdata.v1 import marketdata_pb2 as pb
 from venue.type.v1 import type_pb2
+
+
+class Quiet:
+    """A reader who does not care."""
+
+    def wake(self) -> None:
+        pass
+
+    def lose(self, cursor: Cursor) -> None:
+        pass
+
 
 NOON = 1_800_000_000 // 60 * 60
 
 
 def test_a_record_changes_the_channels_it_is_about() -> None:
     view = opened()
+    watch = view.watch()
     view.apply(record(11, 0, bids=[level("10", "1")]))
-    assert view.changed == {BOOK, TICKER}
-    view.changed.clear()
+    assert watch.changed == {BOOK, TICKER}
+    watch.changed.clear()
     view.apply(record(12, 11, bids=[level("9", "1")]))
-    assert view.changed == {BOOK}
-    view.changed.clear()
+    assert watch.changed == {BOOK}
+    watch.changed.clear()
     view.apply(record(13, 12, trades=[trade(1, "10", "1", NOON)]))
-    assert view.changed == {TRADES, TICKER, CANDLES}
-    view.changed.clear()
+    assert watch.changed == {TRADES, TICKER, CANDLES}
+    watch.changed.clear()
     view.apply(record(14, 13, market=market(pb.MARKET_STATE_HALTED)))
-    assert view.changed == {STATUS}
+    assert watch.changed == {STATUS}
     assert view.position == 14
 
 
 def test_records_of_before_the_snapshot_change_nothing() -> None:
     view = opened(position=10)
+    watch = view.watch()
     view.apply(record(9, 3, bids=[level("10", "1")]))
     view.apply(record(10, 9, reset=True))
-    assert (view.changed, view.torn, view.position) == (set(), False, 10)
+    assert (watch.changed, view.torn, view.position) == (set(), False, 10)
 
 
 def test_a_record_that_spans_the_snapshot_is_taken() -> None:
@@ -64,22 +81,24 @@ def test_a_reset_tears_the_book() -> None:
 
 def test_trades_wait_for_those_that_are_missing() -> None:
     view = opened()
+    watch = view.watch()
     view.apply(record(11, 0, trades=[trade(1, "10", "1", NOON)]))
     view.restore(pb.GetOrderBookResponse(), 20, trades_lost=True)
     view.apply(record(21, 20, trades=[trade(4, "13", "1", NOON + 1)]))
     assert [one.trade_id for one in view.trades] == ["2-t1"]
     assert view.bridge([trade(1, "10", "1", NOON), trade(2, "11", "1", NOON), trade(4, "13", "1", NOON + 1)])
-    assert [one.trade_id for one in view.draw_trades()] == ["2-t1", "2-t2", "2-t4"]
+    assert [one.trade_id for one in watch.trades] == ["2-t1", "2-t2", "2-t4"]
     assert view.ticker((NOON + 1) * 1_000_000).trade_count == 3
 
 
 def test_trades_of_the_record_after_a_gap_do_not_overtake_the_missing_ones() -> None:
     view = opened()
+    watch = view.watch()
     view.apply(record(21, 15, trades=[trade(4, "13", "1", NOON + 1)]))
     assert (view.torn, view.needed, list(view.trades)) == (True, 21, [])
     view.restore(pb.GetOrderBookResponse(), 25, trades_lost=True)
     assert view.bridge([trade(number, "10", "1", NOON) for number in (1, 2, 3)])
-    assert [one.trade_id for one in view.draw_trades()] == ["2-t1", "2-t2", "2-t3", "2-t4"]
+    assert [one.trade_id for one in watch.trades] == ["2-t1", "2-t2", "2-t3", "2-t4"]
 
 
 def test_trades_that_do_not_reach_back_start_over() -> None:
@@ -146,18 +165,29 @@ def candle(
     return made
 
 
+def told(view: View, watch: Watch) -> list[pb.Candle]:
+    """The candles that readers would get."""
+    rhythm = Rhythm(Sources(2, [Source(2, 2)]), 0.0, Bounds())
+    series = rhythm.join(view, CANDLES, 0, Quiet()).series
+    series.flush(watch, 0.0, "")
+    watch.minutes.clear()
+    frames = [series.log[place].frame for place in range(series.log.start, series.log.end)]
+    return [pb.SubscribeResponse.FromString(frame).event.candle for frame in frames]
+
+
 def test_a_minute_is_told_while_it_is_open_and_once_more_when_it_ends() -> None:
     view = opened()
+    watch = view.watch()
     view.apply(record(12, 0, trades=[trade(1, "10", "1", NOON), trade(2, "11", "1", NOON + 59)]))
-    assert view.draw_candles() == [candle(NOON, ("10", "11", "10", "11"), "2", "21", 2, closed=False)]
+    assert told(view, watch) == [candle(NOON, ("10", "11", "10", "11"), "2", "21", 2, closed=False)]
     view.apply(record(13, 12, trades=[trade(3, "9", "2", NOON + 60)]))
-    assert view.draw_candles() == [
+    assert told(view, watch) == [
         candle(NOON, ("10", "11", "10", "11"), "2", "21", 2, closed=True),
         candle(NOON + 60, ("9", "9", "9", "9"), "2", "18", 1, closed=False),
     ]
-    view.changed.clear()
+    watch.changed.clear()
     view.pass_time(NOON + 120)
-    assert view.changed == set()
+    assert watch.changed == set()
     view.pass_time(NOON + 121)
-    assert view.changed == {CANDLES}
-    assert view.draw_candles() == [candle(NOON + 60, ("9", "9", "9", "9"), "2", "18", 1, closed=True)]
+    assert watch.changed == {CANDLES}
+    assert told(view, watch) == [candle(NOON + 60, ("9", "9", "9", "9"), "2", "18", 1, closed=True)]

@@ -5,10 +5,12 @@ Markets, books, trades, candles and tickers."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 from venue.type.v1 import stream_pb2 as _stream_pb2
 from venue.type.v1 import type_pb2 as _type_pb2
 import builtins as _builtins
@@ -728,6 +730,114 @@ class GetOrderBookResponse(_message.Message):
 Global___GetOrderBookResponse: _TypeAlias = GetOrderBookResponse  # noqa: Y015
 
 @_typing.final
+class ListBookSnapshotsRequest(_message.Message):
+    """Request of ListBookSnapshots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    """The market."""
+    environment: _type_pb2.Environment.ValueType
+    """The environment; unset: the deployment's default."""
+    depth: _builtins.int
+    """How many levels of each side; 10 if 0; larger than 1000 means 1000."""
+    page_size: _builtins.int
+    """At most this many, and less where they have many levels (a page holds 20,000 of them); 50 if 0; larger than 500 means 500."""
+    page_token: _builtins.str
+    """The next_page_token of the page before."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only snapshots taken at or after this."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only snapshots taken before this."""
+
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        environment: _type_pb2.Environment.ValueType = ...,
+        depth: _builtins.int = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "end_time", b"end_time", "environment", b"environment", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBookSnapshotsRequest: _TypeAlias = ListBookSnapshotsRequest  # noqa: Y015
+
+@_typing.final
+class ListBookSnapshotsResponse(_message.Message):
+    """Response of ListBookSnapshots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNAPSHOTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Hand it back for the next page; empty on the last."""
+    @_builtins.property
+    def snapshots(self) -> _containers.RepeatedCompositeFieldContainer[Global___BookSnapshot]:
+        """The snapshots."""
+
+    def __init__(
+        self,
+        *,
+        snapshots: _abc.Iterable[Global___BookSnapshot] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "snapshots", b"snapshots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBookSnapshotsResponse: _TypeAlias = ListBookSnapshotsResponse  # noqa: Y015
+
+@_typing.final
+class BookSnapshot(_message.Message):
+    """What a book was at a time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNAPSHOT_TIME_FIELD_NUMBER: _builtins.int
+    BOOK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def snapshot_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was taken."""
+
+    @_builtins.property
+    def book(self) -> Global___GetOrderBookResponse:
+        """The book, as GetOrderBook would have answered."""
+
+    def __init__(
+        self,
+        *,
+        snapshot_time: _timestamp_pb2.Timestamp | None = ...,
+        book: Global___GetOrderBookResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["book", b"book", "snapshot_time", b"snapshot_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["book", b"book", "snapshot_time", b"snapshot_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BookSnapshot: _TypeAlias = BookSnapshot  # noqa: Y015
+
+@_typing.final
 class ListTradesRequest(_message.Message):
     """Request of ListTrades."""
 
@@ -802,6 +912,7 @@ class ListCandlesRequest(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILL_GAPS_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     """The market."""
     environment: _type_pb2.Environment.ValueType
@@ -812,6 +923,8 @@ class ListCandlesRequest(_message.Message):
     """At most this many; 50 if 0; larger than 500 means 500."""
     page_token: _builtins.str
     """The next_page_token of the page before."""
+    fill_gaps: _builtins.bool
+    """Intervals without a trade have a candle too, from the first trade of all until now: at the close before, without volume."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Only candles that begin at or after this."""
@@ -830,10 +943,11 @@ class ListCandlesRequest(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        fill_gaps: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "environment", b"environment", "interval", b"interval", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "symbol", b"symbol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "environment", b"environment", "fill_gaps", b"fill_gaps", "interval", b"interval", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -973,10 +1087,19 @@ class SubscribeRequest(_message.Message):
     SYMBOLS_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
     DEPTH_FIELD_NUMBER: _builtins.int
+    RESUME_AFTER_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    JOINED_FIELD_NUMBER: _builtins.int
     environment: _type_pb2.Environment.ValueType
     """The environment; unset: the deployment's default."""
     depth: _builtins.int
-    """How many levels of each side a book snapshot has; 50 if 0; larger than 5000 means 5000. Changes are of all levels."""
+    """How many levels of each side a book has; 50 if 0; larger than 5000 means 5000. Who applies the changes to the snapshot
+    always has the best so many: one that comes among them is told, one that falls out of them is told with quantity 0.
+    """
+    resume_after: _builtins.str
+    """The position of the last frame of an earlier stream (or a goodbye's resume_after), on whatever server it was."""
+    joined: _builtins.bool
+    """Let one message carry several frames (SubscribeResponse.frames): much cheaper for both ends where much happens."""
     @_builtins.property
     def symbols(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The markets."""
@@ -985,6 +1108,12 @@ class SubscribeRequest(_message.Message):
     def channels(self) -> _containers.RepeatedScalarFieldContainer[Global___Channel.ValueType]:
         """The channels, for each of the markets."""
 
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """For how long changes are collected and told together: at most so long, rounded down to 0, 10, 20, 50, 100, 200, 500 or
+        1000 ms; unset: the deployment's (100 ms). 0: at once, each change as the matching engine's publication brings it.
+        """
+
     def __init__(
         self,
         *,
@@ -992,10 +1121,13 @@ class SubscribeRequest(_message.Message):
         symbols: _abc.Iterable[_builtins.str] | None = ...,
         channels: _abc.Iterable[Global___Channel.ValueType] | None = ...,
         depth: _builtins.int = ...,
+        resume_after: _builtins.str = ...,
+        window: _duration_pb2.Duration | None = ...,
+        joined: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "depth", b"depth", "environment", b"environment", "symbols", b"symbols"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "depth", b"depth", "environment", b"environment", "joined", b"joined", "resume_after", b"resume_after", "symbols", b"symbols", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1043,19 +1175,23 @@ class Subscription(_message.Message):
 
     SYMBOL_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     """The market."""
     channel: Global___Channel.ValueType
     """The channel."""
+    depth: _builtins.int
+    """For a book: how many levels of each side; 0: as the stream has it. Another depth than before begins with a snapshot."""
     def __init__(
         self,
         *,
         symbol: _builtins.str = ...,
         channel: Global___Channel.ValueType = ...,
+        depth: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "symbol", b"symbol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "depth", b"depth", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1095,10 +1231,17 @@ class SessionRequest(_message.Message):
     ADD_FIELD_NUMBER: _builtins.int
     REMOVE_FIELD_NUMBER: _builtins.int
     DEPTH_FIELD_NUMBER: _builtins.int
+    RESUME_AFTER_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    JOINED_FIELD_NUMBER: _builtins.int
     environment: _type_pb2.Environment.ValueType
     """The environment of the whole session, read from the first message; unset: the deployment's default."""
     depth: _builtins.int
-    """How many levels of each side a book snapshot has; 50 if 0."""
+    """How many levels of each side a book has, of those that this message adds; 0: as before, 50 at first."""
+    resume_after: _builtins.str
+    """As SubscribeRequest.resume_after; read from the first message."""
+    joined: _builtins.bool
+    """As SubscribeRequest.joined; read from the first message."""
     @_builtins.property
     def add(self) -> _containers.RepeatedCompositeFieldContainer[Global___Subscription]:
         """What to add."""
@@ -1107,6 +1250,10 @@ class SessionRequest(_message.Message):
     def remove(self) -> _containers.RepeatedCompositeFieldContainer[Global___Subscription]:
         """What to take away."""
 
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """As SubscribeRequest.window; read from the first message."""
+
     def __init__(
         self,
         *,
@@ -1114,10 +1261,13 @@ class SessionRequest(_message.Message):
         add: _abc.Iterable[Global___Subscription] | None = ...,
         remove: _abc.Iterable[Global___Subscription] | None = ...,
         depth: _builtins.int = ...,
+        resume_after: _builtins.str = ...,
+        window: _duration_pb2.Duration | None = ...,
+        joined: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "depth", b"depth", "environment", b"environment", "remove", b"remove"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "depth", b"depth", "environment", b"environment", "joined", b"joined", "remove", b"remove", "resume_after", b"resume_after", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1307,6 +1457,7 @@ class SubscribeResponse(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     GAP_FIELD_NUMBER: _builtins.int
     GOODBYE_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """The stream's id; UpdateSubscriptions takes it."""
     sequence: _builtins.int
@@ -1314,7 +1465,9 @@ class SubscribeResponse(_message.Message):
     previous_sequence: _builtins.int
     """The sequence of the frame of this market and channel before it."""
     position: _builtins.str
-    """The place in the journal this frame is of."""
+    """Everything of the stream's subscriptions up to this place was sent before: hand it on as resume_after. What was sent beyond
+    it comes again then, with sequences that are known by them.
+    """
     environment: _type_pb2.Environment.ValueType
     """The environment of the stream."""
     @_builtins.property
@@ -1345,6 +1498,10 @@ class SubscribeResponse(_message.Message):
     def goodbye(self) -> _stream_pb2.Goodbye:
         """The stream ends."""
 
+    @_builtins.property
+    def frames(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscribeResponse]:
+        """Instead of one frame several, if the request says `joined`: those of a market and channel in order, without the stream's id."""
+
     def __init__(
         self,
         *,
@@ -1360,10 +1517,11 @@ class SubscribeResponse(_message.Message):
         heartbeat: _stream_pb2.Heartbeat | None = ...,
         gap: _stream_pb2.Gap | None = ...,
         goodbye: _stream_pb2.Goodbye | None = ...,
+        frames: _abc.Iterable[Global___SubscribeResponse] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "frame", b"frame", "gap", b"gap", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "ready", b"ready", "server_time", b"server_time", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "event", b"event", "frame", b"frame", "gap", b"gap", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "position", b"position", "previous_sequence", b"previous_sequence", "ready", b"ready", "sequence", b"sequence", "server_time", b"server_time", "snapshot", b"snapshot", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "event", b"event", "frame", b"frame", "frames", b"frames", "gap", b"gap", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "position", b"position", "previous_sequence", b"previous_sequence", "ready", b"ready", "sequence", b"sequence", "server_time", b"server_time", "snapshot", b"snapshot", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["ready", "snapshot", "event", "heartbeat", "gap", "goodbye"]  # noqa: Y015
     _WhichOneofArgType_frame: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
@@ -1378,18 +1536,24 @@ class SessionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FRAME_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def frame(self) -> Global___SubscribeResponse:
         """A frame as Subscribe sends it."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Instead of a frame: why a message of the caller was refused. Nothing of it was done."""
 
     def __init__(
         self,
         *,
         frame: Global___SubscribeResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "frame", b"frame"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "frame", b"frame"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -51,6 +51,11 @@ class MarketDataServiceStub(object):
                 request_serializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.GetOrderBookRequest.SerializeToString,
                 response_deserializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.GetOrderBookResponse.FromString,
                 _registered_method=True)
+        self.ListBookSnapshots = channel.unary_unary(
+                '/venue.marketdata.v1.MarketDataService/ListBookSnapshots',
+                request_serializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListBookSnapshotsRequest.SerializeToString,
+                response_deserializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListBookSnapshotsResponse.FromString,
+                _registered_method=True)
         self.ListTrades = channel.unary_unary(
                 '/venue.marketdata.v1.MarketDataService/ListTrades',
                 request_serializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListTradesRequest.SerializeToString,
@@ -114,6 +119,13 @@ class MarketDataServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBookSnapshots(self, request, context):
+        """Lists what a book was, newest first: its best levels once a minute (as the deployment has it), as long as they are kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTrades(self, request, context):
         """Lists the trades of a market, newest first.
         """
@@ -122,7 +134,7 @@ class MarketDataServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListCandles(self, request, context):
-        """Lists the candles of a market, newest first, the open one included. Intervals without a trade have no candle.
+        """Lists the candles of a market, newest first, the open one included. Intervals without a trade have no candle, unless asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,7 +156,9 @@ class MarketDataServiceServicer(object):
 
     def Subscribe(self, request, context):
         """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions (symbol times channel) a stream.
-        Errors: TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND.
+        With resume_after, trades go on without a gap where they are still kept; every other channel says with a gap that changes
+        were missed, and begins with a snapshot.
+        Errors: TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND, POSITION_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,7 +173,8 @@ class MarketDataServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Session(self, request_iterator, context):
-        """Subscribe and UpdateSubscriptions on one bidirectional stream. gRPC only.
+        """Subscribe and UpdateSubscriptions on one bidirectional stream. gRPC only. A message that is refused changes nothing: after
+        the first one the session says why, and goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,6 +197,11 @@ def add_MarketDataServiceServicer_to_server(servicer, server):
                     servicer.GetOrderBook,
                     request_deserializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.GetOrderBookRequest.FromString,
                     response_serializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.GetOrderBookResponse.SerializeToString,
+            ),
+            'ListBookSnapshots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBookSnapshots,
+                    request_deserializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListBookSnapshotsRequest.FromString,
+                    response_serializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListBookSnapshotsResponse.SerializeToString,
             ),
             'ListTrades': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTrades,
@@ -302,6 +322,33 @@ class MarketDataService(object):
             '/venue.marketdata.v1.MarketDataService/GetOrderBook',
             venue_dot_marketdata_dot_v1_dot_marketdata__pb2.GetOrderBookRequest.SerializeToString,
             venue_dot_marketdata_dot_v1_dot_marketdata__pb2.GetOrderBookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBookSnapshots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.marketdata.v1.MarketDataService/ListBookSnapshots',
+            venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListBookSnapshotsRequest.SerializeToString,
+            venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListBookSnapshotsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,24 +41,30 @@ class MarketDataServiceStub:
     """Gets one market."""
     GetOrderBook: _grpc.UnaryUnaryMultiCallable[_marketdata_pb2.GetOrderBookRequest, _marketdata_pb2.GetOrderBookResponse]
     """Gets the best levels of a book."""
+    ListBookSnapshots: _grpc.UnaryUnaryMultiCallable[_marketdata_pb2.ListBookSnapshotsRequest, _marketdata_pb2.ListBookSnapshotsResponse]
+    """Lists what a book was, newest first: its best levels once a minute (as the deployment has it), as long as they are kept."""
     ListTrades: _grpc.UnaryUnaryMultiCallable[_marketdata_pb2.ListTradesRequest, _marketdata_pb2.ListTradesResponse]
     """Lists the trades of a market, newest first."""
     ListCandles: _grpc.UnaryUnaryMultiCallable[_marketdata_pb2.ListCandlesRequest, _marketdata_pb2.ListCandlesResponse]
-    """Lists the candles of a market, newest first, the open one included. Intervals without a trade have no candle."""
+    """Lists the candles of a market, newest first, the open one included. Intervals without a trade have no candle, unless asked for."""
     GetTicker: _grpc.UnaryUnaryMultiCallable[_marketdata_pb2.GetTickerRequest, _marketdata_pb2.GetTickerResponse]
     """Gets the 24-hour ticker of a market."""
     ListTickers: _grpc.UnaryUnaryMultiCallable[_marketdata_pb2.ListTickersRequest, _marketdata_pb2.ListTickersResponse]
     """Lists the tickers of an environment, by symbol."""
     Subscribe: _grpc.UnaryStreamMultiCallable[_marketdata_pb2.SubscribeRequest, _marketdata_pb2.SubscribeResponse]
     """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions (symbol times channel) a stream.
-    Errors: TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND.
+    With resume_after, trades go on without a gap where they are still kept; every other channel says with a gap that changes
+    were missed, and begins with a snapshot.
+    Errors: TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND, POSITION_INVALID.
     """
     UpdateSubscriptions: _grpc.UnaryUnaryMultiCallable[_marketdata_pb2.UpdateSubscriptionsRequest, _marketdata_pb2.UpdateSubscriptionsResponse]
     """Adds subscriptions to a stream of Subscribe, or takes some away: for callers that cannot send on a stream (browsers).
     Errors: STREAM_NOT_FOUND, TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND; on an error nothing is changed.
     """
     Session: _grpc.StreamStreamMultiCallable[_marketdata_pb2.SessionRequest, _marketdata_pb2.SessionResponse]
-    """Subscribe and UpdateSubscriptions on one bidirectional stream. gRPC only."""
+    """Subscribe and UpdateSubscriptions on one bidirectional stream. gRPC only. A message that is refused changes nothing: after
+    the first one the session says why, and goes on.
+    """
 
 @_typing.type_check_only
 class MarketDataServiceAsyncStub(MarketDataServiceStub):
@@ -73,24 +79,30 @@ class MarketDataServiceAsyncStub(MarketDataServiceStub):
     """Gets one market."""
     GetOrderBook: _aio.UnaryUnaryMultiCallable[_marketdata_pb2.GetOrderBookRequest, _marketdata_pb2.GetOrderBookResponse]  # type: ignore[assignment]
     """Gets the best levels of a book."""
+    ListBookSnapshots: _aio.UnaryUnaryMultiCallable[_marketdata_pb2.ListBookSnapshotsRequest, _marketdata_pb2.ListBookSnapshotsResponse]  # type: ignore[assignment]
+    """Lists what a book was, newest first: its best levels once a minute (as the deployment has it), as long as they are kept."""
     ListTrades: _aio.UnaryUnaryMultiCallable[_marketdata_pb2.ListTradesRequest, _marketdata_pb2.ListTradesResponse]  # type: ignore[assignment]
     """Lists the trades of a market, newest first."""
     ListCandles: _aio.UnaryUnaryMultiCallable[_marketdata_pb2.ListCandlesRequest, _marketdata_pb2.ListCandlesResponse]  # type: ignore[assignment]
-    """Lists the candles of a market, newest first, the open one included. Intervals without a trade have no candle."""
+    """Lists the candles of a market, newest first, the open one included. Intervals without a trade have no candle, unless asked for."""
     GetTicker: _aio.UnaryUnaryMultiCallable[_marketdata_pb2.GetTickerRequest, _marketdata_pb2.GetTickerResponse]  # type: ignore[assignment]
     """Gets the 24-hour ticker of a market."""
     ListTickers: _aio.UnaryUnaryMultiCallable[_marketdata_pb2.ListTickersRequest, _marketdata_pb2.ListTickersResponse]  # type: ignore[assignment]
     """Lists the tickers of an environment, by symbol."""
     Subscribe: _aio.UnaryStreamMultiCallable[_marketdata_pb2.SubscribeRequest, _marketdata_pb2.SubscribeResponse]  # type: ignore[assignment]
     """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions (symbol times channel) a stream.
-    Errors: TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND.
+    With resume_after, trades go on without a gap where they are still kept; every other channel says with a gap that changes
+    were missed, and begins with a snapshot.
+    Errors: TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND, POSITION_INVALID.
     """
     UpdateSubscriptions: _aio.UnaryUnaryMultiCallable[_marketdata_pb2.UpdateSubscriptionsRequest, _marketdata_pb2.UpdateSubscriptionsResponse]  # type: ignore[assignment]
     """Adds subscriptions to a stream of Subscribe, or takes some away: for callers that cannot send on a stream (browsers).
     Errors: STREAM_NOT_FOUND, TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND; on an error nothing is changed.
     """
     Session: _aio.StreamStreamMultiCallable[_marketdata_pb2.SessionRequest, _marketdata_pb2.SessionResponse]  # type: ignore[assignment]
-    """Subscribe and UpdateSubscriptions on one bidirectional stream. gRPC only."""
+    """Subscribe and UpdateSubscriptions on one bidirectional stream. gRPC only. A message that is refused changes nothing: after
+    the first one the session says why, and goes on.
+    """
 
 class MarketDataServiceServicer(metaclass=_abc_1.ABCMeta):
     """Public market data. No credential is needed. `environment` unset means the deployment's default.
@@ -122,6 +134,14 @@ class MarketDataServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gets the best levels of a book."""
 
     @_abc_1.abstractmethod
+    def ListBookSnapshots(
+        self,
+        request: _marketdata_pb2.ListBookSnapshotsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_marketdata_pb2.ListBookSnapshotsResponse, _abc.Awaitable[_marketdata_pb2.ListBookSnapshotsResponse]]:
+        """Lists what a book was, newest first: its best levels once a minute (as the deployment has it), as long as they are kept."""
+
+    @_abc_1.abstractmethod
     def ListTrades(
         self,
         request: _marketdata_pb2.ListTradesRequest,
@@ -135,7 +155,7 @@ class MarketDataServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _marketdata_pb2.ListCandlesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_marketdata_pb2.ListCandlesResponse, _abc.Awaitable[_marketdata_pb2.ListCandlesResponse]]:
-        """Lists the candles of a market, newest first, the open one included. Intervals without a trade have no candle."""
+        """Lists the candles of a market, newest first, the open one included. Intervals without a trade have no candle, unless asked for."""
 
     @_abc_1.abstractmethod
     def GetTicker(
@@ -160,7 +180,9 @@ class MarketDataServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_marketdata_pb2.SubscribeResponse], _abc.AsyncIterator[_marketdata_pb2.SubscribeResponse]]:
         """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions (symbol times channel) a stream.
-        Errors: TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND.
+        With resume_after, trades go on without a gap where they are still kept; every other channel says with a gap that changes
+        were missed, and begins with a snapshot.
+        Errors: TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND, POSITION_INVALID.
         """
 
     @_abc_1.abstractmethod
@@ -179,6 +201,8 @@ class MarketDataServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_marketdata_pb2.SessionRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_marketdata_pb2.SessionResponse], _abc.AsyncIterator[_marketdata_pb2.SessionResponse]]:
-        """Subscribe and UpdateSubscriptions on one bidirectional stream. gRPC only."""
+        """Subscribe and UpdateSubscriptions on one bidirectional stream. gRPC only. A message that is refused changes nothing: after
+        the first one the session says why, and goes on.
+        """
 
 def add_MarketDataServiceServicer_to_server(servicer: MarketDataServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

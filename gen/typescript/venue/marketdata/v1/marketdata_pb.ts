@@ -8,8 +8,10 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.js";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Status } from "../../../google/rpc/status_pb.js";
+import { file_google_rpc_status } from "../../../google/rpc/status_pb.js";
 import { file_venue_option_v1_access } from "../../option/v1/access_pb.js";
 import type { Gap, Goodbye, Heartbeat, Ready } from "../../type/v1/stream_pb.js";
 import { file_venue_type_v1_stream } from "../../type/v1/stream_pb.js";
@@ -21,7 +23,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/marketdata/v1/marketdata.proto.
  */
 export const file_venue_marketdata_v1_marketdata: GenFile = /*@__PURE__*/
-  fileDesc("CiR2ZW51ZS9tYXJrZXRkYXRhL3YxL21hcmtldGRhdGEucHJvdG8SE3ZlbnVlLm1hcmtldGRhdGEudjEirwQKBk1hcmtldBIOCgZzeW1ib2wYASABKAkSLwoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Ei0KBGtpbmQYAyABKA4yHy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldEtpbmQSLwoFc3RhdGUYBCABKA4yIC52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldFN0YXRlEhIKCmJhc2VfYXNzZXQYBSABKAkSEwoLcXVvdGVfYXNzZXQYBiABKAkSEQoJdGlja19zaXplGAcgASgJEhAKCGxvdF9zaXplGAggASgJEhQKDG1pbl9xdWFudGl0eRgJIAEoCRIUCgxtYXhfcXVhbnRpdHkYCiABKAkSEQoJbWF4X3ByaWNlGAsgASgJEhYKDm1ha2VyX2ZlZV9yYXRlGAwgASgJEhYKDnRha2VyX2ZlZV9yYXRlGA0gASgJEjgKDXRyYWRpbmdfaG91cnMYDyADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRpbmdIb3VycxISCgptYXJrX3ByaWNlGBAgASgJEhMKC2luZGV4X3ByaWNlGBEgASgJEhUKDWF1Y3Rpb25fcHJpY2UYEiABKAkSGAoQYXVjdGlvbl9xdWFudGl0eRgTIAEoCRIzCg9uZXh0X3N0YXRlX3RpbWUYFCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImMKDFRyYWRpbmdIb3VycxIPCgd3ZWVrZGF5GAEgASgFEhMKC29wZW5fc2Vjb25kGAIgASgFEhQKDGNsb3NlX3NlY29uZBgDIAEoBRIXCg9hdWN0aW9uX3NlY29uZHMYBCABKAUiQQoJQm9va0xldmVsEg0KBXByaWNlGAEgASgJEhAKCHF1YW50aXR5GAIgASgJEhMKC29yZGVyX2NvdW50GAMgASgFIrUBCgVUcmFkZRIQCgh0cmFkZV9pZBgBIAEoCRIOCgZzeW1ib2wYAiABKAkSDQoFcHJpY2UYAyABKAkSEAoIcXVhbnRpdHkYBCABKAkSJwoKdGFrZXJfc2lkZRgFIAEoDjITLnZlbnVlLnR5cGUudjEuU2lkZRIuCgp0cmFkZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghzZXF1ZW5jZRgHIAEoBCKEAgoGQ2FuZGxlEg4KBnN5bWJvbBgBIAEoCRI1CghpbnRlcnZhbBgCIAEoDjIjLnZlbnVlLm1hcmtldGRhdGEudjEuQ2FuZGxlSW50ZXJ2YWwSLQoJb3Blbl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRvcGVuGAQgASgJEgwKBGhpZ2gYBSABKAkSCwoDbG93GAYgASgJEg0KBWNsb3NlGAcgASgJEg4KBnZvbHVtZRgIIAEoCRIUCgxxdW90ZV92b2x1bWUYCSABKAkSEwoLdHJhZGVfY291bnQYCiABKAMSEQoJaXNfY2xvc2VkGAsgASgIIrsCCgZUaWNrZXISDgoGc3ltYm9sGAEgASgJEhIKCmxhc3RfcHJpY2UYAiABKAkSEQoJYmlkX3ByaWNlGAMgASgJEhQKDGJpZF9xdWFudGl0eRgEIAEoCRIRCglhc2tfcHJpY2UYBSABKAkSFAoMYXNrX3F1YW50aXR5GAYgASgJEhIKCm9wZW5fcHJpY2UYByABKAkSEgoKaGlnaF9wcmljZRgIIAEoCRIRCglsb3dfcHJpY2UYCSABKAkSDgoGdm9sdW1lGAogASgJEhQKDHF1b3RlX3ZvbHVtZRgLIAEoCRIUCgxwcmljZV9jaGFuZ2UYDCABKAkSEwoLdHJhZGVfY291bnQYDSABKAMSLwoLdXBkYXRlX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIokBChJMaXN0TWFya2V0c1JlcXVlc3QSOQoLZW52aXJvbm1lbnQYASABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQARIaCglwYWdlX3NpemUYAiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYgAQiXAoTTGlzdE1hcmtldHNSZXNwb25zZRIsCgdtYXJrZXRzGAEgAygLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImgKEEdldE1hcmtldFJlcXVlc3QSGQoGc3ltYm9sGAEgASgJQgm6SAZyBBABGCASOQoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQASJAChFHZXRNYXJrZXRSZXNwb25zZRIrCgZtYXJrZXQYASABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldCKjAQoTR2V0T3JkZXJCb29rUmVxdWVzdBIZCgZzeW1ib2wYASABKAlCCbpIBnIEEAEYIBI5CgtlbnZpcm9ubWVudBgCIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABEhYKBWRlcHRoGAMgASgFQge6SAQaAigAEh4KDG1pbl9wb3NpdGlvbhgEIAEoCUIIukgFcgMYgAIi1wEKFEdldE9yZGVyQm9va1Jlc3BvbnNlEg4KBnN5bWJvbBgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBIsCgRiaWRzGAMgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSLAoEYXNrcxgEIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEhAKCGNoZWNrc3VtGAUgASgNEi8KC2Vudmlyb25tZW50GAYgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudCKjAQoRTGlzdFRyYWRlc1JlcXVlc3QSGQoGc3ltYm9sGAEgASgJQgm6SAZyBBABGCASOQoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQARIaCglwYWdlX3NpemUYAyABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgAQiWQoSTGlzdFRyYWRlc1Jlc3BvbnNlEioKBnRyYWRlcxgBIAMoCzIaLnZlbnVlLm1hcmtldGRhdGEudjEuVHJhZGUSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIsUCChJMaXN0Q2FuZGxlc1JlcXVlc3QSGQoGc3ltYm9sGAEgASgJQgm6SAZyBBABGCASOQoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQARJBCghpbnRlcnZhbBgDIAEoDjIjLnZlbnVlLm1hcmtldGRhdGEudjEuQ2FuZGxlSW50ZXJ2YWxCCrpIB4IBBBABIAASLgoKc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKCXBhZ2Vfc2l6ZRgGIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAcgASgJQgi6SAVyAxiABCJcChNMaXN0Q2FuZGxlc1Jlc3BvbnNlEiwKB2NhbmRsZXMYASADKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLkNhbmRsZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiaAoQR2V0VGlja2VyUmVxdWVzdBIZCgZzeW1ib2wYASABKAlCCbpIBnIEEAEYIBI5CgtlbnZpcm9ubWVudBgCIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABIkAKEUdldFRpY2tlclJlc3BvbnNlEisKBnRpY2tlchgBIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuVGlja2VyIk8KEkxpc3RUaWNrZXJzUmVxdWVzdBI5CgtlbnZpcm9ubWVudBgBIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABIkMKE0xpc3RUaWNrZXJzUmVzcG9uc2USLAoHdGlja2VycxgBIAMoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuVGlja2VyItMBChBTdWJzY3JpYmVSZXF1ZXN0EjkKC2Vudmlyb25tZW50GAEgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESJQoHc3ltYm9scxgCIAMoCUIUukgRkgEOCAEQMhgBIgZyBBABGCASRQoIY2hhbm5lbHMYAyADKA4yHC52ZW51ZS5tYXJrZXRkYXRhLnYxLkNoYW5uZWxCFbpIEpIBDwgBEAUYASIHggEEEAEgABIWCgVkZXB0aBgEIAEoBUIHukgEGgIoACKxAQoaVXBkYXRlU3Vic2NyaXB0aW9uc1JlcXVlc3QSHAoJc3RyZWFtX2lkGAEgASgJQgm6SAZyBBABGEASOAoDYWRkGAIgAygLMiEudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpcHRpb25CCLpIBZIBAhAyEjsKBnJlbW92ZRgDIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaXB0aW9uQgi6SAWSAQIQMiJkCgxTdWJzY3JpcHRpb24SGQoGc3ltYm9sGAEgASgJQgm6SAZyBBABGCASOQoHY2hhbm5lbBgCIAEoDjIcLnZlbnVlLm1hcmtldGRhdGEudjEuQ2hhbm5lbEIKukgHggEEEAEgACJXChtVcGRhdGVTdWJzY3JpcHRpb25zUmVzcG9uc2USOAoNc3Vic2NyaXB0aW9ucxgBIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaXB0aW9uItoBCg5TZXNzaW9uUmVxdWVzdBI5CgtlbnZpcm9ubWVudBgBIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABEjgKA2FkZBgCIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaXB0aW9uQgi6SAWSAQIQMhI7CgZyZW1vdmUYAyADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlN1YnNjcmlwdGlvbkIIukgFkgECEDISFgoFZGVwdGgYBCABKAVCB7pIBBoCKAAiogIKDk1hcmtldFNuYXBzaG90Eg4KBnN5bWJvbBgBIAEoCRI5CgRib29rGAIgASgLMikudmVudWUubWFya2V0ZGF0YS52MS5HZXRPcmRlckJvb2tSZXNwb25zZUgAEjAKBnRyYWRlcxgDIAEoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuVHJhZGVMaXN0SAASLQoGdGlja2VyGAQgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5UaWNrZXJIABItCgZjYW5kbGUYBSABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLkNhbmRsZUgAEi0KBm1hcmtldBgGIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0SABCBgoEZGF0YSI3CglUcmFkZUxpc3QSKgoGdHJhZGVzGAEgAygLMhoudmVudWUubWFya2V0ZGF0YS52MS5UcmFkZSJ5CglCb29rRGVsdGESLAoEYmlkcxgBIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEiwKBGFza3MYAiADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIQCghjaGVja3N1bRgDIAEoDSKUAgoLTWFya2V0RXZlbnQSDgoGc3ltYm9sGAEgASgJEi4KBGJvb2sYAiABKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tEZWx0YUgAEjAKBnRyYWRlcxgDIAEoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuVHJhZGVMaXN0SAASLQoGdGlja2VyGAQgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5UaWNrZXJIABItCgZjYW5kbGUYBSABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLkNhbmRsZUgAEi0KBm1hcmtldBgGIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0SABCBgoEZGF0YSLgAwoRU3Vic2NyaWJlUmVzcG9uc2USEQoJc3RyZWFtX2lkGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAMgASgEEhAKCHBvc2l0aW9uGAQgASgJEi8KC3NlcnZlcl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtlbnZpcm9ubWVudBgGIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQSJQoFcmVhZHkYCiABKAsyFC52ZW51ZS50eXBlLnYxLlJlYWR5SAASNwoIc25hcHNob3QYCyABKAsyIy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldFNuYXBzaG90SAASMQoFZXZlbnQYDCABKAsyIC52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldEV2ZW50SAASLQoJaGVhcnRiZWF0GA0gASgLMhgudmVudWUudHlwZS52MS5IZWFydGJlYXRIABIhCgNnYXAYDiABKAsyEi52ZW51ZS50eXBlLnYxLkdhcEgAEikKB2dvb2RieWUYDyABKAsyFi52ZW51ZS50eXBlLnYxLkdvb2RieWVIAEIHCgVmcmFtZSJICg9TZXNzaW9uUmVzcG9uc2USNQoFZnJhbWUYASABKAsyJi52ZW51ZS5tYXJrZXRkYXRhLnYxLlN1YnNjcmliZVJlc3BvbnNlKloKCk1hcmtldEtpbmQSGwoXTUFSS0VUX0tJTkRfVU5TUEVDSUZJRUQQABIUChBNQVJLRVRfS0lORF9TUE9UEAESGQoVTUFSS0VUX0tJTkRfUEVSUEVUVUFMEAIq6QEKC01hcmtldFN0YXRlEhwKGE1BUktFVF9TVEFURV9VTlNQRUNJRklFRBAAEhkKFU1BUktFVF9TVEFURV9QUkVfT1BFThABEhUKEU1BUktFVF9TVEFURV9PUEVOEAISGgoWTUFSS0VUX1NUQVRFX1BPU1RfT05MWRADEhwKGE1BUktFVF9TVEFURV9DQU5DRUxfT05MWRAEEhcKE01BUktFVF9TVEFURV9IQUxURUQQBRIXChNNQVJLRVRfU1RBVEVfQ0xPU0VEEAYSHgoaTUFSS0VUX1NUQVRFX09VVFNJREVfSE9VUlMQByqFAQoHQ2hhbm5lbBIXChNDSEFOTkVMX1VOU1BFQ0lGSUVEEAASEgoOQ0hBTk5FTF9UUkFERVMQARIQCgxDSEFOTkVMX0JPT0sQAhISCg5DSEFOTkVMX1RJQ0tFUhADEhMKD0NIQU5ORUxfQ0FORExFUxAEEhIKDkNIQU5ORUxfU1RBVFVTEAUq2gEKDkNhbmRsZUludGVydmFsEh8KG0NBTkRMRV9JTlRFUlZBTF9VTlNQRUNJRklFRBAAEhYKEkNBTkRMRV9JTlRFUlZBTF8xUxABEhYKEkNBTkRMRV9JTlRFUlZBTF8xTRACEhYKEkNBTkRMRV9JTlRFUlZBTF81TRADEhcKE0NBTkRMRV9JTlRFUlZBTF8xNU0QBBIWChJDQU5ETEVfSU5URVJWQUxfMUgQBRIWChJDQU5ETEVfSU5URVJWQUxfNEgQBhIWChJDQU5ETEVfSU5URVJWQUxfMUQQBzLsCgoRTWFya2V0RGF0YVNlcnZpY2USfQoLTGlzdE1hcmtldHMSJy52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RNYXJrZXRzUmVxdWVzdBooLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdE1hcmtldHNSZXNwb25zZSIbirUYBAgBIAGC0+STAg0SCy92MS9tYXJrZXRzEoABCglHZXRNYXJrZXQSJS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE1hcmtldFJlcXVlc3QaJi52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE1hcmtldFJlc3BvbnNlIiSKtRgECAEgAYLT5JMCFhIUL3YxL21hcmtldHMve3N5bWJvbH0SjgEKDEdldE9yZGVyQm9vaxIoLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0T3JkZXJCb29rUmVxdWVzdBopLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0T3JkZXJCb29rUmVzcG9uc2UiKYq1GAQIASABgtPkkwIbEhkvdjEvbWFya2V0cy97c3ltYm9sfS9ib29rEooBCgpMaXN0VHJhZGVzEiYudmVudWUubWFya2V0ZGF0YS52MS5MaXN0VHJhZGVzUmVxdWVzdBonLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdFRyYWRlc1Jlc3BvbnNlIiuKtRgECAEgAYLT5JMCHRIbL3YxL21hcmtldHMve3N5bWJvbH0vdHJhZGVzEo4BCgtMaXN0Q2FuZGxlcxInLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdENhbmRsZXNSZXF1ZXN0GigudmVudWUubWFya2V0ZGF0YS52MS5MaXN0Q2FuZGxlc1Jlc3BvbnNlIiyKtRgECAEgAYLT5JMCHhIcL3YxL21hcmtldHMve3N5bWJvbH0vY2FuZGxlcxKHAQoJR2V0VGlja2VyEiUudmVudWUubWFya2V0ZGF0YS52MS5HZXRUaWNrZXJSZXF1ZXN0GiYudmVudWUubWFya2V0ZGF0YS52MS5HZXRUaWNrZXJSZXNwb25zZSIrirUYBAgBIAGC0+STAh0SGy92MS9tYXJrZXRzL3tzeW1ib2x9L3RpY2tlchJ9CgtMaXN0VGlja2VycxInLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdFRpY2tlcnNSZXF1ZXN0GigudmVudWUubWFya2V0ZGF0YS52MS5MaXN0VGlja2Vyc1Jlc3BvbnNlIhuKtRgECAEgAYLT5JMCDRILL3YxL3RpY2tlcnMShgEKCVN1YnNjcmliZRIlLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaWJlUmVxdWVzdBomLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaWJlUmVzcG9uc2UiKIq1GAQIASAGgtPkkwIaEhgvdjEvbWFya2V0ZGF0YTpzdWJzY3JpYmUwARKvAQoTVXBkYXRlU3Vic2NyaXB0aW9ucxIvLnZlbnVlLm1hcmtldGRhdGEudjEuVXBkYXRlU3Vic2NyaXB0aW9uc1JlcXVlc3QaMC52ZW51ZS5tYXJrZXRkYXRhLnYxLlVwZGF0ZVN1YnNjcmlwdGlvbnNSZXNwb25zZSI1irUYBAgBIAGC0+STAiciIi92MS9tYXJrZXRkYXRhOnVwZGF0ZVN1YnNjcmlwdGlvbnM6ASoSYgoHU2Vzc2lvbhIjLnZlbnVlLm1hcmtldGRhdGEudjEuU2Vzc2lvblJlcXVlc3QaJC52ZW51ZS5tYXJrZXRkYXRhLnYxLlNlc3Npb25SZXNwb25zZSIIirUYBAgBIAYoATABYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_venue_option_v1_access, file_venue_type_v1_stream, file_venue_type_v1_type]);
+  fileDesc("CiR2ZW51ZS9tYXJrZXRkYXRhL3YxL21hcmtldGRhdGEucHJvdG8SE3ZlbnVlLm1hcmtldGRhdGEudjEirwQKBk1hcmtldBIOCgZzeW1ib2wYASABKAkSLwoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Ei0KBGtpbmQYAyABKA4yHy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldEtpbmQSLwoFc3RhdGUYBCABKA4yIC52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldFN0YXRlEhIKCmJhc2VfYXNzZXQYBSABKAkSEwoLcXVvdGVfYXNzZXQYBiABKAkSEQoJdGlja19zaXplGAcgASgJEhAKCGxvdF9zaXplGAggASgJEhQKDG1pbl9xdWFudGl0eRgJIAEoCRIUCgxtYXhfcXVhbnRpdHkYCiABKAkSEQoJbWF4X3ByaWNlGAsgASgJEhYKDm1ha2VyX2ZlZV9yYXRlGAwgASgJEhYKDnRha2VyX2ZlZV9yYXRlGA0gASgJEjgKDXRyYWRpbmdfaG91cnMYDyADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRpbmdIb3VycxISCgptYXJrX3ByaWNlGBAgASgJEhMKC2luZGV4X3ByaWNlGBEgASgJEhUKDWF1Y3Rpb25fcHJpY2UYEiABKAkSGAoQYXVjdGlvbl9xdWFudGl0eRgTIAEoCRIzCg9uZXh0X3N0YXRlX3RpbWUYFCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImMKDFRyYWRpbmdIb3VycxIPCgd3ZWVrZGF5GAEgASgFEhMKC29wZW5fc2Vjb25kGAIgASgFEhQKDGNsb3NlX3NlY29uZBgDIAEoBRIXCg9hdWN0aW9uX3NlY29uZHMYBCABKAUiQQoJQm9va0xldmVsEg0KBXByaWNlGAEgASgJEhAKCHF1YW50aXR5GAIgASgJEhMKC29yZGVyX2NvdW50GAMgASgFIrUBCgVUcmFkZRIQCgh0cmFkZV9pZBgBIAEoCRIOCgZzeW1ib2wYAiABKAkSDQoFcHJpY2UYAyABKAkSEAoIcXVhbnRpdHkYBCABKAkSJwoKdGFrZXJfc2lkZRgFIAEoDjITLnZlbnVlLnR5cGUudjEuU2lkZRIuCgp0cmFkZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghzZXF1ZW5jZRgHIAEoBCKEAgoGQ2FuZGxlEg4KBnN5bWJvbBgBIAEoCRI1CghpbnRlcnZhbBgCIAEoDjIjLnZlbnVlLm1hcmtldGRhdGEudjEuQ2FuZGxlSW50ZXJ2YWwSLQoJb3Blbl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRvcGVuGAQgASgJEgwKBGhpZ2gYBSABKAkSCwoDbG93GAYgASgJEg0KBWNsb3NlGAcgASgJEg4KBnZvbHVtZRgIIAEoCRIUCgxxdW90ZV92b2x1bWUYCSABKAkSEwoLdHJhZGVfY291bnQYCiABKAMSEQoJaXNfY2xvc2VkGAsgASgIIrsCCgZUaWNrZXISDgoGc3ltYm9sGAEgASgJEhIKCmxhc3RfcHJpY2UYAiABKAkSEQoJYmlkX3ByaWNlGAMgASgJEhQKDGJpZF9xdWFudGl0eRgEIAEoCRIRCglhc2tfcHJpY2UYBSABKAkSFAoMYXNrX3F1YW50aXR5GAYgASgJEhIKCm9wZW5fcHJpY2UYByABKAkSEgoKaGlnaF9wcmljZRgIIAEoCRIRCglsb3dfcHJpY2UYCSABKAkSDgoGdm9sdW1lGAogASgJEhQKDHF1b3RlX3ZvbHVtZRgLIAEoCRIUCgxwcmljZV9jaGFuZ2UYDCABKAkSEwoLdHJhZGVfY291bnQYDSABKAMSLwoLdXBkYXRlX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIokBChJMaXN0TWFya2V0c1JlcXVlc3QSOQoLZW52aXJvbm1lbnQYASABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQARIaCglwYWdlX3NpemUYAiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYgAQiXAoTTGlzdE1hcmtldHNSZXNwb25zZRIsCgdtYXJrZXRzGAEgAygLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImgKEEdldE1hcmtldFJlcXVlc3QSGQoGc3ltYm9sGAEgASgJQgm6SAZyBBABGCASOQoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQASJAChFHZXRNYXJrZXRSZXNwb25zZRIrCgZtYXJrZXQYASABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldCKjAQoTR2V0T3JkZXJCb29rUmVxdWVzdBIZCgZzeW1ib2wYASABKAlCCbpIBnIEEAEYIBI5CgtlbnZpcm9ubWVudBgCIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABEhYKBWRlcHRoGAMgASgFQge6SAQaAigAEh4KDG1pbl9wb3NpdGlvbhgEIAEoCUIIukgFcgMYgAIi1wEKFEdldE9yZGVyQm9va1Jlc3BvbnNlEg4KBnN5bWJvbBgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBIsCgRiaWRzGAMgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSLAoEYXNrcxgEIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEhAKCGNoZWNrc3VtGAUgASgNEi8KC2Vudmlyb25tZW50GAYgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudCKgAgoYTGlzdEJvb2tTbmFwc2hvdHNSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESFgoFZGVwdGgYAyABKAVCB7pIBBoCKAASLgoKc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKCXBhZ2Vfc2l6ZRgGIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAcgASgJQgi6SAVyAxiABCJqChlMaXN0Qm9va1NuYXBzaG90c1Jlc3BvbnNlEjQKCXNuYXBzaG90cxgBIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va1NuYXBzaG90EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJ6CgxCb29rU25hcHNob3QSMQoNc25hcHNob3RfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNwoEYm9vaxgCIAEoCzIpLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0T3JkZXJCb29rUmVzcG9uc2UiowEKEUxpc3RUcmFkZXNSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIAEIlkKEkxpc3RUcmFkZXNSZXNwb25zZRIqCgZ0cmFkZXMYASADKAsyGi52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLYAgoSTGlzdENhbmRsZXNSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESQQoIaW50ZXJ2YWwYAyABKA4yIy52ZW51ZS5tYXJrZXRkYXRhLnYxLkNhbmRsZUludGVydmFsQgq6SAeCAQQQASAAEi4KCnN0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaCglwYWdlX3NpemUYBiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYgAQSEQoJZmlsbF9nYXBzGAggASgIIlwKE0xpc3RDYW5kbGVzUmVzcG9uc2USLAoHY2FuZGxlcxgBIAMoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuQ2FuZGxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJoChBHZXRUaWNrZXJSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAEiQAoRR2V0VGlja2VyUmVzcG9uc2USKwoGdGlja2VyGAEgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5UaWNrZXIiTwoSTGlzdFRpY2tlcnNSZXF1ZXN0EjkKC2Vudmlyb25tZW50GAEgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAEiQwoTTGlzdFRpY2tlcnNSZXNwb25zZRIsCgd0aWNrZXJzGAEgAygLMhsudmVudWUubWFya2V0ZGF0YS52MS5UaWNrZXIivAIKEFN1YnNjcmliZVJlcXVlc3QSOQoLZW52aXJvbm1lbnQYASABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQARIlCgdzeW1ib2xzGAIgAygJQhS6SBGSAQ4IARAyGAEiBnIEEAEYIBJFCghjaGFubmVscxgDIAMoDjIcLnZlbnVlLm1hcmtldGRhdGEudjEuQ2hhbm5lbEIVukgSkgEPCAEQBRgBIgeCAQQQASAAEhYKBWRlcHRoGAQgASgFQge6SAQaAigAEh4KDHJlc3VtZV9hZnRlchgFIAEoCUIIukgFcgMYgAISNwoGd2luZG93GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgy6SAmqAQYiAgg8MgASDgoGam9pbmVkGAcgASgIIrEBChpVcGRhdGVTdWJzY3JpcHRpb25zUmVxdWVzdBIcCglzdHJlYW1faWQYASABKAlCCbpIBnIEEAEYQBI4CgNhZGQYAiADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlN1YnNjcmlwdGlvbkIIukgFkgECEDISOwoGcmVtb3ZlGAMgAygLMiEudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpcHRpb25CCLpIBZIBAhAyInwKDFN1YnNjcmlwdGlvbhIZCgZzeW1ib2wYASABKAlCCbpIBnIEEAEYIBI5CgdjaGFubmVsGAIgASgOMhwudmVudWUubWFya2V0ZGF0YS52MS5DaGFubmVsQgq6SAeCAQQQASAAEhYKBWRlcHRoGAMgASgFQge6SAQaAigAIlcKG1VwZGF0ZVN1YnNjcmlwdGlvbnNSZXNwb25zZRI4Cg1zdWJzY3JpcHRpb25zGAEgAygLMiEudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpcHRpb24iwwIKDlNlc3Npb25SZXF1ZXN0EjkKC2Vudmlyb25tZW50GAEgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESOAoDYWRkGAIgAygLMiEudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpcHRpb25CCLpIBZIBAhAyEjsKBnJlbW92ZRgDIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaXB0aW9uQgi6SAWSAQIQMhIWCgVkZXB0aBgEIAEoBUIHukgEGgIoABIeCgxyZXN1bWVfYWZ0ZXIYBSABKAlCCLpIBXIDGIACEjcKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIMukgJqgEGIgIIPDIAEg4KBmpvaW5lZBgHIAEoCCKiAgoOTWFya2V0U25hcHNob3QSDgoGc3ltYm9sGAEgASgJEjkKBGJvb2sYAiABKAsyKS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE9yZGVyQm9va1Jlc3BvbnNlSAASMAoGdHJhZGVzGAMgASgLMh4udmVudWUubWFya2V0ZGF0YS52MS5UcmFkZUxpc3RIABItCgZ0aWNrZXIYBCABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLlRpY2tlckgAEi0KBmNhbmRsZRgFIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuQ2FuZGxlSAASLQoGbWFya2V0GAYgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXRIAEIGCgRkYXRhIjcKCVRyYWRlTGlzdBIqCgZ0cmFkZXMYASADKAsyGi52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRlInkKCUJvb2tEZWx0YRIsCgRiaWRzGAEgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSLAoEYXNrcxgCIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEhAKCGNoZWNrc3VtGAMgASgNIpQCCgtNYXJrZXRFdmVudBIOCgZzeW1ib2wYASABKAkSLgoEYm9vaxgCIAEoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0RlbHRhSAASMAoGdHJhZGVzGAMgASgLMh4udmVudWUubWFya2V0ZGF0YS52MS5UcmFkZUxpc3RIABItCgZ0aWNrZXIYBCABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLlRpY2tlckgAEi0KBmNhbmRsZRgFIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuQ2FuZGxlSAASLQoGbWFya2V0GAYgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXRIAEIGCgRkYXRhIpgEChFTdWJzY3JpYmVSZXNwb25zZRIRCglzdHJlYW1faWQYASABKAkSEAoIc2VxdWVuY2UYAiABKAQSGQoRcHJldmlvdXNfc2VxdWVuY2UYAyABKAQSEAoIcG9zaXRpb24YBCABKAkSLwoLc2VydmVyX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2Vudmlyb25tZW50GAYgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudBIlCgVyZWFkeRgKIAEoCzIULnZlbnVlLnR5cGUudjEuUmVhZHlIABI3CghzbmFwc2hvdBgLIAEoCzIjLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0U25hcHNob3RIABIxCgVldmVudBgMIAEoCzIgLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0RXZlbnRIABItCgloZWFydGJlYXQYDSABKAsyGC52ZW51ZS50eXBlLnYxLkhlYXJ0YmVhdEgAEiEKA2dhcBgOIAEoCzISLnZlbnVlLnR5cGUudjEuR2FwSAASKQoHZ29vZGJ5ZRgPIAEoCzIWLnZlbnVlLnR5cGUudjEuR29vZGJ5ZUgAEjYKBmZyYW1lcxgQIAMoCzImLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaWJlUmVzcG9uc2VCBwoFZnJhbWUiawoPU2Vzc2lvblJlc3BvbnNlEjUKBWZyYW1lGAEgASgLMiYudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpYmVSZXNwb25zZRIhCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzKloKCk1hcmtldEtpbmQSGwoXTUFSS0VUX0tJTkRfVU5TUEVDSUZJRUQQABIUChBNQVJLRVRfS0lORF9TUE9UEAESGQoVTUFSS0VUX0tJTkRfUEVSUEVUVUFMEAIq6QEKC01hcmtldFN0YXRlEhwKGE1BUktFVF9TVEFURV9VTlNQRUNJRklFRBAAEhkKFU1BUktFVF9TVEFURV9QUkVfT1BFThABEhUKEU1BUktFVF9TVEFURV9PUEVOEAISGgoWTUFSS0VUX1NUQVRFX1BPU1RfT05MWRADEhwKGE1BUktFVF9TVEFURV9DQU5DRUxfT05MWRAEEhcKE01BUktFVF9TVEFURV9IQUxURUQQBRIXChNNQVJLRVRfU1RBVEVfQ0xPU0VEEAYSHgoaTUFSS0VUX1NUQVRFX09VVFNJREVfSE9VUlMQByqFAQoHQ2hhbm5lbBIXChNDSEFOTkVMX1VOU1BFQ0lGSUVEEAASEgoOQ0hBTk5FTF9UUkFERVMQARIQCgxDSEFOTkVMX0JPT0sQAhISCg5DSEFOTkVMX1RJQ0tFUhADEhMKD0NIQU5ORUxfQ0FORExFUxAEEhIKDkNIQU5ORUxfU1RBVFVTEAUq2gEKDkNhbmRsZUludGVydmFsEh8KG0NBTkRMRV9JTlRFUlZBTF9VTlNQRUNJRklFRBAAEhYKEkNBTkRMRV9JTlRFUlZBTF8xUxABEhYKEkNBTkRMRV9JTlRFUlZBTF8xTRACEhYKEkNBTkRMRV9JTlRFUlZBTF81TRADEhcKE0NBTkRMRV9JTlRFUlZBTF8xNU0QBBIWChJDQU5ETEVfSU5URVJWQUxfMUgQBRIWChJDQU5ETEVfSU5URVJWQUxfNEgQBhIWChJDQU5ETEVfSU5URVJWQUxfMUQQBzKWDAoRTWFya2V0RGF0YVNlcnZpY2USfQoLTGlzdE1hcmtldHMSJy52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RNYXJrZXRzUmVxdWVzdBooLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdE1hcmtldHNSZXNwb25zZSIbirUYBAgBIAGC0+STAg0SCy92MS9tYXJrZXRzEoABCglHZXRNYXJrZXQSJS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE1hcmtldFJlcXVlc3QaJi52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE1hcmtldFJlc3BvbnNlIiSKtRgECAEgAYLT5JMCFhIUL3YxL21hcmtldHMve3N5bWJvbH0SjgEKDEdldE9yZGVyQm9vaxIoLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0T3JkZXJCb29rUmVxdWVzdBopLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0T3JkZXJCb29rUmVzcG9uc2UiKYq1GAQIASABgtPkkwIbEhkvdjEvbWFya2V0cy97c3ltYm9sfS9ib29rEqcBChFMaXN0Qm9va1NuYXBzaG90cxItLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdEJvb2tTbmFwc2hvdHNSZXF1ZXN0Gi4udmVudWUubWFya2V0ZGF0YS52MS5MaXN0Qm9va1NuYXBzaG90c1Jlc3BvbnNlIjOKtRgECAEgAYLT5JMCJRIjL3YxL21hcmtldHMve3N5bWJvbH0vYm9vay9zbmFwc2hvdHMSigEKCkxpc3RUcmFkZXMSJi52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RUcmFkZXNSZXF1ZXN0GicudmVudWUubWFya2V0ZGF0YS52MS5MaXN0VHJhZGVzUmVzcG9uc2UiK4q1GAQIASABgtPkkwIdEhsvdjEvbWFya2V0cy97c3ltYm9sfS90cmFkZXMSjgEKC0xpc3RDYW5kbGVzEicudmVudWUubWFya2V0ZGF0YS52MS5MaXN0Q2FuZGxlc1JlcXVlc3QaKC52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RDYW5kbGVzUmVzcG9uc2UiLIq1GAQIASABgtPkkwIeEhwvdjEvbWFya2V0cy97c3ltYm9sfS9jYW5kbGVzEocBCglHZXRUaWNrZXISJS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldFRpY2tlclJlcXVlc3QaJi52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldFRpY2tlclJlc3BvbnNlIiuKtRgECAEgAYLT5JMCHRIbL3YxL21hcmtldHMve3N5bWJvbH0vdGlja2VyEn0KC0xpc3RUaWNrZXJzEicudmVudWUubWFya2V0ZGF0YS52MS5MaXN0VGlja2Vyc1JlcXVlc3QaKC52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RUaWNrZXJzUmVzcG9uc2UiG4q1GAQIASABgtPkkwINEgsvdjEvdGlja2VycxKGAQoJU3Vic2NyaWJlEiUudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpYmVSZXF1ZXN0GiYudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpYmVSZXNwb25zZSIoirUYBAgBIAaC0+STAhoSGC92MS9tYXJrZXRkYXRhOnN1YnNjcmliZTABEq8BChNVcGRhdGVTdWJzY3JpcHRpb25zEi8udmVudWUubWFya2V0ZGF0YS52MS5VcGRhdGVTdWJzY3JpcHRpb25zUmVxdWVzdBowLnZlbnVlLm1hcmtldGRhdGEudjEuVXBkYXRlU3Vic2NyaXB0aW9uc1Jlc3BvbnNlIjWKtRgECAEgAYLT5JMCJyIiL3YxL21hcmtldGRhdGE6dXBkYXRlU3Vic2NyaXB0aW9uczoBKhJiCgdTZXNzaW9uEiMudmVudWUubWFya2V0ZGF0YS52MS5TZXNzaW9uUmVxdWVzdBokLnZlbnVlLm1hcmtldGRhdGEudjEuU2Vzc2lvblJlc3BvbnNlIgiKtRgECAEgBigBMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp, file_google_rpc_status, file_venue_option_v1_access, file_venue_type_v1_stream, file_venue_type_v1_type]);
 
 /**
  * A market.
@@ -727,6 +729,125 @@ export const GetOrderBookResponseSchema: GenMessage<GetOrderBookResponse> = /*@_
   messageDesc(file_venue_marketdata_v1_marketdata, 11);
 
 /**
+ * Request of ListBookSnapshots.
+ *
+ * @generated from message venue.marketdata.v1.ListBookSnapshotsRequest
+ */
+export type ListBookSnapshotsRequest = Message<"venue.marketdata.v1.ListBookSnapshotsRequest"> & {
+  /**
+   * The market.
+   *
+   * @generated from field: string symbol = 1;
+   */
+  symbol: string;
+
+  /**
+   * The environment; unset: the deployment's default.
+   *
+   * @generated from field: venue.type.v1.Environment environment = 2;
+   */
+  environment: Environment;
+
+  /**
+   * How many levels of each side; 10 if 0; larger than 1000 means 1000.
+   *
+   * @generated from field: int32 depth = 3;
+   */
+  depth: number;
+
+  /**
+   * Only snapshots taken at or after this.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 4;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * Only snapshots taken before this.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 5;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * At most this many, and less where they have many levels (a page holds 20,000 of them); 50 if 0; larger than 500 means 500.
+   *
+   * @generated from field: int32 page_size = 6;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before.
+   *
+   * @generated from field: string page_token = 7;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message venue.marketdata.v1.ListBookSnapshotsRequest.
+ * Use `create(ListBookSnapshotsRequestSchema)` to create a new message.
+ */
+export const ListBookSnapshotsRequestSchema: GenMessage<ListBookSnapshotsRequest> = /*@__PURE__*/
+  messageDesc(file_venue_marketdata_v1_marketdata, 12);
+
+/**
+ * Response of ListBookSnapshots.
+ *
+ * @generated from message venue.marketdata.v1.ListBookSnapshotsResponse
+ */
+export type ListBookSnapshotsResponse = Message<"venue.marketdata.v1.ListBookSnapshotsResponse"> & {
+  /**
+   * The snapshots.
+   *
+   * @generated from field: repeated venue.marketdata.v1.BookSnapshot snapshots = 1;
+   */
+  snapshots: BookSnapshot[];
+
+  /**
+   * Hand it back for the next page; empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message venue.marketdata.v1.ListBookSnapshotsResponse.
+ * Use `create(ListBookSnapshotsResponseSchema)` to create a new message.
+ */
+export const ListBookSnapshotsResponseSchema: GenMessage<ListBookSnapshotsResponse> = /*@__PURE__*/
+  messageDesc(file_venue_marketdata_v1_marketdata, 13);
+
+/**
+ * What a book was at a time.
+ *
+ * @generated from message venue.marketdata.v1.BookSnapshot
+ */
+export type BookSnapshot = Message<"venue.marketdata.v1.BookSnapshot"> & {
+  /**
+   * When it was taken.
+   *
+   * @generated from field: google.protobuf.Timestamp snapshot_time = 1;
+   */
+  snapshotTime?: Timestamp | undefined;
+
+  /**
+   * The book, as GetOrderBook would have answered.
+   *
+   * @generated from field: venue.marketdata.v1.GetOrderBookResponse book = 2;
+   */
+  book?: GetOrderBookResponse | undefined;
+};
+
+/**
+ * Describes the message venue.marketdata.v1.BookSnapshot.
+ * Use `create(BookSnapshotSchema)` to create a new message.
+ */
+export const BookSnapshotSchema: GenMessage<BookSnapshot> = /*@__PURE__*/
+  messageDesc(file_venue_marketdata_v1_marketdata, 14);
+
+/**
  * Request of ListTrades.
  *
  * @generated from message venue.marketdata.v1.ListTradesRequest
@@ -766,7 +887,7 @@ export type ListTradesRequest = Message<"venue.marketdata.v1.ListTradesRequest">
  * Use `create(ListTradesRequestSchema)` to create a new message.
  */
 export const ListTradesRequestSchema: GenMessage<ListTradesRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 12);
+  messageDesc(file_venue_marketdata_v1_marketdata, 15);
 
 /**
  * Response of ListTrades.
@@ -794,7 +915,7 @@ export type ListTradesResponse = Message<"venue.marketdata.v1.ListTradesResponse
  * Use `create(ListTradesResponseSchema)` to create a new message.
  */
 export const ListTradesResponseSchema: GenMessage<ListTradesResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 13);
+  messageDesc(file_venue_marketdata_v1_marketdata, 16);
 
 /**
  * Request of ListCandles.
@@ -850,6 +971,13 @@ export type ListCandlesRequest = Message<"venue.marketdata.v1.ListCandlesRequest
    * @generated from field: string page_token = 7;
    */
   pageToken: string;
+
+  /**
+   * Intervals without a trade have a candle too, from the first trade of all until now: at the close before, without volume.
+   *
+   * @generated from field: bool fill_gaps = 8;
+   */
+  fillGaps: boolean;
 };
 
 /**
@@ -857,7 +985,7 @@ export type ListCandlesRequest = Message<"venue.marketdata.v1.ListCandlesRequest
  * Use `create(ListCandlesRequestSchema)` to create a new message.
  */
 export const ListCandlesRequestSchema: GenMessage<ListCandlesRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 14);
+  messageDesc(file_venue_marketdata_v1_marketdata, 17);
 
 /**
  * Response of ListCandles.
@@ -885,7 +1013,7 @@ export type ListCandlesResponse = Message<"venue.marketdata.v1.ListCandlesRespon
  * Use `create(ListCandlesResponseSchema)` to create a new message.
  */
 export const ListCandlesResponseSchema: GenMessage<ListCandlesResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 15);
+  messageDesc(file_venue_marketdata_v1_marketdata, 18);
 
 /**
  * Request of GetTicker.
@@ -913,7 +1041,7 @@ export type GetTickerRequest = Message<"venue.marketdata.v1.GetTickerRequest"> &
  * Use `create(GetTickerRequestSchema)` to create a new message.
  */
 export const GetTickerRequestSchema: GenMessage<GetTickerRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 16);
+  messageDesc(file_venue_marketdata_v1_marketdata, 19);
 
 /**
  * Response of GetTicker.
@@ -934,7 +1062,7 @@ export type GetTickerResponse = Message<"venue.marketdata.v1.GetTickerResponse">
  * Use `create(GetTickerResponseSchema)` to create a new message.
  */
 export const GetTickerResponseSchema: GenMessage<GetTickerResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 17);
+  messageDesc(file_venue_marketdata_v1_marketdata, 20);
 
 /**
  * Request of ListTickers.
@@ -955,7 +1083,7 @@ export type ListTickersRequest = Message<"venue.marketdata.v1.ListTickersRequest
  * Use `create(ListTickersRequestSchema)` to create a new message.
  */
 export const ListTickersRequestSchema: GenMessage<ListTickersRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 18);
+  messageDesc(file_venue_marketdata_v1_marketdata, 21);
 
 /**
  * Response of ListTickers.
@@ -976,7 +1104,7 @@ export type ListTickersResponse = Message<"venue.marketdata.v1.ListTickersRespon
  * Use `create(ListTickersResponseSchema)` to create a new message.
  */
 export const ListTickersResponseSchema: GenMessage<ListTickersResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 19);
+  messageDesc(file_venue_marketdata_v1_marketdata, 22);
 
 /**
  * Request of Subscribe.
@@ -1006,11 +1134,34 @@ export type SubscribeRequest = Message<"venue.marketdata.v1.SubscribeRequest"> &
   channels: Channel[];
 
   /**
-   * How many levels of each side a book snapshot has; 50 if 0; larger than 5000 means 5000. Changes are of all levels.
+   * How many levels of each side a book has; 50 if 0; larger than 5000 means 5000. Who applies the changes to the snapshot
+   * always has the best so many: one that comes among them is told, one that falls out of them is told with quantity 0.
    *
    * @generated from field: int32 depth = 4;
    */
   depth: number;
+
+  /**
+   * The position of the last frame of an earlier stream (or a goodbye's resume_after), on whatever server it was.
+   *
+   * @generated from field: string resume_after = 5;
+   */
+  resumeAfter: string;
+
+  /**
+   * For how long changes are collected and told together: at most so long, rounded down to 0, 10, 20, 50, 100, 200, 500 or
+   * 1000 ms; unset: the deployment's (100 ms). 0: at once, each change as the matching engine's publication brings it.
+   *
+   * @generated from field: google.protobuf.Duration window = 6;
+   */
+  window?: Duration | undefined;
+
+  /**
+   * Let one message carry several frames (SubscribeResponse.frames): much cheaper for both ends where much happens.
+   *
+   * @generated from field: bool joined = 7;
+   */
+  joined: boolean;
 };
 
 /**
@@ -1018,7 +1169,7 @@ export type SubscribeRequest = Message<"venue.marketdata.v1.SubscribeRequest"> &
  * Use `create(SubscribeRequestSchema)` to create a new message.
  */
 export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 20);
+  messageDesc(file_venue_marketdata_v1_marketdata, 23);
 
 /**
  * Request of UpdateSubscriptions.
@@ -1053,7 +1204,7 @@ export type UpdateSubscriptionsRequest = Message<"venue.marketdata.v1.UpdateSubs
  * Use `create(UpdateSubscriptionsRequestSchema)` to create a new message.
  */
 export const UpdateSubscriptionsRequestSchema: GenMessage<UpdateSubscriptionsRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 21);
+  messageDesc(file_venue_marketdata_v1_marketdata, 24);
 
 /**
  * One market and channel.
@@ -1074,6 +1225,13 @@ export type Subscription = Message<"venue.marketdata.v1.Subscription"> & {
    * @generated from field: venue.marketdata.v1.Channel channel = 2;
    */
   channel: Channel;
+
+  /**
+   * For a book: how many levels of each side; 0: as the stream has it. Another depth than before begins with a snapshot.
+   *
+   * @generated from field: int32 depth = 3;
+   */
+  depth: number;
 };
 
 /**
@@ -1081,7 +1239,7 @@ export type Subscription = Message<"venue.marketdata.v1.Subscription"> & {
  * Use `create(SubscriptionSchema)` to create a new message.
  */
 export const SubscriptionSchema: GenMessage<Subscription> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 22);
+  messageDesc(file_venue_marketdata_v1_marketdata, 25);
 
 /**
  * Response of UpdateSubscriptions.
@@ -1102,7 +1260,7 @@ export type UpdateSubscriptionsResponse = Message<"venue.marketdata.v1.UpdateSub
  * Use `create(UpdateSubscriptionsResponseSchema)` to create a new message.
  */
 export const UpdateSubscriptionsResponseSchema: GenMessage<UpdateSubscriptionsResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 23);
+  messageDesc(file_venue_marketdata_v1_marketdata, 26);
 
 /**
  * One message of a session: what to add and what to take away.
@@ -1132,11 +1290,32 @@ export type SessionRequest = Message<"venue.marketdata.v1.SessionRequest"> & {
   remove: Subscription[];
 
   /**
-   * How many levels of each side a book snapshot has; 50 if 0.
+   * How many levels of each side a book has, of those that this message adds; 0: as before, 50 at first.
    *
    * @generated from field: int32 depth = 4;
    */
   depth: number;
+
+  /**
+   * As SubscribeRequest.resume_after; read from the first message.
+   *
+   * @generated from field: string resume_after = 5;
+   */
+  resumeAfter: string;
+
+  /**
+   * As SubscribeRequest.window; read from the first message.
+   *
+   * @generated from field: google.protobuf.Duration window = 6;
+   */
+  window?: Duration | undefined;
+
+  /**
+   * As SubscribeRequest.joined; read from the first message.
+   *
+   * @generated from field: bool joined = 7;
+   */
+  joined: boolean;
 };
 
 /**
@@ -1144,7 +1323,7 @@ export type SessionRequest = Message<"venue.marketdata.v1.SessionRequest"> & {
  * Use `create(SessionRequestSchema)` to create a new message.
  */
 export const SessionRequestSchema: GenMessage<SessionRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 24);
+  messageDesc(file_venue_marketdata_v1_marketdata, 27);
 
 /**
  * What a subscription starts with, one message a market and channel.
@@ -1212,7 +1391,7 @@ export type MarketSnapshot = Message<"venue.marketdata.v1.MarketSnapshot"> & {
  * Use `create(MarketSnapshotSchema)` to create a new message.
  */
 export const MarketSnapshotSchema: GenMessage<MarketSnapshot> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 25);
+  messageDesc(file_venue_marketdata_v1_marketdata, 28);
 
 /**
  * Several trades.
@@ -1233,7 +1412,7 @@ export type TradeList = Message<"venue.marketdata.v1.TradeList"> & {
  * Use `create(TradeListSchema)` to create a new message.
  */
 export const TradeListSchema: GenMessage<TradeList> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 26);
+  messageDesc(file_venue_marketdata_v1_marketdata, 29);
 
 /**
  * Levels of a book that changed.
@@ -1268,7 +1447,7 @@ export type BookDelta = Message<"venue.marketdata.v1.BookDelta"> & {
  * Use `create(BookDeltaSchema)` to create a new message.
  */
 export const BookDeltaSchema: GenMessage<BookDelta> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 27);
+  messageDesc(file_venue_marketdata_v1_marketdata, 30);
 
 /**
  * One change of a market and channel.
@@ -1336,7 +1515,7 @@ export type MarketEvent = Message<"venue.marketdata.v1.MarketEvent"> & {
  * Use `create(MarketEventSchema)` to create a new message.
  */
 export const MarketEventSchema: GenMessage<MarketEvent> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 28);
+  messageDesc(file_venue_marketdata_v1_marketdata, 31);
 
 /**
  * One frame of Subscribe. Its sequences are those of its market and channel.
@@ -1366,7 +1545,8 @@ export type SubscribeResponse = Message<"venue.marketdata.v1.SubscribeResponse">
   previousSequence: bigint;
 
   /**
-   * The place in the journal this frame is of.
+   * Everything of the stream's subscriptions up to this place was sent before: hand it on as resume_after. What was sent beyond
+   * it comes again then, with sequences that are known by them.
    *
    * @generated from field: string position = 4;
    */
@@ -1440,6 +1620,13 @@ export type SubscribeResponse = Message<"venue.marketdata.v1.SubscribeResponse">
     value: Goodbye;
     case: "goodbye";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Instead of one frame several, if the request says `joined`: those of a market and channel in order, without the stream's id.
+   *
+   * @generated from field: repeated venue.marketdata.v1.SubscribeResponse frames = 16;
+   */
+  frames: SubscribeResponse[];
 };
 
 /**
@@ -1447,7 +1634,7 @@ export type SubscribeResponse = Message<"venue.marketdata.v1.SubscribeResponse">
  * Use `create(SubscribeResponseSchema)` to create a new message.
  */
 export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 29);
+  messageDesc(file_venue_marketdata_v1_marketdata, 32);
 
 /**
  * One message of a session's answers.
@@ -1461,6 +1648,13 @@ export type SessionResponse = Message<"venue.marketdata.v1.SessionResponse"> & {
    * @generated from field: venue.marketdata.v1.SubscribeResponse frame = 1;
    */
   frame?: SubscribeResponse | undefined;
+
+  /**
+   * Instead of a frame: why a message of the caller was refused. Nothing of it was done.
+   *
+   * @generated from field: google.rpc.Status error = 2;
+   */
+  error?: Status | undefined;
 };
 
 /**
@@ -1468,7 +1662,7 @@ export type SessionResponse = Message<"venue.marketdata.v1.SessionResponse"> & {
  * Use `create(SessionResponseSchema)` to create a new message.
  */
 export const SessionResponseSchema: GenMessage<SessionResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 30);
+  messageDesc(file_venue_marketdata_v1_marketdata, 33);
 
 /**
  * What a market trades in.
@@ -1740,6 +1934,16 @@ export const MarketDataService: GenService<{
     output: typeof GetOrderBookResponseSchema;
   },
   /**
+   * Lists what a book was, newest first: its best levels once a minute (as the deployment has it), as long as they are kept.
+   *
+   * @generated from rpc venue.marketdata.v1.MarketDataService.ListBookSnapshots
+   */
+  listBookSnapshots: {
+    methodKind: "unary";
+    input: typeof ListBookSnapshotsRequestSchema;
+    output: typeof ListBookSnapshotsResponseSchema;
+  },
+  /**
    * Lists the trades of a market, newest first.
    *
    * @generated from rpc venue.marketdata.v1.MarketDataService.ListTrades
@@ -1750,7 +1954,7 @@ export const MarketDataService: GenService<{
     output: typeof ListTradesResponseSchema;
   },
   /**
-   * Lists the candles of a market, newest first, the open one included. Intervals without a trade have no candle.
+   * Lists the candles of a market, newest first, the open one included. Intervals without a trade have no candle, unless asked for.
    *
    * @generated from rpc venue.marketdata.v1.MarketDataService.ListCandles
    */
@@ -1781,7 +1985,9 @@ export const MarketDataService: GenService<{
   },
   /**
    * Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions (symbol times channel) a stream.
-   * Errors: TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND.
+   * With resume_after, trades go on without a gap where they are still kept; every other channel says with a gap that changes
+   * were missed, and begins with a snapshot.
+   * Errors: TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND, POSITION_INVALID.
    *
    * @generated from rpc venue.marketdata.v1.MarketDataService.Subscribe
    */
@@ -1802,7 +2008,8 @@ export const MarketDataService: GenService<{
     output: typeof UpdateSubscriptionsResponseSchema;
   },
   /**
-   * Subscribe and UpdateSubscriptions on one bidirectional stream. gRPC only.
+   * Subscribe and UpdateSubscriptions on one bidirectional stream. gRPC only. A message that is refused changes nothing: after
+   * the first one the session says why, and goes on.
    *
    * @generated from rpc venue.marketdata.v1.MarketDataService.Session
    */
