@@ -18,8 +18,8 @@ from servers.engine.markets import Markets
 from servers.engine.measures import ReplicaMeasures
 from servers.engine.replica import Replica
 from servers.marketdata.market_data import MarketData
-from servers.marketdata.servicer import MarketDataServicer
 from servers.marketdata.series import Bounds
+from servers.marketdata.servicer import MarketDataServicer
 from servers.transport.guard import Guard
 from servers.transport.identity import TokenVerifier
 from servers.transport.limits import Limits
