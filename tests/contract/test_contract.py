@@ -64,6 +64,7 @@ REST = {
     "venue.marketdata.v1.MarketDataService.ListMarkets": ["GET /v1/markets"],
     "venue.marketdata.v1.MarketDataService.GetMarket": ["GET /v1/markets/{symbol}"],
     "venue.marketdata.v1.MarketDataService.GetOrderBook": ["GET /v1/markets/{symbol}/book"],
+    "venue.marketdata.v1.MarketDataService.ListBookSnapshots": ["GET /v1/markets/{symbol}/book/snapshots"],
     "venue.marketdata.v1.MarketDataService.ListTrades": ["GET /v1/markets/{symbol}/trades"],
     "venue.marketdata.v1.MarketDataService.ListCandles": ["GET /v1/markets/{symbol}/candles"],
     "venue.marketdata.v1.MarketDataService.GetTicker": ["GET /v1/markets/{symbol}/ticker"],
