@@ -67,7 +67,7 @@ async def test_trades_missed_by_a_client_come_once_from_memory_and_from_the_tabl
     remember(monkeypatch, remembered)
     request = pb.SubscribeRequest(symbols=MARKETS, channels=[TRADES], joined=True)
     listener = Listener()
-    async with open_stand() as stand:
+    async with open_stand(silence_s=0.2) as stand:
         listening = asyncio.create_task(listener.listen(stand, request))
         await until(lambda: listener.kinds.count("snapshot") == 2)
         await stand.leader.run(20)
@@ -77,7 +77,7 @@ async def test_trades_missed_by_a_client_come_once_from_memory_and_from_the_tabl
     # Meanwhile this server is gone, and another one knows nothing of it.
     await stand.leader.run(20)
     await until(lambda: projecting.tables.sequence == stand.leader.exchange.clock.sequence)
-    async with open_stand() as stand:
+    async with open_stand(silence_s=0.2) as stand:
         listening = asyncio.create_task(listener.listen(stand, request))
         await until(lambda: len(listener.heard) >= stand.leader.exchange.clock.trade_number)
         await stand.leader.run(5)
