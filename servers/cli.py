@@ -6,6 +6,7 @@ Settings reach it as `context.obj` of its `typer.Context`.
 
 import importlib
 import importlib.util
+import json
 import sys
 import time
 from pathlib import Path
@@ -68,6 +69,13 @@ def up(
 
     settings: Settings = context.obj
     processes = {name: Listening(settings.port(name), settings.metrics_port(name)) for name in running(settings)}
+    for number, name in enumerate(marketdata_processes(settings)):
+        port, metrics_port = settings.marketdata_ports[number]
+        peers = [one for at, one in enumerate(settings.marketdata_addresses) if at != number]
+        values = {"port": str(port), "metrics_port": str(metrics_port), "others": json.dumps(peers), "more": "[]"}
+        told = {f"VENUE_MARKETDATA_{key.upper()}": value for key, value in values.items()}
+        instance = {"VENUE_INSTANCE": name.removeprefix("marketdata")}
+        processes[name] = Listening(port, metrics_port, told | instance)
     embedding = Embedding(
         state=settings.state,
         host=settings.host,
@@ -103,6 +111,11 @@ def running(settings: Settings) -> list[str]:
     return [name for name in PROCESSES if name != "bot" or settings.bot_enabled]
 
 
+def marketdata_processes(settings: Settings) -> list[str]:
+    """The processes that serve market data: `marketdata`, and `marketdata-2` and so on where there are more."""
+    return ["marketdata", *(f"marketdata-{number}" for number in range(2, len(settings.marketdata_more) + 2))]
+
+
 def ports(settings: Settings) -> dict[str, int]:
     """Every port a start listens on, by the variable that moves it."""
     names = ["gateway_port", "admin_port", "envoy_admin_port"]
@@ -110,7 +123,10 @@ def ports(settings: Settings) -> dict[str, int]:
     names += ["redis_port"] if settings.redis_url is None else []
     names += [f"{name}_port" for name in running(settings) if settings.port(name) is not None]
     names += [f"{name}_metrics_port" for name in running(settings)]
-    return {f"VENUE_{name.upper()}": int(getattr(settings, name)) for name in names}
+    found = {f"VENUE_{name.upper()}": int(getattr(settings, name)) for name in names}
+    for at, (port, metrics_port) in enumerate(settings.marketdata_more):
+        found |= {f"VENUE_MARKETDATA_MORE[{at}][0]": port, f"VENUE_MARKETDATA_MORE[{at}][1]": metrics_port}
+    return found
 
 
 def gateway_values(settings: Settings) -> dict[str, str | int]:
@@ -124,7 +140,7 @@ def gateway_values(settings: Settings) -> dict[str, str | int]:
         "ADMIN_PORT": settings.envoy_admin_port,
         "ORDER_ENDPOINTS": endpoints([f"127.0.0.1:{settings.order_port}", *settings.order_others]),
         "API_PORT": settings.api_port,
-        "MARKETDATA_PORT": settings.marketdata_port,
+        "MARKETDATA_ENDPOINTS": endpoints(settings.marketdata_addresses),
         "DESCRIPTOR": str(CHECKOUT / "gen" / "venue.binpb"),
         "WEB_ROOT": str((settings.web_root or CHECKOUT / "gateway" / "web" / "public").resolve()),
         # Into the log of the process, which its supervisor rotates.

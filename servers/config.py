@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     leads: set[PositiveInt] | None = None
     # Further `order` processes that the gateway sends to, as address:port.
     order_others: list[Annotated[str, Field(pattern=r"^[0-9.]+:[0-9]{1,5}$")]] = []
+    # Further `marketdata` processes that `venue up` runs: the gRPC port and the metrics port of each.
+    marketdata_more: Annotated[list[tuple[Port, Port]], Field(max_length=8)] = []
+    # Those elsewhere that the gateway sends to as well, as address:port; a `marketdata` process asks them for streams it has not.
+    marketdata_others: list[Annotated[str, Field(pattern=r"^[0-9.]+:[0-9]{1,5}$")]] = []
+    # Which of several like processes on one state folder this is: the end of the name of its pid file.
+    instance: Annotated[str, Field(pattern=r"^(-[0-9]{1,2})?$")] = ""
     default_environment: Environment = "DEMO"
     lease_s: PositiveFloat = 2.0
     batch_max: PositiveInt = 400
@@ -244,6 +250,16 @@ class Settings(BaseSettings):
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
         return valkey_url(self.state.secret("valkey"), self.redis_port)
+
+    @property
+    def marketdata_ports(self) -> list[tuple[int, int]]:
+        """The gRPC and metrics ports of the `marketdata` processes that `venue up` runs."""
+        return [(self.marketdata_port, self.marketdata_metrics_port), *self.marketdata_more]
+
+    @property
+    def marketdata_addresses(self) -> list[str]:
+        """Everyone who serves market data, those that `venue up` runs first."""
+        return [f"{self.host}:{port}" for port, _ in self.marketdata_ports] + self.marketdata_others
 
     @property
     def gateway_url(self) -> str:

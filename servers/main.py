@@ -106,8 +106,8 @@ def run(names: Sequence[str], builders: Mapping[str, Builder] = BUILDERS) -> Non
     with ExitStack() as held:
         for name in names:
             # A standby on the same state folder leaves the file to the one that was there first.
-            if alive(settings.state, name) is None:
-                held.enter_context(pid_file(settings.state.pid_file(name)))
+            if alive(settings.state, name + settings.instance) is None:
+                held.enter_context(pid_file(settings.state.pid_file(name + settings.instance)))
         metrics.serve(settings.metrics_port(names[0]), settings.host)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_until_told(names, settings, metrics, builders))

@@ -34,6 +34,12 @@ class Listening:
 
     port: int | None
     metrics_port: int
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def kind(name: str) -> str:
+    """What runs in a process: the second one of a kind is `marketdata-2`."""
+    return name.partition("-")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +99,7 @@ def stores(embedding: Embedding) -> list[Program]:
 
 def yielding(name: str) -> list[str]:
     """What stands before a process's command so that it gives way, nothing for one that must not."""
-    nice = shutil.which("nice") if name in FOLLOWING else None
+    nice = shutil.which("nice") if kind(name) in FOLLOWING else None
     return [nice, "-n", str(NICE_STEPS)] if nice else []
 
 
@@ -102,13 +108,13 @@ def servers(embedding: Embedding) -> list[Program]:
     made = [
         Program(
             name=name,
-            command=[*yielding(name), sys.executable, "-m", "servers.main", name],
-            priority=PRIORITIES[name],
+            command=[*yielding(name), sys.executable, "-m", "servers.main", kind(name)],
+            priority=PRIORITIES[kind(name)],
             port=at.port,
             ready=partial(health.serving, embedding.host, at.port)
             if at.port is not None
             else partial(health.listening, embedding.host, at.metrics_port),
-            environment={"VENUE_STATE_DIR": str(embedding.state.root), "PYTHONUNBUFFERED": "1"},
+            environment={"VENUE_STATE_DIR": str(embedding.state.root), "PYTHONUNBUFFERED": "1", **at.environment},
         )
         for name, at in embedding.processes.items()
     ]

@@ -53,9 +53,16 @@ def alive(state: State, process: str) -> tuple[int, float] | None:
     return (pid, began) if began <= state.pid_file(process).stat().st_mtime + SLACK_S else None
 
 
+def further(state: State, process: str) -> list[str]:
+    """The second process of a kind and so on, by their pid files: `marketdata-2`."""
+    paths = state.pid_file(process).parent.glob(f"{process}-*.pid")
+    return sorted(path.stem for path in paths)
+
+
 def leftovers(state: State) -> dict[str, int]:
     """Processes of this venue that live although its supervisor is gone, in the order to stop them."""
-    found = {name: alive(state, name) for name in STOP_ORDER}
+    names = [known for name in STOP_ORDER for known in (name, *further(state, name))]
+    found = {name: alive(state, name) for name in names}
     return {name: known[0] for name, known in found.items() if known is not None}
 
 

@@ -4,7 +4,7 @@ from servers.domain.errors import NotFound, OverLimit
 
 
 class StreamNotFound(NotFound):
-    """No stream of this process has the id: it ended, or never was."""
+    """No stream has the id: it ended, or never was."""
 
     reason = "STREAM_NOT_FOUND"
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from servers.domain.errors import MarketNotFound
-from servers.marketdata.errors import StreamNotFound
 from servers.marketdata.rhythm import Rhythm
 from servers.marketdata.series import Bounds
 from servers.marketdata.source import Source, Sources
@@ -58,12 +57,10 @@ class FanOut:
         del self.streams[subscriber.stream_id]
         subscriber.end("")
 
-    def stream(self, stream_id: str) -> Subscriber:
-        """Raises StreamNotFound."""
+    def find_stream(self, stream_id: str) -> Subscriber | None:
+        """A stream of this process that has not ended."""
         subscriber = self.streams.get(stream_id)
-        if subscriber is None or subscriber.ended:
-            raise StreamNotFound(stream_id)
-        return subscriber
+        return None if subscriber is None or subscriber.ended else subscriber
 
     def changed(self, environment: int, view: View) -> None:
         """A market may have something to tell: at once to those who want that."""

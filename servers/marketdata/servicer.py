@@ -9,6 +9,7 @@ from servers.marketdata.list_candles import list_candles
 from servers.marketdata.list_markets import list_markets
 from servers.marketdata.list_trades import list_trades
 from servers.marketdata.market_data import MarketData
+from servers.marketdata.peers import Peers
 from servers.marketdata.subscribe import session, subscribe, update_subscriptions
 from servers.transport.call import Call
 from servers.transport.paging import PageTokens
@@ -18,9 +19,10 @@ from venue.marketdata.v1 import marketdata_pb2 as pb
 class MarketDataServicer:
     """Serves the markets of every environment."""
 
-    def __init__(self, data: MarketData, tokens: PageTokens) -> None:
+    def __init__(self, data: MarketData, tokens: PageTokens, peers: Peers) -> None:
         self._data = data
         self._tokens = tokens
+        self._peers = peers
 
     async def ListMarkets(self, request: pb.ListMarketsRequest, call: Call) -> pb.ListMarketsResponse:
         return list_markets(self._data.tails(request.environment), self._tokens, request)
@@ -63,7 +65,9 @@ class MarketDataServicer:
     async def UpdateSubscriptions(
         self, request: pb.UpdateSubscriptionsRequest, call: Call
     ) -> pb.UpdateSubscriptionsResponse:
-        subscriber = self._data.fan_out.stream(request.stream_id)
+        subscriber = self._data.fan_out.find_stream(request.stream_id)
+        if subscriber is None:
+            return await self._peers.update_subscriptions(request, call)
         tails = self._data.tails(subscriber.rhythm.sources.environment)
         return update_subscriptions(tails, subscriber, request.add, request.remove)
 

@@ -6,8 +6,19 @@ from contextlib import asynccontextmanager
 from servers.domain.terms import Environment
 from servers.engine.markets import Markets
 from servers.marketdata.market_data import MarketData
+from servers.marketdata.peers import Peers
 from servers.marketdata.servicer import MarketDataServicer
-from servers.wiring.parts import Process, bus_of, guard_of, keys_of, page_tokens, pool_of, remote_engines, serving
+from servers.wiring.parts import (
+    Process,
+    bus_of,
+    guard_of,
+    internal_key,
+    keys_of,
+    page_tokens,
+    pool_of,
+    remote_engines,
+    serving,
+)
 from venue.marketdata.v1 import marketdata_pb2
 
 
@@ -21,6 +32,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         guard_of(process, pool, keys) as guard,
         remote_engines(settings, pool) as engines,
         bus_of(settings) as bus,
+        Peers(settings.marketdata_others, internal_key(settings)) as peers,
     ):
         data = MarketData(
             engines,
@@ -32,7 +44,7 @@ async def build(process: Process) -> AsyncIterator[None]:
             silence_s=settings.heartbeat_s,
         )
         await data.start(process.tasks)
-        servicer = MarketDataServicer(data, page_tokens(settings))
+        servicer = MarketDataServicer(data, page_tokens(settings), peers)
         services = [(marketdata_pb2.DESCRIPTOR.services_by_name["MarketDataService"], servicer)]
         async with serving(process, "marketdata", services, guard):
             yield

@@ -91,7 +91,7 @@ def render(ports: Ports, folder: Path, change: Change | None = None) -> Path:
         "ADMIN_PORT": ports.admin,
         "ORDER_ENDPOINTS": endpoints([f"127.0.0.1:{ports.order}"]),
         "API_PORT": ports.api,
-        "MARKETDATA_PORT": ports.marketdata,
+        "MARKETDATA_ENDPOINTS": endpoints([f"127.0.0.1:{ports.marketdata}"]),
         "DESCRIPTOR": str(ROOT / "gen" / "venue.binpb"),
         "WEB_ROOT": str(ROOT / "gateway" / "web" / "public"),
         "ACCESS_LOG": str(folder / "access.log"),

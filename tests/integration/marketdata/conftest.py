@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import grpc
@@ -18,6 +18,7 @@ from servers.engine.markets import Markets
 from servers.engine.measures import ReplicaMeasures
 from servers.engine.replica import Replica
 from servers.marketdata.market_data import MarketData
+from servers.marketdata.peers import Peers
 from servers.marketdata.series import Bounds
 from servers.marketdata.servicer import MarketDataServicer
 from servers.transport.guard import Guard
@@ -91,7 +92,11 @@ def open_stand(database_url: str, redis_url: str, leader: WitnessedLeader) -> Op
 
     @asynccontextmanager
     async def opened(
-        redis_address: str = redis_url, *, engine_away: bool = False, **settings: float | Bounds
+        redis_address: str = redis_url,
+        *,
+        engine_away: bool = False,
+        peers: Sequence[str] = (),
+        **settings: float | Bounds,
     ) -> AsyncIterator[Stand]:
         engine, bus = LeaderEngine(leader), open_bus(redis_address)
         engine.away = engine_away
@@ -108,7 +113,8 @@ def open_stand(database_url: str, redis_url: str, leader: WitnessedLeader) -> Op
         )
         verifier = TokenVerifier(no_keys, no_sessions)
         guard = Guard(verifier, Limits(), Metrics(CollectorRegistry()))
-        server = build_server([(SERVICE, MarketDataServicer(data, PageTokens(b"key")))], guard)
+        others = Peers(peers, "among servers")
+        server = build_server([(SERVICE, MarketDataServicer(data, PageTokens(b"key"), others))], guard)
         port = server.add_insecure_port("127.0.0.1:0")
         started = asyncio.Event()
         async with running(following := asyncio.create_task(follow(data, started))):
@@ -116,7 +122,7 @@ def open_stand(database_url: str, redis_url: str, leader: WitnessedLeader) -> Op
             await asyncio.wait([waiting, following], return_when=asyncio.FIRST_COMPLETED)
             assert not following.done(), following
             await server.start()
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            async with others, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                 stub = marketdata_pb2_grpc.MarketDataServiceStub(channel)
                 yield Stand(leader, engine, data, stub, f"127.0.0.1:{port}")
             await server.stop(0.2)

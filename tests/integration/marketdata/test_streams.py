@@ -191,6 +191,23 @@ async def test_another_call_changes_what_a_stream_is_subscribed_to(stand: Stand)
     call.cancel()
 
 
+async def test_a_stream_is_changed_through_whichever_server_is_asked(open_stand: Open, projecting: object) -> None:
+    async with open_stand() as one, open_stand(peers=["127.0.0.1:1", one.address]) as other:
+        call = one.stub.Subscribe(pb.SubscribeRequest(symbols=MARKETS[:1], channels=[BOOK]))
+        stream_id = (await next_frame(call)).stream_id
+        await next_frame(call)
+        add = [pb.Subscription(symbol=MARKETS[1], channel=TRADES)]
+        answer = await other.stub.UpdateSubscriptions(pb.UpdateSubscriptionsRequest(stream_id=stream_id, add=add))
+        assert len(answer.subscriptions) == 2
+        assert (await next_frame(call)).snapshot.symbol == MARKETS[1]
+        add[0].symbol = "NO-PE"
+        for name, reason in ((stream_id, "MARKET_NOT_FOUND"), ("00", "STREAM_NOT_FOUND")):
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await other.stub.UpdateSubscriptions(pb.UpdateSubscriptionsRequest(stream_id=name, add=add))
+            assert refusal_of(raised.value).info.reason == reason
+        call.cancel()
+
+
 async def test_a_session_subscribes_and_unsubscribes_on_one_stream(stand: Stand) -> None:
     call = stand.stub.Session()
     await call.write(pb.SessionRequest(add=[pb.Subscription(symbol=MARKETS[0], channel=BOOK)], depth=1))
