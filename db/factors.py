@@ -13,7 +13,7 @@ from sqlalchemy import any_, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from db import user_sessions
+from db import audit, user_sessions
 from db.models.credentials import ApiKeyRow, RecoveryCodeRow, TotpRow
 from db.models.users import SessionRow, UserRow
 from db.transactions import NOW, transaction
@@ -66,7 +66,9 @@ async def look(engine: AsyncEngine, user_id: str) -> Enrolled | None:
         return None if row is None else Enrolled(row[0], row[1], float(row[2]))
 
 
-async def begin(engine: AsyncEngine, user_id: str, secret: bytes, recovery_hashes: Sequence[bytes]) -> bool:
+async def begin(
+    engine: AsyncEngine, user_id: str, secret: bytes, recovery_hashes: Sequence[bytes], entry: audit.Entry
+) -> bool:
     """Store a factor that is to be confirmed, in place of one that never was. False where one is enrolled."""
     given = insert(TotpRow).values(user_id=user_id, secret=secret)
     put = given.on_conflict_do_update(
@@ -80,10 +82,13 @@ async def begin(engine: AsyncEngine, user_id: str, secret: bytes, recovery_hashe
         await session.execute(delete(RecoveryCodeRow).where(RecoveryCodeRow.user_id == user_id))
         codes = [{"code_hash": each, "user_id": user_id} for each in recovery_hashes]
         await session.execute(insert(RecoveryCodeRow).values(codes))
+        await audit.append(session, entry)
         return True
 
 
-async def confirm(engine: AsyncEngine, user_id: str, session_id: str, step_of: StepOf) -> Verdict | Blocked:
+async def confirm(
+    engine: AsyncEngine, user_id: str, session_id: str, step_of: StepOf, entry: audit.Entry
+) -> Verdict | Blocked:
     """Enroll what was begun by a code of it. The session counts as authenticated by it; the user's other sessions end."""
     async with transaction(engine) as session, session.begin():
         # The user first, as a log-in does: a session that is opened at once is then either ended here or opened with the factor.
@@ -98,13 +103,22 @@ async def confirm(engine: AsyncEngine, user_id: str, session_id: str, step_of: S
             row.confirm_time = NOW
             await _authenticated(session, session_id)
             await user_sessions.end_within(session, user_id, user_sessions.FACTOR_CHANGED, kept=session_id)
+            await audit.append(session, entry)
         return verdict
 
 
 async def prove(
-    engine: AsyncEngine, user_id: str, step_of: StepOf, recovery_hash: bytes, *, session_id: str = ""
+    engine: AsyncEngine,
+    user_id: str,
+    step_of: StepOf,
+    recovery_hash: bytes,
+    entry: audit.Entry,
+    *,
+    session_id: str = "",
 ) -> Verdict | Blocked:
-    """Use a code, or else a recovery code; MISSING where none is enrolled. `session_id` is then authenticated by it."""
+    """Use a code, or else a recovery code, which `entry` tells of; MISSING where none is enrolled. `session_id` is then
+    authenticated by it.
+    """
     async with transaction(engine) as session, session.begin():
         row, now = await _locked(session, user_id)
         if row is None or row.confirm_time is None:
@@ -114,29 +128,31 @@ async def prove(
         used = spent.where(*mine, RecoveryCodeRow.use_time.is_(None)).returning(RecoveryCodeRow.user_id)
         # Never blocked: nobody guesses 120 bits, and so a thief of the password cannot shut the owner out.
         if await session.scalar(used) is not None:
-            verdict: Verdict | Blocked = Verdict.ACCEPTED
-        else:
-            verdict = await _look(session, row, now, step_of)
+            if session_id:
+                await _authenticated(session, session_id)
+            await audit.append(session, entry)
+            return Verdict.ACCEPTED
+        verdict = await _look(session, row, now, step_of)
         if verdict is Verdict.ACCEPTED and session_id:
             await _authenticated(session, session_id)
         return verdict
 
 
-async def remove(engine: AsyncEngine, user_id: str, session_id: str) -> list[str] | None:
-    """Remove the factor; the user's other sessions end, and the keys that may withdraw are revoked. Returns those keys, None
-    where no factor is enrolled.
-    """
+async def remove(engine: AsyncEngine, user_id: str, session_id: str, entry: audit.Entry) -> bool:
+    """Remove the factor; the user's other sessions end, the keys that may withdraw are revoked. False where none is enrolled."""
     async with transaction(engine) as session, session.begin():
         gone = delete(TotpRow).where(TotpRow.user_id == user_id, TotpRow.confirm_time.is_not(None))
         if await session.scalar(gone.returning(TotpRow.user_id)) is None:
-            return None
+            return False
         await user_sessions.end_within(session, user_id, user_sessions.FACTOR_CHANGED, kept=session_id)
         await session.execute(
             update(SessionRow).where(SessionRow.session_id == session_id).values(second_factor=False, auth_time=NOW)
         )
         withdrawing = literal("withdraw") == any_(ApiKeyRow.scopes)
         revoked = update(ApiKeyRow).where(ApiKeyRow.user_id == user_id, withdrawing, ApiKeyRow.revoke_time.is_(None))
-        return list(await session.scalars(revoked.values(revoke_time=NOW).returning(ApiKeyRow.api_key_id)))
+        await session.execute(revoked.values(revoke_time=NOW))
+        await audit.append(session, entry)
+        return True
 
 
 async def authenticate(engine: AsyncEngine, user_id: str, session_id: str) -> bool:

@@ -10,7 +10,10 @@ from psycopg import OperationalError
 from db.session import Pool
 from servers.domain.errors import PartUnavailable
 
-SESSIONS: Final = "SELECT session_id FROM sessions WHERE revoke_time > clock_timestamp() - make_interval(secs => %s)"
+SESSIONS: Final = (
+    "SELECT session_id FROM sessions WHERE revoke_time > clock_timestamp() - make_interval(secs => %(kept)s)"
+    " UNION ALL SELECT api_key_id FROM api_keys WHERE revoke_time > clock_timestamp() - make_interval(secs => %(kept)s)"
+)
 VERSIONS: Final = (
     "SELECT user_id, access_version FROM users WHERE access_change_time > clock_timestamp() - make_interval(secs => %s)"
 )
@@ -18,7 +21,9 @@ VERSIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Revocations:
-    """Sessions that were ended, and for each user whose role or status changed the lowest version of a token still good."""
+    """Sessions and API keys that were ended, and for each user whose role or status changed the lowest version of a token still
+    good.
+    """
 
     sessions: frozenset[str] = frozenset()
     versions: Mapping[str, int] = field(default_factory=dict)
@@ -32,7 +37,7 @@ async def revocations(pool: Pool, within: timedelta) -> Revocations:
     """
     try:
         async with pool.connection() as connection:
-            ended = await (await connection.execute(SESSIONS, (within.total_seconds(),))).fetchall()
+            ended = await (await connection.execute(SESSIONS, {"kept": within.total_seconds()})).fetchall()
             changed = await (await connection.execute(VERSIONS, (within.total_seconds(),))).fetchall()
     except OperationalError:
         raise PartUnavailable("the database") from None

@@ -152,6 +152,7 @@ def gateway_values(settings: Settings) -> dict[str, str | int]:
         "ADMINISTRATION_CORS_ORIGINS": origins([*settings.cors_origins, *pages]),
         "TRUSTED_HOPS": settings.trusted_hops,
         "ANONYMOUS_PER_MINUTE": settings.anonymous_rate,
+        "GATEWAY_KEY": settings.state.secret("gateway"),
     }
 
 

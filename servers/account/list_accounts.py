@@ -15,7 +15,9 @@ async def list_accounts(
     """Raises PageTokenInvalid, PositionInvalid, PartUnavailable."""
     scope = ("accounts", call.identity.user_id)
     cursor = tokens.read(scope, request.page_token)
-    found = await asyncio.gather(*(accounts_of(engine, "", request.min_position, call) for engine in engines.all))
+    only = call.identity.account_id
+    asked = [engines.for_account(only)] if only else engines.all
+    found = await asyncio.gather(*(accounts_of(engine, only, request.min_position, call) for engine in asked))
     accounts = sorted((account for response in found for account in response.accounts), key=_place)
     if cursor:
         accounts = [account for account in accounts if _place(account) > (cursor[0], cursor[1])]

@@ -82,6 +82,9 @@ class Moving:
             row = await find_transfer(connection, engine.partition, request.transfer_id)
         if row is None or row.user_id != call.identity.user_id:
             raise TransferNotFound(request.transfer_id)
+        sides = {row.debit_account_id, row.receiver_account_id or row.credit_account_id}
+        if call.identity.account_id and call.identity.account_id not in sides:
+            raise TransferNotFound(request.transfer_id)
         scale = await self._markets.scale(engine.partition, row.asset)
         transfer = pb.Transfer(
             transfer_id=request.transfer_id,

@@ -3,6 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.models.users import UserRow
+from servers.auth.api_keys import Owned, create_api_key, list_api_keys, revoke_api_key, to_api_key
 from servers.auth.attempts import Attempts
 from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
@@ -10,6 +11,7 @@ from servers.auth.second_factor import SecondFactor
 from servers.auth.step_up import step_up
 from servers.auth.tokens import AccessTokens, role_of
 from servers.transport.call import Call
+from servers.transport.paging import PageTokens
 from venue.auth.v1 import auth_pb2 as pb
 
 BEARER = "Bearer"
@@ -24,6 +26,8 @@ class CredentialServicer:
         access_tokens: AccessTokens,
         factor: SecondFactor,
         attempts: Attempts,
+        owned: Owned,
+        page_tokens: PageTokens,
     ) -> None:
         self._engine = engine
         self._passwords = passwords
@@ -31,18 +35,32 @@ class CredentialServicer:
         self._access_tokens = access_tokens
         self._factor = factor
         self._attempts = attempts
+        self._owned = owned
+        self._page_tokens = page_tokens
 
     async def EnrollTotp(self, request: pb.EnrollTotpRequest, call: Call) -> pb.EnrollTotpResponse:
-        begun = await self._factor.enroll(call.identity)
+        begun = await self._factor.enroll(call)
         return pb.EnrollTotpResponse(secret=begun.secret, otpauth_uri=begun.uri, recovery_codes=begun.recovery_codes)
 
     async def ConfirmTotp(self, request: pb.ConfirmTotpRequest, call: Call) -> pb.ConfirmTotpResponse:
-        await self._factor.confirm(call.identity, request.code)
+        await self._factor.confirm(call, request.code)
         return pb.ConfirmTotpResponse()
 
     async def DisableTotp(self, request: pb.DisableTotpRequest, call: Call) -> pb.DisableTotpResponse:
-        await self._factor.disable(call.identity)
+        await self._factor.disable(call)
         return pb.DisableTotpResponse()
+
+    async def CreateApiKey(self, request: pb.CreateApiKeyRequest, call: Call) -> pb.CreateApiKeyResponse:
+        row, secret = await create_api_key(self._engine, self._outbox, self._owned, request, call)
+        return pb.CreateApiKeyResponse(api_key=to_api_key(row), secret=secret)
+
+    async def ListApiKeys(self, request: pb.ListApiKeysRequest, call: Call) -> pb.ListApiKeysResponse:
+        rows, token = await list_api_keys(self._engine, self._page_tokens, request, call)
+        return pb.ListApiKeysResponse(api_keys=map(to_api_key, rows), next_page_token=token)
+
+    async def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, call: Call) -> pb.RevokeApiKeyResponse:
+        await revoke_api_key(self._engine, request.api_key_id, call)
+        return pb.RevokeApiKeyResponse()
 
     async def StepUp(self, request: pb.StepUpRequest, call: Call) -> pb.StepUpResponse:
         grant = await step_up(
@@ -51,7 +69,7 @@ class CredentialServicer:
             self._attempts,
             self._factor,
             self._access_tokens,
-            identity=call.identity,
+            call=call,
             password=request.password,
             totp_code=request.totp_code,
         )

@@ -62,7 +62,7 @@ async def log_in(door: Door, given: Given, *, actor: audit.Actor, user_agent: st
         if door.requires_verified and not user.email_verified:
             raise CredentialsInvalid
         await door.attempts.succeed(attempt)
-        proved = await door.factor.prove_at_login(user.user_id, given.totp_code)
+        proved = await door.factor.prove_at_login(user.user_id, given.totp_code, actor)
     except VenueError as refused:
         await _note_refusal(door, user, actor, refused)
         raise

@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import factors, users
+from db.audit import Action, Actor, Entry
 from db.factors import Blocked, Verdict
 from db.models.users import UserRow
 from db.sealing import Place, Sealer
@@ -14,7 +15,8 @@ from servers.auth import totp
 from servers.auth.errors import SecondFactorEnrolled, TotpInvalid, TotpRequired
 from servers.auth.notices import notify
 from servers.auth.outbox import Outbox
-from servers.transport.identity import Identity
+from servers.transport.auditing import actor_of
+from servers.transport.call import Call
 from servers.transport.refusals import NotAuthenticated, RateLimited, SecondFactorMissing
 
 BUCKET: Final = "TOTP"
@@ -41,39 +43,43 @@ class SecondFactor:
         self._sealer = sealer
         self._outbox = outbox
 
-    async def enroll(self, identity: Identity) -> Begun:
+    async def enroll(self, call: Call) -> Begun:
         """Raises SecondFactorEnrolled."""
-        user = await self._user(identity)
+        user = await self._user(call)
         secret, codes = totp.new_secret(), totp.new_recovery_codes()
         sealed = self._sealer.seal(_place(user.user_id), secret.encode())
-        if not await factors.begin(self._engine, user.user_id, sealed, [totp.recovery_hash(code) for code in codes]):
+        hashes = [totp.recovery_hash(code) for code in codes]
+        if not await factors.begin(self._engine, user.user_id, sealed, hashes, _entry(call, Action.TOTP_ENROLL)):
             raise SecondFactorEnrolled
         return Begun(secret, totp.uri(secret, user.email), codes)
 
-    async def confirm(self, identity: Identity, code: str) -> None:
+    async def confirm(self, call: Call, code: str) -> None:
         """Raises SecondFactorMissing where nothing was begun, SecondFactorEnrolled, TotpInvalid, RateLimited."""
-        user = await self._user(identity)
+        user = await self._user(call)
         check = partial(self._step_of, user.user_id, code)
-        verdict = await factors.confirm(self._engine, user.user_id, identity.session_id, check)
+        verdict = await factors.confirm(
+            self._engine, user.user_id, call.identity.session_id, check, _entry(call, Action.TOTP_CONFIRM)
+        )
         if verdict is Verdict.ENROLLED:
             raise SecondFactorEnrolled
         _accept(verdict)
         notify(self._outbox, user, "A second factor was enrolled", ENROLLED)
 
-    async def disable(self, identity: Identity) -> None:
+    async def disable(self, call: Call) -> None:
         """Raises SecondFactorMissing."""
-        user = await self._user(identity)
-        if await factors.remove(self._engine, user.user_id, identity.session_id) is None:
+        user = await self._user(call)
+        entry = _entry(call, Action.TOTP_DISABLE)
+        if not await factors.remove(self._engine, user.user_id, call.identity.session_id, entry):
             raise SecondFactorMissing
         notify(self._outbox, user, "The second factor was removed", REMOVED)
 
-    async def prove_at_login(self, user_id: str, code: str) -> bool:
+    async def prove_at_login(self, user_id: str, code: str, actor: Actor) -> bool:
         """Whether the user has a second factor, by which he proved himself. Raises TotpRequired, TotpInvalid, RateLimited."""
         if not await factors.is_enrolled(self._engine, user_id):
             return False
         if not code:
             raise TotpRequired
-        await self.prove(user_id, code)
+        await self.prove(user_id, code, actor)
         return True
 
     async def shows(self, user_id: str, code: str) -> bool:
@@ -84,19 +90,25 @@ class SecondFactor:
         step = self._step_of(user_id, code, found.secret, found.now_s)
         return step is not None and step > found.last_step
 
-    async def prove(self, user_id: str, code: str, session_id: str = "") -> None:
+    async def prove(self, user_id: str, code: str, actor: Actor, session_id: str = "") -> None:
         """Use a code, by which the session is authenticated anew. Raises SecondFactorMissing, TotpInvalid, RateLimited."""
         check = partial(self._step_of, user_id, code)
-        _accept(await factors.prove(self._engine, user_id, check, totp.recovery_hash(code), session_id=session_id))
+        entry = Entry(actor=actor, action=Action.RECOVERY_CODE_USE, object=f"user/{user_id}")
+        hashed = totp.recovery_hash(code)
+        _accept(await factors.prove(self._engine, user_id, check, hashed, entry, session_id=session_id))
 
     def _step_of(self, user_id: str, code: str, envelope: bytes, now_s: float) -> int | None:
         return totp.step_of(self._sealer.open(_place(user_id), envelope).decode(), code, now_s)
 
-    async def _user(self, identity: Identity) -> UserRow:
-        user = await users.find_user(self._engine, identity.user_id)
+    async def _user(self, call: Call) -> UserRow:
+        user = await users.find_user(self._engine, call.user_id)
         if user is None:
             raise NotAuthenticated("unknown user")
         return user
+
+
+def _entry(call: Call, action: Action) -> Entry:
+    return Entry(actor=actor_of(call), action=action, object=f"user/{call.user_id}")
 
 
 def _place(user_id: str) -> Place:

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import factors
 from db.sealing import Sealer
+from servers.auth.api_keys import Owned
 from servers.auth.attempts import Attempts
 from servers.auth.change_password import change_password
 from servers.auth.credential_servicer import BEARER, CredentialServicer, to_user
@@ -58,15 +59,15 @@ class AuthServicer(CredentialServicer):
         attempts: Attempts,
         page_tokens: PageTokens,
         sealer: Sealer,
+        owned: Owned,
         rules: AuthRules,
     ) -> None:
         access_tokens = AccessTokens(keys, life_s=rules.access_life_s)
         factor = SecondFactor(engine, sealer, outbox)
-        super().__init__(engine, passwords, outbox, access_tokens, factor, attempts)
+        super().__init__(engine, passwords, outbox, access_tokens, factor, attempts, owned, page_tokens)
         self._keys = keys
         self._refresh_tokens = refresh_tokens
         self._rules = rules
-        self._page_tokens = page_tokens
         self._door = Door(
             engine=engine,
             passwords=passwords,

@@ -9,7 +9,8 @@ from servers.auth.passwords import Passwords
 from servers.auth.second_factor import SecondFactor
 from servers.auth.tokens import AccessTokens, Grant
 from servers.domain.errors import Overloaded
-from servers.transport.identity import Identity
+from servers.transport.auditing import actor_of
+from servers.transport.call import Call
 from servers.transport.refusals import NotAuthenticated
 
 
@@ -20,7 +21,7 @@ async def step_up(
     factor: SecondFactor,
     access: AccessTokens,
     *,
-    identity: Identity,
+    call: Call,
     password: str,
     totp_code: str,
 ) -> Grant:
@@ -28,12 +29,13 @@ async def step_up(
 
     Raises CredentialsInvalid, TotpRequired, TotpInvalid, SecondFactorMissing, RateLimited, Overloaded.
     """
+    identity = call.identity
     found = await factors.find_session(engine, identity.session_id)
     if found is None:
         raise NotAuthenticated("session over")
     _, user = found
     if totp_code:
-        await factor.prove(user.user_id, totp_code, identity.session_id)
+        await factor.prove(user.user_id, totp_code, actor_of(call), identity.session_id)
     else:
         # By session: a thief of one has no more tries than its user.
         attempt = await attempts.begin(user.email_key, f"step-up {identity.session_id}", known=True)

@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable
+from hmac import compare_digest
 from typing import Any
 
 import structlog
@@ -19,6 +20,11 @@ OURS = {"INTERNAL", "UNKNOWN", "DATA_LOSS"}
 
 # Metadata by which servers of the venue know each other.
 INTERNAL_KEY = "x-venue-internal"
+# Metadata that only the gateway knows: who sends it may say where a call comes from.
+GATEWAY_KEY = "x-venue-gateway"
+API_KEY = "x-api-key"
+# What the gateway's translation of REST adds; it takes it off calls that come with it.
+ORIGINAL_PATH = "x-envoy-original-path"
 log = structlog.get_logger()
 
 
@@ -29,12 +35,19 @@ class Call:
     """
 
     __slots__ = (
-        "_context", "_metrics", "_peer", "_requested", "_started",
-        "caller", "credential", "deadline_monotonic", "end", "forwarded", "identity", "internal", "method",
+        "_context", "_gateway_key", "_metrics", "_peer", "_requested", "_started", "api_key", "caller", "credential",
+        "deadline_monotonic", "end", "forwarded", "gateway", "identity", "internal", "method", "rest",
     )  # fmt: skip
 
-    def __init__(self, context: Any, method: str, metrics: MethodMetrics) -> None:  # noqa: ANN401  gRPC's own type
+    def __init__(
+        self,
+        context: Any,  # noqa: ANN401  gRPC's own type
+        method: str,
+        metrics: MethodMetrics,
+        gateway_key: bytes = b"",
+    ) -> None:
         self._context = context
+        self._gateway_key = gateway_key
         self._metrics = metrics
         self._started = time.perf_counter()
         self._requested = ""
@@ -44,7 +57,11 @@ class Call:
         # What limits count this call under: the user, else the address.
         self.caller = ""
         self.credential = ""
+        self.api_key = ""
         self.forwarded = ""
+        self.gateway = b""
+        # Whether the gateway has translated the call from REST.
+        self.rest = False
         self.internal = ""
         self.end: asyncio.Future[str] | None = None
         remaining = context.time_remaining()
@@ -53,8 +70,12 @@ class Call:
             if name == "authorization":
                 # Two credentials are none: which of them a proxy before us looked at is unknown.
                 self.credential = "\n" if self.credential else value
-            elif name == "x-api-key":
-                self.credential = "\n"
+            elif name == API_KEY:
+                self.api_key = "\n" if self.api_key else value
+            elif name == GATEWAY_KEY:
+                self.gateway = value.encode()
+            elif name == ORIGINAL_PATH:
+                self.rest = True
             elif name == REQUEST_ID:
                 self._requested = value
             elif name == INTERNAL_KEY:
@@ -92,10 +113,10 @@ class Call:
     def peer(self) -> str:
         """The caller's address: what the gateway saw, else the other end of the connection, without its port.
 
-        Empty once the call has ended, unless it was asked for before.
+        Empty once the call has ended, unless it was asked for before. What others than the gateway say they saw is not believed.
         """
         if not self._peer:
-            if self.forwarded:
+            if self.forwarded and (not self._gateway_key or compare_digest(self.gateway, self._gateway_key)):
                 self._peer = self.forwarded.rpartition(",")[2].strip()
             elif self._context is not None:
                 self._peer = self._context.peer().partition(":")[2].rpartition(":")[0]

@@ -19,11 +19,13 @@ from grpc.aio import EOF, BaseError
 from servers.domain.errors import DeadlinePassed, NotImplementedYet
 from servers.transport import validation
 from servers.transport.access import Rule, rule_of
+from servers.transport.api_keys import ApiKeys
+from servers.transport.binding import bind, names_account
 from servers.transport.call import Call
 from servers.transport.errors import Ended, Handler, boundary
-from servers.transport.identity import TokenVerifier
+from servers.transport.identity import Identity, TokenVerifier
 from servers.transport.limits import Limits
-from servers.transport.refusals import MessageTooLarge, NotAuthenticated, TimedOut
+from servers.transport.refusals import MessageTooLarge, NotAuthenticated, NotPermitted, TimedOut
 from servers.transport.telemetry import MethodMetrics, Metrics
 from venue.option.v1 import access_pb2
 
@@ -52,9 +54,14 @@ class Guard:
         *,
         bytes_max: int = BYTES_MAX,
         internal_key: str = "",
+        gateway_key: str = "",
+        api_keys: ApiKeys | None = None,
     ) -> None:
         # What callers of internal methods must know; empty: nothing (a server that only tests can reach).
         self.internal_key = internal_key.encode()
+        # What the gateway sends along; empty: everybody is believed about the caller's address (behind nothing but a test).
+        self.gateway_key = gateway_key.encode()
+        self.api_keys = api_keys
         self.verifier = verifier
         self.limits = limits
         self.metrics = metrics
@@ -113,6 +120,7 @@ class Bound:
         self._bucket = guard.limits.bucket(rule.bucket)
         # A batch counts as its items.
         self._items = next((name for name in ITEMS if _repeats(method, name)), None) if rule.bucket in COUNTED else None
+        self._takes_bound = rule.is_open or rule.bound_keys or names_account(method.input_type)
         self._validates = rule.scope != access_pb2.SCOPE_INTERNAL and not getattr(
             self._serve, validation.SELF_VALIDATING, False
         )
@@ -125,39 +133,54 @@ class Bound:
         return grpc.unary_unary_rpc_method_handler(boundary(self._begin, self._unary))
 
     def _begin(self, context: Any) -> Call:  # noqa: ANN401  gRPC's own type is not public
-        return Call(context, self._path, self._metrics)
+        return Call(context, self._path, self._metrics, self._guard.gateway_key)
 
     async def _admit(self, call: Call) -> None:
         """Identity and access. Raises NotAuthenticated, NotPermitted, DeadlinePassed, NotImplementedYet."""
         credential = call.credential
-        if credential:
+        if call.api_key:
+            call.identity = await self._by_key(call)
+        elif credential:
             if not credential.startswith(BEARER):
                 raise NotAuthenticated("no bearer token, or more than one credential")
             token = credential[len(BEARER) :]
             verifier = self._guard.verifier
             call.identity = verifier.remembered(token) or await verifier.verify(token)
         self._rule.check(call.identity)
+        if call.identity.account_id and not self._takes_bound:
+            raise NotPermitted(account_id=call.identity.account_id)
         key = self._guard.internal_key
         if key and self._rule.scope == access_pb2.SCOPE_INTERNAL and not compare_digest(call.internal.encode(), key):
             raise NotAuthenticated("not a server of this venue")
-        call.caller = call.identity.user_id or call.peer
+        # All tokens of a user count together, each of his keys by itself.
+        call.caller = call.identity.api_key_id or call.identity.user_id or call.peer
         if self._serve is None:
             raise NotImplementedYet(self._method.name)
         if call.deadline_monotonic is not None and call.timeout_s == 0.0:
             raise DeadlinePassed
 
-    def _read(self, raw: bytes) -> Message:
-        """Raises MessageTooLarge, MalformedMessage, InvalidField."""
+    async def _by_key(self, call: Call) -> Identity:
+        """Raises NotAuthenticated, RateLimited, PartUnavailable."""
+        keys = self._guard.api_keys
+        if call.credential or keys is None:
+            # Two credentials are none; and a server without keys to ask knows nobody by one.
+            raise NotAuthenticated("an API key beside a token, or where none is taken")
+        return keys.remembered(call.api_key, call.peer) or await keys.verify(call.api_key, call.peer)
+
+    def _read(self, raw: bytes, account_id: str = "") -> Message:
+        """Raises MessageTooLarge, MalformedMessage, InvalidField; AccountNotFound where a key is bound to another account."""
         if len(raw) > self._bytes_max:
             raise MessageTooLarge(self._bytes_max)
         request = validation.parse(self._kind, raw)
         if self._validates:
             validation.check(request)
+        if account_id:
+            bind(request, account_id)
         return request
 
     async def _unary(self, raw: bytes, call: Call) -> bytes:
         await self._admit(call)
-        request = self._read(raw)
+        request = self._read(raw, call.identity.account_id)
         limits = self._guard.limits
         if self._bucket is not None:
             count = 1 if self._items is None else len(getattr(request, self._items))
@@ -186,7 +209,7 @@ class Bound:
 
     async def _stream(self, raw: bytes, call: Call) -> None:
         await self._admit(call)
-        request = self._read(raw)
+        request = self._read(raw, call.identity.account_id)
         await self._send(call, lambda: self._serve(request, call))
 
     async def _session(self, _requests: object, call: Call) -> None:
@@ -202,7 +225,7 @@ class Bound:
                 raise Ended(error) from None
             if raw is EOF:
                 return
-            yield self._read(raw)
+            yield self._read(raw, call.identity.account_id)
 
     async def _send(self, call: Call, open_frames: Callable[[], AsyncGenerator[Message | bytes, None]]) -> None:
         """Writes the servicer's frames; closes the servicer's generator whatever happens."""

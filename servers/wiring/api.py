@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -15,6 +16,7 @@ from db.sealing import Sealer
 from db.session import SERVICES
 from servers.account.bus_feed import BusFeed
 from servers.account.servicer import AccountServicer
+from servers.account.views import accounts_of
 from servers.admin.anchors import Anchors, keep_anchored
 from servers.auth.attempts import Attempts
 from servers.auth.keys import CLOCKS_S, SigningKeys
@@ -27,9 +29,12 @@ from servers.auth.smtp import Smtp
 from servers.auth.tokens import RefreshTokens
 from servers.config import Settings
 from servers.domain.errors import PartUnavailable
+from servers.engine.client import Engines
 from servers.engine.fence import Fence
 from servers.engine.markets import Markets
 from servers.engine.missed import Past
+from servers.engine.remote import RemoteEngine
+from servers.transport.call import Call
 from servers.transport.identity import KeySource
 from servers.wiring.administration import administration
 from servers.wiring.parts import Process, bus_of, guard_of, page_tokens, pool_of, remote_engines, serving
@@ -54,7 +59,7 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def auth(process: Process) -> AsyncIterator[AuthServicer]:
+async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterator[AuthServicer]:
     """AuthService with the secrets of the state folder, and the first users of an embedded venue."""
     settings = process.settings
     state = settings.state
@@ -76,6 +81,7 @@ async def auth(process: Process) -> AsyncIterator[AuthServicer]:
                 attempts=Attempts(Guesses(redis), secret=state.secret("guesses")),
                 page_tokens=page_tokens(settings),
                 sealer=Sealer(settings.read_field_keys),
+                owned=partial(check_owned, engines),
                 rules=AuthRules(
                     public_url=settings.public_url or settings.gateway_url,
                     access_life_s=settings.access_ttl_s,
@@ -100,6 +106,11 @@ def mail_provider(settings: Settings) -> MailProvider:
     if settings.smtp_url is None:
         return Mailbox(settings.state.root / "mailbox", settings.mail_sender)
     return Smtp(settings.smtp_url.get_secret_value(), settings.mail_sender)
+
+
+async def check_owned(engines: Engines[RemoteEngine], account_id: str, call: Call) -> None:
+    """Raises AccountNotFound where an account is not the caller's."""
+    await accounts_of(engines.for_account(account_id), account_id, "", call)
 
 
 async def forget_daily(
@@ -138,9 +149,9 @@ async def build(process: Process) -> AsyncIterator[None]:
     # The first users are made before anybody hears that the server is there: the bot logs in as one of them.
     async with (
         pool_of(settings, "api") as pool,
-        auth(process) as auth_servicer,
-        guard_of(process, pool, own_keys(settings)) as guard,
         remote_engines(settings, pool) as engines,
+        auth(process, engines) as auth_servicer,
+        guard_of(process, pool, own_keys(settings)) as guard,
         administration(process) as admin_servicer,
         bus_of(settings) as bus,
     ):

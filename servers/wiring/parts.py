@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 import grpc
@@ -15,6 +16,7 @@ from google.protobuf.json_format import MessageToDict
 from redis.asyncio import Redis
 
 from db import session
+from db.api_keys import find_key, touch_keys
 from db.revocations import revocations
 from db.session import SERVICES, Pool
 from db.streams import open_bus
@@ -23,6 +25,7 @@ from servers.domain.errors import PartUnavailable
 from servers.domain.terms import Environment
 from servers.engine.client import Engine, Engines
 from servers.engine.remote import RemoteEngine
+from servers.transport.api_keys import ApiKeys
 from servers.transport.caller import channel_to
 from servers.transport.guard import Guard
 from servers.transport.identity import KeySource, TokenVerifier
@@ -88,14 +91,20 @@ async def guard_of(process: Process, pool: Pool, keys: KeySource) -> AsyncIterat
     """
     verifier = TokenVerifier(keys, lambda: revocations(pool, revocations_kept(process.settings)))
     await verifier.start(FIRST_KEY_S)
+    api_keys = ApiKeys(verifier, partial(find_key, pool), partial(touch_keys, pool))
+    touching = process.tasks.create_task(api_keys.run())
     try:
         yield Guard(
             verifier,
             limits_of(process.settings),
             process.metrics,
             internal_key=internal_key(process.settings),
+            gateway_key=process.settings.state.secret("gateway"),
+            api_keys=api_keys,
         )
     finally:
+        touching.cancel()
+        await api_keys.write_used()
         await verifier.stop()
 
 

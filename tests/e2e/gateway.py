@@ -96,6 +96,7 @@ def render(ports: Ports, folder: Path, change: Change | None = None) -> Path:
         "WEB_ROOT": str(ROOT / "gateway" / "web" / "public"),
         "ACCESS_LOG": str(folder / "access.log"),
         "STRICT_JSON": str(ROOT / "gateway" / "strict_json.lua"),
+        "GATEWAY_KEY": "gateway",
         "CORS_ORIGINS": origins([ORIGIN]),
         "ADMINISTRATION_PORT": ports.administration,
         "ADMINISTRATION_ALLOWLIST": principals([ip_network("127.0.0.0/8")]),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from email import message_from_bytes
 from email.policy import SMTP
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import revocations
+from db.api_keys import find_key, touch_keys
 from db.sealing import INDEX, Sealer, new_entry
 from db.session import SERVICES, engine, open_pool
 from servers.auth.attempts import Attempts
@@ -26,6 +28,9 @@ from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
 from servers.auth.servicer import AuthRules, AuthServicer
 from servers.auth.tokens import RefreshTokens
+from servers.domain.errors import AccountNotFound
+from servers.transport.api_keys import ApiKeys
+from servers.transport.call import Call
 from servers.transport.errors import from_call
 from servers.transport.guard import Guard
 from servers.transport.identity import TokenVerifier
@@ -51,6 +56,7 @@ class Auth:
     keys: SigningKeys
     verifier: TokenVerifier
     outbox: Outbox
+    api_keys: ApiKeys
     mailbox: Path
 
     async def refused(self, call: Awaitable[Any]) -> tuple[str, str]:
@@ -100,6 +106,13 @@ def bearer(access_token: str) -> tuple[tuple[str, str], ...]:
 
 
 Open = Callable[..., Awaitable[Auth]]
+ACCOUNT = "demo-1"
+
+
+async def owned(account_id: str, _call: Call) -> None:
+    """As the engine says it: everybody here owns the one account."""
+    if account_id != ACCOUNT:
+        raise AccountNotFound(account_id)
 
 
 @pytest.fixture
@@ -134,10 +147,12 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
                 sealer=Sealer(lambda: FIELD_KEYS),
                 outbox=outbox,
                 attempts=attempts or Attempts(None, secret="secret"),
+                owned=owned,
                 page_tokens=PageTokens(b"key"),
                 rules=replace(AuthRules(public_url="http://localhost:8080"), **rules),
             )
-            guard = Guard(verifier, Limits(), Metrics(CollectorRegistry()))
+            api_keys = ApiKeys(verifier, partial(find_key, pool), partial(touch_keys, pool))
+            guard = Guard(verifier, Limits(), Metrics(CollectorRegistry()), api_keys=api_keys)
             server = build_server([(auth_pb2.DESCRIPTOR.services_by_name["AuthService"], servicer)], guard)
             port = server.add_insecure_port("127.0.0.1:0")
             await server.start()
@@ -151,6 +166,7 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
                 keys=keys,
                 verifier=verifier,
                 outbox=outbox,
+                api_keys=api_keys,
                 mailbox=tmp_path / "mailbox",
             )
 

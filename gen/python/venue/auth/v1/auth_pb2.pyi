@@ -970,7 +970,7 @@ class CreateApiKeyRequest(_message.Message):
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When it ends, in the future; not set: never."""
+        """When it ends, in the future and before the year 10000; not set: never."""
 
     def __init__(
         self,
