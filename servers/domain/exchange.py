@@ -40,7 +40,7 @@ from servers.domain.sessions import Sessions
 from servers.domain.terms import CancelReason, Environment, MarketState, OrderStatus
 from servers.domain.transfers import Transfers
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 REQUEST_MEMORY: Final = 200_000
 _CANCELLED: Final = int(OrderStatus.CANCELLED)
 _FINAL: Final = int(OrderStatus.FILLED)

@@ -235,7 +235,7 @@ class Links:
         order.stop_price, order.trigger_source = terms.stop_price, terms.trigger_source
         order.parent_number, order.root_number = entry.number, entry.root_number or entry.number
         order.list_number, order.list_role = entry.list_number, int(role)
-        order.tag, order.born = entry.tag, record.sequence
+        order.tag, order.session_id, order.born = entry.tag, entry.session_id, record.sequence
         return order
 
     # One cancels the other

@@ -247,8 +247,6 @@ class Floor:
                 self.end(maker, _CANCELLED, _SELF_TRADE)
             else:
                 self._decrement(maker, order, lots)
-        if found.filled_lots and self.triggers.watches:
-            self.triggers.traded(order.market, found)
         if self.shrunk:
             cut(self)
         if order.quote_amount:
@@ -371,6 +369,8 @@ class Floor:
         maker.account.positions[market.symbol].resting[maker.side] -= lots
         self.record.order(maker)
         deal(self, maker, taker, maker.ticks, lots)
+        if self.triggers.watches:
+            self.triggers.traded(market)
         taker.status = _PARTIALLY_FILLED
         if maker.lots == maker.filled_lots + maker.removed_lots:
             self._leave(maker)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from servers.domain.book import Level
 from servers.domain.iceberg import shrink
+from servers.domain.identifiers import age
 from servers.domain.model import Order, Position
 from servers.domain.positions import position_of
 from servers.domain.terms import CancelReason, OrderStatus, Side
@@ -90,7 +91,7 @@ def cut(floor: "Floor") -> bool:
 def _excess(position: Position) -> list[tuple[Order, int]]:
     """The resting reduce-only orders that are too large by so many lots, the youngest first."""
     found = []
-    orders = sorted(position.reducing.values(), key=lambda order: order.number, reverse=True)
+    orders = sorted(position.reducing.values(), key=lambda order: age(order.number), reverse=True)
     over = sum(rest_of(order) for order in orders) - (reducible(position, orders[0].side) if orders else 0)
     for order in orders:
         if over <= 0:

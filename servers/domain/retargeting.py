@@ -13,7 +13,7 @@ from servers.domain.identifiers import order_id
 from servers.domain.linking import need
 from servers.domain.model import Order
 from servers.domain.placing import Floor
-from servers.domain.risk import check_price, check_quantity, check_standing
+from servers.domain.risk import check_allowed, check_price, check_quantity, check_standing
 from servers.domain.terms import OrderType, RejectReason
 
 _TRAILING: Final = int(OrderType.TRAILING_STOP)
@@ -30,7 +30,7 @@ def decide_retarget(floor: Floor, command: AmendOrder, order: Order) -> Order:
     stays = (price, stop_price) == (order.price, order.stop_price) and quantity <= order.quantity
     bounds = floor.limits.of(order.account, market)
     reason = (
-        (0 if stays else check_standing(order, order.account, market))
+        (0 if stays else check_standing(order, order.account, market) or check_allowed(bounds))
         or (check_price(command.price, market) if command.price else 0)
         or (check_price(command.stop_price, market) if command.stop_price else 0)
         or check_quantity(quantity, market, market.max_lots if stays else bounds.lots_max)
@@ -42,6 +42,8 @@ def decide_retarget(floor: Floor, command: AmendOrder, order: Order) -> Order:
     if command.stop_price and not price:
         ticks = stop_price // market.tick_size
     lots = quantity // market.lot_size
+    if not stays and lots * ((price or stop_price) // market.tick_size) * market.tick_value > bounds.notional_max:
+        raise refused(name, RejectReason.NOTIONAL_TOO_LARGE)
     amended = replace(order, price=price, stop_price=stop_price, quantity=quantity, ticks=ticks, lots=lots)
     amended.held = need(amended)
     if floor.links.more(order, amended.held) > floor.ledger.available(order.account, floor.pays(order)):

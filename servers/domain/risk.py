@@ -12,7 +12,15 @@ from servers.domain.model import Account, Market, Order, Position
 from servers.domain.money import ATTO_SCALE, RATE
 from servers.domain.positions import DAY_US, position_of, reference_ticks, valuation_ticks
 from servers.domain.reducing import rest_of, room
-from servers.domain.terms import AccountStatus, MarketState, OrderType, RejectReason, Side, TimeInForce
+from servers.domain.terms import (
+    AccountStatus,
+    MarketState,
+    OrderStatus,
+    OrderType,
+    RejectReason,
+    Side,
+    TimeInForce,
+)
 
 _ACTIVE: Final = int(AccountStatus.ACTIVE)
 _OPEN: Final = int(MarketState.OPEN)
@@ -29,6 +37,7 @@ _STATE_REASONS: Final = {
 }
 _COLLECTED: Final = frozenset(map(int, (TimeInForce.GTC, TimeInForce.GTD, TimeInForce.DAY)))
 _LIMIT: Final = int(OrderType.LIMIT)
+_PENDING: Final = int(OrderStatus.PENDING_TRIGGER)
 _DAY: Final = int(TimeInForce.DAY)
 _BUY: Final = int(Side.BUY)
 _NONE: Final = 0
@@ -76,8 +85,11 @@ def check_state(terms: PlaceOrder | Order, state: int) -> int:
     """Whether a market in a state takes such orders."""
     if state == _POST_ONLY and terms.post_only:
         return _NONE
-    if state == _PRE_OPEN and terms.type == _LIMIT and terms.time_in_force in _COLLECTED and not terms.post_only:
-        return _NONE
+    if state == _PRE_OPEN and terms.time_in_force in _COLLECTED and not terms.post_only:
+        # One whose time has come rests as any other.
+        rests = isinstance(terms, Order) and terms.status != _PENDING
+        if terms.type == _LIMIT or rests:
+            return _NONE
     return int(_STATE_REASONS.get(state, _NONE))
 
 
@@ -237,7 +249,8 @@ def check_exposure(order: Order, found: Plan, bounds: Bounds, instead_of: Order 
         return _NONE
     lots = found.filled_lots if order.quote_amount else order.lots
     ticks = order.ticks or (found.steps[0][1].ticks if found.steps else 0)
-    more = lots if instead_of is None else lots - rest_of(instead_of)
+    # What waits for its price is not in the exposure yet.
+    more = lots if instead_of is None or instead_of.status == _PENDING else lots - rest_of(instead_of)
     return check_growth(order, bounds, more, ticks, order.trigger_time or order.create_time)
 
 

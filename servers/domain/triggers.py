@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from servers.domain.conditions import improves, met, reference, rises, trailing_stop
-from servers.domain.matching import FILL, Plan, plan
+from servers.domain.matching import Plan, plan
 from servers.domain.model import Market, Order
 from servers.domain.reducing import cut_to_room
 from servers.domain.risk import check_band, check_exposure, price_limit
@@ -77,12 +77,16 @@ class Triggers:
     # Waiting
 
     def wait(self, order: Order) -> None:
-        """Let an order that holds what it needs wait; one whose condition is met is triggered after the command."""
+        """Let an order that holds what it needs wait; one whose condition is met is triggered after the command.
+
+        The price of the trade that an exit is born of is looked at for all that wait, once the trade is done.
+        """
         order.status = _PENDING
         order.priority = self.floor.next_place()
         self.floor.enlist(order)
         self.add(order)
-        self.consider(order)
+        if not order.born or order.trigger_source != _LAST:
+            self.consider(order)
 
     def add(self, order: Order) -> None:
         """Take a waiting order in."""
@@ -138,12 +142,9 @@ class Triggers:
 
     # Prices
 
-    def traded(self, market: Market, found: Plan) -> None:
-        """Look at the prices of a plan that was carried out: they run one way, so the first and the last are all that counts."""
-        if (market.symbol, _LAST) in self.watches:
-            first = next(maker.ticks for step, maker, _ in found.steps if step == FILL)
-            self.observe(market, _LAST, first * market.tick_size)
-            self.observe(market, _LAST, market.last_ticks * market.tick_size)
+    def traded(self, market: Market) -> None:
+        """Look at the price of a trade: an exit that the trade brought to life sees it too, but no price before."""
+        self.observe(market, _LAST, market.last_ticks * market.tick_size)
 
     def opened(self, market: Market) -> None:
         """Look at all prices of a market that takes orders again."""

@@ -14,7 +14,7 @@ from servers.engine.codec import decode
 from tests.golden.recording import MEMORY, path_of, read_commands, read_outcome, replay, write
 from tests.property.encoding import encode
 from tests.property.traffic import PARTITION
-from tests.simulation.traffic import WholeTraffic
+from tests.property.whole import WholeTraffic
 from venue.engine.v1 import engine_pb2 as pb
 
 SEED, COMMANDS = 2026, 4_000
@@ -23,6 +23,7 @@ SEED, COMMANDS = 2026, 4_000
 def recorded() -> list[pb.Command]:
     """The commands that were taken of a venue's random life, a change to the present rules last."""
     exchange, traffic = Exchange(PARTITION, Environment.DEMO, MEMORY), WholeTraffic(SEED)
+    traffic.alive = exchange.floor.orders
     taken: list[pb.Command] = []
     wanted = list(traffic.opening())
     while len(taken) < COMMANDS:

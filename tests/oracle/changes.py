@@ -1,92 +1,135 @@
 """What the naive venue does to an order that is amended or replaced, and why it would refuse to.
 
-An amend that loses its place, and a replace, are tried by taking the order out; where the trial is refused it is put back.
+A change is made, looked at from all sides, and taken back; a replace is tried by taking the old order out.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from servers.domain import commands as c
-from servers.domain.terms import MarketState, RejectReason
-from tests.oracle.lifecycle import state_reason
+from servers.domain.terms import MarketState, OrderType, RejectReason
+from tests.oracle import bounds, checks, linking, waiting
+from tests.oracle.orders import ATTO, Placed
 
 if TYPE_CHECKING:
-    from tests.oracle.venue import NaiveVenue, Placed, SettledTrade
-
-ATTO = 10**18
+    from tests.oracle.venue import NaiveVenue
 
 
-def refusal(venue: "NaiveVenue", command: c.AmendOrder | c.ReplaceOrder, version: int) -> tuple[str, str]:
-    """(reason, reject reason) of the error that a command deserves, both empty if none; `version` is the order's own."""
-    placed = venue.orders.get(command.number)
-    account_id = command.account_id if isinstance(command, c.AmendOrder) else command.order.account_id
-    mine = placed is not None and command.user_id in {"", placed.account.user_id}
-    if placed is None or placed.order.end or not mine or account_id not in {"", placed.account.account_id}:
-        return "ORDER_NOT_FOUND", ""
-    if placed.market.state == MarketState.HALTED:
-        return "MARKET_HALTED", ""
-    if isinstance(command, c.ReplaceOrder):
-        return _replace_refusal(venue, command, placed)
+def refusal(venue: "NaiveVenue", command: c.Command, version: int) -> tuple[str, str] | None:
+    """(reason, reject reason) of the error that a command deserves, both empty if none; `version` is its order's own.
+
+    None: it does not say.
+    """
+    match command:
+        case c.PlaceOco():
+            owners = {venue.accounts[order.account_id].user_id for order in command.orders}
+            if command.user_id and owners != {command.user_id}:
+                return "ACCOUNT_NOT_FOUND", ""
+            return ("LIST_INVALID" if linking.oco_fault(command) else ""), ""
+        case c.AmendOrder() | c.ReplaceOrder() | c.CancelOrder():
+            placed = venue.orders.get(command.number)
+            account_id = command.order.account_id if isinstance(command, c.ReplaceOrder) else command.account_id
+            mine = placed is not None and command.user_id in {"", placed.account.user_id}
+            if placed is None or placed.order.end or not mine or account_id not in {"", placed.account.account_id}:
+                return "ORDER_NOT_FOUND", ""
+            if placed.market.state == MarketState.HALTED:
+                return "MARKET_HALTED", ""
+            if isinstance(command, c.AmendOrder):
+                return _amend_refusal(venue, command, placed, version)
+            return _replace_refusal(venue, command, placed) if isinstance(command, c.ReplaceOrder) else ("", "")
+    return None
+
+
+def _amend_refusal(venue: "NaiveVenue", command: c.AmendOrder, placed: Placed, version: int) -> tuple[str, str]:
     if command.expected_version not in {0, version}:
         return "ORDER_CHANGED", ""
-    price, quantity, stays = _amended(command, placed)
-    if quantity <= placed.order.filled + placed.order.removed:
+    order = placed.order
+    assert order.quantity is not None
+    quantity = Fraction(command.quantity, ATTO) if command.quantity else order.quantity
+    if quantity <= order.filled + order.removed:
         return "AMEND_BELOW_FILLED", ""
-    reason = _amend_reason(venue, placed, price, quantity, stays)
+    reason = _senseless(command, placed)
+    if not reason:
+        rested = placed.market.book.rests(order)
+        stays = _stays(command, placed)
+        with _changed(command, placed):
+            reason = checks.still_fits(placed) if stays else _loses_place(venue, placed)
+        if rested:
+            placed.market.book.rest(order)
     return ("AMEND_REFUSED", reason.name) if reason else ("", "")
 
 
-def _amended(command: c.AmendOrder, placed: "Placed") -> tuple[Fraction, Fraction, bool]:
-    order = placed.order
-    assert order.price is not None
+def _senseless(command: c.AmendOrder, placed: Placed) -> RejectReason:
+    """A limit for what has none, or a stop price for what waits for none, or follows one by itself."""
+    fixed = not placed.waits or (placed.wait is not None and placed.wait.kind == OrderType.TRAILING_STOP)
+    wrong = (command.price and placed.order.price is None) or (command.stop_price and fixed)
+    return RejectReason.PRICE_OUT_OF_RANGE if wrong else RejectReason.UNSPECIFIED
+
+
+def _stays(command: c.AmendOrder, placed: Placed) -> bool:
+    """Whether an order keeps its place: its prices stay, and its quantity does not grow."""
+    order, wait = placed.order, placed.wait
     assert order.quantity is not None
-    price = Fraction(command.price, ATTO) if command.price else Fraction(order.price)
-    quantity = Fraction(command.quantity, ATTO) if command.quantity else Fraction(order.quantity)
-    return price, quantity, price == order.price and quantity <= order.quantity
+    price = Fraction(command.price, ATTO) if command.price else order.price
+    stop = Fraction(command.stop_price, ATTO) if command.stop_price or wait is None else wait.stop
+    grows = Fraction(command.quantity, ATTO) > order.quantity
+    return price == order.price and (wait is None or not placed.waits or stop == wait.stop) and not grows
 
 
-def _amend_reason(
-    venue: "NaiveVenue", placed: "Placed", price: Fraction, quantity: Fraction, stays: bool
-) -> RejectReason:
-    market, order = placed.market, placed.order
-    failures = [
-        (RejectReason.ACCOUNT_NOT_ACTIVE, not stays and not placed.account.active),
-        (state := state_reason(market.state, order), not stays and state != 0),
-        (RejectReason.PRICE_OFF_TICK, price % market.size("tick_size") != 0),
-        (RejectReason.PRICE_OUT_OF_RANGE, not 0 < price <= market.size("max_price")),
-        (RejectReason.QUANTITY_OFF_LOT, quantity % market.size("lot_size") != 0),
-        (RejectReason.QUANTITY_TOO_SMALL, quantity < market.size("min_quantity")),
-        (RejectReason.QUANTITY_TOO_LARGE, quantity > market.size("max_quantity")),
-        (RejectReason.QUANTITY_TOO_SMALL, order.display is not None and order.display * 100 < quantity),
-    ]
-    reason = next((reason for reason, failed in failures if failed), RejectReason.UNSPECIFIED)
-    if reason or stays:
+def _loses_place(venue: "NaiveVenue", placed: Placed) -> RejectReason:
+    reason = checks.after_change(venue, placed)
+    if reason:
         return reason
-    before = order.price, order.quantity
-    market.book.cancel(order.number)
-    order.price, order.quantity = price, quantity
-    reason = venue.check_on_a_copy(placed)
-    order.price, order.quantity = before
-    order.end = ""
-    market.book.rest(order)
-    return reason
+    if not placed.waits:
+        order = placed.order
+        reason = bounds.exposure_reason(venue, placed, None)
+        if not reason and order.post_only and placed.market.book.would_trade(order):
+            reason = RejectReason.POST_ONLY_WOULD_TRADE
+    # It is among the open ones, so what is available is what is left beside the changed order.
+    short = venue.available(placed.account.account_id, placed.pays()) < 0
+    return reason or (RejectReason.INSUFFICIENT_FUNDS if short else RejectReason.UNSPECIFIED)
 
 
-def _replace_refusal(venue: "NaiveVenue", command: c.ReplaceOrder, placed: "Placed") -> tuple[str, str]:
+@contextmanager
+def _changed(command: c.AmendOrder, placed: Placed) -> Iterator[None]:
+    """The order as it would be, out of the book."""
+    order, wait = placed.order, placed.wait
+    before = order.price, order.quantity, None if wait is None else (wait.stop, wait.first)
+    placed.market.book.take_out(order.number)
+    _change(command, placed)
+    yield
+    order.price, order.quantity, stops = before
+    if wait is not None and stops is not None:
+        wait.stop, wait.first = stops
+
+
+def _change(command: c.AmendOrder, placed: Placed) -> None:
+    order, wait = placed.order, placed.wait
+    order.price = Fraction(command.price, ATTO) if command.price else order.price
+    order.quantity = Fraction(command.quantity, ATTO) if command.quantity else order.quantity
+    if wait is not None and command.stop_price:
+        wait.stop = wait.first = Fraction(command.stop_price, ATTO)
+
+
+def _replace_refusal(venue: "NaiveVenue", command: c.ReplaceOrder, placed: Placed) -> tuple[str, str]:
     wanted, order = command.order, placed.order
     if (wanted.symbol, wanted.side) != (placed.market.definition.symbol, order.side):
         return "REPLACE_MISMATCHED", ""
     successor = _successor(venue, command, placed)
     if successor is None:
         return "", ""
-    placed.market.book.cancel(order.number)
-    reason = venue.check(successor)
+    rested = placed.market.book.take_out(order.number)
+    order.end = "replaced"
+    reason = checks.refusal(venue, successor)
     order.end = ""
-    placed.market.book.rest(order)
+    if rested:
+        placed.market.book.rest(order)
     return ("AMEND_REFUSED", reason.name) if reason else ("", "")
 
 
-def _successor(venue: "NaiveVenue", command: c.ReplaceOrder, placed: "Placed") -> "Placed | None":
+def _successor(venue: "NaiveVenue", command: c.ReplaceOrder, placed: Placed) -> Placed | None:
     left = Fraction(command.order.quantity, ATTO) - placed.order.filled
     if left <= 0:
         return None
@@ -99,23 +142,36 @@ def _successor(venue: "NaiveVenue", command: c.ReplaceOrder, placed: "Placed") -
     return successor
 
 
-def amend(venue: "NaiveVenue", command: c.AmendOrder) -> "list[SettledTrade]":
+def amend(venue: "NaiveVenue", command: c.AmendOrder) -> None:
     """Change an order; nothing stands against it."""
     placed = venue.orders[command.number]
-    order = placed.order
-    price, quantity, stays = _amended(command, placed)
+    order, stays = placed.order, _stays(command, placed)
+    if placed.waits:
+        assert placed.wait is not None
+        before = placed.wait.stop
+        _change(command, placed)
+        if placed.wait.stop != before:
+            waiting.begin(venue, placed)
+        return
     if stays:
-        order.quantity = quantity
+        _change(command, placed)
         order.shown = min(order.shown, order.remaining())
-        return []
-    placed.market.book.cancel(order.number, "")
-    order.price, order.quantity = price, quantity
-    return [venue.settle(trade) for trade in venue.match(placed)]
+        return
+    placed.market.book.take_out(order.number)
+    _change(command, placed)
+    venue.match(placed)
 
 
-def replace(venue: "NaiveVenue", command: c.ReplaceOrder) -> "list[SettledTrade]":
+def replace(venue: "NaiveVenue", command: c.ReplaceOrder) -> None:
     """Cancel an order and place what is still wanted of the other; nothing stands against it."""
     placed = venue.orders[command.number]
     successor = _successor(venue, command, placed)
-    placed.market.book.cancel(placed.order.number, "cancelled" if successor is None else "replaced")
-    return [] if successor is None else venue.accept(successor)
+    if successor is None:
+        venue.end(placed, "cancelled")
+        return
+    # Taken out first: a reduce-only successor is cut to what may be reduced without it.
+    placed.market.book.take_out(placed.order.number)
+    placed.order.end = "replaced"
+    checks.refusal(venue, successor)
+    venue.end(placed, "replaced")
+    venue.accept(successor)

@@ -30,10 +30,10 @@ def extend(venue: "NaiveVenue", now: int) -> None:
             account.sessions[session] = opened, max(lost, now) + GRACE_US
 
 
-def due(venue: "NaiveVenue", now: int) -> list[tuple[int, int, int, str, str]]:
-    """Sessions whose time has come, as the venue orders what has."""
+def due(venue: "NaiveVenue", now: int) -> list[tuple[int, str, str]]:
+    """Sessions whose time has come: when, whose, which."""
     return [
-        (time, 3, 0, account.account_id, session)
+        (time, account.account_id, session)
         for account in venue.accounts.values()
         for session, (_, time) in account.sessions.items()
         if 0 < time <= now
@@ -44,5 +44,5 @@ def cancel(venue: "NaiveVenue", account_id: str, session: str) -> None:
     """A session is not taken up again."""
     del venue.accounts[account_id].sessions[session]
     for placed in list(venue.open_orders(account_id)):
-        if placed.session == session:
-            placed.market.book.cancel(placed.order.number, "disconnected")
+        if placed.session == session and not placed.order.end:
+            venue.end(placed, "disconnected")

@@ -4,19 +4,23 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from servers.domain.hours import Hours
-from servers.domain.terms import MarketState, OrderType, RejectReason, SelfTradePrevention, TimeInForce
-from tests.oracle.book import NaiveBook, NaiveOrder, NaiveTrade, Number
+from servers.domain.terms import MarketState, RejectReason, SelfTradePrevention, TimeInForce
+from tests.oracle import linking, waiting
+from tests.oracle.book import NaiveBook, NaiveOrder, Number
 
 if TYPE_CHECKING:
-    from tests.oracle.venue import NaiveMarket, NaiveVenue, SettledTrade
+    from tests.oracle.orders import NaiveMarket, Placed
+    from tests.oracle.venue import NaiveVenue
 
 RESTING = {TimeInForce.GTC, TimeInForce.GTD, TimeInForce.DAY}
+WEEK_S = 7 * 86_400
 BY_HOURS = {MarketState.PRE_OPEN, MarketState.OPEN, MarketState.POST_ONLY, MarketState.OUTSIDE_HOURS}
 
 
-def state_reason(state: int, order: NaiveOrder) -> RejectReason:
+def state_reason(state: int, placed: "Placed") -> RejectReason:
     """Why a market in a state does not take an order."""
-    collected = order.type == OrderType.LIMIT and order.time_in_force in RESTING and not order.post_only
+    order = placed.order
+    collected = order.price is not None and order.time_in_force in RESTING and not order.post_only and not placed.waits
     failures = [
         (RejectReason.MARKET_HALTED, state == MarketState.HALTED),
         (RejectReason.MARKET_CLOSED, state in {MarketState.CLOSED, MarketState.OUTSIDE_HOURS}),
@@ -55,24 +59,44 @@ def clearing(book: NaiveBook, tick: Fraction, last: Number) -> tuple[Number, Num
     return min(distances)[1], most
 
 
-def auction(book: NaiveBook, tick: Fraction, last: Number) -> list[NaiveTrade]:
-    """Trade at one price; what would trade with its own group is taken off first, and the price found again."""
-    while (found := clearing(book, tick, last)) is not None:
-        price, _ = found
-        pairs, given_up = _allocate(book, price)
+def auction(venue: "NaiveVenue", market: "NaiveMarket") -> None:
+    """Trade at one price; what would trade with its own group is taken off first, and the price found again.
+
+    A trade may make orders behind it smaller (lists, reduce-only): who trades with whom is then found again, the price stands.
+    """
+    book = market.book
+    price: Number | None = None
+    while True:
+        found = clearing(book, market.size("tick_size"), market.last) if price is None else (price, 0)
+        if found is None:
+            return
+        at = found[0]
+        pairs, given_up = _allocate(book, at)
         for order, quantity in given_up:
             order.removed += quantity
             _show_or_end(book, order)
+        linking.prune(venue)
         if given_up:
             continue
-        trades = []
-        for maker, taker, quantity in pairs:
-            trades.append(NaiveTrade(price, quantity, maker.number, taker.number))
-            for order in (maker, taker):
-                order.filled += quantity
-                _show_or_end(book, order)
-        return trades
-    return []
+        price = at
+        if _trade_all(venue, market, pairs, at):
+            price = None
+
+
+def _trade_all(
+    venue: "NaiveVenue", market: "NaiveMarket", pairs: "list[tuple[NaiveOrder, NaiveOrder, Number]]", price: Number
+) -> bool:
+    """Let pairs trade one after the other; False as soon as one cannot any more."""
+    book = market.book
+    for maker, taker, quantity in pairs:
+        if not all(book.rests(order) and order.remaining() >= quantity for order in (maker, taker)):
+            return False
+        venue.settle(book.trade(price, quantity, maker, taker), observed=False)
+        for order in (maker, taker):
+            _show_or_end(book, order)
+        venue.cut(market)
+        linking.prune(venue)
+    return True
 
 
 def _allocate(
@@ -110,17 +134,17 @@ def _show_or_end(book: NaiveBook, order: NaiveOrder) -> None:
         book.cancel(order.number, "self-trade" if order.removed else "filled")
 
 
-def enter(venue: "NaiveVenue", market: "NaiveMarket", state: int) -> "list[SettledTrade]":
+def enter(venue: "NaiveVenue", market: "NaiveMarket", state: int) -> None:
     """Let a market go over to a state."""
-    trades = []
     if state in {MarketState.OPEN, MarketState.POST_ONLY}:
-        trades = [venue.settle(trade) for trade in auction(market.book, market.size("tick_size"), market.last)]
+        auction(venue, market)
     if state == MarketState.CLOSED:
         for placed in list(venue.open_orders()):
-            if placed.market is market:
-                market.book.cancel(placed.order.number, "closed")
+            if placed.market is market and not placed.order.end:
+                venue.end(placed, "closed")
     market.state = state
-    return trades
+    if state == MarketState.OPEN:
+        waiting.opened(venue, market)
 
 
 def state_at(hours: tuple[Hours, ...], second: int) -> MarketState:
@@ -135,19 +159,32 @@ def state_at(hours: tuple[Hours, ...], second: int) -> MarketState:
     return MarketState.OUTSIDE_HOURS
 
 
-def follow_hours(venue: "NaiveVenue", market: "NaiveMarket", second: int) -> "list[SettledTrade]":
+def follow_hours(venue: "NaiveVenue", market: "NaiveMarket", second: int) -> None:
     """Let a market be as its hours say at a second, if they may change what it is."""
     wanted = state_at(market.hours, second)
     stays = wanted == market.state or (market.state, wanted) == (MarketState.POST_ONLY, MarketState.OPEN)
-    return [] if stays or market.state not in BY_HOURS else enter(venue, market, wanted)
+    if not stays and market.state in BY_HOURS:
+        enter(venue, market, wanted)
 
 
 def changes(market: "NaiveMarket", after_us: int, until_us: int) -> list[int]:
     """The seconds after one time, up to another, at which hours say another thing than the second before."""
     if not market.hours:
         return []
-    seconds = range(after_us // 1_000_000 + 1, until_us // 1_000_000 + 1)
+    after, until = after_us // 1_000_000, until_us // 1_000_000
+    # Nothing changes but where a day of the hours begins or ends, or collects before it begins.
+    edges = {day * 86_400 + at for day, *times in _edges(market.hours) for at in times}
+    found = [
+        week + edge - 3 * 86_400
+        for week in range(after // WEEK_S * WEEK_S - WEEK_S, until + 2 * WEEK_S, WEEK_S)
+        for edge in sorted(edges)
+    ]
+    seconds = [second for second in found if after < second <= until]
     return [s for s in seconds if state_at(market.hours, s) != state_at(market.hours, s - 1)]
+
+
+def _edges(hours: tuple[Hours, ...]) -> list[tuple[int, int, int, int]]:
+    return [(weekday - 1, opens, closes, opens - auction_s) for weekday, opens, closes, auction_s in hours]
 
 
 def day_ends(market: "NaiveMarket", now_us: int) -> int:

@@ -1,110 +1,37 @@
-"""A naive venue around naive books: checks in their documented order, funds folded from trades, holds summed from open orders.
+"""A naive venue around naive books: funds folded from trades, holds summed from open orders, everything found by walking lists.
 
 Amounts are Fractions of whole assets and prices. Commands that the machine would refuse with an error are not for it.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from fractions import Fraction
-from math import ceil
 
 from servers.domain import commands as c
-from servers.domain.hours import Hours
+from servers.domain.model import Limits
 from servers.domain.terms import (
     AccountStatus,
+    ListRole,
     MarketState,
     OrderType,
-    RejectReason,
     SelfTradePrevention,
     Side,
     TimeInForce,
+    TriggerSource,
 )
-from tests.oracle import changes, disconnects, lifecycle
+from tests.oracle import changes, checks, disconnects, lifecycle, linking, waiting
 from tests.oracle.book import NaiveBook, NaiveOrder, NaiveTrade, Number
-
-ATTO = 10**18
-
-
-@dataclass
-class NaiveMarket:
-    """A market: its definition in Fractions, its rates by tier, its book."""
-
-    definition: c.DefineMarket
-    quote_unit: Fraction
-    state: int
-    book: NaiveBook
-    rates: dict[str, tuple[Fraction, Fraction]]
-    # The price of the last trade; its trading hours, and until when they were followed.
-    last: Number = 0
-    hours: tuple[Hours, ...] = ()
-    followed: int = 0
-
-    def size(self, name: str) -> Fraction:
-        """A size of the definition: tick_size, lot_size, min_quantity, max_quantity, max_price."""
-        return Fraction(getattr(self.definition, name), ATTO)
-
-
-@dataclass
-class NaiveAccount:
-    """An account; `totals` is what it owns, held or not."""
-
-    account_id: str
-    user_id: str
-    group: str
-    tier: str
-    active: bool = True
-    # When its dead-man's switch goes off ("") and those of single tags.
-    leases: dict[str, int] = field(default_factory=dict)
-    # Sessions whose loss cancels their orders: opened by which command, and when that happens (0: never).
-    sessions: dict[str, tuple[int, int]] = field(default_factory=dict)
-    totals: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
-
-
-@dataclass
-class Placed:
-    """An order as the venue knows it: whose, its fills as (notional, rate), what fee was charged."""
-
-    order: NaiveOrder
-    account: NaiveAccount
-    market: NaiveMarket
-    maker_rate: Fraction
-    taker_rate: Fraction
-    label: str
-    expire_time: int
-    reject: RejectReason = RejectReason.UNSPECIFIED
-    accrued: Fraction = Fraction(0)
-    charged: Fraction = Fraction(0)
-    # The numbers of the order it replaced, and of the first of the line.
-    parent: int = 0
-    root: int = 0
-    tag: str = ""
-    session: str = ""
-
-    def fee(self, more: Fraction) -> Fraction:
-        """The whole fee so far and `more`, rounded up to the quote unit, less what was charged."""
-        unit = self.market.quote_unit
-        return ceil((self.accrued + more) / unit) * unit - self.charged
-
-    def hold(self) -> tuple[str, Fraction]:
-        """(asset, amount) that the rest of a limit order has to hold."""
-        definition, rest = self.market.definition, Fraction(self.order.remaining())
-        if self.order.side == Side.SELL:
-            return definition.base_asset, rest
-        assert self.order.price is not None
-        notional = rest * self.order.price
-        return definition.quote_asset, notional + self.fee(
-            max(self.maker_rate, self.taker_rate, Fraction(0)) * notional
-        )
-
-
-@dataclass(frozen=True)
-class SettledTrade:
-    """A trade and the fees of it."""
-
-    trade: NaiveTrade
-    maker_fee: Fraction
-    taker_fee: Fraction
+from tests.oracle.orders import (
+    ATTO,
+    LIMITED,
+    WAITING,
+    NaiveAccount,
+    NaiveList,
+    NaiveMarket,
+    Placed,
+    SettledTrade,
+    Wait,
+)
 
 
 class NaiveVenue:
@@ -114,18 +41,104 @@ class NaiveVenue:
         self.assets: dict[str, int] = {}
         self.markets: dict[str, NaiveMarket] = {}
         self.accounts: dict[str, NaiveAccount] = {}
+        self.limits: dict[tuple[str, str, str], Limits] = {}
         self.orders: dict[int, Placed] = {}
+        # The open orders as they came; one whose stop price was changed comes anew. Those that have ended are dropped later.
+        self.queue: list[Placed] = []
+        self.lists: dict[int, NaiveList] = {}
+        # What a price has met, and what was traded by the command under way.
+        self.due: list[Placed] = []
+        self.trades: list[SettledTrade] = []
         self.fees: dict[str, Fraction] = defaultdict(Fraction)
         self.now = 0
 
     def execute(self, command: c.Command) -> list[SettledTrade]:
         """Carry out a command; returns its trades."""
-        self.now = command.time
+        self.now, self.trades = command.time, []
+        self.queue = [placed for placed in self.queue if not placed.order.end]
+        match command:
+            case (
+                c.DefineAsset()
+                | c.DefineMarket()
+                | c.OpenAccount()
+                | c.SetFees()
+                | c.SetLimits()
+                | c.SetAccountStatus()
+            ):
+                self._define(command)
+            case c.LeaderStarted() | c.CancelAllAfter() | c.OpenSession() | c.EndSession():
+                self._arm(command)
+            case c.CancelOrder():
+                self.end(self.orders[command.number], "cancelled")
+            case c.CancelAllOrders():
+                self._cancel_all(command)
+            case c.ChangeRules():
+                pass
+            case _:
+                self._trade(command)
+        waiting.run(self)
+        return self.trades
+
+    def _trade(self, command: c.Command) -> None:
+        match command:
+            case c.SetMarketState():
+                lifecycle.enter(self, self.markets[command.symbol], command.state)
+            case c.SetTradingHours():
+                self._set_hours(command)
+            case c.SetReferencePrices():
+                waiting.set_references(self, command)
+            case c.Advance():
+                self._advance(command.time)
+            case c.PlaceOrder():
+                placed = self.draft(command)
+                placed.reject = checks.refusal(self, placed)
+                if placed.reject:
+                    placed.order.end = "rejected"
+                    self.enlist(placed)
+                else:
+                    self.accept(placed)
+            case c.PlaceOco():
+                linking.place_oco(self, command)
+            case c.AmendOrder():
+                changes.amend(self, command)
+            case c.ReplaceOrder():
+                changes.replace(self, command)
+            case _:
+                raise AssertionError(command)
+
+    def open_orders(self, account_id: str = "") -> Iterator[Placed]:
+        """Open orders, the oldest first."""
+        for placed in sorted(self.queue, key=lambda placed: placed.age):
+            if not placed.order.end and account_id in {"", placed.account.account_id}:
+                yield placed
+
+    def held(self, account_id: str, asset: str) -> Fraction:
+        """What an account's open orders hold of an asset, lists once for all of theirs."""
+        held, lists = Fraction(0), set()
+        for placed in self.queue:
+            if placed.order.end or placed.account.account_id != account_id or placed.pays() != asset:
+                continue
+            found = linking.stands_in(self, placed)
+            if found is None:
+                held += placed.hold()
+            elif placed.list_number not in lists:
+                lists.add(placed.list_number)
+                held += found.hold()
+        return held
+
+    def available(self, account_id: str, asset: str) -> Fraction:
+        """What is free."""
+        return self.accounts[account_id].totals[asset] - self.held(account_id, asset)
+
+    def _define(self, command: c.Command) -> None:
         match command:
             case c.DefineAsset():
                 self.assets[command.symbol] = command.scale
             case c.DefineMarket():
-                self._define(command)
+                unit = Fraction(1, 10 ** self.assets[command.quote_asset])
+                rates = Fraction(command.maker_rate, 10**8), Fraction(command.taker_rate, 10**8)
+                book = NaiveBook(Fraction(command.lot_size, ATTO), unit)
+                self.markets[command.symbol] = NaiveMarket(command, unit, command.state, book, {"default": rates})
             case c.OpenAccount():
                 group = command.self_trade_group or command.account_id
                 account = NaiveAccount(command.account_id, command.user_id, group, command.tier or "default")
@@ -135,63 +148,19 @@ class NaiveVenue:
             case c.SetFees():
                 rates = Fraction(command.maker_rate, 10**8), Fraction(command.taker_rate, 10**8)
                 self.markets[command.symbol].rates[command.tier] = rates
+            case c.SetLimits():
+                limits = command.limits
+                self.limits[limits.account_id, limits.tier, limits.symbol] = limits
             case c.SetAccountStatus():
                 self.accounts[command.account_id].active = command.status == AccountStatus.ACTIVE
-            case c.LeaderStarted() | c.CancelAllAfter() | c.OpenSession() | c.EndSession():
-                self._arm(command)
-            case c.CancelOrder():
-                placed = self.orders[command.number]
-                placed.market.book.cancel(command.number)
-            case c.CancelAllOrders():
-                self._cancel_all(command)
-            case _:
-                return self._trade(command)
-        return []
 
-    def _trade(self, command: c.Command) -> list[SettledTrade]:
-        match command:
-            case c.SetMarketState():
-                return lifecycle.enter(self, self.markets[command.symbol], command.state)
-            case c.SetTradingHours():
-                return self._set_hours(command)
-            case c.Advance():
-                return self._advance(command.time)
-            case c.PlaceOrder():
-                return self._place(command)
-            case c.AmendOrder():
-                return changes.amend(self, command)
-            case c.ReplaceOrder():
-                return changes.replace(self, command)
-        raise AssertionError(command)
-
-    def open_orders(self, account_id: str = "") -> Iterator[Placed]:
-        """Resting orders, oldest first."""
-        for placed in self.orders.values():
-            if not placed.order.end and account_id in {"", placed.account.account_id}:
-                yield placed
-
-    def held(self, account_id: str, asset: str) -> Fraction:
-        """What an account's open orders hold of an asset."""
-        holds = [placed.hold() for placed in self.open_orders(account_id)]
-        return sum((amount for held, amount in holds if held == asset), Fraction(0))
-
-    def available(self, account_id: str, asset: str) -> Fraction:
-        """What is free."""
-        return self.accounts[account_id].totals[asset] - self.held(account_id, asset)
-
-    def _define(self, command: c.DefineMarket) -> None:
-        unit = Fraction(1, 10 ** self.assets[command.quote_asset])
-        rates = Fraction(command.maker_rate, 10**8), Fraction(command.taker_rate, 10**8)
-        book = NaiveBook(Fraction(command.lot_size, ATTO), unit)
-        self.markets[command.symbol] = NaiveMarket(command, unit, command.state, book, {"default": rates})
-
-    def _set_hours(self, command: c.SetTradingHours) -> list[SettledTrade]:
+    def _set_hours(self, command: c.SetTradingHours) -> None:
         market = self.markets[command.symbol]
         market.hours, market.followed = command.hours, command.time
         if command.hours:
-            return lifecycle.follow_hours(self, market, command.time // 1_000_000)
-        outside = market.state == MarketState.OUTSIDE_HOURS
-        return lifecycle.enter(self, market, MarketState.OPEN) if outside else []
+            lifecycle.follow_hours(self, market, command.time // 1_000_000)
+        elif market.state == MarketState.OUTSIDE_HOURS:
+            lifecycle.enter(self, market, MarketState.OPEN)
 
     def _arm(self, command: c.LeaderStarted | c.CancelAllAfter | c.OpenSession | c.EndSession) -> None:
         match command:
@@ -208,193 +177,168 @@ class NaiveVenue:
                 if command.timeout:
                     leases[command.tag] = command.time + command.timeout
 
-    def _advance(self, now: int) -> list[SettledTrade]:
-        orders = [(p.expire_time, 0, p.order.number, "", "") for p in self.open_orders() if 0 < p.expire_time <= now]
+    def _due(self, now: int) -> list[tuple[int, int, tuple[int, int], str, str]]:
+        """What has its time come: when, what kind of thing it is, and whose."""
+        nobody = (0, 0)
+        orders = [
+            (p.expire_time, 0, p.age, str(p.order.number), "") for p in self.open_orders() if 0 < p.expire_time <= now
+        ]
         leases = [
-            (lease, 1, 0, account.account_id, tag)
+            (lease, 1, nobody, account.account_id, tag)
             for account in self.accounts.values()
             for tag, lease in account.leases.items()
             if lease <= now
         ]
         hours = [
-            (second * 1_000_000, 2, 0, symbol, "")
+            (second * 1_000_000, 2, nobody, symbol, "")
             for symbol, market in self.markets.items()
             for second in lifecycle.changes(market, market.followed, now)
         ]
-        trades = []
-        for time, kind, number, account_id, tag in sorted(orders + leases + hours + disconnects.due(self, now)):
-            if kind == 2:
-                market = self.markets[account_id]
-                market.followed = time
-                trades += lifecycle.follow_hours(self, market, time // 1_000_000)
-                continue
-            if number:
-                placed = self.orders[number]
-                if not placed.order.end:
-                    placed.market.book.cancel(number, "expired")
-                continue
-            if kind == 3:
-                disconnects.cancel(self, account_id, tag)
-                continue
-            del self.accounts[account_id].leases[tag]
-            for placed in list(self.open_orders(account_id)):
-                if tag in {"", placed.tag}:
-                    placed.market.book.cancel(placed.order.number, "lease")
-        return trades
+        sessions = [(time, 3, nobody, account_id, session) for time, account_id, session in disconnects.due(self, now)]
+        return orders + leases + hours + sessions
+
+    def _advance(self, now: int) -> None:
+        for time, kind, _, name, more in sorted(self._due(now)):
+            if kind == 0:
+                if not self.orders[int(name)].order.end:
+                    self.end(self.orders[int(name)], "expired")
+            elif kind == 1:
+                del self.accounts[name].leases[more]
+                for placed in list(self.open_orders(name)):
+                    if more in {"", placed.tag} and not placed.order.end:
+                        self.end(placed, "lease")
+            elif kind == 2:
+                self.markets[name].followed = time
+                lifecycle.follow_hours(self, self.markets[name], time // 1_000_000)
+            else:
+                disconnects.cancel(self, name, more)
+            waiting.run(self)
 
     def _cancel_all(self, command: c.CancelAllOrders) -> None:
         for placed in list(self.open_orders(command.account_id)):
             named = command.symbol in {"", placed.market.definition.symbol} and command.tag in {"", placed.tag}
-            if named and command.side in {0, placed.order.side} and placed.market.state != MarketState.HALTED:
-                placed.market.book.cancel(placed.order.number)
+            wanted = named and command.side in {0, placed.order.side} and placed.market.state != MarketState.HALTED
+            if wanted and not placed.order.end:
+                self.end(placed, "cancelled")
 
-    def _place(self, command: c.PlaceOrder) -> list[SettledTrade]:
-        placed = self.draft(command)
-        placed.reject = self.check(placed)
-        if placed.reject:
-            placed.order.end = "rejected"
-            self.orders[placed.order.number] = placed
-            return []
-        return self.accept(placed)
+    def end(self, placed: Placed, how: str) -> None:
+        """End an open order, and what depends on it."""
+        if not placed.order.end:
+            placed.market.book.take_out(placed.order.number)
+            placed.order.end = how
+        linking.prune(self)
 
-    def accept(self, placed: Placed) -> list[SettledTrade]:
-        """Match an order that nothing stands against."""
-        trades = self.match(placed)
+    def enlist(self, placed: Placed) -> None:
+        """Know an order from now on."""
         self.orders[placed.order.number] = placed
-        return [self.settle(trade) for trade in trades]
+        self.queue.append(placed)
 
-    def match(self, placed: Placed) -> list[NaiveTrade]:
+    def accept(self, placed: Placed) -> None:
+        """Let an order that nothing stands against wait, or match it."""
+        self.enlist(placed)
+        if placed.waits:
+            waiting.begin(self, placed)
+        else:
+            self.match(placed)
+
+    def match(self, placed: Placed) -> None:
         """Let an order trade with the book, or only into it where a market collects."""
-        if placed.market.state != MarketState.PRE_OPEN:
-            return placed.market.book.place(placed.order, placed.taker_rate)
-        placed.market.book.arrive(placed.order)
-        return []
+        book = placed.market.book
+        if placed.market.state == MarketState.PRE_OPEN:
+            book.arrive(placed.order)
+            return
+        book.place(placed.order, placed.taker_rate, self.settle)
+        linking.prune(self)
+        self.cut(placed.market)
 
-    def check(self, placed: Placed) -> RejectReason:
-        """The first reason to refuse an order."""
-        return self._check(placed) or self.check_on_a_copy(placed)
+    def cut(self, market: NaiveMarket) -> None:
+        """Cut resting reduce-only orders to what is left to reduce, the youngest first."""
+        for account in self.accounts.values():
+            mine = [p for p in self.open_orders(account.account_id) if p.market is market and p.order.reduce_only]
+            resting = [p for p in mine if market.book.rests(p.order)]
+            for side in (Side.BUY, Side.SELL):
+                orders = [p for p in reversed(resting) if p.order.side == side]
+                over: Number = sum(p.order.remaining() for p in orders) - market.book.reducible(
+                    account.account_id, side
+                )
+                for placed in orders:
+                    order, off = placed.order, min(max(over, 0), placed.order.remaining())
+                    over -= off
+                    assert order.quantity is not None
+                    if off == order.remaining():
+                        self.end(placed, "not reducing")
+                    elif off:
+                        order.quantity -= off
+                        order.shown = min(order.shown, order.remaining())
 
-    def draft(self, command: c.PlaceOrder) -> Placed:
+    def draft(self, command: c.PlaceOrder, index: int = 0) -> Placed:
         """A command's order, nothing decided yet."""
         account, market = self.accounts[command.account_id], self.markets[command.symbol]
-        maker_rate, taker_rate = market.rates.get(account.tier, market.rates["default"])
+        kind = OrderType(command.type)
         expires = command.expire_time
         if command.time_in_force == TimeInForce.DAY:
             expires = lifecycle.day_ends(market, command.time)
         order = NaiveOrder(
-            command.sequence,
+            command.sequence + index * linking.MEMBER,
             account.group,
             Side(command.side),
-            None if command.type == OrderType.MARKET else Fraction(command.price, ATTO),
+            Fraction(command.price, ATTO) if kind in LIMITED else None,
             None if command.quote_amount else Fraction(command.quantity, ATTO),
             Fraction(command.quote_amount, ATTO) if command.quote_amount else None,
-            OrderType(command.type),
+            OrderType.LIMIT if kind in LIMITED else OrderType.MARKET,
             TimeInForce(command.time_in_force),
             command.post_only,
             SelfTradePrevention(command.self_trade_prevention or SelfTradePrevention.CANCEL_NEWEST),
+            account.account_id,
+            command.reduce_only,
             display=Fraction(command.display_quantity, ATTO) if command.display_quantity else None,
         )
-        rates = maker_rate, taker_rate
+        linked = bool(command.take_profit or command.stop_loss)
         return Placed(
             order,
             account,
             market,
-            *rates,
+            *market.rates.get(account.tier, market.rates["default"]),
             command.client_order_id,
             expires,
+            (command.sequence, index),
             tag=command.tag,
             session=command.session_id,
+            wait=_wait(command) if kind in WAITING else None,
+            exits=(command.take_profit, command.stop_loss),
+            list_number=command.sequence if linked else 0,
+            role=ListRole.ENTRY if linked else ListRole.UNSPECIFIED,
         )
 
-    def _check(self, placed: Placed) -> RejectReason:
-        order, market, account = placed.order, placed.market, placed.account
-        resting = list(self.open_orders(account.account_id))
-        amount = order.amount is not None
-        quantity = order.quantity or Fraction(0)
-        display = quantity / 2 if order.display is None else order.display
-        iceberg = order.display is not None
-        price = market.size("tick_size") if order.price is None else order.price
-        failures = [
-            (RejectReason.ACCOUNT_NOT_ACTIVE, not account.active),
-            (state := lifecycle.state_reason(market.state, order), state != 0),
-            (RejectReason.PRICE_OFF_TICK, price % market.size("tick_size") != 0),
-            (RejectReason.PRICE_OUT_OF_RANGE, not 0 < price <= market.size("max_price")),
-            (RejectReason.QUANTITY_OFF_LOT, not amount and quantity % market.size("lot_size") != 0),
-            (RejectReason.QUANTITY_OFF_LOT, order.amount is not None and order.amount % market.quote_unit != 0),
-            (RejectReason.QUANTITY_OFF_LOT, iceberg and display % market.size("lot_size") != 0),
-            (RejectReason.QUANTITY_TOO_SMALL, not amount and quantity < market.size("min_quantity")),
-            (RejectReason.QUANTITY_TOO_SMALL, iceberg and display < market.size("min_quantity")),
-            (RejectReason.QUANTITY_TOO_SMALL, iceberg and display * 100 < quantity),
-            (RejectReason.QUANTITY_TOO_LARGE, not amount and quantity > market.size("max_quantity")),
-            (RejectReason.QUANTITY_TOO_LARGE, iceberg and display >= quantity),
-            (RejectReason.EXPIRE_TIME_PAST, 0 < placed.expire_time <= self.now),
-            (RejectReason.DUPLICATE_CLIENT_ORDER_ID, any(placed.label and placed.label == p.label for p in resting)),
-            (RejectReason.TOO_MANY_OPEN_ORDERS, len(resting) >= 1_000),
-        ]
-        return next((reason for reason, failed in failures if failed), RejectReason.UNSPECIFIED)
-
-    def check_on_a_copy(self, placed: Placed) -> RejectReason:
-        """What only the book and the funds can tell, found by trying it on a copy of the book."""
-        order, market = placed.order, placed.market
-        if market.state == MarketState.PRE_OPEN:
-            return self._check_funds(placed, *placed.hold())
-        bids, asks = _copies(market.book.bids), _copies(market.book.asks)
-        trial_book = NaiveBook(market.book.lot, market.book.unit, bids, asks, market.book.arrivals)
-        trial = _copies([order])[0]
-        trial.time_in_force = TimeInForce.GTC if order.type == OrderType.LIMIT else TimeInForce.IOC
-        trades = trial_book.place(trial, placed.taker_rate)
-        if trial.end == "rejected":
-            return RejectReason.POST_ONLY_WOULD_TRADE
-        untouched = len(trial_book.bids) == len(market.book.bids) and len(trial_book.asks) == len(market.book.asks)
-        if (
-            order.type == OrderType.MARKET
-            and not trades
-            and not trial.removed
-            and trial.end != "self-trade"
-            and untouched
-        ):
-            return RejectReason.QUANTITY_TOO_SMALL if trial.spent else RejectReason.NO_LIQUIDITY
-        if order.amount is not None:
-            if trial.spent and not trial.removed and trial.filled < market.size("min_quantity"):
-                return RejectReason.QUANTITY_TOO_SMALL
-            if trial.filled > market.size("max_quantity"):
-                return RejectReason.QUANTITY_TOO_LARGE
-        if order.time_in_force == TimeInForce.FOK and trial.end != "filled":
-            return RejectReason.NOT_FILLABLE
-        return self._check_funds(placed, *self._first_need(placed, trades))
-
-    def _check_funds(self, placed: Placed, asset: str, need: Fraction) -> RejectReason:
-        if need > self.available(placed.account.account_id, asset):
-            return RejectReason.INSUFFICIENT_FUNDS
-        return RejectReason.UNSPECIFIED
-
-    def _first_need(self, placed: Placed, trades: list[NaiveTrade]) -> tuple[str, Fraction]:
-        if placed.order.type == OrderType.LIMIT:
-            return placed.hold()
-        if placed.order.side == Side.SELL:
-            return placed.market.definition.base_asset, Fraction(sum(t.quantity for t in trades))
-        notional = Fraction(sum(t.price * t.quantity for t in trades))
-        return placed.market.definition.quote_asset, notional + placed.fee(placed.taker_rate * notional)
-
-    def settle(self, trade: NaiveTrade) -> SettledTrade:
-        """Move what a trade moves, and charge its fees."""
+    def settle(self, trade: NaiveTrade, *, observed: bool = True) -> None:
+        """Move what a trade moves, charge its fees, and look at what its price brings about."""
         maker, taker = self.orders[trade.maker], self.orders[trade.taker]
-        definition = maker.market.definition
-        maker.market.last = trade.price
+        market, definition = maker.market, maker.market.definition
+        linking.trading(self, maker)
+        linking.trading(self, taker)
+        market.last = trade.price
+        market.valuations.append((self.now, market.valuation()))
         notional = Fraction(trade.price * trade.quantity)
         charged = []
         for placed, rate in ((maker, maker.maker_rate), (taker, taker.taker_rate)):
             sign = 1 if placed.order.side == Side.BUY else -1
-            placed.account.totals[definition.base_asset] += sign * trade.quantity
-            placed.account.totals[definition.quote_asset] -= sign * notional
             fee = placed.fee(rate * notional)
             placed.accrued += rate * notional
             placed.charged += fee
-            placed.account.totals[definition.quote_asset] -= fee
+            placed.account.totals[definition.base_asset] += sign * trade.quantity
+            placed.account.totals[definition.quote_asset] -= sign * notional + fee
+            placed.account.trades.append((self.now, market, Fraction(sign * trade.quantity), sign * notional + fee))
             self.fees[definition.quote_asset] += fee
             charged.append(fee)
-        return SettledTrade(trade, charged[0], charged[1])
+        self.trades.append(SettledTrade(trade, charged[0], charged[1]))
+        linking.filled(self, maker, trade, charged[0])
+        linking.filled(self, taker, trade, charged[1])
+        if observed:
+            waiting.observe(self, market, TriggerSource.LAST, Fraction(trade.price))
 
 
-def _copies(orders: list[NaiveOrder]) -> list[NaiveOrder]:
-    return [NaiveOrder(**vars(order)) for order in orders]
+def _wait(command: c.PlaceOrder) -> Wait:
+    stop = Fraction(command.stop_price, ATTO)
+    amount, percent = Fraction(command.trailing_amount, ATTO), Fraction(command.trailing_percent, 100)
+    source = TriggerSource(command.trigger_source or TriggerSource.LAST)
+    return Wait(OrderType(command.type), source, stop, stop, amount, percent)

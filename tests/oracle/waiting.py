@@ -1,183 +1,89 @@
-"""The naive venue with orders that wait for a price: a list of them, looked through from end to end at every price."""
+"""Orders that wait for a price in the naive venue: all of them are looked at, one after the other, at every price."""
 
-from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor
+from typing import TYPE_CHECKING
 
 from servers.domain import commands as c
-from servers.domain.terms import OrderType, RejectReason, Side, TimeInForce, TriggerSource
-from tests.oracle.venue import ATTO, NaiveMarket, NaiveVenue, Placed, SettledTrade
+from servers.domain.terms import MarketState, RejectReason, TimeInForce, TriggerSource
+from tests.oracle import bounds, checks, linking
+from tests.oracle.orders import ATTO, NaiveMarket, Placed
 
-PROFITS = {OrderType.TAKE_PROFIT, OrderType.TAKE_PROFIT_LIMIT}
-LIMITED = {OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT}
-WAITING = {OrderType.STOP, OrderType.TRAILING_STOP, *PROFITS, *LIMITED}
+if TYPE_CHECKING:
+    from tests.oracle.venue import NaiveVenue
 
-
-@dataclass
-class Wait:
-    """What an order waits for. `first` is the stop price that a hold without a limit is reckoned at."""
-
-    placed: Placed
-    kind: OrderType
-    source: TriggerSource
-    stop: Fraction
-    first: Fraction
-    amount: Fraction
-    percent: Fraction
-    best: Fraction
-
-    @property
-    def rises(self) -> bool:
-        return (self.placed.order.side == Side.BUY) != (self.kind in PROFITS)
-
-    def met(self, price: Fraction) -> bool:
-        return price >= self.stop if self.rises else price <= self.stop
-
-    def follow(self, price: Fraction) -> None:
-        """Let a trailing stop follow a price."""
-        buys = self.placed.order.side == Side.BUY
-        if self.kind != OrderType.TRAILING_STOP or (price >= self.best if buys else price <= self.best):
-            return
-        self.best = price
-        self.stop = self.trailing()
-
-    def trailing(self) -> Fraction:
-        tick = self.placed.market.size("tick_size")
-        distance = self.amount or self.best * self.percent / 100
-        if self.placed.order.side == Side.BUY:
-            return ceil((self.best + distance) / tick) * tick
-        return max(floor((self.best - distance) / tick), 1) * tick
-
-    def hold(self) -> tuple[str, Fraction]:
-        order, price = self.placed.order, self.placed.order.price
-        order.price = self.first if price is None else price
-        asset, amount = self.placed.hold()
-        order.price = price
-        return asset, amount
+SOURCES = (TriggerSource.LAST, TriggerSource.MARK, TriggerSource.INDEX)
 
 
-class WaitingVenue(NaiveVenue):
-    """What waits is kept in the order in which it came."""
+def begin(venue: "NaiveVenue", placed: Placed) -> None:
+    """An order that was accepted waits from now on, unless its price is there already."""
+    assert placed.wait is not None
+    venue.queue.remove(placed)
+    venue.queue.append(placed)
+    if placed.market.state == MarketState.OPEN and placed.met(placed.market.says(placed.wait.source)):
+        venue.due.append(placed)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: dict[int, Wait] = {}
-        self.references: dict[tuple[str, TriggerSource], Fraction] = {}
-        self.due: list[Wait] = []
 
-    def execute(self, command: c.Command) -> list[SettledTrade]:
-        self.now = command.time
-        trades: list[SettledTrade] = []
-        if isinstance(command, c.SetReferencePrices):
-            market = self.markets[command.symbol]
-            prices = ((TriggerSource.MARK, command.mark_price), (TriggerSource.INDEX, command.index_price))
-            for source, price in prices:
-                if price:
-                    self.references[command.symbol, source] = Fraction(price, ATTO)
-            for source, price in prices:
-                if price:
-                    self._observe(market, source, Fraction(price, ATTO))
-        elif isinstance(command, c.CancelOrder) and command.number in self.waits:
-            self.waits.pop(command.number).placed.order.end = "cancelled"
-        elif isinstance(command, c.PlaceOrder) and command.type in WAITING:
-            self._wait(command)
-        else:
-            trades = super().execute(command)
-            self._look(trades)
-        while self.due:
-            wait = self.due.pop(0)
-            more = self._trigger(wait)
-            self._look(more)
-            trades += more
-        return trades
+def set_references(venue: "NaiveVenue", command: c.SetReferencePrices) -> None:
+    """Prices come from outside: both are known before either is looked at."""
+    market = venue.markets[command.symbol]
+    prices = ((TriggerSource.MARK, command.mark_price), (TriggerSource.INDEX, command.index_price))
+    given = [(source, Fraction(price, ATTO)) for source, price in prices if price]
+    market.outside.update(given)
+    market.valuations.append((venue.now, market.valuation()))
+    for source, price in given:
+        observe(venue, market, source, price)
 
-    def held(self, account_id: str, asset: str) -> Fraction:
-        resting = [p.hold() for p in self.open_orders(account_id) if p.order.number not in self.waits]
-        waiting = [w.hold() for w in self.waits.values() if w.placed.account.account_id == account_id]
-        return sum((amount for held, amount in resting + waiting if held == asset), Fraction(0))
 
-    def reference(self, market: NaiveMarket, source: TriggerSource) -> Fraction:
-        """What a source says; 0: nothing yet."""
-        if source == TriggerSource.LAST:
-            return Fraction(market.last or 0)
-        return self.references.get((market.definition.symbol, source), Fraction(0))
+def opened(venue: "NaiveVenue", market: NaiveMarket) -> None:
+    """A market takes orders again: every price that there is counts."""
+    for source in SOURCES:
+        if market.says(source):
+            observe(venue, market, source, market.says(source))
 
-    def _look(self, trades: list[SettledTrade]) -> None:
-        for settled in trades:
-            market = self.orders[settled.trade.maker].market
-            self._observe(market, TriggerSource.LAST, Fraction(settled.trade.price))
 
-    def _observe(self, market: NaiveMarket, source: TriggerSource, price: Fraction) -> None:
-        mine = [w for w in self.waits.values() if w.placed.market is market and w.source == source]
-        for wait in mine:
-            wait.follow(price)
-        found = [w for w in mine if w.met(price) and w not in self.due]
-        self.due += sorted([w for w in found if w.rises], key=lambda w: w.stop)
-        self.due += sorted([w for w in found if not w.rises], key=lambda w: -w.stop)
+def observe(venue: "NaiveVenue", market: NaiveMarket, source: TriggerSource, price: Fraction) -> None:
+    """Look at a price: rising orders first, the nearest stop price first, then who waits longest."""
+    mine = [p for p in venue.queue if p.waits and p.market is market and p.wait is not None and p.wait.source == source]
+    for placed in mine:
+        placed.follow(price)
+    if market.state != MarketState.OPEN:
+        return
+    found = [p for p in mine if p.met(price) and not any(p is other for other in venue.due)]
+    venue.due += sorted([p for p in found if p.rises], key=stop_price)
+    venue.due += sorted([p for p in found if not p.rises], key=lambda p: -stop_price(p))
 
-    def _wait(self, command: c.PlaceOrder) -> None:
-        placed = self.draft(command)
-        order, kind = placed.order, OrderType(command.type)
-        order.type = OrderType.LIMIT if kind in LIMITED else OrderType.MARKET
-        order.price = order.price if kind in LIMITED else None
-        source = TriggerSource(command.trigger_source or TriggerSource.LAST)
-        stop, best = Fraction(command.stop_price, ATTO), self.reference(placed.market, source)
-        amount, percent = Fraction(command.trailing_amount, ATTO), Fraction(command.trailing_percent, 100)
-        wait = Wait(placed, kind, source, stop, stop, amount, percent, best)
-        placed.reject = self._refusal(wait)
-        self.orders[order.number] = placed
-        if placed.reject:
-            order.end = "rejected"
-            return
-        self.waits[order.number] = wait
-        if wait.met(best):
-            self.due.append(wait)
 
-    def _refusal(self, wait: Wait) -> RejectReason:
-        placed, tick = wait.placed, wait.placed.market.size("tick_size")
-        reason = self._check(placed)
-        given = [price for price in (wait.stop, wait.amount) if price]
-        early = reason and reason < RejectReason.PRICE_OFF_TICK
-        if not early and any(price % tick for price in given):
-            return RejectReason.PRICE_OFF_TICK
-        if reason:
-            return reason
-        if not wait.best:
-            return RejectReason.TRIGGER_PRICE_UNKNOWN
-        if wait.kind == OrderType.TRAILING_STOP:
-            wait.stop = wait.first = wait.trailing()
-        return self._check_funds(placed, *wait.hold())
+def stop_price(placed: Placed) -> Fraction:
+    assert placed.wait is not None
+    return placed.wait.stop
 
-    def _trigger(self, wait: Wait) -> list[SettledTrade]:
-        placed, order = wait.placed, wait.placed.order
-        if self.waits.pop(order.number, None) is None:
-            return []
-        # Not among the open ones while it is tried: its own hold is free.
-        order.end = "triggered"
-        wanted = order.quantity
-        reason = self._try(placed)
-        if reason == RejectReason.INSUFFICIENT_FUNDS and order.price is None and order.time_in_force != TimeInForce.FOK:
-            assert order.quantity is not None
-            while reason == RejectReason.INSUFFICIENT_FUNDS and order.quantity > 0:
-                order.quantity -= placed.market.size("lot_size")
-                reason = self._try(placed) if order.quantity else RejectReason.INSUFFICIENT_FUNDS
-            reason = RejectReason.INSUFFICIENT_FUNDS if reason == RejectReason.NO_LIQUIDITY else reason
-        if reason:
-            order.quantity, order.end, placed.reject = wanted, "trigger rejected", reason
-            return []
+
+def run(venue: "NaiveVenue") -> None:
+    """Trigger what is due, and what that brings about."""
+    while venue.due:
+        placed = venue.due.pop(0)
+        if not placed.order.end:
+            _trigger(venue, placed)
+
+
+def _trigger(venue: "NaiveVenue", placed: Placed) -> None:
+    order = placed.order
+    assert placed.wait is not None
+    linking.trading(venue, placed)
+    placed.wait.over = True
+    # Not among the open ones while it is tried: its own hold is free.
+    order.end = "triggered"
+    wanted = order.quantity
+    reason = checks.first(
+        (RejectReason.ACCOUNT_NOT_ACTIVE, not placed.account.active),
+        (RejectReason.PRICE_OUT_OF_BAND, bounds.out_of_band(venue, placed)),
+    ) or checks.with_book(venue, placed)
+    if reason:
+        order.quantity, placed.reject = wanted, reason
         order.end = ""
-        if order.price is None and order.time_in_force != TimeInForce.FOK:
-            order.time_in_force = TimeInForce.IOC
-        trades = [self.settle(trade) for trade in self.match(placed)]
-        if order.quantity != wanted:
-            order.quantity = wanted
-            order.end = "unfilled" if order.end == "filled" else order.end
-        return trades
-
-    def _try(self, placed: Placed) -> RejectReason:
-        end, placed.order.end = placed.order.end, ""
-        self.orders.pop(placed.order.number)
-        reason = self.check_on_a_copy(placed)
-        self.orders[placed.order.number] = placed
-        placed.order.end = end
-        return reason
+        venue.end(placed, "trigger rejected")
+        return
+    order.end = ""
+    if order.price is None and order.time_in_force != TimeInForce.FOK:
+        order.time_in_force = TimeInForce.IOC
+    venue.match(placed)

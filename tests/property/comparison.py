@@ -6,12 +6,15 @@ from servers.domain import commands as c
 from servers.domain.errors import VenueError
 from servers.domain.events import Event, OrderChanged, Traded
 from servers.domain.exchange import Exchange
+from servers.domain.losses import lost_today
 from servers.domain.model import Market, Order
 from servers.domain.money import ATTO
+from servers.domain.positions import DAY_US
 from servers.domain.terms import CancelReason, MarketState, OrderStatus, Side
-from tests.oracle import changes, lifecycle
+from tests.oracle import bounds, changes, lifecycle
 from tests.oracle.book import NaiveTrade
-from tests.oracle.venue import NaiveMarket, NaiveVenue, SettledTrade
+from tests.oracle.orders import NaiveMarket, Placed, SettledTrade
+from tests.oracle.venue import NaiveVenue
 from tests.property.traffic import ACCOUNTS, ASSETS, SYMBOLS
 
 
@@ -49,6 +52,8 @@ def end_of(order: Order) -> str:
         (OrderStatus.CANCELLED, CancelReason.MARKET_CLOSED): "closed",
         (OrderStatus.CANCELLED, CancelReason.DISCONNECTED): "disconnected",
         (OrderStatus.CANCELLED, CancelReason.TRIGGER_REJECTED): "trigger rejected",
+        (OrderStatus.CANCELLED, CancelReason.LINKED): "linked",
+        (OrderStatus.CANCELLED, CancelReason.NOT_REDUCING): "not reducing",
         (OrderStatus.REJECTED, 0): "rejected",
         (OrderStatus.EXPIRED, 0): "expired",
     }[OrderStatus(order.status), CancelReason(order.cancel_reason)]
@@ -89,13 +94,76 @@ def check_funds(exchange: Exchange, naive: NaiveVenue) -> None:
     }
 
 
+def check_positions(exchange: Exchange, naive: NaiveVenue) -> None:
+    """What was bought less what was sold, what it cost, and what it made today."""
+    day = exchange.clock.time // DAY_US
+    naive.now = exchange.clock.time
+    for account_id in ACCOUNTS:
+        account, plain = exchange.ledger.accounts[account_id], naive.accounts[account_id]
+        for symbol in SYMBOLS:
+            position = account.positions.get(symbol)
+            expected = naive.markets[symbol].book.positions[account_id]
+            assert (0 if position is None else quantity_of(position.market, position.lots)) == expected
+        lost = {market.quote_asset: lost_today(account, market, day) for market in exchange.floor.markets.values()}
+        assert {asset: Fraction(loss, 10 ** ASSETS[asset]) for asset, loss in lost.items()} == {
+            asset: bounds.lost_today(naive, plain, asset) for asset in lost
+        }
+
+
+def check_waiting(exchange: Exchange, naive: NaiveVenue) -> None:
+    """Who waits, and for what."""
+    pending = [order for order in exchange.floor.orders.values() if order.status == OrderStatus.PENDING_TRIGGER]
+    assert {order.number: Fraction(order.stop_price, ATTO) for order in pending} == {
+        placed.order.number: placed.wait.stop
+        for placed in naive.open_orders()
+        if placed.waits and placed.wait is not None
+    }
+
+
+def told(order: Order) -> tuple[object, ...]:
+    """What an order shows of itself beside its fills."""
+    return (
+        end_of(order),
+        order.reject_reason,
+        order.parent_number,
+        order.root_number,
+        (order.list_number, order.list_role) if order.status != OrderStatus.REJECTED else (0, 0),
+        order.client_order_id,
+        order.session_id,
+        order.tag,
+    )
+
+
+def expected_of(placed: Placed) -> tuple[object, ...]:
+    return (
+        placed.order.end,
+        placed.reject,
+        placed.parent,
+        placed.root,
+        (placed.list_number, placed.role) if placed.order.end != "rejected" else (0, 0),
+        placed.label,
+        placed.session,
+        placed.tag,
+    )
+
+
+def check_order(order: Order, placed: Placed) -> None:
+    """An order that a command changed is as the naive venue has it."""
+    assert told(order) == expected_of(placed)
+    if order.reject_reason:
+        return
+    assert quantity_of(order.market, order.filled_lots) == placed.order.filled
+    assert Fraction(order.price, ATTO) == (placed.order.price or 0)
+    if placed.order.quantity is not None:
+        assert Fraction(order.quantity, ATTO) == placed.order.quantity
+    assert Fraction(order.fee_charged, 10**order.market.quote_scale) == placed.charged
+
+
 def step(exchange: Exchange, naive: NaiveVenue, command: c.Command) -> bool:
     """Execute in both and compare what came of it; False if it was refused."""
-    expected = None
-    if isinstance(command, c.AmendOrder | c.ReplaceOrder):
-        order = exchange.floor.orders.get(command.number)
-        naive.now = command.time
-        expected = changes.refusal(naive, command, 0 if order is None else order.update_sequence)
+    naive.now = command.time
+    order = exchange.floor.orders.get(getattr(command, "number", 0))
+    expected = changes.refusal(naive, command, 0 if order is None else order.update_sequence)
     events: list[Event] = []
     try:
         events = exchange.execute(command)
@@ -109,15 +177,5 @@ def step(exchange: Exchange, naive: NaiveVenue, command: c.Command) -> bool:
     assert trades == naive.execute(command)
     for event in events:
         if isinstance(event, OrderChanged):
-            order, placed = event.order, naive.orders[event.order.number]
-            assert (end_of(order), order.reject_reason) == (placed.order.end, placed.reject)
-            assert (order.parent_number, order.root_number) == (placed.parent, placed.root)
-            if not order.reject_reason:
-                assert quantity_of(order.market, order.filled_lots) == placed.order.filled
-                if placed.order.price is not None:
-                    assert (Fraction(order.price, ATTO), Fraction(order.quantity, ATTO)) == (
-                        placed.order.price,
-                        placed.order.quantity,
-                    )
-                assert Fraction(order.fee_charged, 10**order.market.quote_scale) == placed.charged
+            check_order(event.order, naive.orders[event.order.number])
     return True

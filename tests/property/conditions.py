@@ -1,5 +1,7 @@
 """Random commands with orders that wait: stops, take-profits, trailing stops, lists of two, brackets, and prices from outside."""
 
+from itertools import accumulate
+
 from servers.domain import commands as c
 from servers.domain.identifiers import member_number
 from servers.domain.money import parse
@@ -22,17 +24,21 @@ _SOURCES = (*map(int, TriggerSource), 0, 1, 1)
 class ConditionalTraffic(Traffic):
     """The traffic of before, and among it every kind of order that waits or is linked."""
 
+    # How often each kind is asked for.
+    shares: tuple[float, float, float, float, float] = (0.2, 0.08, 0.08, 0.06, 0.04)
+
     def next(self) -> c.Command:
         dice = self.random.random()
-        if dice < 0.2:
+        waits, brackets, pairs, references, retargets = accumulate(self.shares)
+        if dice < waits:
             return self._wait(self._place())
-        if dice < 0.28:
+        if dice < brackets:
             return self._bracket(self._place())
-        if dice < 0.36:
+        if dice < pairs:
             return self._oco()
-        if dice < 0.42:
+        if dice < references:
             return self._reference()
-        if dice < 0.46 and self.numbers:
+        if dice < retargets and self.numbers:
             return self._retarget()
         return super().next()
 
@@ -111,7 +117,7 @@ class ConditionalTraffic(Traffic):
     def _retarget(self) -> c.AmendOrder:
         """Another stop price, and perhaps another quantity, for a recent order, which may not wait."""
         random = self.random
-        number = self.numbers[-min(random.randrange(1, 12), len(self.numbers))]
+        number = self._number(12)
         sent = self.sent[number]
         quantity = random.choice((0, random.randrange(1, 40))) * parse(MARKETS[sent.symbol][1])
         price = random.choice((0, 0, self._price(sent.symbol)))

@@ -52,6 +52,7 @@ def perform(exchange: Exchange, command: c.Command) -> Done:
 def drive(exchange: Exchange, traffic: Traffic, commands: int) -> list[Done]:
     """So many commands of the traffic."""
     done = []
+    traffic.alive = exchange.floor.orders
     for _ in range(commands):
         one = perform(exchange, traffic.next())
         if one.refusal:

@@ -1,11 +1,6 @@
-"""Orders that wait and orders that are linked: sound after every command, the same from a snapshot, under any hash seed."""
-
-from hypothesis import given
-from hypothesis import strategies as st
+"""The traffic of orders that wait and orders that are linked has every end in it."""
 
 from servers.domain.exchange import Exchange
-from servers.domain.invariants import breaches
-from servers.domain.state import dump, load, state_hash
 from servers.domain.terms import CancelReason, Environment, OrderStatus
 from tests.property.conditions import ConditionalTraffic
 from tests.property.plain import Done, perform
@@ -27,30 +22,6 @@ def one_more(exchange: Exchange, traffic: ConditionalTraffic) -> Done:
     if done.refusal:
         traffic.refused()
     return done
-
-
-@given(seed=st.integers(0, 2**32))
-def test_nothing_is_breached_after_any_command(seed: int) -> None:
-    exchange, traffic = opened(seed)
-    for _ in range(COMMANDS):
-        before = state_hash(exchange)
-        done = one_more(exchange, traffic)
-        assert breaches(exchange) == []
-        assert bool(done.refusal) == (state_hash(exchange) == before)
-
-
-@given(seed=st.integers(0, 2**32), before=st.integers(0, 600))
-def test_a_machine_loaded_from_its_rows_goes_on_as_the_dumped_one(seed: int, before: int) -> None:
-    exchange, traffic = opened(seed)
-    for _ in range(before):
-        one_more(exchange, traffic)
-    loaded = load(PARTITION, Environment.DEMO, dump(exchange), request_memory=MEMORY)
-    assert (state_hash(loaded), breaches(loaded)) == (state_hash(exchange), [])
-    assert loaded.next_deadline() == exchange.next_deadline()
-    for _ in range(500):
-        done = one_more(exchange, traffic)
-        assert perform(loaded, done.command) == done
-    assert (loaded.clock.digest, state_hash(loaded)) == (exchange.clock.digest, state_hash(exchange))
 
 
 ALL = {

@@ -9,7 +9,7 @@ from servers.domain.state import row
 from servers.engine.codec import decode
 from tests.property.encoding import encode
 from tests.property.traffic import PARTITION, opened
-from tests.simulation.traffic import WholeTraffic
+from tests.property.whole import WholeTraffic
 
 
 def test_a_command_is_the_same_after_the_wire() -> None:

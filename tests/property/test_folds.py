@@ -14,7 +14,8 @@ from servers.domain.invariants import breaches
 from servers.domain.model import TradingSession
 from servers.domain.state import dump, row
 from servers.domain.terms import MarketState, OrderStatus, Side, TransferState
-from tests.property.traffic import SYMBOLS, Traffic, opened
+from tests.property.traffic import SYMBOLS, Traffic
+from tests.property.whole import opened
 
 COMMANDS = 400
 seeds = st.integers(0, 2**32)
@@ -103,9 +104,10 @@ def test_quantities_add_up_on_both_sides_of_every_trade(seed: int) -> None:
     for number, order in orders.items():
         rest = order.lots - order.filled_lots - order.removed_lots
         assert (order.filled_lots, order.fee_charged) == (traded[number], fees[number])
-        assert (number in exchange.floor.orders) == (order.status in {OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED})
+        assert (number in exchange.floor.orders) == (order.status < OrderStatus.FILLED)
         assert rest > 0 or number not in exchange.floor.orders
-        assert (order.held > 0) == (number in exchange.floor.orders)
+        # Of linked orders one holds for all.
+        assert not order.held or number in exchange.floor.orders
         assert order.status != OrderStatus.FILLED or (rest == 0 and order.filled_lots)
 
 
@@ -180,12 +182,11 @@ def _standing(event: e.PositionChanged | e.LimitsChanged | e.SessionChanged) -> 
 
 def _write(tables: dict[str, dict[Hashable, dict[str, Any]]], events: list[e.Event]) -> None:
     """Upsert the rows that a snapshot has: open orders, transfers in two phases, everything else."""
-    final = set(OrderStatus) - {OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED}
     for kind, key, thing in (found for event in events for found in _things(event)):
         new = row(thing)
         at_once = kind == "transfers" and new["state"] != TransferState.PENDING and key not in tables[kind]
         ended = isinstance(thing, TradingSession) and thing.ended
-        if ended or (kind == "orders" and new["status"] in final):
+        if ended or (kind == "orders" and new["status"] >= OrderStatus.FILLED):
             tables[kind].pop(key, None)
         elif not at_once:
             tables[kind][key] = new

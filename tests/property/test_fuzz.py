@@ -14,7 +14,8 @@ from servers.engine.codec import decode
 from servers.engine.effects import effects
 from tests.property.fuzzing import messages
 from tests.property.plain import drive
-from tests.property.traffic import PARTITION, opened
+from tests.property.traffic import PARTITION
+from tests.property.whole import opened
 from venue.engine.v1 import engine_pb2 as pb
 
 BODIES = sorted(field.name for field in pb.Command.DESCRIPTOR.oneofs_by_name["body"].fields)

@@ -1,4 +1,4 @@
-"""Limits and reduce-only orders over random traffic: sound after every command, the same from a snapshot, previewed rightly."""
+"""Random traffic with everything in it: positions are the fold of trades, and a preview fails where the order does."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -13,63 +13,16 @@ from servers.domain.errors import VenueError
 from servers.domain.events import Event, OrderChanged, Traded
 from servers.domain.exchange import Exchange
 from servers.domain.invariants import breaches
-from servers.domain.limits import UNSAID
-from servers.domain.model import Limits
-from servers.domain.money import ATTO, RATE
 from servers.domain.previewing import preview
-from servers.domain.state import dump, load, state_hash
-from servers.domain.terms import Environment, Side
-from tests.property.conditions import ConditionalTraffic
-from tests.property.plain import perform
-from tests.property.traffic import PARTITION, SYMBOLS
+from servers.domain.state import state_hash
+from servers.domain.terms import Side
+from tests.property.whole import SwarmTraffic, opened
 
-MEMORY = 300
-COMMANDS = 200
+COMMANDS = 150
 seeds = st.integers(0, 2**32)
 
 
-class LimitedTraffic(ConditionalTraffic):
-    """The same with limits that are set now and then, and orders that may only reduce."""
-
-    def next(self) -> c.Command:
-        if self.random.random() < 0.05:
-            return self._limits()
-        return super().next()
-
-    def _limits(self) -> c.SetLimits:
-        random = self.random
-        account_id, tier, symbol = random.choice(
-            (("", "", ""), ("", "vip", ""), (random.choice(self.accounts), "", ""))
-        )
-        symbol = random.choice(("", *SYMBOLS))
-        limits = Limits(
-            account_id,
-            tier,
-            symbol,
-            random.choice((UNSAID, UNSAID, 0, ATTO // 5)),
-            random.choice((UNSAID, UNSAID, 0, ATTO // 4, 900 * ATTO)),
-            UNSAID if symbol else random.choice((UNSAID, UNSAID, 5, 20)),
-            random.choice((UNSAID, 0, ATTO, 3_000 * ATTO)),
-            random.choice((UNSAID, 0, ATTO // 100, 50 * ATTO)),
-            random.choice((UNSAID, 0, RATE // 50, RATE // 20)),
-            "" if symbol else random.choice(("", "", "*", SYMBOLS[0])),
-        )
-        return c.SetLimits(*self._stamp(), limits)
-
-    def _place(self, like: c.PlaceOrder | None = None) -> c.PlaceOrder:
-        order = super()._place(like)
-        order.reduce_only = self.random.random() < 0.2
-        return order
-
-
-def opened(seed: int) -> tuple[Exchange, LimitedTraffic]:
-    exchange, traffic = Exchange(PARTITION, Environment.DEMO, request_memory=MEMORY), LimitedTraffic(seed)
-    for command in traffic.opening():
-        exchange.execute(command)
-    return exchange, traffic
-
-
-def attempt(exchange: Exchange, command: c.Command, traffic: LimitedTraffic) -> list[Event]:
+def attempt(exchange: Exchange, command: c.Command, traffic: SwarmTraffic) -> list[Event]:
     try:
         return exchange.execute(command)
     except VenueError:
@@ -101,7 +54,7 @@ class Book:
 
 @given(seed=seeds)
 def test_positions_are_the_fold_of_trades_and_nothing_is_breached(seed: int) -> None:
-    exchange, traffic = opened(seed)
+    exchange, traffic, _ = opened(seed)
     books: dict[tuple[str, str], Book] = defaultdict(Book)
     for _ in range(COMMANDS):
         before = state_hash(exchange)
@@ -121,24 +74,9 @@ def test_positions_are_the_fold_of_trades_and_nothing_is_breached(seed: int) -> 
     }
 
 
-@given(seed=seeds, before=st.integers(0, 300))
-def test_a_machine_loaded_from_its_rows_goes_on_as_the_dumped_one(seed: int, before: int) -> None:
-    exchange, traffic = opened(seed)
-    for _ in range(before):
-        attempt(exchange, traffic.next(), traffic)
-    loaded = load(PARTITION, Environment.DEMO, dump(exchange), request_memory=MEMORY)
-    assert (state_hash(loaded), breaches(loaded)) == (state_hash(exchange), [])
-    for _ in range(COMMANDS):
-        one = perform(exchange, traffic.next())
-        if one.refusal:
-            traffic.refused()
-        assert perform(loaded, one.command) == one
-    assert (loaded.clock.digest, state_hash(loaded)) == (exchange.clock.digest, state_hash(exchange))
-
-
 @given(seed=seeds)
 def test_the_first_check_that_a_preview_fails_is_the_reason(seed: int) -> None:
-    exchange, traffic = opened(seed)
+    exchange, traffic, _ = opened(seed)
     for _ in range(COMMANDS):
         command = traffic.next()
         expected = None

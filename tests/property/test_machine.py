@@ -1,5 +1,8 @@
 """Hypothesis looks for the shortest run of commands after which the machine is wrong: in itself, or beside the naive venue."""
 
+from dataclasses import replace
+from typing import Any
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -8,11 +11,12 @@ from servers.domain import commands as c
 from servers.domain.exchange import Exchange
 from servers.domain.hours import Hours
 from servers.domain.invariants import breaches
+from servers.domain.model import Limits
 from servers.domain.money import ATTO, RATE, parse
 from servers.domain.state import dump, load, state_hash
 from servers.domain.terms import Environment, MarketState, OrderType, SelfTradePrevention, Side, TimeInForce
 from tests.oracle.venue import NaiveVenue
-from tests.property.comparison import check_books, check_funds, step
+from tests.property.comparison import check_books, check_funds, check_positions, check_waiting, step
 from tests.property.traffic import ACCOUNTS, MARKETS, PARTITION, Traffic
 
 TICK, LOT = parse(MARKETS["AAA-USD"][0]), parse(MARKETS["AAA-USD"][1])
@@ -20,6 +24,8 @@ accounts = st.sampled_from(ACCOUNTS[:3])
 sides = st.sampled_from((Side.BUY, Side.SELL))
 ticks = st.integers(97, 103)
 lots = st.integers(2, 12)
+# 0: none
+limits = st.sampled_from((0, 98, 100, 102))
 tags = st.sampled_from(("", "red"))
 preventions = st.sampled_from((0, *map(int, SelfTradePrevention)))
 
@@ -92,6 +98,91 @@ class Venue(RuleBasedStateMachine):
     )
     def place_amount(self, account_id: str, side: Side, units: int, life: TimeInForce, prevention: int) -> None:
         self.place(account_id, side, OrderType.MARKET, life, 0, 0, units * ATTO // 10**4, 0, prevention, 0)
+
+    def waiting(self, side: Side, stop: int, price: int, size: int, reduce_only: bool, account_id: str) -> c.PlaceOrder:
+        kind = OrderType.STOP_LIMIT if price else OrderType.TAKE_PROFIT
+        terms: tuple[Any, ...] = (
+            int(side),
+            int(kind),
+            int(TimeInForce.GTC),
+            price * TICK,
+            size * LOT,
+            0,
+            False,
+            reduce_only,
+            0,
+            "",
+            0,
+        )
+        return c.PlaceOrder(*self.stamp(), account_id, "AAA-USD", *terms, stop_price=stop * TICK)
+
+    @rule(account_id=accounts, side=sides, stop=ticks, price=limits, size=lots, reduce_only=st.booleans())
+    def place_waiting(self, account_id: str, side: Side, stop: int, price: int, size: int, reduce_only: bool) -> None:
+        assert step(self.exchange, self.naive, self.waiting(side, stop, price, size, reduce_only, account_id))
+
+    @rule(account_id=accounts, side=sides, stop=ticks, price=limits, at=ticks, size=lots, reduce_only=st.booleans())
+    def place_oco(
+        self, account_id: str, side: Side, stop: int, price: int, at: int, size: int, reduce_only: bool
+    ) -> None:
+        first = self.waiting(side, stop, price, size, reduce_only, account_id)
+        second = replace(first, type=int(OrderType.LIMIT), price=at * TICK, stop_price=0)
+        assert step(self.exchange, self.naive, c.PlaceOco(*self.stamp(), (first, second)))
+
+    @rule(account_id=accounts, side=sides, at=ticks, size=lots, profit=ticks, loss=ticks, limit=limits)
+    def place_bracket(
+        self, account_id: str, side: Side, at: int, size: int, profit: int, loss: int, limit: int
+    ) -> None:
+        terms: tuple[Any, ...] = (
+            int(side),
+            int(OrderType.LIMIT),
+            int(TimeInForce.GTC),
+            at * TICK,
+            size * LOT,
+            0,
+            False,
+            False,
+            0,
+            "",
+            0,
+        )
+        exits = (c.ExitTerms(profit * TICK, 0, 1, ""), c.ExitTerms(loss * TICK, limit * TICK, 1, ""))
+        order = c.PlaceOrder(*self.stamp(), account_id, "AAA-USD", *terms, take_profit=exits[0], stop_loss=exits[1])
+        assert step(self.exchange, self.naive, order)
+
+    @rule(account_id=accounts, side=sides, at=ticks, size=lots)
+    def place_reducing(self, account_id: str, side: Side, at: int, size: int) -> None:
+        terms: tuple[Any, ...] = (
+            int(side),
+            int(OrderType.LIMIT),
+            int(TimeInForce.GTC),
+            at * TICK,
+            size * LOT,
+            0,
+            False,
+            True,
+            0,
+            "",
+            0,
+        )
+        assert step(self.exchange, self.naive, c.PlaceOrder(*self.stamp(), account_id, "AAA-USD", *terms))
+
+    @rule(at=st.integers(0, 5), stop=ticks)
+    def retarget(self, at: int, stop: int) -> None:
+        numbers = sorted(self.exchange.floor.orders)
+        if at < len(numbers):
+            change = c.AmendOrder(*self.stamp(), numbers[at], "", "", 0, 0, 0, stop * TICK)
+            step(self.exchange, self.naive, change)
+
+    @rule(
+        account_id=st.sampled_from(("", ACCOUNTS[0])),
+        position=st.sampled_from((-1, 0, ATTO // 20, ATTO // 10)),
+        band=st.sampled_from((-1, 0, RATE // 50)),
+        loss=st.sampled_from((-1, 0, ATTO // 1_000)),
+        notional=st.sampled_from((-1, 0, ATTO // 12)),
+    )
+    def set_limits(self, account_id: str, position: int, band: int, loss: int, notional: int) -> None:
+        found = Limits(account_id, "", "", -1, notional, -1, position, loss, band, "")
+        assert step(self.exchange, self.naive, c.SetLimits(*self.stamp(), found))
 
     @rule(at=st.integers(0, 5))
     def cancel(self, at: int) -> None:
@@ -174,6 +265,8 @@ class Venue(RuleBasedStateMachine):
         assert breaches(self.exchange) == []
         check_books(self.exchange, self.naive)
         check_funds(self.exchange, self.naive)
+        check_positions(self.exchange, self.naive)
+        check_waiting(self.exchange, self.naive)
 
 
 TestVenue = Venue.TestCase

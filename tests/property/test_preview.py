@@ -11,7 +11,7 @@ from servers.domain.previewing import Preview, preview
 from servers.domain.state import row, state_hash
 from tests.property.traffic import opened
 
-COMMANDS = 250
+COMMANDS = 150
 # Stamped when the command is carried out, or only known then: a preview has no place in the queue.
 NOT_YET = {"update_sequence", "priority", "held"}
 

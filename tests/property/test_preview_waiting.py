@@ -10,7 +10,7 @@ from servers.domain.previewing import preview
 from servers.domain.state import state_hash
 from tests.property.test_conditions import opened
 
-COMMANDS = 200
+COMMANDS = 120
 
 
 @given(seed=st.integers(0, 2**32))

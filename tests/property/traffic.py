@@ -1,6 +1,6 @@
 """Random commands for a small venue whose numbers are chosen to hurt: notionals of a few units, rebates, shared groups."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 
 from servers.domain import commands as c
@@ -62,6 +62,8 @@ class Traffic:
         self.sequence = 0
         self.time = START_US
         self.numbers: list[int] = []
+        # The open orders of the machine, where the caller shows them: changes and cancels then mostly find one.
+        self.alive: Mapping[int, object] = {}
         # What was sent as the order of each number.
         self.sent: dict[int, c.PlaceOrder] = {}
         self.pending: list[str] = []
@@ -102,13 +104,21 @@ class Traffic:
         if dice < 0.78 and self.numbers:
             return self._replace()
         if dice < 0.9 and self.numbers:
-            number = self.numbers.pop(-min(self.random.randrange(1, 30), len(self.numbers)))
-            return c.CancelOrder(*self._stamp(), number, "", "")
+            return c.CancelOrder(*self._stamp(), self._number(30), "", "")
         return self._seldom()
 
     def refused(self) -> None:
         """The last command used no sequence."""
         self.sequence -= 1
+
+    def _number(self, within: int) -> int:
+        """Of an open order where they are known, now and then of one of the last that were placed."""
+        alive = sorted(number for number in self.alive if number in self.sent) if self.random.random() < 0.8 else []
+        return (
+            self.random.choice(alive)
+            if alive
+            else self.numbers[-min(self.random.randrange(1, within), len(self.numbers))]
+        )
 
     def _stamp(self, account_id: str = "", request_id: str = "") -> tuple[int, int, str, str, bytes]:
         self.sequence += 1
@@ -133,7 +143,11 @@ class Traffic:
             price += random.random() < 0.02
         elif random.random() < 0.5:
             quantity, amount = 0, random.randrange(1, 3_000) * ATTO // 10**4 * (1 if symbol == "AAA-USD" else 10**3)
-        expires = self.time + random.randrange(-10, 30_000) if time_in_force == TimeInForce.GTD else 0
+        expires = (
+            self.time + random.choice((-1, *[random.randrange(1, 30_000)] * 9))
+            if time_in_force == TimeInForce.GTD
+            else 0
+        )
         resting = kind == OrderType.LIMIT and time_in_force not in {TimeInForce.IOC, TimeInForce.FOK}
         label = f"label {random.randrange(8)}" if random.random() < 0.3 else ""
         self.numbers.append(self.sequence)
@@ -170,7 +184,7 @@ class Traffic:
     def _amend(self) -> c.AmendOrder:
         """Of a recent order, which may be gone; now and then in prices and sizes of the other market."""
         random = self.random
-        number = self.numbers[-min(random.randrange(1, 12), len(self.numbers))]
+        number = self._number(12)
         tick, lot, *_ = MARKETS[self.sent[number].symbol if random.random() < 0.9 else random.choice(SYMBOLS)]
         price = random.choice((0, 0, 98, 99, 100, 101, 102, 130)) * parse(tick) + (random.random() < 0.02)
         quantity = random.choice((0, *range(1, 40))) * parse(lot) + (random.random() < 0.02)
@@ -179,7 +193,7 @@ class Traffic:
 
     def _replace(self) -> c.ReplaceOrder:
         """Of a recent order, which may be gone; now and then by one that may not take its place."""
-        number = self.numbers[-min(self.random.randrange(1, 6), len(self.numbers))]
+        number = self._number(6)
         order = self._place(self.sent[number] if self.random.random() < 0.9 else None)
         if order.quote_amount:
             order.quantity, order.quote_amount = order.quote_amount, 0

@@ -13,13 +13,13 @@ from servers.domain.invariants import breaches
 from servers.domain.state import state_hash
 from servers.engine import sequencer
 from tests.property.encoding import encode
+from tests.property.whole import WholeTraffic
 from tests.simulation.bus import Bus
 from tests.simulation.customers import ACCOUNTS, Customers
 from tests.simulation.database import PARTITION, Database
 from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.nodes import Node, OrderNode, Projector, spawn
 from tests.simulation.seams import Alarms, standing_in
-from tests.simulation.traffic import WholeTraffic
 from tests.simulation.witness import MEMORY, Violation, Witness
 from venue.engine.v1 import engine_pb2 as pb
 
