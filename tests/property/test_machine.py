@@ -114,7 +114,7 @@ class Venue(RuleBasedStateMachine):
             "",
             0,
         )
-        return c.PlaceOrder(*self.stamp(), account_id, "AAA-USD", *terms, stop_price=stop * TICK)
+        return replace(c.PlaceOrder(*self.stamp(), account_id, "AAA-USD", *terms), stop_price=stop * TICK)
 
     @rule(account_id=accounts, side=sides, stop=ticks, price=limits, size=lots, reduce_only=st.booleans())
     def place_waiting(self, account_id: str, side: Side, stop: int, price: int, size: int, reduce_only: bool) -> None:
@@ -146,8 +146,8 @@ class Venue(RuleBasedStateMachine):
             0,
         )
         exits = (c.ExitTerms(profit * TICK, 0, 1, ""), c.ExitTerms(loss * TICK, limit * TICK, 1, ""))
-        order = c.PlaceOrder(*self.stamp(), account_id, "AAA-USD", *terms, take_profit=exits[0], stop_loss=exits[1])
-        assert step(self.exchange, self.naive, order)
+        order = c.PlaceOrder(*self.stamp(), account_id, "AAA-USD", *terms)
+        assert step(self.exchange, self.naive, replace(order, take_profit=exits[0], stop_loss=exits[1]))
 
     @rule(account_id=accounts, side=sides, at=ticks, size=lots)
     def place_reducing(self, account_id: str, side: Side, at: int, size: int) -> None:
