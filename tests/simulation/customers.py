@@ -84,6 +84,7 @@ class Customers:
             traffic = self._traffic
             traffic.sequence = self._witness.sequence
             traffic.time = max(self.now_us(), self._witness.exchange.clock.time)
+            traffic.alive = self._witness.exchange.floor.orders
             command = traffic.next()
             if isinstance(command, c.PlaceOrder) and traffic.numbers and traffic.numbers[-1] == command.sequence:
                 # Its number is known once it is answered.

@@ -13,7 +13,7 @@ from servers.domain.invariants import breaches
 from servers.domain.state import state_hash
 from servers.engine import sequencer
 from tests.property.encoding import encode
-from tests.property.whole import WholeTraffic
+from tests.property.whole import SwarmTraffic
 from tests.simulation.bus import Bus
 from tests.simulation.customers import ACCOUNTS, Customers
 from tests.simulation.database import PARTITION, Database
@@ -40,7 +40,7 @@ class Simulation:
         self.database = Database(self.random)
         self.bus = Bus(self.random)
         self.witness = Witness(self.database, self.bus, MEMORY, thorough=seed % 4 == 0)
-        traffic = WholeTraffic(seed, accounts=ACCOUNTS)
+        traffic = SwarmTraffic(seed, accounts=ACCOUNTS)
         self.opening = list(traffic.opening())
         self.orders = [
             OrderNode(name, loop, self.random, self.database, self.missing, self._tail)
