@@ -19,7 +19,6 @@ from db.streams import AccountEntry, BusError, read_accounts
 from servers.engine.feed import Feed, Follower
 from servers.engine.missed import Past
 from servers.engine.ring import AccountFrame
-from venue.engine.v1 import engine_pb2
 
 log = structlog.get_logger()
 # How long a read waits for entries; a new account joins with the next read.
@@ -137,5 +136,4 @@ class BusFeed:
         if cursor is None or not asked <= cursor < entry.sequence:
             return
         self._cursors[entry.account_id] = entry.sequence
-        told = engine_pb2.AccountRecord.FromString(entry.record)
-        self._feed.publish([AccountFrame(entry.account_id, entry.sequence, entry.previous_sequence, told)])
+        self._feed.publish([AccountFrame(entry.account_id, entry.sequence, entry.previous_sequence, entry.record)])

@@ -8,7 +8,7 @@ from servers.domain.model import Order
 from servers.domain.terms import OrderStatus, TransferState
 from servers.engine.messages import account_message, fill_message, order_message, timestamp
 from servers.engine.previews import add_failed_check
-from servers.engine.wire import field, fill_wire, order_wire, tag
+from servers.engine.wire import Wires, field, tag
 from venue.account.v1 import account_pb2
 from venue.engine.v1 import engine_pb2
 from venue.order.v1 import order_pb2, order_service_pb2
@@ -34,24 +34,24 @@ _FILLS = tag(order_service_pb2.PlaceOrderResponse, "fills")
 _POSITION = tag(order_service_pb2.PlaceOrderResponse, "position")
 
 
-def placed(exchange: Exchange, command: c.Command, events: list[Event]) -> bytes | None:
+def placed(exchange: Exchange, command: c.Command, events: list[Event], wires: Wires) -> bytes | None:
     """What `answer` gives, made directly, for nearly every placement: one that was accepted, and took all that traded."""
     if type(command) is not c.PlaceOrder:
         return None
-    partition, record, number = exchange.partition, exchange.record, command.sequence
+    number = command.sequence
     matched = None
     fills: list[str] = []
     for event in events:
         if type(event) is Traded:
             if event.taker.number != number:
                 return None
-            fills.append(field(_FILLS, fill_wire(partition, event, event.taker, record.sequence, record.time)))
+            fills.append(field(_FILLS, wires.fill(event, event.taker)))
         elif type(event) is OrderChanged and event.order.number == number:
             matched = event.order
     if matched is None or matched.reject_reason:
         return None
-    position = position_text(partition, exchange.clock.epoch, number)
-    order = field(_ORDER, order_wire(partition, matched))
+    position = position_text(exchange.partition, exchange.clock.epoch, number)
+    order = field(_ORDER, wires.order(matched))
     return f"{order}{''.join(fills)}{field(_POSITION, position)}".encode("latin-1")
 
 

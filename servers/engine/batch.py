@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from db.journal import JournalRow
 from servers.domain.errors import VenueError
 from servers.domain.exchange import Exchange
+from servers.engine.delimited import field
 from servers.engine.ring import AccountFrame
 from venue.engine.v1 import engine_pb2 as pb
+
+_COMMANDS: Final = pb.CommandBatch.COMMANDS_FIELD_NUMBER
+_ANSWERS: Final = pb.AnswerBatch.ANSWERS_FIELD_NUMBER
 
 
 class Replay(NamedTuple):
@@ -74,8 +78,9 @@ class Batch:
 
     def row(self, exchange: Exchange, epoch: int, chain: bytes) -> JournalRow:
         """The journal's row, right after its last command was executed and before another is."""
-        commands = pb.CommandBatch(commands=self.commands).SerializeToString()
-        answers = pb.AnswerBatch(answers=self.answers).SerializeToString()
+        # Joined here: a message of messages would copy each before it is written.
+        commands = b"".join([field(_COMMANDS, command.SerializeToString()) for command in self.commands])
+        answers = b"".join([field(_ANSWERS, answer) for answer in self.answers])
         return JournalRow(
             exchange.partition,
             self.first,

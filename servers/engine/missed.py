@@ -19,7 +19,6 @@ from db.session import Pool
 from db.streams import BusError, read_account
 from servers.engine.fence import PATIENCE_S, Fence
 from servers.engine.ring import AccountFrame, Ring, tail
-from venue.engine.v1 import engine_pb2
 
 log = structlog.get_logger()
 PAGE: Final = 500
@@ -77,13 +76,7 @@ class Past:
                 break
             await asyncio.sleep(BUS_POLL_S)
         frames = [
-            AccountFrame(
-                entry.account_id,
-                entry.sequence,
-                entry.previous_sequence,
-                engine_pb2.AccountRecord.FromString(entry.record),
-            )
-            for entry in entries
+            AccountFrame(entry.account_id, entry.sequence, entry.previous_sequence, entry.record) for entry in entries
         ]
         return tail(frames, after, until)
 
@@ -101,8 +94,7 @@ class Past:
                 if not rows or rows[0].previous_sequence > last:
                     raise GapError(last)
                 for row in rows:
-                    record = engine_pb2.AccountRecord.FromString(row.payload)
-                    yield AccountFrame(account_id, row.sequence, row.previous_sequence, record)
+                    yield AccountFrame(account_id, row.sequence, row.previous_sequence, row.payload)
                     last = row.sequence
         except psycopg.OperationalError as error:
             log.warning("tables not readable; a stream has a gap", partition=partition, cause=str(error))

@@ -224,7 +224,9 @@ async def _pump(call: Any, follower: Follower) -> None:  # noqa: ANN401  gRPC's 
     try:
         while isinstance(response := await call.read(), pb.FollowResponse):
             for f in response.frames:
-                follower.push(AccountFrame(follower.account_id, f.sequence, f.previous_sequence, f.record))
+                follower.push(
+                    AccountFrame(follower.account_id, f.sequence, f.previous_sequence, f.record.SerializeToString())
+                )
             if response.slow:
                 follower.cut()
     except grpc.aio.AioRpcError:

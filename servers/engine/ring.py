@@ -19,12 +19,17 @@ KEPT_MAX: Final = 10_000
 
 
 class AccountFrame(NamedTuple):
-    """What one command changed for one account."""
+    """What one command changed for one account: `wire` is an AccountRecord's bytes, as most who take them pass them on."""
 
     account_id: str
     sequence: int
     previous_sequence: int
-    record: engine_pb2.AccountRecord
+    wire: bytes
+
+    @property
+    def record(self) -> engine_pb2.AccountRecord:
+        """Read anew each time."""
+        return engine_pb2.AccountRecord.FromString(self.wire)
 
 
 def tail(frames: "deque[AccountFrame] | list[AccountFrame]", after: int, until: int) -> list[AccountFrame]:
@@ -91,7 +96,7 @@ class Ring:
     def add(self, frames: list[AccountFrame]) -> None:
         """Frames of a committed batch."""
         for frame in frames:
-            size = frame.record.ByteSize()
+            size = len(frame.wire)
             self._by_account.setdefault(frame.account_id, deque()).append(frame)
             self._order.append((frame.account_id, size))
             self._bytes += size

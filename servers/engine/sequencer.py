@@ -27,6 +27,7 @@ from servers.engine.frames import account_frames
 from servers.engine.queue import Queue, turns_of
 from servers.engine.requests import check_future, needs_look_up
 from servers.engine.tail import Tail
+from servers.engine.wire import Wires
 from venue.engine.v1 import engine_pb2 as pb
 
 log = structlog.get_logger()
@@ -140,9 +141,10 @@ class Sequencer:
             return
         try:
             self._advance()
+            # What came together happens at one time.
+            now_us, known = self._clock.now_us(), ticket.known
             for index, command in enumerate(ticket.commands):
-                known = ticket.known.get(index)
-                ticket.results.append(self._execute(command) if known is None else known)
+                ticket.results.append(known[index] if index in known else self._execute(command, now_us))
         except InvariantBreach as breach:
             self._breach(breach, ticket)
             return
@@ -166,10 +168,11 @@ class Sequencer:
 
     # The machine
 
-    def _execute(self, message: pb.Command) -> Outcome:
+    def _execute(self, message: pb.Command, now_us: int) -> Outcome:
         exchange = self.exchange
-        message.sequence = exchange.clock.sequence + 1
-        message.time_us = max(self._clock.now_us(), exchange.clock.time)
+        clock = exchange.clock
+        message.sequence = clock.sequence + 1
+        message.time_us = max(now_us, clock.time)
         try:
             command = decode(message)
             if command.request_id:
@@ -185,12 +188,13 @@ class Sequencer:
             events = exchange.execute(command)
         except VenueError as refusal:
             return refusal
-        told = placed(exchange, command, events) or answer(exchange, command, events)
+        wires = Wires(exchange)
+        told = placed(exchange, command, events, wires) or answer(exchange, command, events)
         batch = self._forming
         batch.commands.append(message)
         batch.answers.append(told)
         if self.feed.wanted:
-            batch.frames += account_frames(exchange, events, self.feed.wanted)
+            batch.frames += account_frames(exchange, events, self.feed.wanted, wires)
         return told
 
     def _recent_answer(self, sequence: int) -> bytes | None:
@@ -209,8 +213,8 @@ class Sequencer:
     def _advance(self) -> None:
         """Let time pass where something is due, before anything else happens at that time."""
         due = self.exchange.next_deadline()
-        if due is not None and not self._clock.suspended and due <= self._clock.now_us():
-            self._execute(pb.Command(advance=pb.Advance()))
+        if due is not None and not self._clock.suspended and due <= (now_us := self._clock.now_us()):
+            self._execute(pb.Command(advance=pb.Advance()), now_us)
             self._wake.set()
 
     # The commit
@@ -311,7 +315,7 @@ class Sequencer:
                 self._breach(InvariantBreach(f"time cannot pass: {type(fault).__name__}"), ticket)
                 return
             try:
-                outcome = self._execute(command) if known is None else known
+                outcome = self._execute(command, self._clock.now_us()) if known is None else known
             except InvariantBreach as breach:
                 self._breach(breach, ticket)
                 return
@@ -369,7 +373,7 @@ class Sequencer:
             # The last of its batch: what follows is executed, and journaled, under the new rules.
             first.append(pb.Command(change_rules=pb.ChangeRules(rules_version=RULES_VERSION)))
         for command in first:
-            outcome = self._execute(command)
+            outcome = self._execute(command, self._clock.now_us())
             if isinstance(outcome, VenueError):
                 raise outcome
         await self._commit()

@@ -12,6 +12,7 @@ from typing import Final
 from google.protobuf.message import Message
 
 from servers.domain.events import Traded
+from servers.domain.exchange import Exchange
 from servers.domain.identifiers import order_id
 from servers.domain.model import Balance, Order
 from servers.domain.money import ATTO_SCALE, format_units
@@ -174,6 +175,34 @@ def fill_wire(partition: int, traded: Traded, order: Order, sequence: int, time_
         f"{_FEE_ASSET}{_raw(market.quote_asset)}{_LIQUIDITY}{_MAKER if maker else _TAKER}"
         f"{_FILL_TIME}{_time(time_us)}{_FILL_SEQUENCE}{_number(sequence)}"
     )
+
+
+class Wires:
+    """What one command left of orders and fills, made once however many are told of it. Only until the next command."""
+
+    __slots__ = ("_fills", "_orders", "_partition", "_record")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._partition = exchange.partition
+        self._record = exchange.record
+        self._orders: dict[int, str] = {}
+        self._fills: dict[tuple[int, int], str] = {}
+
+    def order(self, order: Order) -> str:
+        """An Order."""
+        wire = self._orders.get(order.number)
+        if wire is None:
+            wire = self._orders[order.number] = order_wire(self._partition, order)
+        return wire
+
+    def fill(self, traded: Traded, order: Order) -> str:
+        """One side of a trade, a Fill."""
+        key = (traded.number, order.number)
+        wire = self._fills.get(key)
+        if wire is None:
+            record = self._record
+            wire = self._fills[key] = fill_wire(self._partition, traded, order, record.sequence, record.time)
+        return wire
 
 
 _PUBLIC_ID, _PUBLIC_SYMBOL, _SIDE = _T["trade_id"], _T["symbol"], _T["taker_side"]

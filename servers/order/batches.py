@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from servers.domain.errors import VenueError
 from servers.engine.client import Engine, Engines
 from servers.engine.codec import fingerprint
-from servers.order.wire import field
+from servers.engine.delimited import field
 from servers.transport.call import Call
 from servers.transport.errors import to_status
 from venue.engine.v1 import engine_pb2 as pb
@@ -36,12 +36,16 @@ async def submit_batch(
     outcomes: dict[int, Outcome] = {}
     by_partition: dict[int, list[int]] = {}
     batch = fingerprint(request) if request_id else b""
+    found: dict[Callable[[], Engine], int] = {}
     for index, item in enumerate(items):
         if request_id and not item.request_id:
             item.command.request_id = item_id(request_id, index)
             item.command.batch = batch
         try:
-            by_partition.setdefault(item.route().partition, []).append(index)
+            partition = found.get(item.route)
+            if partition is None:
+                partition = found[item.route] = item.route().partition
+            by_partition.setdefault(partition, []).append(index)
         except VenueError as error:
             outcomes[index] = error
 

@@ -22,12 +22,13 @@ async def place_order(engines: Engines[Engine], request: order_service_pb2.Place
 
 async def place_orders(engines: Engines[Engine], request: order_service_pb2.PlaceOrdersRequest, call: Call) -> bytes:
     """The serialized PlaceOrdersResponse: an outcome an item, in order. Raises VenueError where nothing was executed."""
-
-    def route(order: order_service_pb2.PlaceOrderRequest) -> Engine:
-        return engines.for_account(order.account_id)
-
+    user_id = call.identity.user_id
+    # Most orders of a batch are of one account.
+    routes = {
+        account_id: partial(engines.for_account, account_id) for account_id in {o.account_id for o in request.orders}
+    }
     items = [
-        Item(pb.Command(user_id=call.identity.user_id, place_order=order), order.request_id, partial(route, order))
+        Item(pb.Command(user_id=user_id, place_order=order), order.request_id, routes[order.account_id])
         for order in request.orders
     ]
     return joined(await submit_batch(engines, request, request.request_id, items, call))

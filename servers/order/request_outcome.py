@@ -4,10 +4,10 @@ from typing import Final
 
 from servers.domain.errors import RequestNotFound
 from servers.domain.identifiers import placing_sequence
+from servers.engine.delimited import field
 from servers.engine.trading import TradingEngine
 from servers.order.batches import Outcome, item_id, joined
 from servers.order.history import History
-from servers.order.wire import field
 from servers.transport.call import Call
 from venue.order.v1 import order_service_pb2 as pb
 

@@ -17,6 +17,7 @@ from google.protobuf.duration_pb2 import Duration
 from servers.domain.errors import AccountNotFound, FieldViolation, OrderNotFound, VenueError
 from servers.domain.identifiers import find_order, position_text
 from servers.engine.client import Engines
+from servers.engine.delimited import field
 from servers.engine.messages import timestamp
 from servers.engine.missed import GapError, Past
 from servers.engine.trading import Following, Pending, TradingEngine
@@ -25,7 +26,6 @@ from servers.order.amend_orders import check_successor
 from servers.order.cancel_orders import tell_closed
 from servers.order.history import History
 from servers.order.presence import Presence, Presences
-from servers.order.wire import field
 from servers.transport import validation
 from servers.transport.call import Call
 from servers.transport.errors import to_status
@@ -325,7 +325,7 @@ class Session:
             async for frames in live(following):
                 # What became durable together goes out as one frame: a write costs more than what it carries.
                 # A live record has orders alone, in the field of an event's updates; records joined are an event.
-                event = b"".join([frame.record.SerializeToString() for frame in frames])
+                event = b"".join([frame.wire for frame in frames])
                 await self._event(engine, frames[-1].sequence, frames[0].previous_sequence, event)
         except SlowConsumerError:
             await self._put(self._goodbye(engine, "SLOW_CONSUMER", self._queued))

@@ -8,6 +8,7 @@ from servers.domain.errors import VenueError
 from servers.engine.answers import answer, placed
 from servers.engine.effects import account_changes
 from servers.engine.frames import account_frames
+from servers.engine.wire import Wires
 from tests.property.traffic import opened
 from venue.engine.v1 import engine_pb2
 
@@ -24,7 +25,8 @@ def test_answers_and_frames_of_any_traffic(seed: int) -> None:
         except VenueError:
             traffic.refused()
             continue
-        direct = placed(exchange, command, events)
+        wires = Wires(exchange)
+        direct = placed(exchange, command, events, wires)
         assert direct in {None, answer(exchange, command, events)}
         answered += direct is not None
         assert direct is None or isinstance(command, PlaceOrder)
@@ -33,7 +35,7 @@ def test_answers_and_frames_of_any_traffic(seed: int) -> None:
             if change.account_id in wanted:
                 record = engine_pb2.AccountRecord.FromString(change.record)
                 expected.append((change.account_id, change.previous_sequence, list(record.orders)))
-        frames = account_frames(exchange, events, wanted)
+        frames = account_frames(exchange, events, wanted, wires)
         assert [(frame.account_id, frame.previous_sequence, list(frame.record.orders)) for frame in frames] == expected
         assert all(frame.sequence == command.sequence and not frame.record.balances for frame in frames)
     assert answered

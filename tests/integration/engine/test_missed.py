@@ -33,6 +33,10 @@ def record(sequence: int) -> engine_pb2.AccountRecord:
     return engine_pb2.AccountRecord(orders=[update])
 
 
+def frame(sequence: int) -> AccountFrame:
+    return AccountFrame(ACCOUNT, sequence, CHAIN[sequence], record(sequence).SerializeToString())
+
+
 @dataclass
 class Places:
     """Where events are kept."""
@@ -43,7 +47,7 @@ class Places:
     past: Past
 
     def remembered(self, sequences: Iterable[int]) -> None:
-        self.feed.publish([AccountFrame(ACCOUNT, each, CHAIN[each], record(each)) for each in sequences])
+        self.feed.publish([frame(each) for each in sequences])
 
     async def told(self, sequences: Iterable[int], published: int) -> None:
         entries = [AccountEntry(ACCOUNT, each, CHAIN[each], record(each).SerializeToString()) for each in sequences]
@@ -66,10 +70,10 @@ class Places:
         """Sequences of what was missed, each of them whole and linked to the one before."""
         found = [frame async for frame in self.past.missed(self.feed.ring, PARTITION, ACCOUNT, after, until)]
         last = after
-        for frame in found:
-            assert frame.previous_sequence <= last < frame.sequence
-            assert frame == AccountFrame(ACCOUNT, frame.sequence, CHAIN[frame.sequence], record(frame.sequence))
-            last = frame.sequence
+        for each in found:
+            assert each.previous_sequence <= last < each.sequence
+            assert each == frame(each.sequence)
+            last = each.sequence
         return [frame.sequence for frame in found]
 
 

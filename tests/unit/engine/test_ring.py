@@ -12,7 +12,7 @@ RECORD = engine_pb2.AccountRecord(orders=[order_pb2.OrderUpdate(order=order_pb2.
 
 
 def frame(sequence: int, previous: int, account_id: str = "a") -> AccountFrame:
-    return AccountFrame(account_id, sequence, previous, RECORD)
+    return AccountFrame(account_id, sequence, previous, RECORD.SerializeToString())
 
 
 def sequences(frames: list[AccountFrame]) -> list[int]:
