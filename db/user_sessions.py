@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from db import audit
 from db.login_places import remember_within
-from db.models.credentials import TotpRow
+from db.models.credentials import AuthorizationCodeRow, TotpRow
 from db.models.users import MailedTokenRow, RefreshTokenRow, SessionRow, UserRow, VerificationTokenRow
 from db.transactions import NOW, transaction
 
@@ -177,14 +177,25 @@ async def end_within(session: AsyncSession, user_id: str, reason: str, *, kept: 
     return len((await session.scalars(ended.returning(SessionRow.session_id))).all())
 
 
+async def end_one_within(session: AsyncSession, session_id: str, reason: str) -> None:
+    """End a session, as part of a transaction; one that has ended stays as it is."""
+    await session.execute(_revoking(reason).where(SessionRow.session_id == session_id))
+
+
+async def end_client_within(session: AsyncSession, client_id: str) -> None:
+    """End the sessions that were given to a client, as part of a transaction."""
+    await session.execute(_revoking(REVOKED).where(SessionRow.client_id == client_id))
+
+
 def _revoking(reason: str) -> Update:
     return update(SessionRow).where(SessionRow.revoke_time.is_(None)).values(revoke_time=NOW, revoke_reason=reason)
 
 
 async def forget_expired(engine: AsyncEngine, kept: timedelta = timedelta(days=1)) -> None:
-    """Delete sessions and mailed tokens that ended by themselves longer than `kept` ago. Once a day is enough."""
+    """Delete sessions, mailed tokens and codes that ended by themselves longer than `kept` ago. Once a day is enough."""
     before = NOW - kept
     async with transaction(engine) as session, session.begin():
         await session.execute(delete(SessionRow).where(SessionRow.expire_time < before))
         await session.execute(delete(VerificationTokenRow).where(VerificationTokenRow.expire_time < before))
         await session.execute(delete(MailedTokenRow).where(MailedTokenRow.expire_time < before))
+        await session.execute(delete(AuthorizationCodeRow).where(AuthorizationCodeRow.expire_time < before))

@@ -8,6 +8,7 @@ from servers.auth.attempts import Attempts
 from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
 from servers.auth.second_factor import SecondFactor
+from servers.auth.sign_on import authorize, exchange
 from servers.auth.step_up import step_up
 from servers.auth.tokens import AccessTokens, role_of
 from servers.transport.call import Call
@@ -28,6 +29,7 @@ class CredentialServicer:
         attempts: Attempts,
         owned: Owned,
         page_tokens: PageTokens,
+        session_life_s: float,
     ) -> None:
         self._engine = engine
         self._passwords = passwords
@@ -37,6 +39,7 @@ class CredentialServicer:
         self._attempts = attempts
         self._owned = owned
         self._page_tokens = page_tokens
+        self._session_life_s = session_life_s
 
     async def EnrollTotp(self, request: pb.EnrollTotpRequest, call: Call) -> pb.EnrollTotpResponse:
         begun = await self._factor.enroll(call)
@@ -61,6 +64,21 @@ class CredentialServicer:
     async def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, call: Call) -> pb.RevokeApiKeyResponse:
         await revoke_api_key(self._engine, request.api_key_id, call)
         return pb.RevokeApiKeyResponse()
+
+    async def Authorize(self, request: pb.AuthorizeRequest, call: Call) -> pb.AuthorizeResponse:
+        code, redirect_uri = await authorize(self._engine, request, call)
+        return pb.AuthorizeResponse(code=code, redirect_uri=redirect_uri)
+
+    async def Exchange(self, request: pb.ExchangeRequest, call: Call) -> pb.ExchangeResponse:
+        life_s = self._session_life_s
+        grant = await exchange(self._engine, self._access_tokens, request, call, session_life_s=life_s)
+        return pb.ExchangeResponse(
+            access_token=grant.access_token,
+            refresh_token=grant.refresh_token,
+            token_type=BEARER,
+            expires_in=grant.expires_in,
+            user=to_user(grant.user),
+        )
 
     async def StepUp(self, request: pb.StepUpRequest, call: Call) -> pb.StepUpResponse:
         grant = await step_up(

@@ -64,7 +64,9 @@ class AuthServicer(CredentialServicer):
     ) -> None:
         access_tokens = AccessTokens(keys, life_s=rules.access_life_s)
         factor = SecondFactor(engine, sealer, outbox)
-        super().__init__(engine, passwords, outbox, access_tokens, factor, attempts, owned, page_tokens)
+        super().__init__(
+            engine, passwords, outbox, access_tokens, factor, attempts, owned, page_tokens, rules.session_life_s
+        )
         self._keys = keys
         self._refresh_tokens = refresh_tokens
         self._rules = rules
