@@ -32,6 +32,7 @@ ROOMS = {
     "audit": "servers.admin.audit_command",
     "keys": "servers.auth.field_keys",
     "clients": "servers.auth.clients",
+    "feed": "servers.feed.command",
 }
 
 app = typer.Typer(
@@ -108,7 +109,8 @@ def up(
 
 
 def running(settings: Settings) -> list[str]:
-    return [name for name in PROCESSES if name != "bot" or settings.bot_enabled]
+    switched = {"bot": settings.bot_enabled, "feed": settings.feeds}
+    return [name for name in PROCESSES if switched.get(name, True)]
 
 
 def marketdata_processes(settings: Settings) -> list[str]:
@@ -193,7 +195,7 @@ def status(context: typer.Context) -> None:
     settings: Settings = context.obj
     table = Table("process", "pid", "up", "port", "health")
     answering = True
-    elsewhere = {"bot": not settings.bot_enabled}
+    elsewhere = {"bot": not settings.bot_enabled, "feed": not settings.feeds}
     elsewhere |= {"postgres": settings.database_url is not None, "valkey": settings.redis_url is not None}
     stores = {"postgres": settings.postgres_port, "valkey": settings.redis_port, "envoy": settings.gateway_port}
     for name in reversed(processes.STOP_ORDER):
@@ -250,7 +252,7 @@ def migrated(url: str) -> str:
 
 
 @app.command()
-def serve(names: Annotated[list[str], typer.Argument(help="order replica marketdata api bot")]) -> None:
+def serve(names: Annotated[list[str], typer.Argument(help="order replica marketdata api bot feed")]) -> None:
     """Run the named processes in this one, in the foreground."""
     from servers.main import run
 

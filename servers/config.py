@@ -8,7 +8,15 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from servers.embedded.addresses import postgres_url, valkey_url
@@ -20,7 +28,7 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Environment = Literal["LIVE", "DEMO"]
 Bucket = Literal["PUBLIC", "LOGIN", "READ", "ORDER", "CANCEL", "STREAM", "ADMIN"]
 
-PROCESSES = ("order", "replica", "marketdata", "api", "bot")
+PROCESSES = ("order", "replica", "marketdata", "api", "bot", "feed")
 
 
 class BadSettingsError(Exception):
@@ -60,6 +68,7 @@ class Settings(BaseSettings):
     marketdata_metrics_port: Port = 9103
     replica_metrics_port: Port = 9104
     bot_metrics_port: Port = 9105
+    feed_metrics_port: Port = 9106
 
     # The engine.
     partitions: dict[PositiveInt, Environment] = {1: "LIVE", 2: "DEMO"}
@@ -134,6 +143,24 @@ class Settings(BaseSettings):
     # How often the head of the audit log is signed and told to the outside, if it moved.
     audit_anchor_s: PositiveFloat = 60.0
 
+    # Prices from outside (docs/feeds.md). Simulated sources are for demo markets alone; unset: where DEMO is the default.
+    feed_simulated: bool | None = None
+    # In order of preference; of exchanges the names that ccxt has for them.
+    feed_sources: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]] = []
+    # Environments whose markets get index prices; unset: DEMO where sources are simulated, else all.
+    feed_environments: set[Environment] | None = None
+    feed_usdt: Literal["par", "rate"] = "par"
+    # Names that a source has for further pairs: {"binance": {"DOGE-USDT": "DOGEUSDT"}}.
+    feed_names: dict[str, dict[str, str]] = {}
+    feed_pace_s: PositiveFloat = 1.0
+    feed_step_bps: Annotated[int, Field(ge=0, le=1000)] = 1
+    feed_refresh_s: PositiveFloat = 10.0
+    feed_poll_s: dict[str, Annotated[float, Field(ge=1)]] = {}
+    binance_url: str = "wss://stream.binance.com:9443"
+    yahoo_url: str = "https://query1.finance.yahoo.com"
+    coinmarketcap_url: str = "https://pro-api.coinmarketcap.com"
+    coinmarketcap_key: SecretStr | None = None
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     # The embedded venue's own users and market maker; a production deployment turns both off.
     seed_users: bool = True
@@ -147,7 +174,7 @@ class Settings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            lines = [f"{variable(entry['loc'])}: {entry['msg']}" for entry in error.errors(include_input=False)]
+            lines = [line_of(entry["loc"], entry["msg"]) for entry in error.errors(include_input=False)]
             raise BadSettingsError("\n".join(lines)) from None
         except SettingsError as error:
             name = next((field for field in cls.model_fields if f'"{field}"' in str(error)), "a setting")
@@ -224,6 +251,31 @@ class Settings(BaseSettings):
         return self.state.secret("field-keys", lambda: f"{new_entry()}\n{new_entry(INDEX)}\n")
 
     @property
+    def simulates(self) -> bool:
+        """Whether the sources of prices are simulated."""
+        return self.default_environment == "DEMO" if self.feed_simulated is None else self.feed_simulated
+
+    @property
+    def feeds(self) -> bool:
+        """Whether there are any sources of prices."""
+        return self.simulates or bool(self.feed_sources)
+
+    @property
+    def fed(self) -> set[Environment]:
+        """The environments whose markets get index prices."""
+        if self.feed_environments is not None:
+            return self.feed_environments
+        return {name for name in self.partitions.values() if name == "DEMO" or not self.simulates}
+
+    @model_validator(mode="after")
+    def _outside(self) -> Self:
+        if self.simulates and "LIVE" in self.fed:
+            raise ValueError("VENUE_FEED_ENVIRONMENTS: simulated prices are never for LIVE markets")
+        if "coinmarketcap" in self.feed_sources and not self.simulates and self.coinmarketcap_key is None:
+            raise ValueError("VENUE_COINMARKETCAP_KEY: is needed for the source coinmarketcap")
+        return self
+
+    @property
     def led(self) -> list[int]:
         """The partitions that an `order` process leads or waits to lead."""
         return [number for number in self.partitions if self.leads is None or number in self.leads]
@@ -271,10 +323,15 @@ class Settings(BaseSettings):
 
     def port(self, process: str) -> int | None:
         """The gRPC port of a process, None where it serves nothing."""
-        return None if process == "bot" else int(getattr(self, f"{process}_port"))
+        return None if process in {"bot", "feed"} else int(getattr(self, f"{process}_port"))
 
     def metrics_port(self, process: str) -> int:
         return int(getattr(self, f"{process}_metrics_port"))
+
+
+def line_of(location: tuple[int | str, ...], message: str) -> str:
+    """What is wrong, behind its variable; what concerns several names one itself."""
+    return f"{variable(location)}: {message}" if location else message.removeprefix("Value error, ")
 
 
 def variable(location: tuple[int | str, ...]) -> str:

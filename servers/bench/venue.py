@@ -140,7 +140,7 @@ def own_venue(settings: BaseSettings, folder: Path) -> Own:
     names = [name for name in type(settings).model_fields if name.endswith("_port")]
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     values = settings.model_dump(include={"host", "envoy_bin"}, exclude_none=True)
-    values |= {**ports, "state_dir": folder / "state", "bot_enabled": False}
+    values |= {**ports, "state_dir": folder / "state", "bot_enabled": False, "feed_simulated": False}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("VENUE_")}
     told = {f"VENUE_{name.upper()}": str(value) for name, value in values.items()}
     made: Any = type(settings).model_validate(values)
