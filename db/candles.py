@@ -51,6 +51,9 @@ ORDER BY open_time DESC LIMIT 1
 """)
 
 
+FIRST: Final = "SELECT min(open_time) FROM candles WHERE partition = %s AND symbol = %s AND interval_s = %s"
+
+
 async def list_candles(
     connection: Connection,
     partition: int,
@@ -71,6 +74,14 @@ async def list_candles(
             await cursor.execute(KEPT, {**window, "start": Micros(start), "end": Micros(before)})
             return await cursor.fetchall()
     return await _make(connection, partition, symbol, interval_s, start, before, limit)
+
+
+async def first_candle(connection: Connection, partition: int, symbol: str, interval_s: int) -> int | None:
+    """When the first candle that is kept begins (of longer ones: their first minute), None if nothing ever traded."""
+    kept_s = SECOND_S if interval_s == SECOND_S else MINUTE_S
+    cursor = await connection.execute(FIRST, [partition, symbol, kept_s])
+    row = await cursor.fetchone()
+    return None if row is None or row[0] is None else int(row[0])
 
 
 async def _make(

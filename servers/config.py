@@ -95,6 +95,10 @@ class Settings(BaseSettings):
     account_events_days: Annotated[int, Field(ge=0)] = 0
     journal_days: Annotated[int, Field(ge=0)] = 0
 
+    # How often the replica puts books down, in seconds (0: never), and for how many days they are kept (0: for ever).
+    book_snapshot_s: Annotated[float, Field(ge=0)] = 60.0
+    book_snapshots_days: Annotated[int, Field(ge=0)] = 7
+
     # Accounts that a user may open, of each type.
     accounts_max: PositiveInt = 20
 

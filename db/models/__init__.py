@@ -11,6 +11,7 @@ from db.models.accounts import (
     TransferRow,
 )
 from db.models.audit import AuditEntryRow
+from db.models.book_snapshots import BookSnapshotRow
 from db.models.credentials import ApiKeyRow, AuthorizationCodeRow, ClientRow, RecoveryCodeRow, TotpRow
 from db.models.journal import JournalBatchRow, MachineRow, PartitionRow, ProjectionRow, RequestRow
 from db.models.markets import AssetRow, FeesRow, MarketRow
@@ -34,6 +35,7 @@ __all__ = [
     "AuditEntryRow",
     "AuthorizationCodeRow",
     "BalanceRow",
+    "BookSnapshotRow",
     "CandleRow",
     "ClientRow",
     "FeesRow",

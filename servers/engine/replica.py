@@ -20,6 +20,7 @@ from db.snapshot import SnapshotTornError
 from db.streams import open_bus
 from servers.domain.ledger import InvariantBreach
 from servers.domain.terms import Environment
+from servers.engine.book_snapshots import NOTHING_KEPT, BookKeeper, Keeping
 from servers.engine.effects import Mark, effects
 from servers.engine.follower import Follower, Tail
 from servers.engine.measures import ReplicaMeasures
@@ -50,6 +51,7 @@ class Replica:
         tail: Tail | None,
         measures: ReplicaMeasures,
         bus_backlog_max: int = BUS_BACKLOG_MAX,
+        keeping: Keeping = NOTHING_KEPT,
     ) -> None:
         self.replay = Replay(base.exchange, base.chain)
         partition = base.exchange.partition
@@ -59,6 +61,7 @@ class Replica:
         self.bus = BusWriter(bus, partition, self._bus)
         self._follower = Follower(url, self.replay, tail)
         self._measures = measures
+        self._books = BookKeeper(base.exchange, url, keeping)
 
     async def run(self) -> None:
         """Until cancelled. Raises what stops one of its three tasks: see Replay, Follower and TableWriter."""
@@ -68,6 +71,7 @@ class Replica:
                 tasks.create_task(self.tables.run())
                 tasks.create_task(self.bus.run())
                 tasks.create_task(self._measure())
+                tasks.create_task(self._books.run())
         except ExceptionGroup as failed:
             stops = failed.subgroup((JournalCorrupt, RulesUnknown, ProjectionMovedError, psycopg.Error))
             if stops is None:
@@ -114,6 +118,7 @@ async def run(
     request_memory: int,
     tail: Callable[[int], Tail] | None,
     measures: ReplicaMeasures,
+    keeping: Keeping = NOTHING_KEPT,
 ) -> None:
     """The projectors of several partitions, each started again after what may pass; `tail` gives a partition's Tail.
 
@@ -125,7 +130,9 @@ async def run(
         async with asyncio.TaskGroup() as tasks:
             serving = [
                 tasks.create_task(
-                    _supervise(partition, environment, url, bus, request_memory, tail and tail(partition), measures)
+                    _supervise(
+                        partition, environment, url, bus, request_memory, tail and tail(partition), measures, keeping
+                    )
                 )
                 for partition, environment in partitions.items()
             ]
@@ -142,6 +149,7 @@ async def _supervise(
     request_memory: int,
     tail: Tail | None,
     measures: ReplicaMeasures,
+    keeping: Keeping,
 ) -> RuntimeError | InvariantBreach:
     """Until the partition is halted: returns why. Raises RulesUnknown."""
     attempt = 0
@@ -151,7 +159,7 @@ async def _supervise(
         try:
             base = await _start(partition, environment, url, request_memory)
             log.info("projecting", partition=partition, sequence=base.sequence)
-            await Replica(base, url, bus, tail, measures).run()
+            await Replica(base, url, bus, tail, measures, keeping=keeping).run()
         except (JournalCorrupt, SnapshotTornError, InvariantBreach) as error:
             log.critical("partition halted", partition=partition, cause=str(error))
             measures.halted(partition)

@@ -11,6 +11,7 @@ from db.session import Pool
 from servers.domain.money import format_units
 from servers.engine.markets import Markets
 from servers.engine.messages import timestamp
+from servers.marketdata.filled_candles import Stretch, filled_candles
 from servers.marketdata.tail import Tail
 from servers.marketdata.view import View
 from servers.transport.paging import PageTokens, page_size
@@ -33,27 +34,31 @@ async def list_candles(
 ) -> pb.ListCandlesResponse:
     """Raises MarketNotFound, PageTokenInvalid, PartUnavailable."""
     view, partition, interval_s = tail.view(request.symbol), tail.engine.partition, INTERVALS_S[request.interval]
-    start = _micros(request.start_time) if request.HasField("start_time") else 0
-    end = _micros(request.end_time) if request.HasField("end_time") else FAR_US
-    scope = ("candles", partition, request.symbol, interval_s, start, end)
+    start = micros(request.start_time) if request.HasField("start_time") else 0
+    end = micros(request.end_time) if request.HasField("end_time") else FAR_US
+    scope = ("candles", partition, request.symbol, interval_s, start, end, int(request.fill_gaps))
     cursor = tokens.read(scope, request.page_token)
     before = int(cursor[0]) if cursor else end
     size = page_size(request.page_size)
-    async with pool.connection() as connection:
-        rows = await list_candle_rows(
-            connection, partition, request.symbol, interval_s, start=start, before=before, limit=size + 1
-        )
-    page = rows[:size]
-    scale = await markets.scale(partition, view.market.quote_asset) if page else 0
     now = time.time_ns() // 1000
+    async with pool.connection() as connection:
+        if request.fill_gaps:
+            stretch = Stretch(partition, request.symbol, interval_s, start, before)
+            page, more = await filled_candles(connection, stretch, size, now)
+        else:
+            rows = await list_candle_rows(
+                connection, partition, request.symbol, interval_s, start=start, before=before, limit=size + 1
+            )
+            page, more = rows[:size], len(rows) > size
+    scale = await markets.scale(partition, view.market.quote_asset) if page else 0
     candles = [
         _candle(view, request.interval, row, scale, row.open_time + interval_s * _SECOND_US <= now) for row in page
     ]
-    token = tokens.issue(scope, [page[-1].open_time]) if len(rows) > size else ""
+    token = tokens.issue(scope, [page[-1].open_time]) if more else ""
     return pb.ListCandlesResponse(candles=candles, next_page_token=token)
 
 
-def _micros(moment: Timestamp) -> int:
+def micros(moment: Timestamp) -> int:
     """Microseconds since 1970, rounded up, as far as tables go."""
     return max(0, min(moment.seconds * _SECOND_US - -moment.nanos // 1000, FAR_US))
 

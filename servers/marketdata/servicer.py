@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from servers.marketdata.get_order_book import get_order_book
+from servers.marketdata.list_book_snapshots import list_book_snapshots
 from servers.marketdata.list_candles import list_candles
 from servers.marketdata.list_markets import list_markets
 from servers.marketdata.list_trades import list_trades
@@ -34,6 +35,11 @@ class MarketDataServicer:
 
     async def GetOrderBook(self, request: pb.GetOrderBookRequest, call: Call) -> pb.GetOrderBookResponse:
         return await get_order_book(self._data.tail(request.environment, request.symbol), request, call)
+
+    async def ListBookSnapshots(self, request: pb.ListBookSnapshotsRequest, call: Call) -> pb.ListBookSnapshotsResponse:
+        return await list_book_snapshots(
+            self._data.tail(request.environment, request.symbol), self._data.pool, self._tokens, request
+        )
 
     async def ListTrades(self, request: pb.ListTradesRequest, call: Call) -> pb.ListTradesResponse:
         return await list_trades(

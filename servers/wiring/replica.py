@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from servers.domain.terms import Environment
 from servers.engine import retention
+from servers.engine.book_snapshots import Keeping
 from servers.engine.measures import ReplicaMeasures
 from servers.engine.replica import run as project
 from servers.engine.retention import Retention
@@ -29,6 +30,7 @@ async def build(process: Process) -> AsyncIterator[None]:
                 settings.request_memory,
                 lambda partition: engines.for_partition(partition).tail,
                 ReplicaMeasures(),
+                Keeping(settings.book_snapshot_s, settings.book_snapshots_days),
             )
         )
         kept = Retention(

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +40,16 @@ class Child:
     @property
     def runs(self) -> bool:
         return self._running is not None and self._running.poll() is None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, it stands still; nobody is told, as it is not gone."""
+        assert self._running is not None
+        self._running.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._running.send_signal(signal.SIGCONT)
 
     def start(self) -> None:
         assert not self.runs
@@ -78,6 +89,11 @@ class Venue:
         self.valkey = Child("valkey", folder / "valkey.log", self._valkey_command, plain)
         self.processes = {name: self.process(name, folder / f"{name}.log", self.ports) for name in PROCESSES}
         self.record = folder / "record.jsonl"
+
+    @property
+    def state(self) -> Path:
+        """The folder that the processes share."""
+        return self._folder / "state"
 
     def crash_points(self, name: str) -> Path:
         """The file that tells a process, when it starts, where to end itself: `NAME COUNT`."""
@@ -143,7 +159,7 @@ class Venue:
     def start_valkey(self) -> None:
         if not self.valkey.runs:
             self.valkey.start()
-        self._wait(lambda: embedded_valkey.answers(self.redis_url), self.valkey)
+        self.wait(lambda: embedded_valkey.answers(self.redis_url), self.valkey)
 
     def mend(self) -> None:
         """Start whatever does not run, and wait until all of it serves."""
@@ -153,9 +169,10 @@ class Venue:
             if not child.runs:
                 child.start()
         for name, child in self.processes.items():
-            self._wait(lambda name=name: serves(self.ports[name]), child)  # type: ignore[misc]
+            self.wait(lambda name=name: serves(self.ports[name]), child)  # type: ignore[misc]
 
-    def _wait(self, ready: Callable[[], bool], child: Child) -> None:
+    def wait(self, ready: Callable[[], bool], child: Child) -> None:
+        """Until a child is ready. Raises AssertionError with the end of its log where it ends or takes too long."""
         deadline = time.monotonic() + READY_S
         while not ready():
             assert child.runs, child.told()

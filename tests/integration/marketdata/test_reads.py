@@ -6,7 +6,9 @@ from collections import defaultdict
 import grpc
 import pytest
 
+from db.session import PROJECTOR, connect
 from servers.domain.money import format_units, parse
+from servers.engine.book_snapshots import BookKeeper, Keeping
 from servers.engine.replica import Replica
 from tests.integration.marketdata.stand import Stand, sides_of, until
 from tests.integration.replica.leader import MARKETS, PARTITION
@@ -41,9 +43,11 @@ async def all_trades(stand: Stand, page_size: int = 100) -> list[pb.Trade]:
         request.page_token = answer.next_page_token
 
 
-async def all_candles(stand: Stand, interval: pb.CandleInterval.ValueType, page_size: int = 7) -> list[pb.Candle]:
+async def all_candles(
+    stand: Stand, interval: pb.CandleInterval.ValueType, page_size: int = 7, **options: object
+) -> list[pb.Candle]:
     found: list[pb.Candle] = []
-    request = pb.ListCandlesRequest(symbol=SYMBOL, interval=interval, page_size=page_size)
+    request = pb.ListCandlesRequest(symbol=SYMBOL, interval=interval, page_size=page_size, **options)  # type: ignore[arg-type]
     while True:
         answer = await stand.stub.ListCandles(request)
         found += answer.candles
@@ -135,7 +139,42 @@ async def test_candles_are_those_of_the_trades(
         stand.leader.time_us += stand.leader.random.choice((1, 20, 500)) * 1_000_000
     await projected(stand, projecting)
     trades = await all_trades(stand)
-    assert await all_candles(stand, interval) == expected_candles(trades, interval, time.time())
+    candles = expected_candles(trades, interval, time.time())
+    assert await all_candles(stand, interval) == candles
+    # The last of those that were asked for may have ended meanwhile.
+    start, end = candles[-1].open_time, candles[0].open_time
+    filled = await all_candles(stand, interval, page_size=500, fill_gaps=True, start_time=start, end_time=end)
+    assert filled == without_gaps(candles[1:], LENGTHS_S[interval], end.seconds)
+
+
+def without_gaps(candles: list[pb.Candle], length: int, end: int) -> list[pb.Candle]:
+    """Newest first, up to the last one that begins before an end."""
+    known = {candle.open_time.seconds: candle for candle in candles}
+    found: list[pb.Candle] = []
+    for second in range(candles[-1].open_time.seconds, end, length) if candles else ():
+        candle = pb.Candle()
+        candle.CopyFrom(known.get(second) or found[-1])
+        if second not in known:
+            candle.open_time.seconds = second
+            candle.open = candle.high = candle.low = candle.close
+            candle.volume = candle.quote_volume = "0"
+            candle.trade_count = 0
+            candle.is_closed = True
+        found.append(candle)
+    return found[::-1]
+
+
+async def test_a_filled_list_ends_with_the_candle_that_is_open(stand: Stand, projecting: Replica) -> None:
+    assert await all_candles(stand, pb.CANDLE_INTERVAL_1D, fill_gaps=True) == []
+    await stand.leader.run(10)
+    await projected(stand, projecting)
+    hour = await all_candles(stand, pb.CANDLE_INTERVAL_1H, fill_gaps=True)
+    begins = [candle.open_time.seconds for candle in hour]
+    assert begins == list(range(begins[0], begins[-1] - 1, -3600))
+    assert time.time() - begins[0] < 7200
+    assert [candle.is_closed for candle in hour] == [False] + [True] * (len(hour) - 1)
+    assert hour[0].trade_count == 0
+    assert hour[0].close == (await all_trades(stand))[0].price
 
 
 async def test_candles_of_a_stretch_of_time(stand: Stand, projecting: Replica) -> None:
@@ -187,3 +226,62 @@ async def test_a_forged_page_token_is_refused(stand: Stand) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await stand.stub.ListTrades(pb.ListTradesRequest(symbol=SYMBOL, page_token="AAAA"))
     assert refusal_of(raised.value).info.reason == "PAGE_TOKEN_INVALID"
+
+
+async def kept(stand: Stand, projecting: Replica, database_url: str, moments: list[float]) -> list[pb.BookSnapshot]:
+    """Books put down at moments, with trading between; as they were, whole, oldest first."""
+    clock = iter(moments)
+    found: list[pb.BookSnapshot] = []
+    keeper = BookKeeper(projecting.replay.exchange, database_url, Keeping(60.0, 7), lambda: next(clock))
+    async with await connect(database_url, application_name="test books", role=PROJECTOR) as connection:
+        for moment in moments:
+            await stand.leader.run(3)
+            await until(lambda: projecting.replay.sequence == stand.leader.exchange.clock.sequence)
+            assert await keeper.keep(connection)
+            whole = pb.BookSnapshot(book=stand.leader.book(SYMBOL, 1000))
+            whole.snapshot_time.FromMicroseconds(int(moment * 1e6))
+            if not found or found[-1].book != whole.book:
+                found.append(whole)
+    return found
+
+
+async def listed(stand: Stand, **options: object) -> list[pb.BookSnapshot]:
+    found: list[pb.BookSnapshot] = []
+    request = pb.ListBookSnapshotsRequest(symbol=SYMBOL, **options)  # type: ignore[arg-type]
+    while True:
+        answer = await stand.stub.ListBookSnapshots(request)
+        found += answer.snapshots
+        if not answer.next_page_token:
+            return found
+        request.page_token = answer.next_page_token
+
+
+async def test_what_a_book_was_is_listed_at_several_depths_for_as_long_as_it_is_kept(
+    stand: Stand, projecting: Replica, database_url: str
+) -> None:
+    now = time.time()
+    moments = [now - 9 * 86_400, now - 8 * 86_400, *(now - 60 * (7 - n) for n in range(7))]
+    # The first two are older than what is kept, and go when the first of today comes.
+    books = await kept(stand, projecting, database_url, moments)
+    young = [one for one in books if one.snapshot_time.seconds > now - 7 * 86_400][::-1]
+    assert len(young) > 3
+    assert await listed(stand, depth=1000, page_size=2) == young
+    for depth in (0, 1, 10, 30):
+        cut = [pb.BookSnapshot() for _ in young]
+        for one, whole in zip(cut, young, strict=True):
+            one.CopyFrom(whole)
+            del one.book.bids[depth or 10 :], one.book.asks[depth or 10 :]
+        assert await listed(stand, depth=depth) == cut
+    assert (
+        await listed(stand, depth=2**31 - 1, start_time=young[2].snapshot_time, end_time=young[0].snapshot_time)
+        == (young[1:3])
+    )
+    first = await stand.stub.ListBookSnapshots(pb.ListBookSnapshotsRequest(symbol=SYMBOL, page_size=2))
+    for change in (
+        {"symbol": MARKETS[1], "page_token": first.next_page_token},
+        {"symbol": SYMBOL, "depth": 5, "page_token": first.next_page_token},
+        {"symbol": SYMBOL, "page_token": "AAAA"},
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stand.stub.ListBookSnapshots(pb.ListBookSnapshotsRequest(**change))
+        assert refusal_of(raised.value).info.reason == "PAGE_TOKEN_INVALID"

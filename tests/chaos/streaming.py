@@ -1,0 +1,155 @@
+"""Servers of market data and the gateway before them, beside the driver's venue; and a client that goes on wherever it can."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from examples.python.market_stream import MarketState
+from servers.cli import gateway_values
+from servers.config import Settings
+from servers.embedded import envoy, health
+from servers.embedded.state import State
+from tests.chaos.driver import READY_S, Child, Venue, serves
+from tests.servers import free_port
+from venue.marketdata.v1 import marketdata_pb2 as pb
+from venue.marketdata.v1 import marketdata_pb2_grpc
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+CHANNELS: Final = (pb.CHANNEL_TRADES, pb.CHANNEL_BOOK, pb.CHANNEL_TICKER, pb.CHANNEL_CANDLES, pb.CHANNEL_STATUS)
+RETRY_S: Final = 0.1
+
+
+class Streaming:
+    """Two processes of market data behind Envoy."""
+
+    def __init__(self, venue: Venue, folder: Path) -> None:
+        self.venue = venue
+        ports = [free_port(), free_port()]
+        self.addresses = [f"127.0.0.1:{port}" for port in ports]
+        self.servers = []
+        for at, port in enumerate(ports):
+            others = f'["{self.addresses[1 - at]}"]'
+            known = {**venue.ports, "marketdata": port}
+            log = folder / f"marketdata-{at}.log"
+            changes = {"marketdata_others": others, "instance": f"-{at + 1}"}
+            self.servers.append(venue.process("marketdata", log, known, **changes))
+        self.gateway = f"127.0.0.1:{free_port()}"
+        state = State(folder / "gateway")
+        state.create()
+        settings = Settings.model_validate(
+            {
+                "gateway_port": int(self.gateway.rpartition(":")[2]),
+                "envoy_admin_port": free_port(),
+                "marketdata_port": ports[0],
+                "marketdata_more": [(ports[1], free_port())],
+                **{f"{name}_port": venue.ports[name] for name in ("order", "api")},
+            }
+        )
+        values = gateway_values(settings)
+        envoy.configure(ROOT / "gateway" / "envoy.yaml", values, state, None)
+        self.envoy = Child("envoy", folder / "envoy.log", lambda: envoy.command(None, state), dict(os.environ))
+
+    def mend(self) -> None:
+        """Start what does not run, and wait until all of it serves."""
+        for server, address in zip(self.servers, self.addresses, strict=True):
+            if not server.runs:
+                server.start()
+            port = int(address.rpartition(":")[2])
+            self.venue.wait(lambda port=port: serves(port), server)  # type: ignore[misc]
+        if not self.envoy.runs:
+            self.envoy.start()
+        self.venue.wait(lambda: health.answers(f"http://{self.gateway}/healthz"), self.envoy)
+
+    def end(self) -> None:
+        for child in (self.envoy, *self.servers):
+            if child.runs:
+                child.end(signal.SIGTERM)
+
+
+@contextmanager
+def streaming(venue: Venue, folder: Path) -> Iterator[Streaming]:
+    """Started, and ended at the end."""
+    made = Streaming(venue, folder)
+    try:
+        made.mend()
+        yield made
+    finally:
+        made.end()
+
+
+class Listener:
+    """A client of one market's channels that opens another stream whenever one ends, and asks to go on where that was."""
+
+    def __init__(self, target: str, symbol: str) -> None:
+        self.symbol = symbol
+        self.state = MarketState(0)
+        self.trades: list[int] = []
+        self.streams = 0
+        # Whether the present stream has said something.
+        self.connected = False
+        self.ended: list[str] = []
+        self._target = target
+
+    async def listen(self) -> None:
+        """For ever. Raises StreamBrokenError where something was missed without a word."""
+        async with grpc.aio.insecure_channel(self._target) as channel:
+            stub = marketdata_pb2_grpc.MarketDataServiceStub(channel)
+            while True:
+                request = pb.SubscribeRequest(
+                    symbols=[self.symbol], channels=CHANNELS, resume_after=self.state.position, joined=True
+                )
+                self.streams += 1
+                try:
+                    async for message in stub.Subscribe(request, timeout=600):
+                        self.connected = True
+                        for change in self.state.take(message):
+                            self.trades += [int(one.trade_id.partition("-t")[2]) for one in change.trades]
+                        if message.HasField("goodbye"):
+                            self.ended.append(message.goodbye.reason)
+                except grpc.aio.AioRpcError as error:
+                    # The gateway resets what it has no end of any more, which gRPC calls INTERNAL.
+                    if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}:
+                        raise
+                    self.ended.append(error.code().name)
+                self.connected = False
+                await asyncio.sleep(RETRY_S)
+
+
+@asynccontextmanager
+async def listening(listeners: list[Listener]) -> AsyncIterator[None]:
+    """All of them at work while the body runs, once each has a book."""
+    tasks = [asyncio.create_task(one.listen()) for one in listeners]
+    try:
+        async with asyncio.timeout(READY_S):
+            while not all(one.symbol in one.state.books for one in listeners):  # noqa: ASYNC110  # clients' states
+                await asyncio.sleep(0.02)
+        yield
+        for task in tasks:
+            assert not task.done(), task
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def market_of(address: str, symbol: str) -> tuple[pb.GetOrderBookResponse, list[int]]:
+    """The best fifty levels, and the numbers of all trades, oldest first, as a server has them."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = marketdata_pb2_grpc.MarketDataServiceStub(channel)
+        book = await stub.GetOrderBook(pb.GetOrderBookRequest(symbol=symbol))
+        trades: list[int] = []
+        request = pb.ListTradesRequest(symbol=symbol, page_size=500)
+        while True:
+            page = await stub.ListTrades(request)
+            trades += [int(one.trade_id.partition("-t")[2]) for one in page.trades]
+            if not page.next_page_token:
+                return book, trades[::-1]
+            request.page_token = page.next_page_token

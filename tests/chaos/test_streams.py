@@ -1,0 +1,152 @@
+"""Market data while what stands behind it fails: orders never notice the bus, and streams go on or say what they miss.
+
+F20 of the faults: Redis down and up, emptied, read-only, and standing still for five seconds.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from db.streams import find_published, open_bus
+from servers.embedded.state import State
+from servers.transport.call import INTERNAL_KEY
+from servers.transport.caller import channel_to
+from tests.chaos.clients import SYMBOL, load
+from tests.chaos.driver import Venue
+from tests.chaos.streaming import Listener, Streaming, listening, market_of, streaming
+from venue.engine.v1 import engine_pb2, engine_pb2_grpc
+from venue.marketdata.v1 import marketdata_pb2 as pb
+
+DEMO = 2
+STALL_S = 5.0
+FAULT_S = 1.5
+SETTLED_S = 90.0
+
+
+@pytest.fixture(scope="module")
+def running_streams(running: Venue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Streaming]:
+    running.mend()
+    with streaming(running, tmp_path_factory.mktemp("streams")) as made:
+        yield made
+
+
+@pytest.fixture
+def streams(running_streams: Streaming, venue: Venue) -> Streaming:
+    running_streams.mend()
+    return running_streams
+
+
+async def engines_book(venue: Venue, folder: Path) -> pb.GetOrderBookResponse:
+    """What the leader has in memory, committed."""
+    key = State(folder).secret("internal")
+    async with channel_to(f"127.0.0.1:{venue.ports['order']}") as channel:
+        stub = engine_pb2_grpc.EngineServiceStub(channel)
+        query = engine_pb2.QueryRequest(partition=DEMO, book=engine_pb2.BookQuery(symbol=SYMBOL, depth=50))
+        answer = await stub.Query(query, metadata=((INTERNAL_KEY, key),), timeout=20)
+        return answer.book
+
+
+async def agree(streams: Streaming, listeners: list[Listener]) -> None:
+    """Until every listener has the engine's book and the trades of the tables: every one of them, once, in order.
+
+    Trades are the end of what was traded, from the first snapshot on; where some are missing the stream has said so.
+    """
+    end = time.monotonic() + SETTLED_S
+    while True:
+        engine = await engines_book(streams.venue, streams.venue.state)
+        _, trades = await market_of(streams.addresses[0], SYMBOL)
+        found = []
+        for one in listeners:
+            book = one.state.books[SYMBOL]
+            same = (book.best_bids(), book.best_asks()) == (list(engine.bids), list(engine.asks))
+            expected = trades[trades.index(one.trades[0]) :] if one.trades and one.trades[0] in trades else []
+            told = one.trades == expected or (bool(one.state.gaps) and set(one.trades) <= set(trades))
+            found.append(same and told and one.trades[-1:] == trades[-1:])
+        if all(found):
+            break
+        assert time.monotonic() < end, (found, [one.trades[-3:] for one in listeners], trades[-3:])
+        await asyncio.sleep(0.2)
+    for one in listeners:
+        assert len(one.trades) == len(set(one.trades)), "a trade was told twice"
+        assert one.trades == sorted(one.trades)
+
+
+async def down_and_up(venue: Venue, _bus: Redis) -> None:
+    await asyncio.to_thread(venue.valkey.end, signal.SIGKILL)
+    await asyncio.sleep(FAULT_S)
+    await asyncio.to_thread(venue.start_valkey)
+
+
+async def emptied(_venue: Venue, bus: Redis) -> None:
+    for _ in range(3):
+        await bus.flushall()
+        await asyncio.sleep(FAULT_S / 3)
+
+
+async def read_only(_venue: Venue, bus: Redis) -> None:
+    # A replica of nobody: it takes no writes.
+    await bus.replicaof("127.0.0.1", "1")
+    await asyncio.sleep(FAULT_S)
+    await bus.replicaof("NO", "ONE")
+
+
+async def standing_still(venue: Venue, _bus: Redis) -> None:
+    with venue.valkey.paused():
+        await asyncio.sleep(STALL_S)
+
+
+@pytest.mark.timeout(300)
+async def test_f20_orders_do_not_notice_the_bus_and_streams_heal(streams: Streaming, seed: int) -> None:
+    venue = streams.venue
+    api, order = (f"127.0.0.1:{venue.ports[name]}" for name in ("api", "order"))
+    listeners = [Listener(streams.gateway, SYMBOL) for _ in range(2)]
+    bus = open_bus(venue.redis_url)
+    async with listening(listeners):
+        for fault in (down_and_up, emptied, read_only, standing_still):
+            async with load(api, order, venue.record, traders=2, seed=seed) as at_work:
+                await fault(venue, bus)
+                await at_work.tally.until_served(time.monotonic())
+            healing = time.monotonic()
+            assert (at_work.tally.faults, at_work.tally.repeats) == ([], 0), f"{fault.__name__}: an order was refused"
+            await agree(streams, listeners)
+            healed_s = time.monotonic() - healing
+            print(
+                f"{fault.__name__}: {at_work.tally.acknowledged} orders, none repeated; healed {healed_s:.1f} s after it"
+            )
+    assert [one.streams for one in listeners] == [1, 1], "no stream ends because of the bus"
+    assert await find_published(bus, DEMO)
+    await bus.aclose()
+
+
+@pytest.mark.timeout(300)
+async def test_a_server_of_market_data_killed_under_load_is_taken_over_by_another_without_a_gap(
+    streams: Streaming, seed: int
+) -> None:
+    venue = streams.venue
+    api, order = (f"127.0.0.1:{venue.ports[name]}" for name in ("api", "order"))
+    listeners = [Listener(streams.gateway, SYMBOL) for _ in range(6)]
+    async with listening(listeners):
+        async with load(api, order, venue.record, traders=3, seed=seed) as at_work:
+            for at, number in ((0, signal.SIGKILL), (1, signal.SIGTERM)):
+                await asyncio.sleep(0.7)
+                streams_before = sum(one.streams for one in listeners)
+                await asyncio.to_thread(streams.servers[at].end, number)
+                async with asyncio.timeout(60):
+                    while any(not one.connected for one in listeners):  # noqa: ASYNC110  # a client's state
+                        await asyncio.sleep(0.02)
+                moved = sum(one.streams for one in listeners) - streams_before
+                print(f"server {at} ended by {number.name}: {moved} streams went on elsewhere")
+                await asyncio.to_thread(streams.mend)
+        assert at_work.tally.faults == []
+        await agree(streams, listeners)
+        _, trades = await market_of(streams.addresses[0], SYMBOL)
+        for one in listeners:
+            assert one.trades == trades[trades.index(one.trades[0]) :], "trades are missing"
+    ended = [reason for one in listeners for reason in one.ended]
+    assert len(ended) >= len(listeners) // 2
+    assert set(ended) <= {"UNAVAILABLE", "INTERNAL", "SHUTDOWN"}
