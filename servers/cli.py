@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -69,6 +70,10 @@ def up(
     from servers.embedded.plan import Embedding, Listening
 
     settings: Settings = context.obj
+    try:
+        trust, papers = settings.certificate, settings.papers()
+    except StartError as error:
+        raise refusal(str(error)) from None
     processes = {name: Listening(settings.port(name), settings.metrics_port(name)) for name in running(settings)}
     for number, name in enumerate(marketdata_processes(settings)):
         port, metrics_port = settings.marketdata_ports[number]
@@ -89,6 +94,8 @@ def up(
         processes=processes,
         gateway_url=settings.gateway_url,
         admin_url=settings.admin_url,
+        trust=trust,
+        papers=papers,
     )
 
     def configure() -> None:
@@ -133,10 +140,11 @@ def ports(settings: Settings) -> dict[str, int]:
 
 def gateway_values(settings: Settings) -> dict[str, str | int]:
     """What the gateway's template asks for."""
-    from servers.embedded.envoy import endpoints, origins, principals
+    from servers.embedded.envoy import endpoints, origins, principals, sockets
 
     # A page of the public port may talk to administration.
-    pages = [f"http://{host}:{settings.gateway_port}" for host in (settings.host, "localhost")]
+    address = urlsplit(settings.gateway_url)
+    pages = [f"{address.scheme}://{host}:{settings.gateway_port}" for host in (address.hostname, "localhost")]
     return {
         "GATEWAY_PORT": settings.gateway_port,
         "ADMIN_PORT": settings.envoy_admin_port,
@@ -152,9 +160,12 @@ def gateway_values(settings: Settings) -> dict[str, str | int]:
         "ADMINISTRATION_PORT": settings.admin_port,
         "ADMINISTRATION_ALLOWLIST": principals(settings.admin_allowlist),
         "ADMINISTRATION_CORS_ORIGINS": origins([*settings.cors_origins, *pages]),
+        "GATEWAY_HOST": settings.gateway_host,
+        "SELF_HOST": address.hostname or "",
         "TRUSTED_HOPS": settings.trusted_hops,
         "ANONYMOUS_PER_MINUTE": settings.anonymous_rate,
         "GATEWAY_KEY": settings.state.secret("gateway"),
+        **sockets(settings.certificate, settings.identity("envoy")),
     }
 
 
@@ -193,6 +204,7 @@ def status(context: typer.Context) -> None:
     from servers.embedded import health, processes
 
     settings: Settings = context.obj
+    papers = settings.papers()
     table = Table("process", "pid", "up", "port", "health")
     answering = True
     elsewhere = {"bot": not settings.bot_enabled, "feed": not settings.feeds}
@@ -204,7 +216,7 @@ def status(context: typer.Context) -> None:
         known = processes.alive(settings.state, name)
         port = stores[name] if name in stores else settings.port(name)
         if name in PROCESSES and port is not None:
-            good = health.serving(settings.host, port)
+            good = health.serving(settings.host, port, papers)
         else:
             good = health.listening(settings.host, port or settings.metrics_port(name))
         good = good and known is not None

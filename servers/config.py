@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from servers.embedded.addresses import postgres_url, valkey_url
-from servers.embedded.state import State
+from servers.embedded.secrecy import SecrecySettings, is_loopback
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -35,13 +35,12 @@ class BadSettingsError(Exception):
     """One line a wrong variable, each with the variable's name first."""
 
 
-class Settings(BaseSettings):
+class Settings(SecrecySettings, BaseSettings):
     """Every setting with its default, which is the one of the embedded venue."""
 
     model_config = SettingsConfigDict(env_prefix="VENUE_", frozen=True, extra="ignore", validate_default=True)
 
-    # Where state lies and which servers keep it. Without an address the embedded server is used.
-    state_dir: Path = Path(".venue")
+    # Which servers keep the state. Without an address the embedded server is used.
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
     envoy_bin: Path | None = None
@@ -50,9 +49,9 @@ class Settings(BaseSettings):
     # The folder of the browser terminal; the checkout's own where it is not set.
     web_root: Path | None = None
 
-    # Ports, all on `host`; below 32768, where Linux begins to pick ports for outgoing connections.
+    # Ports, all on `host` but the gateway's; below 32768, where Linux begins to pick ports for outgoing connections. Elsewhere
+    # than on loopback with VENUE_MTLS alone.
     host: str = "127.0.0.1"
-    gateway_port: Port = 8080
     # Of administration, which answers to these addresses and networks alone.
     admin_port: Port = 8090
     admin_allowlist: list[IPvAnyNetwork] = [ip_network("127.0.0.0/8")]
@@ -184,6 +183,13 @@ class Settings(BaseSettings):
             name = next((field for field in cls.model_fields if f'"{field}"' in str(error)), "a setting")
             raise BadSettingsError(f"{variable((name,))}: Input should be JSON") from None
 
+    @field_validator("host")
+    @classmethod
+    def _plain_at_home(cls, host: str, info: ValidationInfo) -> str:
+        if not is_loopback(host) and not info.data.get("mtls"):
+            raise ValueError("is not loopback, where servers speak without TLS: set VENUE_MTLS=true")
+        return host
+
     @field_validator("leads")
     @classmethod
     def _known(cls, leads: set[int] | None, info: ValidationInfo) -> set[int] | None:
@@ -290,10 +296,6 @@ class Settings(BaseSettings):
         return self.anonymous_per_minute or (100 if self.default_environment == "LIVE" else 1_200_000)
 
     @property
-    def state(self) -> State:
-        return State(self.state_dir)
-
-    @property
     def database(self) -> str:
         """The address of PostgreSQL: the given one, or the embedded server's (its password is made on first use)."""
         if self.database_url is not None:
@@ -318,12 +320,8 @@ class Settings(BaseSettings):
         return [f"{self.host}:{port}" for port, _ in self.marketdata_ports] + self.marketdata_others
 
     @property
-    def gateway_url(self) -> str:
-        return f"http://{self.host}:{self.gateway_port}"
-
-    @property
     def admin_url(self) -> str:
-        return f"http://{self.host}:{self.admin_port}"
+        return f"{self.gateway_url.partition(':')[0]}://127.0.0.1:{self.admin_port}"
 
     def port(self, process: str) -> int | None:
         """The gRPC port of a process, None where it serves nothing."""

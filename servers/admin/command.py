@@ -71,7 +71,8 @@ async def engines(place: Place) -> AsyncIterator[list[RemoteEngine]]:
     wanted = place.environment.value.upper() if place.environment else settings.default_environment
     pool = await open_pool(settings.database, application_name="venue market", role=SERVICES)
     key = settings.state.secret("internal")
-    found = [RemoteEngine(number, pool, key) for number, name in sorted(settings.partitions.items()) if name == wanted]
+    numbers = [number for number, name in sorted(settings.partitions.items()) if name == wanted]
+    found = [RemoteEngine(number, pool, key, settings.papers()) for number in numbers]
     try:
         yield found
     finally:

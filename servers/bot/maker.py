@@ -17,6 +17,7 @@ from grpc.aio import EOF
 from servers.bot.quotes import Ladder, affordable, ladder
 from servers.bot.walk import Walk
 from servers.domain.money import ATTO_SCALE, format_units
+from servers.transport.papers import Papers, open_channel
 from venue.account.v1 import account_pb2, account_pb2_grpc
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 from venue.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
@@ -45,6 +46,7 @@ class Addresses:
 
     order: str
     api: str
+    papers: Papers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,8 @@ class Trader:
         self._name = name
         self._email = email
         self._password = password
-        self._order_channel = grpc.aio.insecure_channel(addresses.order)
-        self._api_channel = grpc.aio.insecure_channel(addresses.api)
+        self._order_channel = open_channel(addresses.order, (), addresses.papers)
+        self._api_channel = open_channel(addresses.api, (), addresses.papers)
         self._auth = auth_pb2_grpc.AuthServiceStub(self._api_channel)
         self._accounts = account_pb2_grpc.AccountServiceStub(self._api_channel)
         self._orders = order_service_pb2_grpc.OrderServiceStub(self._order_channel)

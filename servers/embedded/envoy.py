@@ -9,10 +9,17 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from servers.embedded.certificates import Certificate
 from servers.embedded.errors import StartError
 from servers.embedded.state import State
+from servers.transport.papers import INNER_NAME
 
 BASE_IDS = 1_000_000
+SOCKETS = "type.googleapis.com/envoy.extensions.transport_sockets"
+TLS = f"{SOCKETS}.tls.v3"
+PLAIN = json.dumps(
+    {"name": "envoy.transport_sockets.raw_buffer", "typed_config": {"@type": f"{SOCKETS}.raw_buffer.v3.RawBuffer"}}
+)
 # Envoy writes no pid file of its own. The shell's process becomes Envoy, so its id is the right one.
 WITH_PID_FILE = ("/bin/sh", "-c", 'echo $$ > "$0" && exec "$@"')
 
@@ -63,6 +70,44 @@ def principals(networks: Iterable[IPv4Network | IPv6Network]) -> str:
         for network in networks
     ]
     return json.dumps(found or [{"not_id": {"any": True}}])
+
+
+def tls_socket(kind: str, context: Mapping[str, object]) -> str:
+    """A transport socket of TLS 1.3 and nothing older; `kind` is Downstream or Upstream."""
+    versions = {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"}
+    common = {"tls_params": versions, **context}
+    named = {"@type": f"{TLS}.{kind}TlsContext", "common_tls_context": common}
+    if kind == "Upstream":
+        named["sni"] = INNER_NAME
+    return json.dumps({"name": "envoy.transport_sockets.tls", "typed_config": named})
+
+
+def shown(certificate: Certificate) -> dict[str, object]:
+    files = {
+        "certificate_chain": {"filename": str(certificate.chain)},
+        "private_key": {"filename": str(certificate.key)},
+    }
+    return {"tls_certificates": [files]}
+
+
+def sockets(edge: Certificate | None, identity: tuple[Path, Certificate] | None) -> dict[str, str]:
+    """What callers meet, what the servers behind meet, and how the gateway asks itself; all plain without certificates."""
+    found = dict.fromkeys(("EDGE_SOCKET", "SERVER_SOCKET", "SELF_SOCKET"), PLAIN)
+    if edge is not None:
+        found["EDGE_SOCKET"] = tls_socket("Downstream", {"alpn_protocols": ["h2", "http/1.1"], **shown(edge)})
+        # By its key: the name in a given certificate need not lead to this machine.
+        itself = {"trust_chain_verification": "ACCEPT_UNTRUSTED", "verify_certificate_spki": [edge.pin]}
+        found["SELF_SOCKET"] = tls_socket("Upstream", {"validation_context": itself})
+    if identity is not None:
+        authority, own = identity
+        known = {
+            "trusted_ca": {"filename": str(authority)},
+            "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": INNER_NAME}}],
+        }
+        found["SERVER_SOCKET"] = tls_socket(
+            "Upstream", {"alpn_protocols": ["h2"], "validation_context": known, **shown(own)}
+        )
+    return found
 
 
 def configure(template: Path, values: Mapping[str, str | int], state: State, given: Path | None) -> None:

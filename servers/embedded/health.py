@@ -1,22 +1,26 @@
 """Whether a server is ready, asked the way its clients ask."""
 
 import socket
+import ssl
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import grpc
 from grpc_health.v1 import health_pb2
 
+from servers.embedded.certificates import Certificate
+from servers.transport.papers import INNER_NAME, Papers
+
 PROBE_S = 1.0
 # Channels to one address share their connection and its back-off; a probe wants to try now.
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
 
 
-def serving(host: str, port: int) -> bool:
+def serving(host: str, port: int, papers: Papers | None = None) -> bool:
     """Whether the gRPC server says SERVING."""
     if not listening(host, port):
         return False
-    with grpc.insecure_channel(f"{host}:{port}", options=OWN_CONNECTION) as channel:
+    with probing(f"{host}:{port}", papers) as channel:
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -29,6 +33,13 @@ def serving(host: str, port: int) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
+def probing(target: str, papers: Papers | None) -> grpc.Channel:
+    if papers is None:
+        return grpc.insecure_channel(target, options=OWN_CONNECTION)
+    named = [*OWN_CONNECTION, ("grpc.ssl_target_name_override", INNER_NAME)]
+    return grpc.secure_channel(target, papers.to_ask(), options=named)
+
+
 def listening(host: str, port: int) -> bool:
     """Whether anything accepts connections there."""
     try:
@@ -38,10 +49,16 @@ def listening(host: str, port: int) -> bool:
     return True
 
 
-def answers(url: str) -> bool:
+def answers(url: str, trust: Certificate | None = None) -> bool:
     """Whether a GET of the address is answered with success."""
+    context = None
+    if trust is not None:
+        # The certificate itself is what is believed; the name in it need not lead to this machine.
+        context = ssl.create_default_context(cafile=str(trust.chain))
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.check_hostname = False
     try:
-        with urlopen(url, timeout=PROBE_S) as answer:  # noqa: S310  # nosec B310  the caller's own http address
+        with urlopen(url, timeout=PROBE_S, context=context) as answer:  # noqa: S310  # nosec B310  the caller's own http address
             return bool(answer.status == 200)
     except (URLError, OSError):
         return False

@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from servers.embedded import envoy, health, postgres, valkey
+from servers.embedded.certificates import Certificate
 from servers.embedded.state import State
+from servers.transport.papers import Papers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,9 @@ class Embedding:
     processes: dict[str, "Listening"]
     gateway_url: str
     admin_url: str
+    # The gateway's certificate, and what health checks show the servers; None where they speak plainly.
+    trust: Certificate | None = None
+    papers: Papers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ def servers(embedding: Embedding) -> list[Program]:
             command=[*yielding(name), sys.executable, "-m", "servers.main", kind(name)],
             priority=PRIORITIES[kind(name)],
             port=at.port,
-            ready=partial(health.serving, embedding.host, at.port)
+            ready=partial(health.serving, embedding.host, at.port, embedding.papers)
             if at.port is not None
             else partial(health.listening, embedding.host, at.metrics_port),
             environment={"VENUE_STATE_DIR": str(embedding.state.root), "PYTHONUNBUFFERED": "1", **at.environment},
@@ -123,6 +128,6 @@ def servers(embedding: Embedding) -> list[Program]:
         command=envoy.command(embedding.envoy_binary, embedding.state),
         priority=40,
         port=embedding.ports["VENUE_GATEWAY_PORT"],
-        ready=partial(health.answers, f"{embedding.gateway_url}/healthz"),
+        ready=partial(health.answers, f"{embedding.gateway_url}/healthz", embedding.trust),
     )
     return [*made, gateway]

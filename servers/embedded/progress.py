@@ -36,10 +36,14 @@ def banner(console: Console, embedding: Embedding) -> None:
     rows.add_column(style="bold")
     rows.add_column(overflow="fold")
     rows.add_row("REST", f"{url}/v1")
-    rows.add_row("gRPC", f"{url.removeprefix('http://')}  (plaintext; reflection is on)")
+    rows.add_row(
+        "gRPC", f"{url.partition('//')[2]}  ({'TLS 1.3' if embedding.trust else 'plaintext'}; reflection is on)"
+    )
     rows.add_row("gRPC-web", url)
     rows.add_row("admin", f"{embedding.admin_url}/v1/admin  (REST, gRPC and gRPC-web, from this machine alone)")
     rows.add_row("health", f"{url}/healthz")
+    if embedding.trust is not None:
+        rows.add_row("trust", f"{embedding.trust.chain}")
     for name, at in embedding.processes.items():
         rows.add_row(
             "metrics" if name == next(iter(embedding.processes)) else "", metrics(embedding, name, at.metrics_port)

@@ -43,6 +43,10 @@ class State:
         return self.root / "valkey"
 
     @property
+    def tls(self) -> Path:
+        return self.root / "tls"
+
+    @property
     def logins(self) -> Path:
         return self.root / "secrets" / "logins.json"
 

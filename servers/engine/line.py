@@ -10,6 +10,7 @@ import grpc
 import structlog
 
 from servers.domain.errors import PartUnavailable
+from servers.transport.papers import Papers, open_channel
 from venue.engine.v1 import engine_pb2 as pb
 from venue.engine.v1 import engine_pb2_grpc
 
@@ -29,8 +30,8 @@ CHANNEL_OPTIONS: Final = (
 class Line:
     """Requests out, in the order they are sent; responses in, matched by their marks. Broken once, it stays so."""
 
-    def __init__(self, address: str, metadata: tuple[tuple[str, str], ...]) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+    def __init__(self, address: str, metadata: tuple[tuple[str, str], ...], papers: Papers | None) -> None:
+        self._channel = open_channel(address, CHANNEL_OPTIONS, papers)
         self.stub = engine_pb2_grpc.EngineServiceStub(self._channel)
         self.broken = False
         # When (on the loop's clock) the other end was heard last.

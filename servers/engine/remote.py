@@ -19,6 +19,7 @@ from servers.engine.ring import AccountFrame, Ring
 from servers.engine.trading import Following, SessionMark
 from servers.transport.call import INTERNAL_KEY
 from servers.transport.errors import from_call, from_status
+from servers.transport.papers import Papers
 from venue.engine.v1 import engine_pb2 as pb
 
 ADDRESS_RETRY_S: Final = 0.1
@@ -67,11 +68,12 @@ class RemotePending:
 class RemoteEngine:
     """TradingEngine (see trading.py) of a partition led by another process, found by the address in its fence."""
 
-    def __init__(self, partition: int, pool: Pool, key: str = "") -> None:
+    def __init__(self, partition: int, pool: Pool, key: str = "", papers: Papers | None = None) -> None:
         self._partition = partition
         self._pool = pool
         # What servers of the venue know each other by.
         self._metadata = ((INTERNAL_KEY, key),) if key else ()
+        self._papers = papers
         self._lock = asyncio.Lock()
         self._line: Line | None = None
         self._archive = Archive(partition, pool)
@@ -191,7 +193,7 @@ class RemoteEngine:
             except psycopg.OperationalError as error:
                 raise PartUnavailable("the database") from error
             if state is not None and state.address and state.lease_left_s > 0:
-                self._line = Line(state.address, self._metadata)
+                self._line = Line(state.address, self._metadata, self._papers)
                 return self._line
         await asyncio.sleep(ADDRESS_RETRY_S)
         raise PartUnavailable("the engine")

@@ -10,6 +10,7 @@ from servers.marketdata.errors import StreamNotFound
 from servers.transport.call import INTERNAL_KEY, Call
 from servers.transport.caller import channel_to
 from servers.transport.errors import REQUEST_ID, from_call
+from servers.transport.papers import Papers
 from venue.marketdata.v1 import marketdata_pb2 as pb
 from venue.marketdata.v1 import marketdata_pb2_grpc
 
@@ -19,15 +20,16 @@ TIMEOUT_S: Final = 2.0
 class Peers:
     """Asks the servers at some addresses; `key` is what servers of the venue know each other by."""
 
-    def __init__(self, addresses: Sequence[str], key: str) -> None:
+    def __init__(self, addresses: Sequence[str], key: str, papers: Papers | None = None) -> None:
         self._addresses = addresses
         self._key = key
+        self._papers = papers
         self._stubs: list[marketdata_pb2_grpc.MarketDataServiceAsyncStub] = []
         self._held = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         for address in self._addresses:
-            channel = await self._held.enter_async_context(channel_to(address))
+            channel = await self._held.enter_async_context(channel_to(address, self._papers))
             self._stubs.append(marketdata_pb2_grpc.MarketDataServiceStub(channel))
         return self
 

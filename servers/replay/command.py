@@ -45,6 +45,8 @@ def command(
         login_target=gateway,
         database=settings.database,
         internal_key=settings.state.secret("internal"),
+        papers=settings.papers(),
+        trust=settings.trust,
         partition=demo_partition(settings.partitions),
         folder=settings.state.root / "replay",
     )

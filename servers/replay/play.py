@@ -22,6 +22,7 @@ from servers.replay.run_record import RunRecord
 from servers.replay.steps import steps
 from servers.replay.survey import Survey, survey
 from servers.transport.caller import CallerError, channel_to
+from servers.transport.papers import Papers, Trust
 from venue.engine.v1 import engine_pb2 as pb
 from venue.order.v1.order_service_pb2_grpc import OrderServiceStub
 
@@ -42,6 +43,9 @@ class Plan:
     login_target: str
     database: str
     internal_key: str
+    papers: Papers | None
+    # Of the gateway, which every target is that is not given.
+    trust: Trust | None
     partition: int
     folder: Path
 
@@ -55,7 +59,8 @@ async def play(plan: Plan, console: Console) -> bool:
     report.print_survey(console, seen)
     last = RunRecord.find(plan.folder, plan.symbol)
     resumed = resumable(last, plan, seen) if plan.resume else None
-    async with channel_to(plan.login_target) as login_channel, channel_to(plan.target) as channel:
+    known = plan.trust if plan.target == plan.login_target else plan.papers
+    async with channel_to(plan.login_target, plan.trust) as login_channel, channel_to(plan.target, known) as channel:
         stub = OrderServiceStub(channel)
         login = await log_in(login_channel, plan.folder / "login.json")
         async with engine_of(plan) as (pool, engine):
@@ -105,7 +110,7 @@ async def engine_of(plan: Plan) -> AsyncIterator[tuple[Pool, RemoteEngine]]:
         pool = await session.open_pool(plan.database, application_name="venue replay", role=SERVICES, size_max=2)
     except PoolTimeout:
         raise CallerError("PostgreSQL does not answer: start the venue with `venue up`") from None
-    engine = RemoteEngine(plan.partition, pool, plan.internal_key)
+    engine = RemoteEngine(plan.partition, pool, plan.internal_key, plan.papers)
     try:
         yield pool, engine
     finally:

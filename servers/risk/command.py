@@ -27,7 +27,7 @@ def _ask(settings: Any, partition: int, deed: Callable[[RemoteEngine], Awaitable
 
     async def asked() -> Given:
         pool = await open_pool(settings.database, application_name="venue limits", role=SERVICES)
-        engine = RemoteEngine(partition, pool, settings.state.secret("internal"))
+        engine = RemoteEngine(partition, pool, settings.state.secret("internal"), settings.papers())
         try:
             return await deed(engine)
         finally:

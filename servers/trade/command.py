@@ -144,7 +144,7 @@ def place(  # noqa: PLR0913, PLR0917  # an argument a flag
 
 
 async def _place(desk: Desk, request: order_service_pb2.PlaceOrderRequest) -> None:
-    async with customer(desk.target, desk.credentials(), desk.account_id) as mine:
+    async with customer(desk.target, desk.credentials(), desk.account_id, desk.settings.trust) as mine:
         request.account_id = mine.account_id
         answer = await mine.orders.PlaceOrder(request, metadata=mine.metadata, timeout=CALL_S)
     if answer.order.status == order_pb2.ORDER_STATUS_REJECTED:
@@ -161,7 +161,7 @@ def cancel(context: typer.Context, order_id: Annotated[str, typer.Argument()]) -
 
 
 async def _cancel(desk: Desk, order_id: str) -> None:
-    async with customer(desk.target, desk.credentials(), desk.account_id) as mine:
+    async with customer(desk.target, desk.credentials(), desk.account_id, desk.settings.trust) as mine:
         request = order_service_pb2.CancelOrderRequest(order_id=order_id, request_id=str(uuid4()))
         answer = await mine.orders.CancelOrder(request, metadata=mine.metadata, timeout=CALL_S)
     console.print(order_table(answer.order, ()))
@@ -185,7 +185,7 @@ def orders(
 
 
 async def _orders(desk: Desk, request: order_service_pb2.ListOrdersRequest) -> None:
-    async with customer(desk.target, desk.credentials(), desk.account_id) as mine:
+    async with customer(desk.target, desk.credentials(), desk.account_id, desk.settings.trust) as mine:
         request.account_id = mine.account_id
         answer = await mine.orders.ListOrders(request, metadata=mine.metadata, timeout=CALL_S)
     console.print(orders_table(answer.orders) if answer.orders else "no orders")
@@ -201,7 +201,7 @@ def balances(context: typer.Context) -> None:
 
 
 async def _balances(desk: Desk) -> None:
-    async with customer(desk.target, desk.credentials(), desk.account_id) as mine:
+    async with customer(desk.target, desk.credentials(), desk.account_id, desk.settings.trust) as mine:
         request = account_pb2.ListBalancesRequest(account_id=mine.account_id)
         answer = await mine.accounts.ListBalances(request, metadata=mine.metadata, timeout=CALL_S)
     console.print(f"account {mine.account_id}", highlight=False)
@@ -221,12 +221,12 @@ def book(
 
 
 async def _book(desk: Desk, symbol: str, depth: int) -> None:
-    async with market_data(desk.target) as stub:
+    async with market_data(desk.target, desk.settings.trust) as stub:
         request = marketdata_pb2.GetOrderBookRequest(symbol=symbol, depth=depth)
         answer = await stub.GetOrderBook(request, timeout=CALL_S)
     console.print(book_table(symbol, answer.bids, answer.asks, depth))
 
 
 async def _watch(desk: Desk, symbol: str, depth: int) -> None:
-    async with market_data(desk.target) as stub:
+    async with market_data(desk.target, desk.settings.trust) as stub:
         await watch(stub, symbol, depth, console)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import grpc
 
 from servers.transport.caller import Credentials, Login, Metadata, channel_to
+from servers.transport.papers import Trust
 from venue.account.v1 import account_pb2
 from venue.account.v1.account_pb2_grpc import AccountServiceStub
 from venue.marketdata.v1.marketdata_pb2_grpc import MarketDataServiceStub
@@ -32,12 +33,14 @@ class Customer:
 
 
 @asynccontextmanager
-async def customer(target: str, credentials: Credentials, account_id: str) -> AsyncIterator[Customer]:
+async def customer(
+    target: str, credentials: Credentials, account_id: str, trust: Trust | None = None
+) -> AsyncIterator[Customer]:
     """Logs in; without an account id, trades from the oldest demo account, opened where there is none.
 
     Raises AioRpcError.
     """
-    async with channel_to(target) as channel:
+    async with channel_to(target, trust) as channel:
         login = Login(channel, credentials)
         await login.renew()
         accounts = AccountServiceStub(channel)
@@ -46,9 +49,9 @@ async def customer(target: str, credentials: Credentials, account_id: str) -> As
 
 
 @asynccontextmanager
-async def market_data(target: str) -> AsyncIterator["MarketDataServiceAsyncStub"]:
+async def market_data(target: str, trust: Trust | None = None) -> AsyncIterator["MarketDataServiceAsyncStub"]:
     """Needs no log-in."""
-    async with channel_to(target) as channel:
+    async with channel_to(target, trust) as channel:
         yield MarketDataServiceStub(channel)
 
 

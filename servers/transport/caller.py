@@ -10,6 +10,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 
 from servers.transport.errors import DETAILS
+from servers.transport.papers import Papers, Trust, open_channel
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 
 LOGIN_S: Final = 30.0
@@ -34,9 +35,9 @@ class Credentials:
     password: str = field(repr=False)
 
 
-def channel_to(target: str) -> grpc.aio.Channel:
-    """A plaintext channel that is back quickly when the other end is."""
-    return grpc.aio.insecure_channel(target, options=OPTIONS)
+def channel_to(target: str, known: Papers | Trust | None = None) -> grpc.aio.Channel:
+    """A channel that is back quickly when the other end is; plain unless it is known by what."""
+    return open_channel(target, OPTIONS, known)
 
 
 def credentials_of(logins: Path, email: str, password: str) -> Credentials:

@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from servers.transport.guard import Guard, Route, refuse_unknown
+from servers.transport.papers import Papers
 
 # The guard refuses a message above its own bound with a reason; what is larger than this gRPC itself cuts off, without one.
 BYTES_RECEIVED_MAX = 4 * 1024 * 1024
@@ -38,6 +39,12 @@ class Server:
     def add_insecure_port(self, address: str) -> int:
         """Plain HTTP/2: for loopback only. Raises RuntimeError where the port is taken."""
         return self._inner.add_insecure_port(address)
+
+    def add_port(self, address: str, papers: Papers | None) -> int:
+        """Plain for loopback, or for those alone that have papers too. Raises RuntimeError where the port is taken."""
+        if papers is None:
+            return self.add_insecure_port(address)
+        return self._inner.add_secure_port(address, papers.to_answer())
 
     async def start(self) -> None:
         await self._inner.start()

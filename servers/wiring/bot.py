@@ -21,7 +21,8 @@ MAKER: Final = "maker@venue.local"
 async def build(process: Process) -> AsyncIterator[None]:
     """The market maker of the demo books."""
     settings = process.settings
-    addresses = Addresses(f"{settings.host}:{settings.order_port}", f"{settings.host}:{settings.api_port}")
+    order, api = (f"{settings.host}:{port}" for port in (settings.order_port, settings.api_port))
+    addresses = Addresses(order, api, settings.papers())
     password = await _password(settings, MAKER)
     quoting = process.tasks.create_task(quote(addresses, MAKER, password, instruments(settings), seed=1))
     yield

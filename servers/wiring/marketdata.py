@@ -32,7 +32,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         guard_of(process, pool, keys) as guard,
         remote_engines(settings, pool) as engines,
         bus_of(settings) as bus,
-        Peers(settings.marketdata_others, internal_key(settings)) as peers,
+        Peers(settings.marketdata_others, internal_key(settings), settings.papers()) as peers,
     ):
         data = MarketData(
             engines,

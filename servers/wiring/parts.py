@@ -67,7 +67,7 @@ async def pool_of(settings: Settings, name: str) -> AsyncIterator[Pool]:
 @asynccontextmanager
 async def keys_of(settings: Settings) -> AsyncIterator[KeySource]:
     """The public keys as the auth server publishes them."""
-    channel = channel_to(f"{settings.host}:{settings.api_port}")
+    channel = channel_to(f"{settings.host}:{settings.api_port}", settings.papers())
     stub = auth_pb2_grpc.AuthServiceStub(channel)
 
     async def keys() -> Mapping[str, Any]:
@@ -143,7 +143,7 @@ async def serving(
     """A started server on the process's port, drained at the end."""
     settings = process.settings
     server = build_server(services, guard, internal=internal, mirrored=mirrored)
-    server.add_insecure_port(f"{settings.host}:{settings.port(name)}")
+    server.add_port(f"{settings.host}:{settings.port(name)}", settings.papers())
     await server.start()
     try:
         yield server
@@ -154,7 +154,8 @@ async def serving(
 @asynccontextmanager
 async def remote_engines(settings: Settings, pool: Pool) -> AsyncIterator[Engines[RemoteEngine]]:
     """The partitions as other processes reach them."""
-    engines = engines_of(settings, lambda number: RemoteEngine(number, pool, internal_key(settings)))
+    key, papers = internal_key(settings), settings.papers()
+    engines = engines_of(settings, lambda number: RemoteEngine(number, pool, key, papers))
     try:
         yield engines
     finally:

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from servers.auth.keys import read_key
 from servers.domain.errors import MarketNotFound, OrderClosed, Overloaded
+from servers.embedded import certificates
 from servers.transport.call import Call
 from servers.transport.guard import Guard
 from servers.transport.identity import TokenVerifier
 from servers.transport.limits import Limits
+from servers.transport.papers import Papers
 from servers.transport.server import Server, Service, build_server
 from servers.transport.telemetry import Metrics
 from venue.account.v1 import account_pb2
@@ -156,7 +158,7 @@ def services(jwk: dict[str, str]) -> tuple[list[Service], list[Service], list[Se
     return order, api, [of(marketdata_pb2, "MarketDataService", MarketData())]
 
 
-async def serve(key_file: Path, ports: list[int]) -> None:
+async def serve(key_file: Path, ports: list[int], papers: Papers | None) -> None:
     jwk = read_key(key_file).jwk()
 
     async def keys() -> dict[str, list[dict[str, str]]]:
@@ -168,7 +170,7 @@ async def serve(key_file: Path, ports: list[int]) -> None:
     servers: list[Server] = []
     for offered, port in zip(services(jwk), ports, strict=True):
         server = build_server(offered, guard, internal=True)
-        server.add_insecure_port(f"127.0.0.1:{port}")
+        server.add_port(f"127.0.0.1:{port}", papers)
         await server.start()
         servers.append(server)
     stopping = asyncio.Event()
@@ -180,4 +182,7 @@ async def serve(key_file: Path, ports: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), [int(port) for port in sys.argv[2:]]))
+    key, *listening = sys.argv[1:5]
+    # With a folder of certificates: TLS of both sides.
+    shown = certificates.papers(*certificates.issued(Path(sys.argv[5]), "server")) if sys.argv[5:] else None
+    asyncio.run(serve(Path(key), [int(port) for port in listening], shown))

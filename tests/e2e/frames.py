@@ -1,7 +1,6 @@
 """HTTP/2 by the frame, for what no client library would do."""
 
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +16,8 @@ WAIT_S = 20.0
 class Frames:
     """A connection on which every frame is the test's own."""
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
-        made: socket.socket = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
-        if tls is not None:
-            made = tls.wrap_socket(made, server_hostname="localhost")
-        self.socket = made
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
         # Without the library's own checks: the other end is what is tested.
         config = h2.config.H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
         self.inner = h2.connection.H2Connection(config)

@@ -14,7 +14,9 @@ from typing import Any
 import httpx
 import yaml
 
-from servers.embedded.envoy import binary, endpoints, fill, origins, principals
+from servers.embedded.certificates import Certificate
+from servers.embedded.envoy import binary, endpoints, fill, origins, principals, sockets
+from servers.embedded.health import answers
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,16 +45,25 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """The certificates of a gateway: to its callers, and to the servers behind with the authority among them."""
+
+    edge: Certificate | None = None
+    identity: tuple[Path, Certificate] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """A gateway that runs."""
 
     ports: Ports
     access_log: Path
     process: subprocess.Popen[bytes]
+    trust: Certificate | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.ports.gateway}"
+        return f"{'https' if self.trust else 'http'}://127.0.0.1:{self.ports.gateway}"
 
     @property
     def target(self) -> str:
@@ -61,7 +72,7 @@ class Gateway:
 
     def healthy(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/healthz").status_code == 200
+            return answers(f"{self.url}/healthz", self.trust)
         except httpx.TransportError:
             return False
 
@@ -84,8 +95,9 @@ class Gateway:
         raise AssertionError(f"no line for {request_id}")
 
 
-def render(ports: Ports, folder: Path, change: Change | None = None) -> Path:
+def render(ports: Ports, folder: Path, change: Change | None = None, papers: Shown | None = None) -> Path:
     """The configuration with everything filled in, and changed by `change` where a test needs another one."""
+    papers = papers or Shown()
     values: dict[str, str | int] = {
         "GATEWAY_PORT": ports.gateway,
         "ADMIN_PORT": ports.admin,
@@ -101,7 +113,10 @@ def render(ports: Ports, folder: Path, change: Change | None = None) -> Path:
         "ADMINISTRATION_PORT": ports.administration,
         "ADMINISTRATION_ALLOWLIST": principals([ip_network("127.0.0.0/8")]),
         "ADMINISTRATION_CORS_ORIGINS": origins([ORIGIN]),
+        "GATEWAY_HOST": "127.0.0.1",
+        "SELF_HOST": "127.0.0.1",
         "TRUSTED_HOPS": 0,
+        **sockets(papers.edge, papers.identity),
         "ANONYMOUS_PER_MINUTE": 1_200_000,
     }
     text = fill(TEMPLATE.read_text(encoding="utf-8"), values)
@@ -139,14 +154,16 @@ def envoy(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def gateway(ports: Ports, folder: Path, *, change: Change | None = None, behind: bool = True) -> Iterator[Gateway]:
+def gateway(
+    ports: Ports, folder: Path, *, change: Change | None = None, behind: bool = True, papers: Shown | None = None
+) -> Iterator[Gateway]:
     """A gateway that answers; with `behind`, one whose servers answer too."""
-    configuration = render(ports, folder, change)
+    configuration = render(ports, folder, change, papers)
     log = folder / "envoy.log"
     with log.open("wb") as output:
         command = envoy("-c", str(configuration), "--concurrency", "1", "-l", "warning")
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    running = Gateway(ports, folder / "access.log", process)
+    running = Gateway(ports, folder / "access.log", process, papers.edge if papers else None)
     try:
         wait_until(running.healthy if behind else running.live, process, log)
         yield running

@@ -8,12 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
-
 from servers.embedded import processes
+from servers.embedded.certificates import GATEWAY, Certificate, at
+from servers.embedded.health import answers
 from servers.embedded.state import State
 from tests.e2e.gateway import ROOT, wait_until
 from tests.servers import free_port
@@ -24,7 +24,7 @@ SOON_S = 30.0
 # Of a paused process: until what it had begun is done.
 SETTLED_S = 0.3
 PORTS = (
-    "GATEWAY", "ENVOY_ADMIN", "ORDER", "API", "MARKETDATA", "REPLICA", "POSTGRES", "REDIS",
+    "GATEWAY", "ADMIN", "ENVOY_ADMIN", "ORDER", "API", "MARKETDATA", "REPLICA", "POSTGRES", "REDIS",
     "ORDER_METRICS", "API_METRICS", "MARKETDATA_METRICS", "REPLICA_METRICS", "BOT_METRICS", "FEED_METRICS",
 )  # fmt: skip
 
@@ -36,10 +36,17 @@ class Venue:
     state: Path
     ports: dict[str, int]
     process: subprocess.Popen[bytes] | None = None
+    # Variables beyond the ports and the folder.
+    further: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
-        return f"http://{self.target}"
+        return f"{'https' if 'VENUE_TLS' in self.further else 'http'}://{self.target}"
+
+    @property
+    def trust(self) -> Certificate | None:
+        """The gateway's certificate, where it has one."""
+        return at(State(self.state).tls, GATEWAY) if "VENUE_TLS" in self.further else None
 
     @property
     def target(self) -> str:
@@ -64,7 +71,7 @@ class Venue:
         """The variables a command needs to find this venue and no other."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("VENUE_")}
         kept |= {f"VENUE_{name}_PORT": str(port) for name, port in self.ports.items()}
-        return kept | {"VENUE_STATE_DIR": str(self.state), "VENUE_BCRYPT_COST": "4"}
+        return kept | {"VENUE_STATE_DIR": str(self.state), "VENUE_BCRYPT_COST": "4"} | self.further
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "servers.cli", *arguments]
@@ -93,11 +100,7 @@ class Venue:
 
     def is_ready(self) -> bool:
         """Whether everything answers and the command has said so, which it does after the last seed."""
-        try:
-            healthy = httpx.get(f"{self.url}/healthz").status_code == 200
-        except httpx.TransportError:
-            return False
-        return healthy and "ready in" in self.log.read_text()
+        return "ready in" in self.log.read_text() and answers(f"{self.url}/healthz", self.trust)
 
     def pids(self) -> dict[str, int]:
         """The process ids of everything that runs."""
@@ -121,9 +124,9 @@ class Venue:
 
 
 @contextmanager
-def launched(folder: Path) -> Iterator[Venue]:
+def launched(folder: Path, **further: str) -> Iterator[Venue]:
     """A fresh venue that answers."""
-    venue = Venue(folder / "state", {name: free_port() for name in PORTS})
+    venue = Venue(folder / "state", {name: free_port() for name in PORTS}, further=further)
     try:
         venue.up()
         yield venue

@@ -5,6 +5,7 @@ The names are lines of the security checklist.
 
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_s18_nor_are_they_over_grpc_and_grpc_web(edge: Gateway, client: httpx.Cl
 
 def test_s18_a_proxy_in_front_is_believed_as_far_as_it_was_said(edge: Gateway, tmp_path: Path) -> None:
     ports = Ports.free()
-    behind = Ports(ports.gateway, ports.admin, edge.ports.order, edge.ports.api, edge.ports.marketdata)
+    behind = replace(edge.ports, gateway=ports.gateway, admin=ports.admin, administration=ports.administration)
 
     def one_hop(tree: Any) -> None:
         connection(tree)["xff_num_trusted_hops"] = 1

@@ -7,6 +7,7 @@ import base64
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ def test_s19_a_server_ends_a_connection_that_only_pings(edge: Gateway) -> None:
 
 def test_s19_a_connection_that_nobody_uses_is_closed(edge: Gateway, tmp_path: Path) -> None:
     ports = Ports.free()
-    behind = Ports(ports.gateway, ports.admin, edge.ports.order, edge.ports.api, edge.ports.marketdata)
+    behind = replace(edge.ports, gateway=ports.gateway, admin=ports.admin, administration=ports.administration)
 
     def hurry(tree: Any) -> None:
         connection(tree)["common_http_protocol_options"]["idle_timeout"] = "0.3s"
@@ -159,7 +160,7 @@ def test_s19_a_connection_that_nobody_uses_is_closed(edge: Gateway, tmp_path: Pa
 def strict(edge: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """As in production, but for the number: five calls a minute without a credential. One proxy stands before it."""
     ports = Ports.free()
-    behind = Ports(ports.gateway, ports.admin, edge.ports.order, edge.ports.api, edge.ports.marketdata)
+    behind = replace(edge.ports, gateway=ports.gateway, admin=ports.admin, administration=ports.administration)
 
     def few(tree: Any) -> None:
         bucket = http_filters(tree)["anonymous"]["descriptors"][0]["token_bucket"]

@@ -47,3 +47,31 @@ def test_callers_without_a_credential_have_a_hundred_calls_a_minute_in_productio
     assert Settings.load().anonymous_rate == 100
     monkeypatch.setenv("VENUE_ANONYMOUS_PER_MINUTE", "30")
     assert Settings.load().anonymous_rate == 30
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "venue.example"])
+def test_s17_without_mutual_tls_servers_listen_on_loopback_only(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("VENUE_HOST", host)
+    with pytest.raises(BadSettingsError, match=r"VENUE_HOST: .*VENUE_MTLS=true"):
+        Settings.load()
+    monkeypatch.setenv("VENUE_MTLS", "true")
+    assert Settings.load().host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7"])
+def test_s17_without_tls_the_gateway_listens_on_loopback_only(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("VENUE_GATEWAY_HOST", host)
+    with pytest.raises(BadSettingsError, match=r"VENUE_GATEWAY_HOST: .*VENUE_TLS"):
+        Settings.load()
+    monkeypatch.setenv("VENUE_TLS", "self-signed")
+    assert Settings.load().gateway_url.startswith("https://")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("VENUE_TLS_CERT", "VENUE_TLS_KEY"), ("VENUE_TLS_KEY", "VENUE_TLS_KEY"), ("VENUE_MTLS_CA", "VENUE_MTLS_KEY")],
+)
+def test_half_of_a_certificate_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, wrong: str) -> None:
+    monkeypatch.setenv(name, str(tmp_path / "file"))
+    with pytest.raises(BadSettingsError, match=wrong):
+        Settings.load()
