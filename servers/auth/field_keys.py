@@ -1,4 +1,7 @@
-"""`venue keys`: the keys of encrypted fields. A key is changed by `add`, then `reencrypt`; then the old one may go."""
+"""`venue keys`: the keys of encrypted fields. A key is changed by `add`, then `reencrypt`; then the old one may go.
+
+The keys that tokens are signed with stand beside them, in `signing_keys_command.py`.
+"""
 
 import psycopg
 import typer
@@ -9,8 +12,14 @@ from rich.table import Table
 from db.sealing import SealBroken, Sealer, count_by_key, new_entry, parse
 from db.sealing import reencrypt as seal_anew
 from db.session import SERVICES, open_pool
+from servers.auth.signing_keys_command import rotate, signing
 
-app = typer.Typer(help="The keys that fields are encrypted with in the database.", no_args_is_help=True)
+app = typer.Typer(
+    help="The keys that fields are encrypted with in the database, and those that tokens are signed with.",
+    no_args_is_help=True,
+)
+app.command("rotate")(rotate)
+app.command("signing")(signing)
 console = Console()
 
 

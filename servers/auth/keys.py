@@ -1,7 +1,7 @@
 """The keys that access tokens are signed with: files `jwt-<creation second>.pem` in the secrets folder.
 
 A key is published from the moment it exists and signs once it has been published for `publish_s`, so every cache of the key set
-has it by then. It stays published until the last token signed with it has expired. So a rotation is one more file: `add_key`.
+has it by then. It stays published until the last token signed with it has expired. So a rotation is one more file.
 The first key has creation second 0 and signs at once.
 """
 
@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 PUBLISH_S: Final = 120.0
 # What the clocks of those who sign and who verify may differ.
 CLOCKS_S: Final = 120.0
-# Life of an access token, and that.
+# An access token's life of 15 minutes, and that.
 RETIRE_S: Final = 900.0 + CLOCKS_S
 READ_AGAIN_S: Final = 5.0
 _FILE: Final = re.compile(r"jwt-([0-9]{10})\.pem", re.ASCII)
@@ -46,9 +46,21 @@ class SigningKey:
     x: str
     private: Ed25519PrivateKey = field(repr=False)
 
+    @property
+    def file(self) -> str:
+        return f"jwt-{self.created:010d}.pem"
+
     def jwk(self) -> dict[str, str]:
         """The public half as RFC 7517 and RFC 8037 write it."""
         return {"kty": "OKP", "crv": "Ed25519", "x": self.x, "kid": self.kid, "alg": "EdDSA", "use": "sig"}
+
+
+class RotationUnderWay(Exception):
+    """The newest key does not sign before the second `signs_from`: another one would only be in its way."""
+
+    def __init__(self, signs_from: float) -> None:
+        super().__init__("the last key that was added does not sign yet")
+        self.signs_from = signs_from
 
 
 class SigningKeys:
@@ -94,12 +106,36 @@ class SigningKeys:
         """The public keys, the one that signs first."""
         return [key.jwk() for key in self.published()]
 
+    def rotate(self) -> SigningKey:
+        """Add a key that signs once it was published for long enough, and delete those that nobody needs any more.
+
+        Raises RotationUnderWay where the last one added does not sign yet.
+        """
+        self._read()
+        published = self.published()
+        newest = max(published, key=lambda key: key.created)
+        if newest is not published[0]:
+            raise RotationUnderWay(self.signs_from(newest))
+        created = int(self._clock())
+        add_key(self._folder, created=created)
+        for name in set(self._keys) - {key.file for key in published}:
+            (self._folder / name).unlink(missing_ok=True)
+        return read_key(self._folder / f"jwt-{created:010d}.pem")
+
+    def signs_from(self, key: SigningKey) -> float:
+        """The second from which a key signs, until a newer one does."""
+        return key.created + self._publish_s if key.created else 0.0
+
     def _read(self) -> None:
         names = key_files(self._folder)
         if not names:
             add_key(self._folder, created=0)
             names = key_files(self._folder)
-        self._keys = {name: self._keys.get(name) or read_key(self._folder / name) for name in names}
+        found = {}
+        for name in names:
+            with suppress(FileNotFoundError):  # deleted since the folder was looked at
+                found[name] = self._keys.get(name) or read_key(self._folder / name)
+        self._keys = found
 
 
 def key_files(folder: Path) -> list[str]:

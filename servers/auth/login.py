@@ -49,6 +49,7 @@ async def log_in(door: Door, given: Given, *, actor: audit.Actor, user_agent: st
 
     Raises CredentialsInvalid, TotpRequired, TotpInvalid, RateLimited, Overloaded.
     """
+    door.passwords.check_room()
     user = await users.find_user_by_email(door.engine, given.email)
     attempt = await _begin(door, user, given, actor)
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import smtplib
+import socket
 import ssl
 from contextlib import suppress
 from typing import Final
@@ -56,10 +57,12 @@ class Smtp:
             raise MailNotTaken(type(error).__name__) from None
 
     def _connect(self) -> smtplib.SMTP:
+        # Told to the server; left out, the library asks the name service for it, which may take long to know nothing.
+        name = socket.gethostname()
         server = (
-            smtplib.SMTP_SSL(self._host, self._port, timeout=TIMEOUT_S, context=self._trust)
+            smtplib.SMTP_SSL(self._host, self._port, name, timeout=TIMEOUT_S, context=self._trust)
             if self._scheme == "smtps"
-            else smtplib.SMTP(self._host, self._port, timeout=TIMEOUT_S)
+            else smtplib.SMTP(self._host, self._port, name, timeout=TIMEOUT_S)
         )
         try:
             if self._scheme == "smtp+starttls":

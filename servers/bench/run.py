@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic_settings import BaseSettings
 
-from servers.bench import alone, edge, lag, rivals, rounds, takeover, venue
+from servers.bench import alone, edge, flood, lag, rivals, rounds, takeover, venue
 from servers.bench.figures import (
     Figure,
     Measure,
@@ -49,7 +49,7 @@ async def measure(plan: Plan, client: Client, tell: Callable[[str], None]) -> Re
     async with AsyncExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="venue-bench-")))
         program = await peer_program(plan, client, folder, tell)
-        figures, peer, notes = measures(), None, []
+        figures, peer, notes = [*measures(), flood.flood_measure()], None, []
         if isinstance(program, str):
             notes.append(NO_PEER + program)
         else:
@@ -69,6 +69,8 @@ async def measure(plan: Plan, client: Client, tell: Callable[[str], None]) -> Re
             await rounds.run_round(bench, by_number, title, tell)
             tell(f"{title}, P10: {singles['P10a'].what}, {singles['P10b'].what}")
             await lag.measure(bench, singles, by_number["P1"].ours[-1])
+            tell(f"{title}, F36: {by_number['F36'].what}")
+            await flood.measure(bench, by_number["F36"], by_number["P1"].ours[-1])
         trades = await ours.trades(probes) - traded
         orders = await ours.count() - first
         await measure_rest(plan, bench, singles, notes, tell)

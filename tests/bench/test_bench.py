@@ -23,9 +23,9 @@ def test_a_quick_run_prints_ratios_and_writes_a_page(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "servers.cli", "bench", "--quick", "--out", str(page)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = re.findall(r"^\| (P\w+) \|(?:[^|]*\|){4} ([0-9.]+) \|", page.read_text(), re.MULTILINE)
+    found = re.findall(r"^\| ([PF]\w+) \|(?:[^|]*\|){4} ([0-9.]+) \|", page.read_text(), re.MULTILINE)
     ratios = {number: float(ratio) for number, ratio in found}
-    assert set(ratios) == {"P1", "P2", "P3", "P4a", "P4b", "P8a", "P8b", "P8c"}
+    assert set(ratios) == {"P1", "P2", "P3", "P4a", "P4b", "F36", "P8a", "P8b", "P8c"}
     figures = re.findall(r"^\| (P\w+) \|(?:[^|]*\|){2} ([0-9.,]+) \|  \|  \|", page.read_text(), re.MULTILINE)
     assert {number for number, _ in figures} >= {"P6b", "P9a", "P10a", "P10b", "P12a", "P12b"}
     assert all(ratio > 0 for ratio in ratios.values())

@@ -1,8 +1,6 @@
 """Log-in: one answer for everything that is wrong."""
 
 import asyncio
-import statistics
-import time
 
 import grpc
 import pytest
@@ -26,7 +24,7 @@ async def answer(auth: Auth, email: str, password: str) -> tuple[object, ...]:
     return failed.value.code(), failed.value.details(), tuple(failed.value.trailing_metadata() or ())
 
 
-async def test_unknown_wrong_frozen_and_unverified_look_the_same(open_auth: Open) -> None:
+async def test_s04_unknown_wrong_frozen_and_unverified_look_the_same(open_auth: Open) -> None:
     auth = await open_auth(login_requires_verified=True)
     for email in ("known@example.com", "frozen@example.com"):
         await auth.register(email)
@@ -46,21 +44,7 @@ async def test_unknown_wrong_frozen_and_unverified_look_the_same(open_auth: Open
     assert (await auth.login("known@example.com")).user.email == "known@example.com"
 
 
-async def test_unknown_users_take_as_long_as_wrong_passwords(open_auth: Open) -> None:
-    auth = await open_auth(cost=9)
-    for number in range(6):
-        await auth.register(f"user-{number}@example.com")
-    took: dict[str, list[float]] = {"user": [], "nobody": []}
-    for number in range(48):
-        for kind, times in took.items():
-            began = time.perf_counter()
-            assert await auth.refused(auth.login(f"{kind}-{number % 6}@example.com", "wrong")) == WRONG
-            times.append(time.perf_counter() - began)
-    known, unknown = statistics.median(took["user"]), statistics.median(took["nobody"])
-    assert abs(known - unknown) < 0.25 * known, (known, unknown)
-
-
-async def test_two_passwords_of_100_bytes_that_differ_in_the_last_are_two(auth: Auth) -> None:
+async def test_s02_two_passwords_of_100_bytes_that_differ_in_the_last_are_two(auth: Auth) -> None:
     password = "quiet harbour lantern " * 4 + "0123456789ab"
     assert len(password) == 100
     await auth.register("ada@example.com", password)
@@ -68,11 +52,11 @@ async def test_two_passwords_of_100_bytes_that_differ_in_the_last_are_two(auth: 
     await auth.login("ada@example.com", password)
 
 
-async def test_a_password_of_10_kb_breaks_the_contract(auth: Auth) -> None:
+async def test_s02_a_password_of_10_kb_breaks_the_contract(auth: Auth) -> None:
     assert await auth.refused(auth.login("ada@example.com", "x" * 10_000)) == ("INVALID_ARGUMENT", "INVALID_FIELD")
 
 
-async def test_a_log_in_raises_the_cost_of_an_older_hash(open_auth: Open) -> None:
+async def test_s02_a_log_in_raises_the_cost_of_an_older_hash(open_auth: Open) -> None:
     cheap = await open_auth(cost=4)
     await cheap.register("ada@example.com")
     dear = await open_auth(cost=5)
@@ -83,19 +67,19 @@ async def test_a_log_in_raises_the_cost_of_an_older_hash(open_auth: Open) -> Non
     assert await cheap.rows("SELECT left(password_hash, 10) FROM users") == [("p1:$2b$05$",)]
 
 
-async def test_guessing_gets_slower_and_says_when_to_come_again(auth: Auth) -> None:
+async def test_s05_guessing_gets_slower_and_says_when_to_come_again(auth: Auth) -> None:
     await auth.register("ada@example.com")
     refusals = [await auth.refused(auth.login("ada@example.com", f"guess {n}")) for n in range(12)]
     assert refusals == [WRONG] * 10 + [("RESOURCE_EXHAUSTED", "RATE_LIMITED")] * 2
     assert await auth.refused(auth.login("nobody@example.com", "wrong")) == WRONG
 
 
-async def test_guessing_at_an_unknown_address_gets_slower_too(auth: Auth) -> None:
+async def test_s05_guessing_at_an_unknown_address_gets_slower_too(auth: Auth) -> None:
     refusals = [await auth.refused(auth.login("nobody@example.com", f"guess {n}")) for n in range(11)]
     assert refusals == [WRONG] * 10 + [("RESOURCE_EXHAUSTED", "RATE_LIMITED")]
 
 
-async def test_a_flood_is_shed_and_whoever_is_let_in_is_answered(open_auth: Open) -> None:
+async def test_s03_a_flood_is_shed_and_whoever_is_let_in_is_answered(open_auth: Open) -> None:
     auth = await open_auth(cost=8, workers=1, queue_max=4)
     outcomes = await asyncio.gather(
         *(auth.refused(auth.login(f"user-{number}@example.com", "wrong")) for number in range(40))

@@ -83,7 +83,7 @@ async def test_an_administrator_may_administer(auth: Auth) -> None:
     assert (me.user.role, access_pb2.SCOPE_ADMIN in me.scopes) == (access_pb2.ROLE_ADMIN, False)
 
 
-async def test_a_refresh_token_is_good_for_one_use_and_its_successor_for_the_next(auth: Auth) -> None:
+async def test_s12_a_refresh_token_is_good_for_one_use_and_its_successor_for_the_next(auth: Auth) -> None:
     token = (await login(auth)).refresh_token
     seen = {token}
     for _ in range(5):
@@ -95,7 +95,7 @@ async def test_a_refresh_token_is_good_for_one_use_and_its_successor_for_the_nex
     assert min(len(token) for token in seen) >= 43
 
 
-async def test_ten_refreshes_at_once_are_one_rotation(auth: Auth) -> None:
+async def test_s12_ten_refreshes_at_once_are_one_rotation(auth: Auth) -> None:
     token = (await login(auth)).refresh_token
     answers = await asyncio.gather(*(auth.refresh(token) for _ in range(10)))
     assert len({answer.refresh_token for answer in answers}) == 1
@@ -103,21 +103,21 @@ async def test_ten_refreshes_at_once_are_one_rotation(auth: Auth) -> None:
     await auth.refresh(answers[0].refresh_token)
 
 
-async def test_two_servers_rotate_once_between_them(open_auth: Open) -> None:
+async def test_s12_two_servers_rotate_once_between_them(open_auth: Open) -> None:
     one, other = await open_auth(), await open_auth()
     token = (await login(one)).refresh_token
     answers = await asyncio.gather(*(server.refresh(token) for server in [one, other] * 5))
     assert len({answer.refresh_token for answer in answers}) == 1
 
 
-async def test_a_lost_answer_is_given_again_within_the_grace(auth: Auth) -> None:
+async def test_s12_a_lost_answer_is_given_again_within_the_grace(auth: Auth) -> None:
     token = (await login(auth)).refresh_token
     first = await auth.refresh(token)
     await age(auth, 9)
     assert (await auth.refresh(token)).refresh_token == first.refresh_token
 
 
-async def test_reuse_after_the_grace_ends_the_family(auth: Auth) -> None:
+async def test_s12_reuse_after_the_grace_ends_the_family(auth: Auth) -> None:
     stolen = (await login(auth)).refresh_token
     other = await auth.login("ada@example.com")
     answer = await auth.refresh(stolen)
@@ -132,7 +132,7 @@ async def test_reuse_after_the_grace_ends_the_family(auth: Auth) -> None:
     ]
 
 
-async def test_a_session_ends_absolutely(auth: Auth) -> None:
+async def test_s12_a_session_ends_absolutely(auth: Auth) -> None:
     token = (await login(auth)).refresh_token
     ((life,),) = await auth.rows("SELECT expire_time - create_time FROM sessions")
     assert abs(life - timedelta(days=30)) < timedelta(seconds=1)
@@ -143,13 +143,13 @@ async def test_a_session_ends_absolutely(auth: Auth) -> None:
     assert await auth.refused(auth.refresh(answer.refresh_token)) == SPENT
 
 
-async def test_a_frozen_user_cannot_refresh(auth: Auth) -> None:
+async def test_s13_a_frozen_user_cannot_refresh(auth: Auth) -> None:
     token = (await login(auth)).refresh_token
     await auth.rows("UPDATE users SET status = 'FROZEN'")
     assert await auth.refused(auth.refresh(token)) == SPENT
 
 
-async def test_logging_out_ends_the_session_everywhere_within_5_s(open_auth: Open) -> None:
+async def test_s13_logging_out_ends_the_session_everywhere_within_5_s(open_auth: Open) -> None:
     auth, elsewhere = await open_auth(), await open_auth()
     answer = await login(auth)
     kept = await auth.login("ada@example.com")
@@ -167,7 +167,7 @@ async def test_logging_out_ends_the_session_everywhere_within_5_s(open_auth: Ope
     await elsewhere.who_am_i(kept.access_token)
 
 
-async def test_every_role_may_ask_for_ended_sessions_and_they_are_forgotten_in_time(auth: Auth) -> None:
+async def test_s13_every_role_may_ask_for_ended_sessions_and_they_are_forgotten_in_time(auth: Auth) -> None:
     answer = await login(auth)
     session_id = (await auth.who_am_i(answer.access_token)).session_id
     pool = await open_pool(auth.database_url, application_name="order", role=ENGINE)
@@ -185,7 +185,7 @@ async def test_every_role_may_ask_for_ended_sessions_and_they_are_forgotten_in_t
 
 
 @pytest.mark.parametrize("life_s", ["59", "3601"])
-def test_an_access_token_lives_as_long_as_every_server_believes_it(
+def test_s13_an_access_token_lives_as_long_as_every_server_believes_it(
     monkeypatch: pytest.MonkeyPatch, life_s: str
 ) -> None:
     monkeypatch.setenv("VENUE_ACCESS_TTL_S", life_s)
@@ -193,7 +193,7 @@ def test_an_access_token_lives_as_long_as_every_server_believes_it(
         Settings.load()
 
 
-async def test_no_token_passes_as_another_kind(auth: Auth) -> None:
+async def test_s09_no_token_passes_as_another_kind(auth: Auth) -> None:
     answer = await login(auth)
     mailed = auth.mailed_token()
     for token in (
@@ -220,7 +220,7 @@ async def test_the_key_set_has_what_a_gateway_needs(auth: Auth) -> None:
     )
 
 
-async def test_tokens_of_the_old_key_live_on_after_a_rotation(auth: Auth) -> None:
+async def test_s11_tokens_of_the_old_key_live_on_after_a_rotation(auth: Auth) -> None:
     before = await login(auth)
     add_key(auth.keys._folder, created=int(time.time()) - 121)
     auth.keys._read_at = 0.0
