@@ -252,6 +252,13 @@ async def list_entries(
         return list(await session.scalars(query))
 
 
+async def list_after(engine: AsyncEngine, sequence: int, *, limit: int) -> list[AuditEntryRow]:
+    """Entries behind a sequence, oldest first."""
+    query = select(AuditEntryRow).where(AuditEntryRow.sequence > sequence)
+    async with transaction(engine) as session:
+        return list(await session.scalars(query.order_by(AuditEntryRow.sequence).limit(limit)))
+
+
 async def head(connection: Connection) -> Head:
     """The last entry; sequence 0 where there is none."""
     row = await (await connection.execute(_HEAD)).fetchone()

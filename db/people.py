@@ -65,6 +65,13 @@ async def list_accounts(engine: AsyncEngine, user_id: str) -> Sequence[AccountRo
         return (await session.scalars(query.order_by(AccountRow.account_id))).all()
 
 
+async def find_owner(engine: AsyncEngine, partition: int, account_id: str) -> str | None:
+    """The user whose account it is, as far as the tables are."""
+    async with transaction(engine) as session:
+        row = await session.get(AccountRow, (partition, account_id))
+        return None if row is None else row.user_id
+
+
 async def find_living(engine: AsyncEngine, user_id: str, session_id: str) -> tuple[UserRow, SessionRow] | None:
     """A user who may come in, with one of his sessions that has not ended."""
     found = (

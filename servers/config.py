@@ -145,6 +145,8 @@ class Settings(SecrecySettings, BaseSettings):
 
     # How often the head of the audit log is signed and told to the outside, if it moved.
     audit_anchor_s: PositiveFloat = 60.0
+    # What one person proposes another has to approve within this time.
+    pending_action_s: PositiveFloat = 86_400.0
 
     # Prices from outside (docs/feeds.md). Simulated sources are for demo markets alone; unset: where DEMO is the default.
     feed_simulated: bool | None = None

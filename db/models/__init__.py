@@ -16,6 +16,7 @@ from db.models.credentials import ApiKeyRow, AuthorizationCodeRow, ClientRow, Re
 from db.models.journal import JournalBatchRow, MachineRow, PartitionRow, ProjectionRow, RequestRow
 from db.models.markets import AssetRow, FeesRow, MarketRow
 from db.models.orders import OrderRow
+from db.models.pending_actions import PendingActionRow
 from db.models.row import Row
 from db.models.trades import CandleRow, TradeRow
 from db.models.users import (
@@ -47,6 +48,7 @@ __all__ = [
     "MarketRow",
     "OrderRow",
     "PartitionRow",
+    "PendingActionRow",
     "PositionRow",
     "PostingRow",
     "ProjectionRow",

@@ -7,6 +7,7 @@ from typing import cast
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import factors
+from db.guesses import GuessesAway
 from db.sealing import Sealer
 from servers.auth.api_keys import Owned
 from servers.auth.attempts import Attempts
@@ -27,6 +28,7 @@ from servers.auth.tokens import AccessTokens, RefreshTokens
 from servers.auth.unlock_login import Alarm, unlock_login
 from servers.auth.verify_email import verify_email
 from servers.auth.who_am_i import who_am_i
+from servers.domain.errors import PartUnavailable
 from servers.transport.auditing import actor_of
 from servers.transport.call import Call
 from servers.transport.paging import PageTokens
@@ -80,6 +82,13 @@ class AuthServicer(CredentialServicer):
             requires_verified=rules.login_requires_verified,
             session_life_s=rules.session_life_s,
         )
+
+    async def forget_guesses(self, email_key: str) -> None:
+        """What administration does for a user who has to wait. Raises PartUnavailable: others may still count them."""
+        try:
+            await self._attempts.clear(email_key)
+        except GuessesAway:
+            raise PartUnavailable("the count of log-ins") from None
 
     async def Register(self, request: auth_pb2.RegisterRequest, call: Call) -> auth_pb2.RegisterResponse:
         await register(

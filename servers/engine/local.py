@@ -89,6 +89,11 @@ class LocalEngine:
     def is_leading(self) -> bool:
         return self.sequencer is not None
 
+    @property
+    def queued(self) -> int:
+        """How many commands wait; 0 where another process leads."""
+        return 0 if self.sequencer is None else self.sequencer.queued
+
     def _leading(self) -> Sequencer:
         if self.sequencer is None:
             raise PartUnavailable("the engine")

@@ -1,4 +1,8 @@
-"""Where a replica is: its gauges for Prometheus."""
+"""What waits for the machine, and where a replica is: gauges for Prometheus."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Protocol
 
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge
 
@@ -33,3 +37,23 @@ class ReplicaMeasures:
     def halted(self, partition: int) -> None:
         """Mark a partition as stopped."""
         self._halted.labels(partition).set(1)
+
+
+class Queued(Protocol):
+    """What has a queue."""
+
+    @property
+    def queued(self) -> int: ...
+
+
+def measure_queues(engines: Mapping[int, Queued], registry: CollectorRegistry = REGISTRY) -> None:
+    """A gauge of what waits in each partition, asked at every scrape."""
+    gauge = Gauge(
+        "venue_engine_queued_commands", "Commands that wait for the machine.", ["partition"], registry=registry
+    )
+    for partition, engine in engines.items():
+        gauge.labels(partition).set_function(partial(_queued, engine))
+
+
+def _queued(engine: Queued) -> int:
+    return engine.queued

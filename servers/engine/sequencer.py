@@ -98,6 +98,11 @@ class Sequencer:
         await ticket.done
         return ticket.results
 
+    @property
+    def queued(self) -> int:
+        """How many commands wait to be executed or committed."""
+        return len(self._queue) + len(self._forming.commands)
+
     def enqueue(self, commands: Sequence[pb.Command], timeout_s: float | None, known: dict[int, Outcome]) -> Ticket:
         """Like `submit`, without waiting: commands enqueued one after the other are executed in that order."""
         if self.ended is not None:

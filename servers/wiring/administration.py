@@ -2,23 +2,58 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import httpx
 
 from db import session
 from db.session import SERVICES
 from servers.admin.create_admin_token import AdminTokens
-from servers.admin.servicer import AdminServicer
+from servers.admin.executors import kinds
+from servers.admin.pending_actions import PendingActions
+from servers.admin.servicer import AdminServicer, Rooms
+from servers.admin.status import Status
+from servers.admin.users import Unlock, Users
+from servers.admin.venue import Trading
 from servers.auth.keys import SigningKeys
 from servers.auth.tokens import AccessTokens
-from servers.wiring.parts import Process
+from servers.config import PROCESSES
+from servers.domain.terms import Environment
+from servers.engine.client import Engines
+from servers.engine.remote import RemoteEngine
+from servers.wiring.parts import Process, page_tokens
 
 
 @asynccontextmanager
-async def administration(process: Process) -> AsyncIterator[AdminServicer]:
-    """AdminService on the services' tables."""
+async def administration(
+    process: Process, keys: SigningKeys, engines: Engines[RemoteEngine], unlock: Unlock
+) -> AsyncIterator[AdminServicer]:
+    """AdminService, and the sweeper that executes what was left approved."""
     settings = process.settings
     database = session.engine(settings.database, application_name="venue admin", role=SERVICES)
-    access = AccessTokens(SigningKeys(settings.state.root / "secrets"), life_s=settings.access_ttl_s)
-    try:
-        yield AdminServicer(AdminTokens(database, access.grant_admin))
-    finally:
-        await database.dispose()
+    access = AccessTokens(keys, life_s=settings.access_ttl_s)
+    metrics = {
+        name: f"http://{settings.host}:{settings.metrics_port(name)}/metrics"
+        for name in PROCESSES
+        if name != "bot" or settings.bot_enabled
+    }
+    # Which kinds of pending actions there are: a room that has another one adds its executor here.
+    executors = kinds(engines)
+    pending = PendingActions(database, executors, life=timedelta(seconds=settings.pending_action_s))
+    async with httpx.AsyncClient(trust_env=False) as client:
+        rooms = Rooms(
+            engine=database,
+            admin_tokens=AdminTokens(database, access.grant_admin),
+            users=Users(database, engines, page_tokens(settings), unlock),
+            trading=Trading(database, engines, Environment[settings.default_environment]),
+            pending=pending,
+            status=Status(database, metrics, client),
+            page_tokens=page_tokens(settings),
+            silence_s=settings.heartbeat_s,
+        )
+        sweeping = process.tasks.create_task(pending.keep_sweeping())
+        try:
+            yield AdminServicer(rooms)
+        finally:
+            sweeping.cancel()
+            await database.dispose()

@@ -152,7 +152,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         remote_engines(settings, pool) as engines,
         auth(process, engines) as auth_servicer,
         guard_of(process, pool, own_keys(settings)) as guard,
-        administration(process) as admin_servicer,
+        administration(process, signing_keys(settings), engines, auth_servicer.forget_guesses) as admin_servicer,
         bus_of(settings) as bus,
     ):
         feeds = {number: BusFeed(bus, pool, number) for number in settings.partitions}

@@ -13,6 +13,7 @@ from servers.engine.fence import Fence
 from servers.engine.leadership import Leader, Terms
 from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
+from servers.engine.measures import measure_queues
 from servers.engine.missed import Past
 from servers.engine.pace import Pace
 from servers.engine.remote import RemoteEngine
@@ -85,6 +86,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         others = await held.enter_async_context(remote_engines(settings, pool))
         rates = {name: Rate(*given) for name, given in settings.order_rates.items()}
         engines = {number: LocalEngine(number, pool, Pace(rates)) for number in settings.led}
+        measure_queues(engines, process.metrics.registry)
         await held.enter_async_context(leading(process, engines, others, pool))
         keys = await held.enter_async_context(keys_of(settings))
         guard = await held.enter_async_context(guard_of(process, pool, keys))
