@@ -148,4 +148,4 @@ async def count_undone(engine: AsyncEngine) -> dict[str, int]:
         .group_by(PendingActionRow.state)
     )
     async with transaction(engine) as session:
-        return dict((await session.execute(query)).tuples().all())
+        return {row[0]: row[1] for row in await session.execute(query)}

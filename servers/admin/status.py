@@ -24,6 +24,8 @@ class Scraped:
 
     status: pb.ProcessStatus
     queued: dict[int, int] = field(default_factory=dict)
+    # How far what the replica writes is, by partition and reader.
+    readers: dict[tuple[int, str], int] = field(default_factory=dict)
 
 
 class Status:
@@ -41,6 +43,10 @@ class Status:
             overview.look(self._engine), pending_actions.count_undone(self._engine), scraping
         )
         queued = {partition: count for each in scraped for partition, count in each.queued.items()}
+        for each in found.partitions:
+            # The tables know of their own reader alone.
+            far = {name: at for told in scraped for (n, name), at in told.readers.items() if n == each.row.partition}
+            each.readers.update({name: at for name, at in far.items() if name not in each.readers})
         now = Timestamp()
         now.FromNanoseconds(time.time_ns())
         return pb.SystemStatus(
@@ -76,6 +82,9 @@ def read_metrics(name: str, text: str) -> Scraped:
                     status.faults += int(sample.value) if sample.labels["code"] in OURS else 0
                 case "venue_event_loop_lag_seconds":
                     status.loop_lag_us = int(sample.value * 1_000_000)
+                case "venue_replica_sequence" if sample.labels["reader"] != "machine":
+                    place = int(sample.labels["partition"]), sample.labels["reader"]
+                    scraped.readers[place] = int(sample.value)
                 case "venue_engine_queued_commands":
                     scraped.queued[int(sample.labels["partition"])] = int(sample.value)
     return scraped
