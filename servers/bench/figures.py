@@ -98,9 +98,13 @@ def growth_measures(orders: int, markets: int, accounts: int) -> list[Measure]:
 
 
 def alone_figures(open_orders: int) -> list[Figure]:
-    """P6 and P9 to P12, without a figure yet."""
+    """P6, P7 and P9 to P12, without a figure yet."""
     return [
         Figure("P6b", "whole execute, pure Python", "commands/s", Goal(80_000, 120_000)),
+        Figure("P7a", "updates to 500 subscribers", "updates/s", Goal(300_000, 1_000_000)),
+        Figure("P7b", "of those, delay beyond the window, p99", "ms", Goal(20, 20, low_is_good=True)),
+        Figure("P7c", "memory with 10,000 idle streams", "MB", Goal(1_000, 750, low_is_good=True)),
+        Figure("P7d", "10,000 streams cut and back", "s", Goal(30, 10, low_is_good=True)),
         Figure("P9a", "replay of the journal", "commands/s", Goal(60_000, 100_000)),
         Figure("P9b", f"cold restart, {open_orders:,} open orders", "s", Goal(8, 3, low_is_good=True)),
         Figure("P9c", f"standby takes over, {open_orders:,} open orders", "s", Goal(5, 3, low_is_good=True)),

@@ -135,6 +135,10 @@ request_id; each is a new one.
 - P6: the book and its matching alone beside `litebook` (Rust, which returns fills) from the package index: the same 200,000
   operations, two thirds resting within fifty ticks, a sixth crossing, a sixth cancelling. `execute` does them as commands, with
   risk, holds, ledger, fees and events.
+- P7: 500 subscribers of BTC-USD's book and trades on one process, its own port, frames joined, the usual window of 100 ms, while
+  4,000 orders a second arrive in batches of 50. An update is a trade, or a level as it has become, at each subscriber. Delay:
+  from when a frame was made until a reader has it. Then 10,000 subscriptions to a quiet book through Envoy: the memory of Envoy
+  and of the process together, and how long until all are open again after the client was killed and started anew.
 - P8: orders that meet two by two in the machine in memory, large and small in turns. What was there before is left out of the
   collector's searches, as it is after a recovery.
 - P9: rows of 200 commands executed again and checked; and from `kill -9` of the process that leads until a new order is

@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic_settings import BaseSettings
 
-from servers.bench import alone, edge, flood, lag, rivals, rounds, takeover, venue
+from servers.bench import alone, edge, flood, lag, rivals, rounds, streams, takeover, venue
 from servers.bench.figures import (
     Figure,
     Measure,
@@ -29,6 +29,8 @@ NO_BOOK: Final = "P6a was not measured: "
 NO_KILL: Final = "P9's restarts were not measured: they were not asked for"
 OPEN_ORDERS: Final = 100_000
 STREAMS: Final = (20, 500)
+SUBSCRIBERS: Final = (20, 500)
+MANY_STREAMS: Final = (200, 10_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +83,16 @@ async def measure(plan: Plan, client: Client, tell: Callable[[str], None]) -> Re
 async def measure_rest(
     plan: Plan, bench: rounds.Bench, singles: dict[str, Figure], notes: list[str], tell: Callable[[str], None]
 ) -> None:
-    """P11, P12 and P9: once a run, on the venue of the rounds. Raises BenchError."""
+    """P11, P7, P12 and P9: once a run, on the venue of the rounds. Raises BenchError."""
     tell(f"P11: {singles['P11'].what}; P12: {singles['P12b'].what}")
     if bench.client.speaks_http1:
         added = await edge.through_envoy(bench.client, bench.venue.own, plan.seconds, bench.folder)
         singles["P11"].ours.append(added)
+        tell(f"P7: {singles['P7a'].what}; {singles['P7c'].what}")
+        await streams.fan_out(bench, singles, SUBSCRIBERS[not plan.quick])
+        await streams.many(bench, singles, MANY_STREAMS[not plan.quick])
     else:
-        notes.append(edge.NO_HTTP1)
+        notes += [edge.NO_HTTP1, streams.NO_H2LOAD]
     singles["P12b"].ours.append(await edge.idle_streams(bench.venue.own, STREAMS[not plan.quick]))
     if plan.quick:
         notes.append(NO_KILL)

@@ -119,6 +119,10 @@ def free_ports(count: int) -> list[int]:
         return [int(probe.getsockname()[1]) for probe in probes]
 
 
+# All the streams of the benchmark come from one address.
+MANY: Final = {"VENUE_STREAMS_MAX": "20000", "VENUE_RATES": '{"STREAM": [20000, 20000]}'}
+
+
 @dataclass(frozen=True, slots=True)
 class Own:
     """Where a venue of our own is: its servers' addresses, its database, its users' passwords, and what its processes read."""
@@ -153,7 +157,7 @@ def own_venue(settings: BaseSettings, folder: Path) -> Own:
         made.database,
         made.state.logins,
         made.state.secret("internal"),
-        inherited | told,
+        inherited | told | MANY,
         made.state.pid_file,
     )
 

@@ -23,6 +23,9 @@ from venue.marketdata.v1 import marketdata_pb2_grpc
 ROOT: Final = Path(__file__).resolve().parents[2]
 CHANNELS: Final = (pb.CHANNEL_TRADES, pb.CHANNEL_BOOK, pb.CHANNEL_TICKER, pb.CHANNEL_CANDLES, pb.CHANNEL_STATUS)
 RETRY_S: Final = 0.1
+# All the streams of a test come from one address.
+MANY: Final = {"streams_max": "20000", "rates": '{"STREAM": [20000, 20000]}'}
+STREAMS_A_CONNECTION: Final = 90
 
 
 class Streaming:
@@ -37,15 +40,16 @@ class Streaming:
             others = f'["{self.addresses[1 - at]}"]'
             known = {**venue.ports, "marketdata": port}
             log = folder / f"marketdata-{at}.log"
-            changes = {"marketdata_others": others, "instance": f"-{at + 1}"}
+            changes = {"marketdata_others": others, "instance": f"-{at + 1}", "heartbeat_s": "3", **MANY}
             self.servers.append(venue.process("marketdata", log, known, **changes))
         self.gateway = f"127.0.0.1:{free_port()}"
+        self.admin_port = free_port()
         state = State(folder / "gateway")
         state.create()
         settings = Settings.model_validate(
             {
                 "gateway_port": int(self.gateway.rpartition(":")[2]),
-                "envoy_admin_port": free_port(),
+                "envoy_admin_port": self.admin_port,
                 "marketdata_port": ports[0],
                 "marketdata_more": [(ports[1], free_port())],
                 **{f"{name}_port": venue.ports[name] for name in ("order", "api")},
@@ -65,6 +69,10 @@ class Streaming:
         if not self.envoy.runs:
             self.envoy.start()
         self.venue.wait(lambda: health.answers(f"http://{self.gateway}/healthz"), self.envoy)
+
+    def resident_bytes(self) -> int:
+        """What Envoy and the servers have in memory."""
+        return sum(child.resident_bytes() for child in (self.envoy, *self.servers))
 
     def end(self) -> None:
         for child in (self.envoy, *self.servers):
@@ -119,6 +127,31 @@ class Listener:
                     self.ended.append(error.code().name)
                 self.connected = False
                 await asyncio.sleep(RETRY_S)
+
+
+@asynccontextmanager
+async def crowd(
+    target: str, request: pb.SubscribeRequest, count: int
+) -> AsyncIterator[list["grpc.aio.UnaryStreamCall[pb.SubscribeRequest, pb.SubscribeResponse]"]]:
+    """So many streams of one request, opened at once, each with its first two messages read; they drop at once at the end."""
+    options = (("grpc.use_local_subchannel_pool", 1),)
+    channels = [grpc.aio.insecure_channel(target, options) for _ in range(-(-count // STREAMS_A_CONNECTION))]
+    stubs = [marketdata_pb2_grpc.MarketDataServiceStub(channel) for channel in channels]
+    calls = [stubs[at % len(stubs)].Subscribe(request) for at in range(count)]
+
+    async def begin(call: "grpc.aio.UnaryStreamCall[pb.SubscribeRequest, pb.SubscribeResponse]") -> None:
+        kinds = []
+        for _ in range(2):
+            message = await call.read()
+            assert isinstance(message, pb.SubscribeResponse), message
+            kinds.append(message.WhichOneof("frame"))
+        assert kinds in (["ready", "snapshot"], ["ready", "gap"]), kinds
+
+    try:
+        await asyncio.gather(*(begin(call) for call in calls))
+        yield calls
+    finally:
+        await asyncio.gather(*(channel.close() for channel in channels))
 
 
 @asynccontextmanager

@@ -1,6 +1,8 @@
 """Market data while what stands behind it fails: orders never notice the bus, and streams go on or say what they miss.
 
-F20 of the faults: Redis down and up, emptied, read-only, and standing still for five seconds.
+Of the faults: F20, Redis down and up, emptied, read-only, and standing still for five seconds; F31 to F34, streams by the
+thousand: idle in bounded memory, dropped at once without harm to others, back at once without a loss, opened at once without a
+refusal.
 """
 
 import asyncio
@@ -9,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
@@ -18,7 +21,7 @@ from servers.transport.call import INTERNAL_KEY
 from servers.transport.caller import channel_to
 from tests.chaos.clients import SYMBOL, load
 from tests.chaos.driver import Venue
-from tests.chaos.streaming import Listener, Streaming, listening, market_of, streaming
+from tests.chaos.streaming import Listener, Streaming, crowd, listening, market_of, streaming
 from venue.engine.v1 import engine_pb2, engine_pb2_grpc
 from venue.marketdata.v1 import marketdata_pb2 as pb
 
@@ -26,6 +29,11 @@ DEMO = 2
 STALL_S = 5.0
 FAULT_S = 1.5
 SETTLED_S = 90.0
+# More on each of the two servers than the resets that Envoy by itself would let wait on a connection (1,000).
+CROWD = 2_200
+# Of Envoy and the servers: ten thousand within a gigabyte.
+BYTES_EACH_MAX = 100_000
+BACK_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +158,41 @@ async def test_a_server_of_market_data_killed_under_load_is_taken_over_by_anothe
     ended = [reason for one in listeners for reason in one.ended]
     assert len(ended) >= len(listeners) // 2
     assert set(ended) <= {"UNAVAILABLE", "INTERNAL", "SHUTDOWN"}
+
+
+async def control_floods(streams: Streaming) -> int:
+    """Connections that Envoy has closed because too many resets waited on them."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        text = (await client.get(f"http://127.0.0.1:{streams.admin_port}/stats?filter=outbound_control_flood")).text
+    return sum(int(line.rpartition(":")[2]) for line in text.splitlines() if ":" in line)
+
+
+@pytest.mark.timeout(300)
+async def test_f31_to_f34_streams_by_the_thousand_open_rest_drop_and_return(streams: Streaming, seed: int) -> None:
+    venue = streams.venue
+    api, order = (f"127.0.0.1:{venue.ports[name]}" for name in ("api", "order"))
+    quiet = pb.SubscribeRequest(symbols=["EUR-USD"], channels=[pb.CHANNEL_BOOK])
+    innocents = [Listener(streams.gateway, SYMBOL) for _ in range(2)]
+    async with listening(innocents), load(api, order, venue.record, traders=1, seed=seed) as at_work:
+        # The first ones also load what all of them share.
+        async with crowd(streams.gateway, quiet, 50):
+            before = streams.resident_bytes()
+        began = time.monotonic()
+        async with crowd(streams.gateway, quiet, CROWD) as calls:
+            opened_s = time.monotonic() - began
+            each = (streams.resident_bytes() - before) / CROWD
+            beats = await asyncio.gather(*(call.read() for call in calls[:: CROWD // 20]))
+            assert {one.WhichOneof("frame") for one in beats if isinstance(one, pb.SubscribeResponse)} == {"heartbeat"}
+            position = beats[0].position if isinstance(beats[0], pb.SubscribeResponse) else ""
+        # All of them are gone at once, and come back at once.
+        began = time.monotonic()
+        quiet.resume_after = position
+        async with crowd(streams.gateway, quiet, CROWD):
+            back_s = time.monotonic() - began
+        print(f"{CROWD} streams: open in {opened_s:.1f} s, {each / 1000:.0f} kB each, back in {back_s:.1f} s")
+    assert position
+    assert each <= BYTES_EACH_MAX
+    assert back_s <= BACK_S
+    assert at_work.tally.faults == []
+    assert [(one.streams, one.state.gaps, one.ended) for one in innocents] == [(1, [], [])] * 2
+    assert await control_floods(streams) == 0

@@ -230,7 +230,8 @@ async def test_a_session_subscribes_and_unsubscribes_on_one_stream(stand: Stand)
     call.cancel()
 
 
-async def test_a_reader_that_stops_is_cut_and_the_others_go_on(open_stand: Open, projecting: object) -> None:
+async def test_f30_a_reader_that_stops_is_cut_and_the_others_go_on(open_stand: Open, projecting: object) -> None:
+    """F30 of the faults: the publisher never waits for a slow subscriber."""
     bounds = Bounds(conflate_frames=8, conflate_bytes=32_768, frames_max=20, bytes_max=65_536)
     async with (
         open_stand(bounds=bounds, book_window_s=0.0) as stand,

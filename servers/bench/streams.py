@@ -1,0 +1,175 @@
+"""P7: what one process of market data tells how many at once, and what ten thousand streams cost and how soon they are back.
+
+The many are h2load's, in a process of their own, which throws away what it gets; a few readers here count and look at the clock.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import grpc
+import httpx
+
+from servers.bench import traffic
+from servers.bench.edge import resident_bytes
+from servers.bench.errors import BenchError
+from servers.bench.figures import Figure
+from servers.bench.lag import quantile
+from servers.bench.load import GRPC_HEADERS, start
+from servers.bench.rounds import BATCH_CALLERS, Bench, entry
+from servers.bench.venue import Own
+from servers.transport.caller import channel_to
+from venue.marketdata.v1 import marketdata_pb2 as pb
+from venue.marketdata.v1 import marketdata_pb2_grpc
+from venue.type.v1 import type_pb2
+
+SUBSCRIBE: Final = "/venue.marketdata.v1.MarketDataService/Subscribe"
+NO_H2LOAD: Final = "P7 was not measured: it needs h2load (nghttp2) as load client"
+# Orders a second behind the figure, in batches: half of them trade.
+ORDERS_A_SECOND: Final = 4_000
+READERS: Final = 3
+STREAMS_A_CONNECTION: Final = 100
+OPEN_S: Final = 60.0
+SETTLE_S: Final = 2.0
+QUIET: Final = "SOL-USD"
+FIGURES: Final = ("P7a", "P7b", "P7c", "P7d")
+
+
+@dataclass(slots=True)
+class Reader:
+    """One subscriber that counts. An update is a trade, or a level of the book as it has become."""
+
+    updates: int = 0
+    size: int = 0
+    late_ms: list[float] = field(default_factory=list)
+    broken: str = ""
+
+    async def read(self, address: str, request: pb.SubscribeRequest) -> None:
+        async with channel_to(address) as channel:
+            try:
+                async for message in marketdata_pb2_grpc.MarketDataServiceStub(channel).Subscribe(request):
+                    self.take(message, time.time())
+            except grpc.aio.AioRpcError as error:
+                self.broken = str(error.details())
+
+    def take(self, message: pb.SubscribeResponse, now_s: float) -> None:
+        self.size += message.ByteSize()
+        for frame in message.frames or [message]:
+            if frame.HasField("event"):
+                event = frame.event
+                self.updates += len(event.trades.trades) + len(event.book.bids) + len(event.book.asks)
+                self.late_ms.append((now_s - frame.server_time.ToNanoseconds() / 1e9) * 1000)
+            elif frame.HasField("gap") or frame.HasField("goodbye"):
+                self.broken = str(frame)
+
+
+@asynccontextmanager
+async def subscribed(program: str, address: str, body: Path, count: int) -> AsyncIterator["asyncio.subprocess.Process"]:
+    """So many streams of another process, which is killed at the end: all of them drop at once."""
+    connections = max(1, -(-count // STREAMS_A_CONNECTION))
+    options = ["-c", str(connections), "-m", str(STREAMS_A_CONNECTION), "-n", str(count), "-d", str(body)]
+    for header in GRPC_HEADERS:
+        options += ["-H", header]
+    process = await asyncio.create_subprocess_exec(
+        program, *options, f"http://{address}{SUBSCRIBE}", stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def open_streams(own: Own) -> int:
+    """How many subscriptions the process of market data says are open."""
+    address = f"http://127.0.0.1:{own.environment['VENUE_MARKETDATA_METRICS_PORT']}/metrics"
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        text = (await client.get(address)).text
+    for line in text.splitlines():
+        if line.startswith("venue_streams_open{") and "MarketDataService/Subscribe" in line:
+            return int(float(line.rpartition(" ")[2]))
+    return 0
+
+
+async def opened(own: Own, count: int) -> float:
+    """Seconds until so many are open. Raises BenchError."""
+    begun = time.monotonic()
+    while await open_streams(own) < count:
+        if time.monotonic() - begun > OPEN_S:
+            raise BenchError(f"only {await open_streams(own)} of {count} streams were opened in {OPEN_S:.0f} s")
+        await asyncio.sleep(0.1)
+    return time.monotonic() - begun
+
+
+def request(symbol: str, *channels: pb.Channel.ValueType, resume_after: str = "") -> pb.SubscribeRequest:
+    return pb.SubscribeRequest(
+        environment=type_pb2.ENVIRONMENT_DEMO,
+        symbols=[symbol],
+        channels=channels,
+        joined=True,
+        resume_after=resume_after,
+    )
+
+
+async def fan_out(bench: Bench, singles: dict[str, Figure], count: int) -> None:
+    """P7a and P7b. Raises BenchError."""
+    own = bench.venue.own
+    wanted = request(traffic.SYMBOL, pb.CHANNEL_BOOK, pb.CHANNEL_TRADES)
+    body = traffic.write(bench.folder, "subscribe", traffic.framed(wanted.SerializeToString()))
+    batches = entry(bench.venue.sides, "batches", BATCH_CALLERS, bench.folder)
+    rate = ORDERS_A_SECOND / traffic.BATCH / len(batches.both)
+    seconds = bench.seconds + 2 * SETTLE_S
+    loads = [replace(load, address=bench.venue.address, seconds=seconds, rate=rate) for load in batches.both]
+    readers = [Reader() for _ in range(READERS)]
+    async with subscribed(bench.client.program, own.marketdata, body, count - READERS):
+        tasks = [asyncio.create_task(reader.read(own.marketdata, wanted)) for reader in readers]
+        await opened(own, count)
+        running = await start(bench.client, loads, bench.folder)
+        try:
+            await asyncio.sleep(SETTLE_S)
+            for reader in readers:
+                reader.updates, reader.late_ms = 0, []
+            begun = time.monotonic()
+            await asyncio.sleep(bench.seconds)
+            told = [reader.updates for reader in readers]
+            took = time.monotonic() - begun
+            late = sorted(ms for reader in readers for ms in reader.late_ms)
+            await running.answers()
+        finally:
+            running.kill()
+        still = await open_streams(own)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    broken = [reader.broken for reader in readers if reader.broken]
+    if broken or still < count:
+        raise BenchError(f"streams did not keep up: {still} of {count} are open, {broken}")
+    singles["P7a"].ours.append(sum(told) / READERS * count / took)
+    singles["P7b"].ours.append(quantile(late, 0.99))
+    await bench.venue.settle()
+    await bench.venue.clear()
+
+
+async def many(bench: Bench, singles: dict[str, Figure], count: int) -> None:
+    """P7c and P7d, through the gateway. Raises BenchError."""
+    own = bench.venue.own
+    pids = [int(own.pid_file(name).read_text().split()[0]) for name in ("envoy", "marketdata")]
+    wanted = request(QUIET, pb.CHANNEL_BOOK)
+    body = traffic.write(bench.folder, "idle", traffic.framed(wanted.SerializeToString()))
+    program = bench.client.program
+    async with subscribed(program, own.gateway, body, count):
+        await opened(own, count)
+        await asyncio.sleep(SETTLE_S)
+        singles["P7c"].ours.append(sum(resident_bytes(pid) for pid in pids) / 1e6)
+    # All of them drop, and come back at once.
+    async with subscribed(program, own.gateway, body, count):
+        dropped = time.monotonic()
+        while await open_streams(own) >= count and time.monotonic() - dropped < 1.0:  # noqa: ASYNC110  # another process's state
+            await asyncio.sleep(0.02)
+        await opened(own, count)
+        singles["P7d"].ours.append(time.monotonic() - dropped)
