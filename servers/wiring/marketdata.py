@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from servers.domain.terms import Environment
 from servers.engine.markets import Markets
@@ -20,6 +21,10 @@ from servers.wiring.parts import (
     serving,
 )
 from venue.marketdata.v1 import marketdata_pb2
+
+# Ten thousand clients that come back at once are more than gRPC by itself lets wait (1,000, at most 3,000): the others would be
+# told CANCELLED. The gateway holds back what is more than this.
+STORM: Final = (("grpc.server.max_pending_requests", 12_000), ("grpc.server.max_pending_requests_hard_limit", 24_000))
 
 
 @asynccontextmanager
@@ -46,5 +51,5 @@ async def build(process: Process) -> AsyncIterator[None]:
         await data.start(process.tasks)
         servicer = MarketDataServicer(data, page_tokens(settings), peers)
         services = [(marketdata_pb2.DESCRIPTOR.services_by_name["MarketDataService"], servicer)]
-        async with serving(process, "marketdata", services, guard):
+        async with serving(process, "marketdata", services, guard, options=STORM):
             yield

@@ -139,10 +139,11 @@ async def serving(
     *,
     internal: bool = False,
     mirrored: Sequence[str] = (),
+    options: Sequence[tuple[str, int]] = (),
 ) -> AsyncIterator[Server]:
     """A started server on the process's port, drained at the end."""
     settings = process.settings
-    server = build_server(services, guard, internal=internal, mirrored=mirrored)
+    server = build_server(services, guard, internal=internal, mirrored=mirrored, options=options)
     server.add_port(f"{settings.host}:{settings.port(name)}", settings.papers())
     await server.start()
     try:

@@ -6,10 +6,12 @@ refusal.
 """
 
 import asyncio
+import json
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -196,3 +198,29 @@ async def test_f31_to_f34_streams_by_the_thousand_open_rest_drop_and_return(stre
     assert at_work.tally.faults == []
     assert [(one.streams, one.state.gaps, one.ended) for one in innocents] == [(1, [], [])] * 2
     assert await control_floods(streams) == 0
+
+
+async def first_line(client: httpx.AsyncClient, query: str) -> tuple[int, dict[str, Any]]:
+    """The status of a stream over REST, and its first message or error."""
+    async with client.stream("GET", f"/v1/marketdata:subscribe?symbols={SYMBOL}&channels=CHANNEL_BOOK&{query}") as got:
+        async for line in got.aiter_lines():
+            return got.status_code, json.loads(line)
+    raise AssertionError("nothing was said")
+
+
+async def test_a_stream_over_rest_takes_every_option(streams: Streaming) -> None:
+    async with httpx.AsyncClient(base_url=f"http://{streams.gateway}", trust_env=False, timeout=20) as client:
+        for query in ("", "window=0.05s", "window=0s&joined=true&depth=3", f"resumeAfter={DEMO}.1.1"):
+            status, message = await first_line(client, query)
+            assert (status, "ready" in message) == (200, True), message
+        for query, reason in (
+            ("window=90s", "INVALID_FIELD"),
+            ("resumeAfter=1.1.1", "POSITION_INVALID"),
+            (f"resumeAfter={DEMO}.1.{2**60}", "POSITION_INVALID"),
+            ("symbols=NO-PE", "MARKET_NOT_FOUND"),
+        ):
+            status, error = await first_line(client, query)
+            assert (status in {400, 404}, error["details"][0]["reason"]) == (True, reason), error
+        history = await client.get(f"/v1/markets/{SYMBOL}/book/snapshots?depth=5")
+        candles = await client.get(f"/v1/markets/{SYMBOL}/candles?interval=CANDLE_INTERVAL_1M&fillGaps=true")
+        assert [one.status_code for one in (history, candles)] == [200, 200]
