@@ -113,6 +113,7 @@ def alone_figures(open_orders: int) -> list[Figure]:
         Figure("P11", "REST through Envoy, added p50", "ms", Goal(1, 0.6, low_is_good=True)),
         Figure("P12a", "a resting order", "bytes", Goal(1_500, 1_000, low_is_good=True)),
         Figure("P12b", "an idle stream", "bytes", Goal(40_000, 25_000, low_is_good=True)),
+        Figure("P13", "market data reads from a cache, views aside, at half load", "%", Goal(80, 90)),
     ]
 
 

@@ -146,6 +146,8 @@ request_id; each is a new one.
 - P10: the time from when a commit is seen in the journal until the tables have it, looked at every few milliseconds beside P1's
   load; and GetOrder, ListOpenOrders, GetOrderBook and ListTrades, one after the other, beside half of it.
 - P11: GetOrderBook by one caller, as JSON through Envoy and as gRPC from the process itself.
+- P13: twenty readers of candles, trades, statistics and older pages beside half of P1's load; books, tickers and markets come
+  from memory and are not counted.
 - F36: 16 callers as in P4, calm, and beside 60 wrong log-ins a second from as many addresses, at bcrypt's cost 12.
 - P12: memory of the process, for orders that rest in the machine, and for subscriptions to a book on which nothing happens.
 

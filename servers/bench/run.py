@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic_settings import BaseSettings
 
-from servers.bench import alone, edge, flood, lag, rivals, rounds, streams, takeover, venue
+from servers.bench import alone, caching, edge, flood, lag, rivals, rounds, streams, takeover, venue
 from servers.bench.figures import (
     Figure,
     Measure,
@@ -71,6 +71,8 @@ async def measure(plan: Plan, client: Client, tell: Callable[[str], None]) -> Re
             await rounds.run_round(bench, by_number, title, tell)
             tell(f"{title}, P10: {singles['P10a'].what}, {singles['P10b'].what}")
             await lag.measure(bench, singles, by_number["P1"].ours[-1])
+            tell(f"{title}, P13: {singles['P13'].what}")
+            await caching.measure(bench, singles["P13"], by_number["P1"].ours[-1])
             tell(f"{title}, F36: {by_number['F36'].what}")
             await flood.measure(bench, by_number["F36"], by_number["P1"].ours[-1])
         trades = await ours.trades(probes) - traded

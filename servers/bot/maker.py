@@ -14,9 +14,10 @@ import grpc
 import structlog
 from grpc.aio import EOF
 
+from servers.bot.index import IndexReader
 from servers.bot.quotes import Ladder, affordable, ladder
 from servers.bot.walk import Walk
-from servers.domain.money import ATTO_SCALE, format_units
+from servers.domain.money import ATTO_SCALE, format_units, parse
 from servers.transport.papers import Papers, open_channel
 from venue.account.v1 import account_pb2, account_pb2_grpc
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
@@ -46,6 +47,7 @@ class Addresses:
 
     order: str
     api: str
+    marketdata: str
     papers: Papers | None = None
 
 
@@ -158,10 +160,15 @@ class Quoter:
         self._small = format_units(max(self._ladder.lots // TAKE_PART, 1) * self._ladder.lot_size, ATTO_SCALE)
         self._walk = Walk(anchor, max(anchor // 5_000, 1), anchor // 20)
 
-    async def turn(self, maker: Trader, taker: Trader) -> None:
-        """Move the ladder, in one step so that nobody sees an empty book; sometimes take from it."""
+    async def turn(self, maker: Trader, taker: Trader, index: str | None) -> None:
+        """Move the ladder, in one step so that nobody sees an empty book; sometimes take from it.
+
+        To the index price where there is one, else a step of its own walk.
+        """
+        ticks = parse(index) // self._ladder.tick_size if index else 0
+        price = self._walk.follow(ticks) if ticks else self._walk.next(self._source)
         gone = order_service_pb2.CancelAllOrdersRequest(account_id=maker.account_id, symbol=self.symbol)
-        quotes = self._quotes(maker, self._ladder, self._walk.next(self._source))
+        quotes = self._quotes(maker, self._ladder, price)
         await maker.trade([Command(cancel_all=gone), *(Command(place=quote) for quote in quotes)])
         # Only what somebody can pay for, and what the maker still quotes.
         quoted = {quote.side for quote in quotes}
@@ -216,6 +223,7 @@ async def run(addresses: Addresses, email: str, password: str, instruments: list
     """Quote for ever, with two accounts of one user."""
     maker, taker = (Trader(addresses, email, password, name) for name in ("Maker", "Taker"))
     quoters = quoters_of(instruments, seed)
+    index = IndexReader(addresses.marketdata, addresses.papers)
     loop = asyncio.get_running_loop()
     login_at = look_at = 0.0
     try:
@@ -230,8 +238,9 @@ async def run(addresses: Addresses, email: str, password: str, instruments: list
                     await taker.look()
                     # The funds of an account that was just opened show a moment later.
                     look_at = loop.time() + (BALANCES_EVERY_S if maker.funds and taker.funds else 0.0)
+                await index.look()
                 for quoter in quoters:
-                    await quoter.turn(maker, taker)
+                    await quoter.turn(maker, taker, index.price(quoter.symbol))
                 await asyncio.sleep(PAUSE_S)
             except grpc.aio.AioRpcError as error:
                 log.info("the venue is away; waiting", code=error.code().name, details=error.details())
@@ -242,3 +251,4 @@ async def run(addresses: Addresses, email: str, password: str, instruments: list
     finally:
         await maker.close()
         await taker.close()
+        await index.close()

@@ -16,6 +16,12 @@ class Walk:
     def __post_init__(self) -> None:
         self.price = self.price or self.anchor
 
+    def follow(self, price: int) -> int:
+        """The price that somebody else knows, around which it walks from now on."""
+        self.step, self.reach = max(price // 5_000, 1), price // 20
+        self.anchor = self.price = price
+        return price
+
     def next(self, source: random.Random) -> int:
         """The next price."""
         pull = (self.anchor - self.price) * self.step // max(self.reach, 1)

@@ -1,7 +1,7 @@
 """One market's book as the public sees it: price levels, and the checksum. What changes is noted in every watch of the book."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from servers.domain.checksum import DEPTH, book_checksum
@@ -53,6 +53,13 @@ class Side:
         """The best levels, best first."""
         prices = self._prices[: -depth - 1 : -1] if self._descending else self._prices[:depth]
         return [self.levels[price] for price in prices]
+
+    def up_to(self, bound: int) -> Iterator[tuple[int, Level]]:
+        """The levels from the best to a price, with their prices."""
+        for price in reversed(self._prices) if self._descending else self._prices:
+            if not self.within(price, bound):
+                return
+            yield price, self.levels[price]
 
     def bound(self, depth: int) -> int | None:
         """The price of the worst of the best so many levels; None where there are fewer."""

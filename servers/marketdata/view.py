@@ -44,6 +44,8 @@ class View:
         self.levels = Levels()
         self.position = 0
         self.status_sequence = 0
+        # Of the last change of mark or index price.
+        self.prices_sequence = 0
         # Unknown whether the book is right: a record is missing, and the engine has not been asked yet.
         self.torn = True
         self.trades: deque[pb.Trade] = deque(maxlen=TRADES_MAX)
@@ -88,7 +90,9 @@ class View:
             return self.levels.sequence
         if channel == STATUS:
             return self.status_sequence
-        return max(self.trades_sequence, self.levels.sequence) if channel == TICKER else self.trades_sequence
+        if channel == TICKER:
+            return max(self.trades_sequence, self.levels.sequence, self.prices_sequence)
+        return self.trades_sequence
 
     def apply(self, record: engine_pb2.MarketRecord) -> None:
         """Take in an entry of the bus. Sets `torn` where an entry before it is missing."""
@@ -108,9 +112,21 @@ class View:
         """Take in the market's definition and state as of a sequence."""
         self.status_sequence = sequence
         if market != self.market:
+            before = self.market
             # A copy: the message would keep all of its record alive.
             self.market = pb.Market()
             self.market.CopyFrom(market)
+            self._tell_definition(before, sequence)
+
+    def _tell_definition(self, before: pb.Market, sequence: int) -> None:
+        """Prices from outside come every second: they are told with the ticker, all else as the market's status."""
+        now, same = self.market, pb.Market()
+        same.CopyFrom(before)
+        same.mark_price, same.index_price = now.mark_price, now.index_price
+        if same != before:
+            self.prices_sequence = sequence
+            self._touch(TICKER)
+        if same != now:
             self._touch(STATUS)
 
     def restore(self, book: pb.GetOrderBookResponse, sequence: int, *, trades_lost: bool) -> None:
@@ -240,6 +256,8 @@ class View:
             volume=self.quantity(window.lots),
             quote_volume=self.amount(window.product),
             trade_count=window.count,
+            mark_price=self.market.mark_price,
+            index_price=self.market.index_price,
         )
         ticker.update_time.seconds, ticker.update_time.nanos = seconds, rest * 1000
         if self.trades:

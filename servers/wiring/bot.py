@@ -21,8 +21,9 @@ MAKER: Final = "maker@venue.local"
 async def build(process: Process) -> AsyncIterator[None]:
     """The market maker of the demo books."""
     settings = process.settings
-    order, api = (f"{settings.host}:{port}" for port in (settings.order_port, settings.api_port))
-    addresses = Addresses(order, api, settings.papers())
+    ports = (settings.order_port, settings.api_port, settings.marketdata_port)
+    order, api, marketdata = (f"{settings.host}:{port}" for port in ports)
+    addresses = Addresses(order, api, marketdata, settings.papers())
     password = await _password(settings, MAKER)
     quoting = process.tasks.create_task(quote(addresses, MAKER, password, instruments(settings), seed=1))
     yield

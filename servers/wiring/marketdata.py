@@ -8,6 +8,7 @@ from servers.domain.terms import Environment
 from servers.engine.markets import Markets
 from servers.marketdata.market_data import MarketData
 from servers.marketdata.peers import Peers
+from servers.marketdata.response_cache import CacheMeasures
 from servers.marketdata.servicer import MarketDataServicer
 from servers.wiring.parts import (
     Process,
@@ -49,7 +50,8 @@ async def build(process: Process) -> AsyncIterator[None]:
             silence_s=settings.heartbeat_s,
         )
         await data.start(process.tasks)
-        servicer = MarketDataServicer(data, page_tokens(settings), peers)
+        servicer = MarketDataServicer(data, page_tokens(settings), peers, CacheMeasures(process.metrics.registry))
+        process.tasks.create_task(servicer.warm_up())
         services = [(marketdata_pb2.DESCRIPTOR.services_by_name["MarketDataService"], servicer)]
         async with serving(process, "marketdata", services, guard, options=STORM):
             yield

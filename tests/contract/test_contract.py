@@ -68,6 +68,8 @@ REST = {
     "venue.marketdata.v1.MarketDataService.ListTrades": ["GET /v1/markets/{symbol}/trades"],
     "venue.marketdata.v1.MarketDataService.ListCandles": ["GET /v1/markets/{symbol}/candles"],
     "venue.marketdata.v1.MarketDataService.GetTicker": ["GET /v1/markets/{symbol}/ticker"],
+    "venue.marketdata.v1.MarketDataService.GetMarketStatistics": ["GET /v1/markets/{symbol}/statistics"],
+    "venue.marketdata.v1.MarketDataService.ListMarketStatistics": ["GET /v1/statistics"],
     "venue.marketdata.v1.MarketDataService.ListTickers": ["GET /v1/tickers"],
     "venue.marketdata.v1.MarketDataService.Subscribe": ["GET /v1/marketdata:subscribe"],
     "venue.marketdata.v1.MarketDataService.UpdateSubscriptions": ["POST /v1/marketdata:updateSubscriptions"],

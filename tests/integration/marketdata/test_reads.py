@@ -208,7 +208,9 @@ async def test_tickers_are_those_of_the_trades_also_after_a_start(stand: Stand, 
         quote_volume=format_units(sum(parse(trade.price) * parse(trade.quantity) for trade in trades), 36),
         price_change=format_units(prices[0] - prices[-1], 18),
         trade_count=len(trades),
+        mark_price=format_units(stand.leader.exchange.floor.markets[SYMBOL].mark_price, 18),
     )
+    await until(lambda: stand.data.tail(0).views[SYMBOL].market.mark_price == expected.mark_price)
     for bid in book.bids[:1]:
         expected.bid_price, expected.bid_quantity = bid.price, bid.quantity
     for ask in book.asks[:1]:

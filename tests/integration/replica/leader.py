@@ -8,7 +8,7 @@ from db import journal
 from db.session import Connection
 from servers.domain.errors import VenueError
 from servers.domain.events import Event
-from servers.domain.exchange import Exchange, scope_of
+from servers.domain.exchange import RULES_VERSION, Exchange, scope_of
 from servers.domain.identifiers import order_id as order_id_of
 from servers.domain.state import state_hash
 from servers.domain.terms import Environment
@@ -51,7 +51,9 @@ class Leader:
         epoch = await journal.take_over(self.connection, PARTITION, "test", "", LEASE_S)
         assert epoch is not None
         self.epoch = epoch
-        await self.commit([pb.Command(leader_started=pb.LeaderStarted(epoch=epoch)), *definitions(), *openings()])
+        rules = pb.Command(change_rules=pb.ChangeRules(rules_version=RULES_VERSION))
+        await self.commit([pb.Command(leader_started=pb.LeaderStarted(epoch=epoch)), rules])
+        await self.commit([*definitions(), *openings()])
 
     async def commit(self, commands: list[pb.Command]) -> journal.JournalRow:
         """Execute commands and append those that were not refused."""

@@ -123,7 +123,7 @@ class _ChannelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Channel.Value
     CHANNEL_CANDLES: _Channel.ValueType  # 4
     """The open candle of one minute."""
     CHANNEL_STATUS: _Channel.ValueType  # 5
-    """The market's state."""
+    """The market's definition and state. A change of mark or index price alone is told on CHANNEL_TICKER."""
 
 class Channel(_Channel, metaclass=_ChannelEnumTypeWrapper):
     """A kind of market data."""
@@ -139,7 +139,7 @@ CHANNEL_TICKER: Channel.ValueType  # 3
 CHANNEL_CANDLES: Channel.ValueType  # 4
 """The open candle of one minute."""
 CHANNEL_STATUS: Channel.ValueType  # 5
-"""The market's state."""
+"""The market's definition and state. A change of mark or index price alone is told on CHANNEL_TICKER."""
 Global___Channel: _TypeAlias = Channel  # noqa: Y015
 
 class _CandleInterval:
@@ -483,6 +483,8 @@ class Ticker(_message.Message):
     PRICE_CHANGE_FIELD_NUMBER: _builtins.int
     TRADE_COUNT_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    MARK_PRICE_FIELD_NUMBER: _builtins.int
+    INDEX_PRICE_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     """The market."""
     last_price: _builtins.str
@@ -509,6 +511,10 @@ class Ticker(_message.Message):
     """last_price less open_price; empty if nothing traded. Decimal."""
     trade_count: _builtins.int
     """How many trades in the window."""
+    mark_price: _builtins.str
+    """The mark price; empty: unknown. Decimal."""
+    index_price: _builtins.str
+    """The index price, of sources outside the venue; empty: unknown. Decimal."""
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """As of when."""
@@ -530,14 +536,184 @@ class Ticker(_message.Message):
         price_change: _builtins.str = ...,
         trade_count: _builtins.int = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        mark_price: _builtins.str = ...,
+        index_price: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_price", b"ask_price", "ask_quantity", b"ask_quantity", "bid_price", b"bid_price", "bid_quantity", b"bid_quantity", "high_price", b"high_price", "last_price", b"last_price", "low_price", b"low_price", "open_price", b"open_price", "price_change", b"price_change", "quote_volume", b"quote_volume", "symbol", b"symbol", "trade_count", b"trade_count", "update_time", b"update_time", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_price", b"ask_price", "ask_quantity", b"ask_quantity", "bid_price", b"bid_price", "bid_quantity", b"bid_quantity", "high_price", b"high_price", "index_price", b"index_price", "last_price", b"last_price", "low_price", b"low_price", "mark_price", b"mark_price", "open_price", b"open_price", "price_change", b"price_change", "quote_volume", b"quote_volume", "symbol", b"symbol", "trade_count", b"trade_count", "update_time", b"update_time", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Ticker: _TypeAlias = Ticker  # noqa: Y015
+
+@_typing.final
+class MarketStatistics(_message.Message):
+    """A market in figures. Amounts are in its quote asset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
+    TURNOVER_FIELD_NUMBER: _builtins.int
+    TRADE_COUNT_FIELD_NUMBER: _builtins.int
+    AVERAGE_PRICE_FIELD_NUMBER: _builtins.int
+    MID_PRICE_FIELD_NUMBER: _builtins.int
+    SPREAD_FIELD_NUMBER: _builtins.int
+    SPREAD_BPS_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    """The market."""
+    environment: _type_pb2.Environment.ValueType
+    """The environment."""
+    volume: _builtins.str
+    """The base quantity traded in the last 24 hours. Decimal."""
+    turnover: _builtins.str
+    """The quote amount traded in the last 24 hours. Decimal."""
+    trade_count: _builtins.int
+    """How many trades in the last 24 hours."""
+    average_price: _builtins.str
+    """turnover over volume, rounded to the tick, half up; empty if nothing traded. Decimal."""
+    mid_price: _builtins.str
+    """The middle of best bid and best ask; empty where a side of the book is. Decimal."""
+    spread: _builtins.str
+    """Best ask less best bid; negative while an auction collects crossed orders; empty where a side of the book is. Decimal."""
+    spread_bps: _builtins.str
+    """spread in basis points of mid_price, rounded down to hundredths; empty where a side of the book is. Decimal."""
+    @_builtins.property
+    def depth(self) -> _containers.RepeatedCompositeFieldContainer[Global___DepthBand]:
+        """What rests within 10, 25, 50, 100 and 200 basis points of mid_price, each with what the nearer ones have; none where a side
+        of the book is empty.
+        """
+
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___DayStatistics]:
+        """Days in UTC on which something traded, newest first. Left out of lists."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """As of when."""
+
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        environment: _type_pb2.Environment.ValueType = ...,
+        volume: _builtins.str = ...,
+        turnover: _builtins.str = ...,
+        trade_count: _builtins.int = ...,
+        average_price: _builtins.str = ...,
+        mid_price: _builtins.str = ...,
+        spread: _builtins.str = ...,
+        spread_bps: _builtins.str = ...,
+        depth: _abc.Iterable[Global___DepthBand] | None = ...,
+        days: _abc.Iterable[Global___DayStatistics] | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["average_price", b"average_price", "days", b"days", "depth", b"depth", "environment", b"environment", "mid_price", b"mid_price", "spread", b"spread", "spread_bps", b"spread_bps", "symbol", b"symbol", "trade_count", b"trade_count", "turnover", b"turnover", "update_time", b"update_time", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarketStatistics: _TypeAlias = MarketStatistics  # noqa: Y015
+
+@_typing.final
+class DepthBand(_message.Message):
+    """What rests near the middle of a book."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BPS_FIELD_NUMBER: _builtins.int
+    BID_QUANTITY_FIELD_NUMBER: _builtins.int
+    BID_AMOUNT_FIELD_NUMBER: _builtins.int
+    ASK_QUANTITY_FIELD_NUMBER: _builtins.int
+    ASK_AMOUNT_FIELD_NUMBER: _builtins.int
+    bps: _builtins.int
+    """How far from mid_price, in basis points of it."""
+    bid_quantity: _builtins.str
+    """What rests to buy. Decimal."""
+    bid_amount: _builtins.str
+    """What it would pay. Decimal."""
+    ask_quantity: _builtins.str
+    """What rests to sell. Decimal."""
+    ask_amount: _builtins.str
+    """What it would cost. Decimal."""
+    def __init__(
+        self,
+        *,
+        bps: _builtins.int = ...,
+        bid_quantity: _builtins.str = ...,
+        bid_amount: _builtins.str = ...,
+        ask_quantity: _builtins.str = ...,
+        ask_amount: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_amount", b"ask_amount", "ask_quantity", b"ask_quantity", "bid_amount", b"bid_amount", "bid_quantity", b"bid_quantity", "bps", b"bps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DepthBand: _TypeAlias = DepthBand  # noqa: Y015
+
+@_typing.final
+class DayStatistics(_message.Message):
+    """A day (UTC) of a market."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    CLOSE_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
+    TURNOVER_FIELD_NUMBER: _builtins.int
+    TRADE_COUNT_FIELD_NUMBER: _builtins.int
+    IS_CLOSED_FIELD_NUMBER: _builtins.int
+    open: _builtins.str
+    """The first price. Decimal."""
+    high: _builtins.str
+    """The highest price. Decimal."""
+    low: _builtins.str
+    """The lowest price. Decimal."""
+    close: _builtins.str
+    """The last price. Decimal."""
+    volume: _builtins.str
+    """The base quantity traded. Decimal."""
+    turnover: _builtins.str
+    """The quote amount traded. Decimal."""
+    trade_count: _builtins.int
+    """How many trades."""
+    is_closed: _builtins.bool
+    """True if the day is over."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        open: _builtins.str = ...,
+        high: _builtins.str = ...,
+        low: _builtins.str = ...,
+        close: _builtins.str = ...,
+        volume: _builtins.str = ...,
+        turnover: _builtins.str = ...,
+        trade_count: _builtins.int = ...,
+        is_closed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "high", b"high", "is_closed", b"is_closed", "low", b"low", "open", b"open", "start_time", b"start_time", "trade_count", b"trade_count", "turnover", b"turnover", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DayStatistics: _TypeAlias = DayStatistics  # noqa: Y015
 
 @_typing.final
 class ListMarketsRequest(_message.Message):
@@ -1076,6 +1252,106 @@ class ListTickersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListTickersResponse: _TypeAlias = ListTickersResponse  # noqa: Y015
+
+@_typing.final
+class GetMarketStatisticsRequest(_message.Message):
+    """Request of GetMarketStatistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    """The market."""
+    environment: _type_pb2.Environment.ValueType
+    """The environment; unset: the deployment's default."""
+    days: _builtins.int
+    """How many days, the one that is running included; 7 if 0; larger than 90 means 90."""
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        environment: _type_pb2.Environment.ValueType = ...,
+        days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "environment", b"environment", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMarketStatisticsRequest: _TypeAlias = GetMarketStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class GetMarketStatisticsResponse(_message.Message):
+    """Response of GetMarketStatistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATISTICS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def statistics(self) -> Global___MarketStatistics:
+        """The statistics."""
+
+    def __init__(
+        self,
+        *,
+        statistics: Global___MarketStatistics | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["statistics", b"statistics"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["statistics", b"statistics"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMarketStatisticsResponse: _TypeAlias = GetMarketStatisticsResponse  # noqa: Y015
+
+@_typing.final
+class ListMarketStatisticsRequest(_message.Message):
+    """Request of ListMarketStatistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    environment: _type_pb2.Environment.ValueType
+    """The environment; unset: the deployment's default."""
+    def __init__(
+        self,
+        *,
+        environment: _type_pb2.Environment.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMarketStatisticsRequest: _TypeAlias = ListMarketStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class ListMarketStatisticsResponse(_message.Message):
+    """Response of ListMarketStatistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATISTICS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def statistics(self) -> _containers.RepeatedCompositeFieldContainer[Global___MarketStatistics]:
+        """The statistics."""
+
+    def __init__(
+        self,
+        *,
+        statistics: _abc.Iterable[Global___MarketStatistics] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["statistics", b"statistics"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMarketStatisticsResponse: _TypeAlias = ListMarketStatisticsResponse  # noqa: Y015
 
 @_typing.final
 class SubscribeRequest(_message.Message):

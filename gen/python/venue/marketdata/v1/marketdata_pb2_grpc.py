@@ -76,6 +76,16 @@ class MarketDataServiceStub(object):
                 request_serializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListTickersRequest.SerializeToString,
                 response_deserializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListTickersResponse.FromString,
                 _registered_method=True)
+        self.GetMarketStatistics = channel.unary_unary(
+                '/venue.marketdata.v1.MarketDataService/GetMarketStatistics',
+                request_serializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.GetMarketStatisticsRequest.SerializeToString,
+                response_deserializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.GetMarketStatisticsResponse.FromString,
+                _registered_method=True)
+        self.ListMarketStatistics = channel.unary_unary(
+                '/venue.marketdata.v1.MarketDataService/ListMarketStatistics',
+                request_serializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListMarketStatisticsRequest.SerializeToString,
+                response_deserializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListMarketStatisticsResponse.FromString,
+                _registered_method=True)
         self.Subscribe = channel.unary_stream(
                 '/venue.marketdata.v1.MarketDataService/Subscribe',
                 request_serializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.SubscribeRequest.SerializeToString,
@@ -154,6 +164,20 @@ class MarketDataServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMarketStatistics(self, request, context):
+        """Gets what traded in a market over 24 hours and by day, its spread, and how deep its book is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMarketStatistics(self, request, context):
+        """Lists the statistics of an environment's markets, by symbol, without their days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Subscribe(self, request, context):
         """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions (symbol times channel) a stream.
         With resume_after, trades go on without a gap where they are still kept; every other channel says with a gap that changes
@@ -222,6 +246,16 @@ def add_MarketDataServiceServicer_to_server(servicer, server):
                     servicer.ListTickers,
                     request_deserializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListTickersRequest.FromString,
                     response_serializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListTickersResponse.SerializeToString,
+            ),
+            'GetMarketStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMarketStatistics,
+                    request_deserializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.GetMarketStatisticsRequest.FromString,
+                    response_serializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.GetMarketStatisticsResponse.SerializeToString,
+            ),
+            'ListMarketStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMarketStatistics,
+                    request_deserializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListMarketStatisticsRequest.FromString,
+                    response_serializer=venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListMarketStatisticsResponse.SerializeToString,
             ),
             'Subscribe': grpc.unary_stream_rpc_method_handler(
                     servicer.Subscribe,
@@ -457,6 +491,60 @@ class MarketDataService(object):
             '/venue.marketdata.v1.MarketDataService/ListTickers',
             venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListTickersRequest.SerializeToString,
             venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListTickersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMarketStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.marketdata.v1.MarketDataService/GetMarketStatistics',
+            venue_dot_marketdata_dot_v1_dot_marketdata__pb2.GetMarketStatisticsRequest.SerializeToString,
+            venue_dot_marketdata_dot_v1_dot_marketdata__pb2.GetMarketStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMarketStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.marketdata.v1.MarketDataService/ListMarketStatistics',
+            venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListMarketStatisticsRequest.SerializeToString,
+            venue_dot_marketdata_dot_v1_dot_marketdata__pb2.ListMarketStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,10 @@ class MarketDataServiceStub:
     """Gets the 24-hour ticker of a market."""
     ListTickers: _grpc.UnaryUnaryMultiCallable[_marketdata_pb2.ListTickersRequest, _marketdata_pb2.ListTickersResponse]
     """Lists the tickers of an environment, by symbol."""
+    GetMarketStatistics: _grpc.UnaryUnaryMultiCallable[_marketdata_pb2.GetMarketStatisticsRequest, _marketdata_pb2.GetMarketStatisticsResponse]
+    """Gets what traded in a market over 24 hours and by day, its spread, and how deep its book is."""
+    ListMarketStatistics: _grpc.UnaryUnaryMultiCallable[_marketdata_pb2.ListMarketStatisticsRequest, _marketdata_pb2.ListMarketStatisticsResponse]
+    """Lists the statistics of an environment's markets, by symbol, without their days."""
     Subscribe: _grpc.UnaryStreamMultiCallable[_marketdata_pb2.SubscribeRequest, _marketdata_pb2.SubscribeResponse]
     """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions (symbol times channel) a stream.
     With resume_after, trades go on without a gap where they are still kept; every other channel says with a gap that changes
@@ -89,6 +93,10 @@ class MarketDataServiceAsyncStub(MarketDataServiceStub):
     """Gets the 24-hour ticker of a market."""
     ListTickers: _aio.UnaryUnaryMultiCallable[_marketdata_pb2.ListTickersRequest, _marketdata_pb2.ListTickersResponse]  # type: ignore[assignment]
     """Lists the tickers of an environment, by symbol."""
+    GetMarketStatistics: _aio.UnaryUnaryMultiCallable[_marketdata_pb2.GetMarketStatisticsRequest, _marketdata_pb2.GetMarketStatisticsResponse]  # type: ignore[assignment]
+    """Gets what traded in a market over 24 hours and by day, its spread, and how deep its book is."""
+    ListMarketStatistics: _aio.UnaryUnaryMultiCallable[_marketdata_pb2.ListMarketStatisticsRequest, _marketdata_pb2.ListMarketStatisticsResponse]  # type: ignore[assignment]
+    """Lists the statistics of an environment's markets, by symbol, without their days."""
     Subscribe: _aio.UnaryStreamMultiCallable[_marketdata_pb2.SubscribeRequest, _marketdata_pb2.SubscribeResponse]  # type: ignore[assignment]
     """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions (symbol times channel) a stream.
     With resume_after, trades go on without a gap where they are still kept; every other channel says with a gap that changes
@@ -172,6 +180,22 @@ class MarketDataServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_marketdata_pb2.ListTickersResponse, _abc.Awaitable[_marketdata_pb2.ListTickersResponse]]:
         """Lists the tickers of an environment, by symbol."""
+
+    @_abc_1.abstractmethod
+    def GetMarketStatistics(
+        self,
+        request: _marketdata_pb2.GetMarketStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_marketdata_pb2.GetMarketStatisticsResponse, _abc.Awaitable[_marketdata_pb2.GetMarketStatisticsResponse]]:
+        """Gets what traded in a market over 24 hours and by day, its spread, and how deep its book is."""
+
+    @_abc_1.abstractmethod
+    def ListMarketStatistics(
+        self,
+        request: _marketdata_pb2.ListMarketStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_marketdata_pb2.ListMarketStatisticsResponse, _abc.Awaitable[_marketdata_pb2.ListMarketStatisticsResponse]]:
+        """Lists the statistics of an environment's markets, by symbol, without their days."""
 
     @_abc_1.abstractmethod
     def Subscribe(

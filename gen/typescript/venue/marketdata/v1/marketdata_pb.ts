@@ -23,7 +23,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/marketdata/v1/marketdata.proto.
  */
 export const file_venue_marketdata_v1_marketdata: GenFile = /*@__PURE__*/
-  fileDesc("CiR2ZW51ZS9tYXJrZXRkYXRhL3YxL21hcmtldGRhdGEucHJvdG8SE3ZlbnVlLm1hcmtldGRhdGEudjEirwQKBk1hcmtldBIOCgZzeW1ib2wYASABKAkSLwoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Ei0KBGtpbmQYAyABKA4yHy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldEtpbmQSLwoFc3RhdGUYBCABKA4yIC52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldFN0YXRlEhIKCmJhc2VfYXNzZXQYBSABKAkSEwoLcXVvdGVfYXNzZXQYBiABKAkSEQoJdGlja19zaXplGAcgASgJEhAKCGxvdF9zaXplGAggASgJEhQKDG1pbl9xdWFudGl0eRgJIAEoCRIUCgxtYXhfcXVhbnRpdHkYCiABKAkSEQoJbWF4X3ByaWNlGAsgASgJEhYKDm1ha2VyX2ZlZV9yYXRlGAwgASgJEhYKDnRha2VyX2ZlZV9yYXRlGA0gASgJEjgKDXRyYWRpbmdfaG91cnMYDyADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRpbmdIb3VycxISCgptYXJrX3ByaWNlGBAgASgJEhMKC2luZGV4X3ByaWNlGBEgASgJEhUKDWF1Y3Rpb25fcHJpY2UYEiABKAkSGAoQYXVjdGlvbl9xdWFudGl0eRgTIAEoCRIzCg9uZXh0X3N0YXRlX3RpbWUYFCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImMKDFRyYWRpbmdIb3VycxIPCgd3ZWVrZGF5GAEgASgFEhMKC29wZW5fc2Vjb25kGAIgASgFEhQKDGNsb3NlX3NlY29uZBgDIAEoBRIXCg9hdWN0aW9uX3NlY29uZHMYBCABKAUiQQoJQm9va0xldmVsEg0KBXByaWNlGAEgASgJEhAKCHF1YW50aXR5GAIgASgJEhMKC29yZGVyX2NvdW50GAMgASgFIrUBCgVUcmFkZRIQCgh0cmFkZV9pZBgBIAEoCRIOCgZzeW1ib2wYAiABKAkSDQoFcHJpY2UYAyABKAkSEAoIcXVhbnRpdHkYBCABKAkSJwoKdGFrZXJfc2lkZRgFIAEoDjITLnZlbnVlLnR5cGUudjEuU2lkZRIuCgp0cmFkZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghzZXF1ZW5jZRgHIAEoBCKEAgoGQ2FuZGxlEg4KBnN5bWJvbBgBIAEoCRI1CghpbnRlcnZhbBgCIAEoDjIjLnZlbnVlLm1hcmtldGRhdGEudjEuQ2FuZGxlSW50ZXJ2YWwSLQoJb3Blbl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRvcGVuGAQgASgJEgwKBGhpZ2gYBSABKAkSCwoDbG93GAYgASgJEg0KBWNsb3NlGAcgASgJEg4KBnZvbHVtZRgIIAEoCRIUCgxxdW90ZV92b2x1bWUYCSABKAkSEwoLdHJhZGVfY291bnQYCiABKAMSEQoJaXNfY2xvc2VkGAsgASgIIrsCCgZUaWNrZXISDgoGc3ltYm9sGAEgASgJEhIKCmxhc3RfcHJpY2UYAiABKAkSEQoJYmlkX3ByaWNlGAMgASgJEhQKDGJpZF9xdWFudGl0eRgEIAEoCRIRCglhc2tfcHJpY2UYBSABKAkSFAoMYXNrX3F1YW50aXR5GAYgASgJEhIKCm9wZW5fcHJpY2UYByABKAkSEgoKaGlnaF9wcmljZRgIIAEoCRIRCglsb3dfcHJpY2UYCSABKAkSDgoGdm9sdW1lGAogASgJEhQKDHF1b3RlX3ZvbHVtZRgLIAEoCRIUCgxwcmljZV9jaGFuZ2UYDCABKAkSEwoLdHJhZGVfY291bnQYDSABKAMSLwoLdXBkYXRlX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIokBChJMaXN0TWFya2V0c1JlcXVlc3QSOQoLZW52aXJvbm1lbnQYASABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQARIaCglwYWdlX3NpemUYAiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYgAQiXAoTTGlzdE1hcmtldHNSZXNwb25zZRIsCgdtYXJrZXRzGAEgAygLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImgKEEdldE1hcmtldFJlcXVlc3QSGQoGc3ltYm9sGAEgASgJQgm6SAZyBBABGCASOQoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQASJAChFHZXRNYXJrZXRSZXNwb25zZRIrCgZtYXJrZXQYASABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldCKjAQoTR2V0T3JkZXJCb29rUmVxdWVzdBIZCgZzeW1ib2wYASABKAlCCbpIBnIEEAEYIBI5CgtlbnZpcm9ubWVudBgCIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABEhYKBWRlcHRoGAMgASgFQge6SAQaAigAEh4KDG1pbl9wb3NpdGlvbhgEIAEoCUIIukgFcgMYgAIi1wEKFEdldE9yZGVyQm9va1Jlc3BvbnNlEg4KBnN5bWJvbBgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBIsCgRiaWRzGAMgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSLAoEYXNrcxgEIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEhAKCGNoZWNrc3VtGAUgASgNEi8KC2Vudmlyb25tZW50GAYgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudCKgAgoYTGlzdEJvb2tTbmFwc2hvdHNSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESFgoFZGVwdGgYAyABKAVCB7pIBBoCKAASLgoKc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKCXBhZ2Vfc2l6ZRgGIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAcgASgJQgi6SAVyAxiABCJqChlMaXN0Qm9va1NuYXBzaG90c1Jlc3BvbnNlEjQKCXNuYXBzaG90cxgBIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va1NuYXBzaG90EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJ6CgxCb29rU25hcHNob3QSMQoNc25hcHNob3RfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNwoEYm9vaxgCIAEoCzIpLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0T3JkZXJCb29rUmVzcG9uc2UiowEKEUxpc3RUcmFkZXNSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIAEIlkKEkxpc3RUcmFkZXNSZXNwb25zZRIqCgZ0cmFkZXMYASADKAsyGi52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLYAgoSTGlzdENhbmRsZXNSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESQQoIaW50ZXJ2YWwYAyABKA4yIy52ZW51ZS5tYXJrZXRkYXRhLnYxLkNhbmRsZUludGVydmFsQgq6SAeCAQQQASAAEi4KCnN0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaCglwYWdlX3NpemUYBiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYgAQSEQoJZmlsbF9nYXBzGAggASgIIlwKE0xpc3RDYW5kbGVzUmVzcG9uc2USLAoHY2FuZGxlcxgBIAMoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuQ2FuZGxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJoChBHZXRUaWNrZXJSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAEiQAoRR2V0VGlja2VyUmVzcG9uc2USKwoGdGlja2VyGAEgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5UaWNrZXIiTwoSTGlzdFRpY2tlcnNSZXF1ZXN0EjkKC2Vudmlyb25tZW50GAEgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAEiQwoTTGlzdFRpY2tlcnNSZXNwb25zZRIsCgd0aWNrZXJzGAEgAygLMhsudmVudWUubWFya2V0ZGF0YS52MS5UaWNrZXIivAIKEFN1YnNjcmliZVJlcXVlc3QSOQoLZW52aXJvbm1lbnQYASABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQARIlCgdzeW1ib2xzGAIgAygJQhS6SBGSAQ4IARAyGAEiBnIEEAEYIBJFCghjaGFubmVscxgDIAMoDjIcLnZlbnVlLm1hcmtldGRhdGEudjEuQ2hhbm5lbEIVukgSkgEPCAEQBRgBIgeCAQQQASAAEhYKBWRlcHRoGAQgASgFQge6SAQaAigAEh4KDHJlc3VtZV9hZnRlchgFIAEoCUIIukgFcgMYgAISNwoGd2luZG93GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgy6SAmqAQYiAgg8MgASDgoGam9pbmVkGAcgASgIIrEBChpVcGRhdGVTdWJzY3JpcHRpb25zUmVxdWVzdBIcCglzdHJlYW1faWQYASABKAlCCbpIBnIEEAEYQBI4CgNhZGQYAiADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlN1YnNjcmlwdGlvbkIIukgFkgECEDISOwoGcmVtb3ZlGAMgAygLMiEudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpcHRpb25CCLpIBZIBAhAyInwKDFN1YnNjcmlwdGlvbhIZCgZzeW1ib2wYASABKAlCCbpIBnIEEAEYIBI5CgdjaGFubmVsGAIgASgOMhwudmVudWUubWFya2V0ZGF0YS52MS5DaGFubmVsQgq6SAeCAQQQASAAEhYKBWRlcHRoGAMgASgFQge6SAQaAigAIlcKG1VwZGF0ZVN1YnNjcmlwdGlvbnNSZXNwb25zZRI4Cg1zdWJzY3JpcHRpb25zGAEgAygLMiEudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpcHRpb24iwwIKDlNlc3Npb25SZXF1ZXN0EjkKC2Vudmlyb25tZW50GAEgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESOAoDYWRkGAIgAygLMiEudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpcHRpb25CCLpIBZIBAhAyEjsKBnJlbW92ZRgDIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaXB0aW9uQgi6SAWSAQIQMhIWCgVkZXB0aBgEIAEoBUIHukgEGgIoABIeCgxyZXN1bWVfYWZ0ZXIYBSABKAlCCLpIBXIDGIACEjcKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIMukgJqgEGIgIIPDIAEg4KBmpvaW5lZBgHIAEoCCKiAgoOTWFya2V0U25hcHNob3QSDgoGc3ltYm9sGAEgASgJEjkKBGJvb2sYAiABKAsyKS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE9yZGVyQm9va1Jlc3BvbnNlSAASMAoGdHJhZGVzGAMgASgLMh4udmVudWUubWFya2V0ZGF0YS52MS5UcmFkZUxpc3RIABItCgZ0aWNrZXIYBCABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLlRpY2tlckgAEi0KBmNhbmRsZRgFIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuQ2FuZGxlSAASLQoGbWFya2V0GAYgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXRIAEIGCgRkYXRhIjcKCVRyYWRlTGlzdBIqCgZ0cmFkZXMYASADKAsyGi52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRlInkKCUJvb2tEZWx0YRIsCgRiaWRzGAEgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSLAoEYXNrcxgCIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEhAKCGNoZWNrc3VtGAMgASgNIpQCCgtNYXJrZXRFdmVudBIOCgZzeW1ib2wYASABKAkSLgoEYm9vaxgCIAEoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0RlbHRhSAASMAoGdHJhZGVzGAMgASgLMh4udmVudWUubWFya2V0ZGF0YS52MS5UcmFkZUxpc3RIABItCgZ0aWNrZXIYBCABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLlRpY2tlckgAEi0KBmNhbmRsZRgFIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuQ2FuZGxlSAASLQoGbWFya2V0GAYgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXRIAEIGCgRkYXRhIpgEChFTdWJzY3JpYmVSZXNwb25zZRIRCglzdHJlYW1faWQYASABKAkSEAoIc2VxdWVuY2UYAiABKAQSGQoRcHJldmlvdXNfc2VxdWVuY2UYAyABKAQSEAoIcG9zaXRpb24YBCABKAkSLwoLc2VydmVyX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2Vudmlyb25tZW50GAYgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudBIlCgVyZWFkeRgKIAEoCzIULnZlbnVlLnR5cGUudjEuUmVhZHlIABI3CghzbmFwc2hvdBgLIAEoCzIjLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0U25hcHNob3RIABIxCgVldmVudBgMIAEoCzIgLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0RXZlbnRIABItCgloZWFydGJlYXQYDSABKAsyGC52ZW51ZS50eXBlLnYxLkhlYXJ0YmVhdEgAEiEKA2dhcBgOIAEoCzISLnZlbnVlLnR5cGUudjEuR2FwSAASKQoHZ29vZGJ5ZRgPIAEoCzIWLnZlbnVlLnR5cGUudjEuR29vZGJ5ZUgAEjYKBmZyYW1lcxgQIAMoCzImLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaWJlUmVzcG9uc2VCBwoFZnJhbWUiawoPU2Vzc2lvblJlc3BvbnNlEjUKBWZyYW1lGAEgASgLMiYudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpYmVSZXNwb25zZRIhCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzKloKCk1hcmtldEtpbmQSGwoXTUFSS0VUX0tJTkRfVU5TUEVDSUZJRUQQABIUChBNQVJLRVRfS0lORF9TUE9UEAESGQoVTUFSS0VUX0tJTkRfUEVSUEVUVUFMEAIq6QEKC01hcmtldFN0YXRlEhwKGE1BUktFVF9TVEFURV9VTlNQRUNJRklFRBAAEhkKFU1BUktFVF9TVEFURV9QUkVfT1BFThABEhUKEU1BUktFVF9TVEFURV9PUEVOEAISGgoWTUFSS0VUX1NUQVRFX1BPU1RfT05MWRADEhwKGE1BUktFVF9TVEFURV9DQU5DRUxfT05MWRAEEhcKE01BUktFVF9TVEFURV9IQUxURUQQBRIXChNNQVJLRVRfU1RBVEVfQ0xPU0VEEAYSHgoaTUFSS0VUX1NUQVRFX09VVFNJREVfSE9VUlMQByqFAQoHQ2hhbm5lbBIXChNDSEFOTkVMX1VOU1BFQ0lGSUVEEAASEgoOQ0hBTk5FTF9UUkFERVMQARIQCgxDSEFOTkVMX0JPT0sQAhISCg5DSEFOTkVMX1RJQ0tFUhADEhMKD0NIQU5ORUxfQ0FORExFUxAEEhIKDkNIQU5ORUxfU1RBVFVTEAUq2gEKDkNhbmRsZUludGVydmFsEh8KG0NBTkRMRV9JTlRFUlZBTF9VTlNQRUNJRklFRBAAEhYKEkNBTkRMRV9JTlRFUlZBTF8xUxABEhYKEkNBTkRMRV9JTlRFUlZBTF8xTRACEhYKEkNBTkRMRV9JTlRFUlZBTF81TRADEhcKE0NBTkRMRV9JTlRFUlZBTF8xNU0QBBIWChJDQU5ETEVfSU5URVJWQUxfMUgQBRIWChJDQU5ETEVfSU5URVJWQUxfNEgQBhIWChJDQU5ETEVfSU5URVJWQUxfMUQQBzKWDAoRTWFya2V0RGF0YVNlcnZpY2USfQoLTGlzdE1hcmtldHMSJy52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RNYXJrZXRzUmVxdWVzdBooLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdE1hcmtldHNSZXNwb25zZSIbirUYBAgBIAGC0+STAg0SCy92MS9tYXJrZXRzEoABCglHZXRNYXJrZXQSJS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE1hcmtldFJlcXVlc3QaJi52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE1hcmtldFJlc3BvbnNlIiSKtRgECAEgAYLT5JMCFhIUL3YxL21hcmtldHMve3N5bWJvbH0SjgEKDEdldE9yZGVyQm9vaxIoLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0T3JkZXJCb29rUmVxdWVzdBopLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0T3JkZXJCb29rUmVzcG9uc2UiKYq1GAQIASABgtPkkwIbEhkvdjEvbWFya2V0cy97c3ltYm9sfS9ib29rEqcBChFMaXN0Qm9va1NuYXBzaG90cxItLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdEJvb2tTbmFwc2hvdHNSZXF1ZXN0Gi4udmVudWUubWFya2V0ZGF0YS52MS5MaXN0Qm9va1NuYXBzaG90c1Jlc3BvbnNlIjOKtRgECAEgAYLT5JMCJRIjL3YxL21hcmtldHMve3N5bWJvbH0vYm9vay9zbmFwc2hvdHMSigEKCkxpc3RUcmFkZXMSJi52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RUcmFkZXNSZXF1ZXN0GicudmVudWUubWFya2V0ZGF0YS52MS5MaXN0VHJhZGVzUmVzcG9uc2UiK4q1GAQIASABgtPkkwIdEhsvdjEvbWFya2V0cy97c3ltYm9sfS90cmFkZXMSjgEKC0xpc3RDYW5kbGVzEicudmVudWUubWFya2V0ZGF0YS52MS5MaXN0Q2FuZGxlc1JlcXVlc3QaKC52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RDYW5kbGVzUmVzcG9uc2UiLIq1GAQIASABgtPkkwIeEhwvdjEvbWFya2V0cy97c3ltYm9sfS9jYW5kbGVzEocBCglHZXRUaWNrZXISJS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldFRpY2tlclJlcXVlc3QaJi52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldFRpY2tlclJlc3BvbnNlIiuKtRgECAEgAYLT5JMCHRIbL3YxL21hcmtldHMve3N5bWJvbH0vdGlja2VyEn0KC0xpc3RUaWNrZXJzEicudmVudWUubWFya2V0ZGF0YS52MS5MaXN0VGlja2Vyc1JlcXVlc3QaKC52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RUaWNrZXJzUmVzcG9uc2UiG4q1GAQIASABgtPkkwINEgsvdjEvdGlja2VycxKGAQoJU3Vic2NyaWJlEiUudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpYmVSZXF1ZXN0GiYudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpYmVSZXNwb25zZSIoirUYBAgBIAaC0+STAhoSGC92MS9tYXJrZXRkYXRhOnN1YnNjcmliZTABEq8BChNVcGRhdGVTdWJzY3JpcHRpb25zEi8udmVudWUubWFya2V0ZGF0YS52MS5VcGRhdGVTdWJzY3JpcHRpb25zUmVxdWVzdBowLnZlbnVlLm1hcmtldGRhdGEudjEuVXBkYXRlU3Vic2NyaXB0aW9uc1Jlc3BvbnNlIjWKtRgECAEgAYLT5JMCJyIiL3YxL21hcmtldGRhdGE6dXBkYXRlU3Vic2NyaXB0aW9uczoBKhJiCgdTZXNzaW9uEiMudmVudWUubWFya2V0ZGF0YS52MS5TZXNzaW9uUmVxdWVzdBokLnZlbnVlLm1hcmtldGRhdGEudjEuU2Vzc2lvblJlc3BvbnNlIgiKtRgECAEgBigBMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp, file_google_rpc_status, file_venue_option_v1_access, file_venue_type_v1_stream, file_venue_type_v1_type]);
+  fileDesc("CiR2ZW51ZS9tYXJrZXRkYXRhL3YxL21hcmtldGRhdGEucHJvdG8SE3ZlbnVlLm1hcmtldGRhdGEudjEirwQKBk1hcmtldBIOCgZzeW1ib2wYASABKAkSLwoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Ei0KBGtpbmQYAyABKA4yHy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldEtpbmQSLwoFc3RhdGUYBCABKA4yIC52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldFN0YXRlEhIKCmJhc2VfYXNzZXQYBSABKAkSEwoLcXVvdGVfYXNzZXQYBiABKAkSEQoJdGlja19zaXplGAcgASgJEhAKCGxvdF9zaXplGAggASgJEhQKDG1pbl9xdWFudGl0eRgJIAEoCRIUCgxtYXhfcXVhbnRpdHkYCiABKAkSEQoJbWF4X3ByaWNlGAsgASgJEhYKDm1ha2VyX2ZlZV9yYXRlGAwgASgJEhYKDnRha2VyX2ZlZV9yYXRlGA0gASgJEjgKDXRyYWRpbmdfaG91cnMYDyADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRpbmdIb3VycxISCgptYXJrX3ByaWNlGBAgASgJEhMKC2luZGV4X3ByaWNlGBEgASgJEhUKDWF1Y3Rpb25fcHJpY2UYEiABKAkSGAoQYXVjdGlvbl9xdWFudGl0eRgTIAEoCRIzCg9uZXh0X3N0YXRlX3RpbWUYFCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImMKDFRyYWRpbmdIb3VycxIPCgd3ZWVrZGF5GAEgASgFEhMKC29wZW5fc2Vjb25kGAIgASgFEhQKDGNsb3NlX3NlY29uZBgDIAEoBRIXCg9hdWN0aW9uX3NlY29uZHMYBCABKAUiQQoJQm9va0xldmVsEg0KBXByaWNlGAEgASgJEhAKCHF1YW50aXR5GAIgASgJEhMKC29yZGVyX2NvdW50GAMgASgFIrUBCgVUcmFkZRIQCgh0cmFkZV9pZBgBIAEoCRIOCgZzeW1ib2wYAiABKAkSDQoFcHJpY2UYAyABKAkSEAoIcXVhbnRpdHkYBCABKAkSJwoKdGFrZXJfc2lkZRgFIAEoDjITLnZlbnVlLnR5cGUudjEuU2lkZRIuCgp0cmFkZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghzZXF1ZW5jZRgHIAEoBCKEAgoGQ2FuZGxlEg4KBnN5bWJvbBgBIAEoCRI1CghpbnRlcnZhbBgCIAEoDjIjLnZlbnVlLm1hcmtldGRhdGEudjEuQ2FuZGxlSW50ZXJ2YWwSLQoJb3Blbl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRvcGVuGAQgASgJEgwKBGhpZ2gYBSABKAkSCwoDbG93GAYgASgJEg0KBWNsb3NlGAcgASgJEg4KBnZvbHVtZRgIIAEoCRIUCgxxdW90ZV92b2x1bWUYCSABKAkSEwoLdHJhZGVfY291bnQYCiABKAMSEQoJaXNfY2xvc2VkGAsgASgIIuQCCgZUaWNrZXISDgoGc3ltYm9sGAEgASgJEhIKCmxhc3RfcHJpY2UYAiABKAkSEQoJYmlkX3ByaWNlGAMgASgJEhQKDGJpZF9xdWFudGl0eRgEIAEoCRIRCglhc2tfcHJpY2UYBSABKAkSFAoMYXNrX3F1YW50aXR5GAYgASgJEhIKCm9wZW5fcHJpY2UYByABKAkSEgoKaGlnaF9wcmljZRgIIAEoCRIRCglsb3dfcHJpY2UYCSABKAkSDgoGdm9sdW1lGAogASgJEhQKDHF1b3RlX3ZvbHVtZRgLIAEoCRIUCgxwcmljZV9jaGFuZ2UYDCABKAkSEwoLdHJhZGVfY291bnQYDSABKAMSLwoLdXBkYXRlX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCm1hcmtfcHJpY2UYDyABKAkSEwoLaW5kZXhfcHJpY2UYECABKAki6gIKEE1hcmtldFN0YXRpc3RpY3MSDgoGc3ltYm9sGAEgASgJEi8KC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudBIOCgZ2b2x1bWUYAyABKAkSEAoIdHVybm92ZXIYBCABKAkSEwoLdHJhZGVfY291bnQYBSABKAMSFQoNYXZlcmFnZV9wcmljZRgGIAEoCRIRCgltaWRfcHJpY2UYByABKAkSDgoGc3ByZWFkGAggASgJEhIKCnNwcmVhZF9icHMYCSABKAkSLQoFZGVwdGgYCiADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkRlcHRoQmFuZBIwCgRkYXlzGAsgAygLMiIudmVudWUubWFya2V0ZGF0YS52MS5EYXlTdGF0aXN0aWNzEi8KC3VwZGF0ZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJsCglEZXB0aEJhbmQSCwoDYnBzGAEgASgFEhQKDGJpZF9xdWFudGl0eRgCIAEoCRISCgpiaWRfYW1vdW50GAMgASgJEhQKDGFza19xdWFudGl0eRgEIAEoCRISCgphc2tfYW1vdW50GAUgASgJIsEBCg1EYXlTdGF0aXN0aWNzEi4KCnN0YXJ0X3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBG9wZW4YAiABKAkSDAoEaGlnaBgDIAEoCRILCgNsb3cYBCABKAkSDQoFY2xvc2UYBSABKAkSDgoGdm9sdW1lGAYgASgJEhAKCHR1cm5vdmVyGAcgASgJEhMKC3RyYWRlX2NvdW50GAggASgDEhEKCWlzX2Nsb3NlZBgJIAEoCCKJAQoSTGlzdE1hcmtldHNSZXF1ZXN0EjkKC2Vudmlyb25tZW50GAEgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESGgoJcGFnZV9zaXplGAIgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIAEIlwKE0xpc3RNYXJrZXRzUmVzcG9uc2USLAoHbWFya2V0cxgBIAMoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJoChBHZXRNYXJrZXRSZXF1ZXN0EhkKBnN5bWJvbBgBIAEoCUIJukgGcgQQARggEjkKC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAEiQAoRR2V0TWFya2V0UmVzcG9uc2USKwoGbWFya2V0GAEgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQiowEKE0dldE9yZGVyQm9va1JlcXVlc3QSGQoGc3ltYm9sGAEgASgJQgm6SAZyBBABGCASOQoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50Qgi6SAWCAQIQARIWCgVkZXB0aBgDIAEoBUIHukgEGgIoABIeCgxtaW5fcG9zaXRpb24YBCABKAlCCLpIBXIDGIACItcBChRHZXRPcmRlckJvb2tSZXNwb25zZRIOCgZzeW1ib2wYASABKAkSEAoIc2VxdWVuY2UYAiABKAQSLAoEYmlkcxgDIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEiwKBGFza3MYBCADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIQCghjaGVja3N1bRgFIAEoDRIvCgtlbnZpcm9ubWVudBgGIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQioAIKGExpc3RCb29rU25hcHNob3RzUmVxdWVzdBIZCgZzeW1ib2wYASABKAlCCbpIBnIEEAEYIBI5CgtlbnZpcm9ubWVudBgCIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABEhYKBWRlcHRoGAMgASgFQge6SAQaAigAEi4KCnN0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaCglwYWdlX3NpemUYBiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYgAQiagoZTGlzdEJvb2tTbmFwc2hvdHNSZXNwb25zZRI0CglzbmFwc2hvdHMYASADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tTbmFwc2hvdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiegoMQm9va1NuYXBzaG90EjEKDXNuYXBzaG90X3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjcKBGJvb2sYAiABKAsyKS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE9yZGVyQm9va1Jlc3BvbnNlIqMBChFMaXN0VHJhZGVzUmVxdWVzdBIZCgZzeW1ib2wYASABKAlCCbpIBnIEEAEYIBI5CgtlbnZpcm9ubWVudBgCIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABEhoKCXBhZ2Vfc2l6ZRgDIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxiABCJZChJMaXN0VHJhZGVzUmVzcG9uc2USKgoGdHJhZGVzGAEgAygLMhoudmVudWUubWFya2V0ZGF0YS52MS5UcmFkZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki2AIKEkxpc3RDYW5kbGVzUmVxdWVzdBIZCgZzeW1ib2wYASABKAlCCbpIBnIEEAEYIBI5CgtlbnZpcm9ubWVudBgCIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABEkEKCGludGVydmFsGAMgASgOMiMudmVudWUubWFya2V0ZGF0YS52MS5DYW5kbGVJbnRlcnZhbEIKukgHggEEEAEgABIuCgpzdGFydF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoJcGFnZV9zaXplGAYgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YByABKAlCCLpIBXIDGIAEEhEKCWZpbGxfZ2FwcxgIIAEoCCJcChNMaXN0Q2FuZGxlc1Jlc3BvbnNlEiwKB2NhbmRsZXMYASADKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLkNhbmRsZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiaAoQR2V0VGlja2VyUmVxdWVzdBIZCgZzeW1ib2wYASABKAlCCbpIBnIEEAEYIBI5CgtlbnZpcm9ubWVudBgCIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABIkAKEUdldFRpY2tlclJlc3BvbnNlEisKBnRpY2tlchgBIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuVGlja2VyIk8KEkxpc3RUaWNrZXJzUmVxdWVzdBI5CgtlbnZpcm9ubWVudBgBIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABIkMKE0xpc3RUaWNrZXJzUmVzcG9uc2USLAoHdGlja2VycxgBIAMoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuVGlja2VyIokBChpHZXRNYXJrZXRTdGF0aXN0aWNzUmVxdWVzdBIZCgZzeW1ib2wYASABKAlCCbpIBnIEEAEYIBI5CgtlbnZpcm9ubWVudBgCIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABEhUKBGRheXMYAyABKAVCB7pIBBoCKAAiWAobR2V0TWFya2V0U3RhdGlzdGljc1Jlc3BvbnNlEjkKCnN0YXRpc3RpY3MYASABKAsyJS52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldFN0YXRpc3RpY3MiWAobTGlzdE1hcmtldFN0YXRpc3RpY3NSZXF1ZXN0EjkKC2Vudmlyb25tZW50GAEgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAEiWQocTGlzdE1hcmtldFN0YXRpc3RpY3NSZXNwb25zZRI5CgpzdGF0aXN0aWNzGAEgAygLMiUudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXRTdGF0aXN0aWNzIrwCChBTdWJzY3JpYmVSZXF1ZXN0EjkKC2Vudmlyb25tZW50GAEgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudEIIukgFggECEAESJQoHc3ltYm9scxgCIAMoCUIUukgRkgEOCAEQMhgBIgZyBBABGCASRQoIY2hhbm5lbHMYAyADKA4yHC52ZW51ZS5tYXJrZXRkYXRhLnYxLkNoYW5uZWxCFbpIEpIBDwgBEAUYASIHggEEEAEgABIWCgVkZXB0aBgEIAEoBUIHukgEGgIoABIeCgxyZXN1bWVfYWZ0ZXIYBSABKAlCCLpIBXIDGIACEjcKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIMukgJqgEGIgIIPDIAEg4KBmpvaW5lZBgHIAEoCCKxAQoaVXBkYXRlU3Vic2NyaXB0aW9uc1JlcXVlc3QSHAoJc3RyZWFtX2lkGAEgASgJQgm6SAZyBBABGEASOAoDYWRkGAIgAygLMiEudmVudWUubWFya2V0ZGF0YS52MS5TdWJzY3JpcHRpb25CCLpIBZIBAhAyEjsKBnJlbW92ZRgDIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaXB0aW9uQgi6SAWSAQIQMiJ8CgxTdWJzY3JpcHRpb24SGQoGc3ltYm9sGAEgASgJQgm6SAZyBBABGCASOQoHY2hhbm5lbBgCIAEoDjIcLnZlbnVlLm1hcmtldGRhdGEudjEuQ2hhbm5lbEIKukgHggEEEAEgABIWCgVkZXB0aBgDIAEoBUIHukgEGgIoACJXChtVcGRhdGVTdWJzY3JpcHRpb25zUmVzcG9uc2USOAoNc3Vic2NyaXB0aW9ucxgBIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaXB0aW9uIsMCCg5TZXNzaW9uUmVxdWVzdBI5CgtlbnZpcm9ubWVudBgBIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnRCCLpIBYIBAhABEjgKA2FkZBgCIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaXB0aW9uQgi6SAWSAQIQMhI7CgZyZW1vdmUYAyADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlN1YnNjcmlwdGlvbkIIukgFkgECEDISFgoFZGVwdGgYBCABKAVCB7pIBBoCKAASHgoMcmVzdW1lX2FmdGVyGAUgASgJQgi6SAVyAxiAAhI3CgZ3aW5kb3cYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDLpICaoBBiICCDwyABIOCgZqb2luZWQYByABKAgiogIKDk1hcmtldFNuYXBzaG90Eg4KBnN5bWJvbBgBIAEoCRI5CgRib29rGAIgASgLMikudmVudWUubWFya2V0ZGF0YS52MS5HZXRPcmRlckJvb2tSZXNwb25zZUgAEjAKBnRyYWRlcxgDIAEoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuVHJhZGVMaXN0SAASLQoGdGlja2VyGAQgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5UaWNrZXJIABItCgZjYW5kbGUYBSABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLkNhbmRsZUgAEi0KBm1hcmtldBgGIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0SABCBgoEZGF0YSI3CglUcmFkZUxpc3QSKgoGdHJhZGVzGAEgAygLMhoudmVudWUubWFya2V0ZGF0YS52MS5UcmFkZSJ5CglCb29rRGVsdGESLAoEYmlkcxgBIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEiwKBGFza3MYAiADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIQCghjaGVja3N1bRgDIAEoDSKUAgoLTWFya2V0RXZlbnQSDgoGc3ltYm9sGAEgASgJEi4KBGJvb2sYAiABKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tEZWx0YUgAEjAKBnRyYWRlcxgDIAEoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuVHJhZGVMaXN0SAASLQoGdGlja2VyGAQgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5UaWNrZXJIABItCgZjYW5kbGUYBSABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLkNhbmRsZUgAEi0KBm1hcmtldBgGIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0SABCBgoEZGF0YSKYBAoRU3Vic2NyaWJlUmVzcG9uc2USEQoJc3RyZWFtX2lkGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAMgASgEEhAKCHBvc2l0aW9uGAQgASgJEi8KC3NlcnZlcl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtlbnZpcm9ubWVudBgGIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQSJQoFcmVhZHkYCiABKAsyFC52ZW51ZS50eXBlLnYxLlJlYWR5SAASNwoIc25hcHNob3QYCyABKAsyIy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldFNuYXBzaG90SAASMQoFZXZlbnQYDCABKAsyIC52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldEV2ZW50SAASLQoJaGVhcnRiZWF0GA0gASgLMhgudmVudWUudHlwZS52MS5IZWFydGJlYXRIABIhCgNnYXAYDiABKAsyEi52ZW51ZS50eXBlLnYxLkdhcEgAEikKB2dvb2RieWUYDyABKAsyFi52ZW51ZS50eXBlLnYxLkdvb2RieWVIABI2CgZmcmFtZXMYECADKAsyJi52ZW51ZS5tYXJrZXRkYXRhLnYxLlN1YnNjcmliZVJlc3BvbnNlQgcKBWZyYW1lImsKD1Nlc3Npb25SZXNwb25zZRI1CgVmcmFtZRgBIAEoCzImLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaWJlUmVzcG9uc2USIQoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1cypaCgpNYXJrZXRLaW5kEhsKF01BUktFVF9LSU5EX1VOU1BFQ0lGSUVEEAASFAoQTUFSS0VUX0tJTkRfU1BPVBABEhkKFU1BUktFVF9LSU5EX1BFUlBFVFVBTBACKukBCgtNYXJrZXRTdGF0ZRIcChhNQVJLRVRfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVNQVJLRVRfU1RBVEVfUFJFX09QRU4QARIVChFNQVJLRVRfU1RBVEVfT1BFThACEhoKFk1BUktFVF9TVEFURV9QT1NUX09OTFkQAxIcChhNQVJLRVRfU1RBVEVfQ0FOQ0VMX09OTFkQBBIXChNNQVJLRVRfU1RBVEVfSEFMVEVEEAUSFwoTTUFSS0VUX1NUQVRFX0NMT1NFRBAGEh4KGk1BUktFVF9TVEFURV9PVVRTSURFX0hPVVJTEAcqhQEKB0NoYW5uZWwSFwoTQ0hBTk5FTF9VTlNQRUNJRklFRBAAEhIKDkNIQU5ORUxfVFJBREVTEAESEAoMQ0hBTk5FTF9CT09LEAISEgoOQ0hBTk5FTF9USUNLRVIQAxITCg9DSEFOTkVMX0NBTkRMRVMQBBISCg5DSEFOTkVMX1NUQVRVUxAFKtoBCg5DYW5kbGVJbnRlcnZhbBIfChtDQU5ETEVfSU5URVJWQUxfVU5TUEVDSUZJRUQQABIWChJDQU5ETEVfSU5URVJWQUxfMVMQARIWChJDQU5ETEVfSU5URVJWQUxfMU0QAhIWChJDQU5ETEVfSU5URVJWQUxfNU0QAxIXChNDQU5ETEVfSU5URVJWQUxfMTVNEAQSFgoSQ0FORExFX0lOVEVSVkFMXzFIEAUSFgoSQ0FORExFX0lOVEVSVkFMXzRIEAYSFgoSQ0FORExFX0lOVEVSVkFMXzFEEAcy4A4KEU1hcmtldERhdGFTZXJ2aWNlEn0KC0xpc3RNYXJrZXRzEicudmVudWUubWFya2V0ZGF0YS52MS5MaXN0TWFya2V0c1JlcXVlc3QaKC52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RNYXJrZXRzUmVzcG9uc2UiG4q1GAQIASABgtPkkwINEgsvdjEvbWFya2V0cxKAAQoJR2V0TWFya2V0EiUudmVudWUubWFya2V0ZGF0YS52MS5HZXRNYXJrZXRSZXF1ZXN0GiYudmVudWUubWFya2V0ZGF0YS52MS5HZXRNYXJrZXRSZXNwb25zZSIkirUYBAgBIAGC0+STAhYSFC92MS9tYXJrZXRzL3tzeW1ib2x9Eo4BCgxHZXRPcmRlckJvb2sSKC52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE9yZGVyQm9va1JlcXVlc3QaKS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE9yZGVyQm9va1Jlc3BvbnNlIimKtRgECAEgAYLT5JMCGxIZL3YxL21hcmtldHMve3N5bWJvbH0vYm9vaxKnAQoRTGlzdEJvb2tTbmFwc2hvdHMSLS52ZW51ZS5tYXJrZXRkYXRhLnYxLkxpc3RCb29rU25hcHNob3RzUmVxdWVzdBouLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdEJvb2tTbmFwc2hvdHNSZXNwb25zZSIzirUYBAgBIAGC0+STAiUSIy92MS9tYXJrZXRzL3tzeW1ib2x9L2Jvb2svc25hcHNob3RzEooBCgpMaXN0VHJhZGVzEiYudmVudWUubWFya2V0ZGF0YS52MS5MaXN0VHJhZGVzUmVxdWVzdBonLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdFRyYWRlc1Jlc3BvbnNlIiuKtRgECAEgAYLT5JMCHRIbL3YxL21hcmtldHMve3N5bWJvbH0vdHJhZGVzEo4BCgtMaXN0Q2FuZGxlcxInLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdENhbmRsZXNSZXF1ZXN0GigudmVudWUubWFya2V0ZGF0YS52MS5MaXN0Q2FuZGxlc1Jlc3BvbnNlIiyKtRgECAEgAYLT5JMCHhIcL3YxL21hcmtldHMve3N5bWJvbH0vY2FuZGxlcxKHAQoJR2V0VGlja2VyEiUudmVudWUubWFya2V0ZGF0YS52MS5HZXRUaWNrZXJSZXF1ZXN0GiYudmVudWUubWFya2V0ZGF0YS52MS5HZXRUaWNrZXJSZXNwb25zZSIrirUYBAgBIAGC0+STAh0SGy92MS9tYXJrZXRzL3tzeW1ib2x9L3RpY2tlchJ9CgtMaXN0VGlja2VycxInLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdFRpY2tlcnNSZXF1ZXN0GigudmVudWUubWFya2V0ZGF0YS52MS5MaXN0VGlja2Vyc1Jlc3BvbnNlIhuKtRgECAEgAYLT5JMCDRILL3YxL3RpY2tlcnMSqQEKE0dldE1hcmtldFN0YXRpc3RpY3MSLy52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE1hcmtldFN0YXRpc3RpY3NSZXF1ZXN0GjAudmVudWUubWFya2V0ZGF0YS52MS5HZXRNYXJrZXRTdGF0aXN0aWNzUmVzcG9uc2UiL4q1GAQIASABgtPkkwIhEh8vdjEvbWFya2V0cy97c3ltYm9sfS9zdGF0aXN0aWNzEpsBChRMaXN0TWFya2V0U3RhdGlzdGljcxIwLnZlbnVlLm1hcmtldGRhdGEudjEuTGlzdE1hcmtldFN0YXRpc3RpY3NSZXF1ZXN0GjEudmVudWUubWFya2V0ZGF0YS52MS5MaXN0TWFya2V0U3RhdGlzdGljc1Jlc3BvbnNlIh6KtRgECAEgAYLT5JMCEBIOL3YxL3N0YXRpc3RpY3MShgEKCVN1YnNjcmliZRIlLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaWJlUmVxdWVzdBomLnZlbnVlLm1hcmtldGRhdGEudjEuU3Vic2NyaWJlUmVzcG9uc2UiKIq1GAQIASAGgtPkkwIaEhgvdjEvbWFya2V0ZGF0YTpzdWJzY3JpYmUwARKvAQoTVXBkYXRlU3Vic2NyaXB0aW9ucxIvLnZlbnVlLm1hcmtldGRhdGEudjEuVXBkYXRlU3Vic2NyaXB0aW9uc1JlcXVlc3QaMC52ZW51ZS5tYXJrZXRkYXRhLnYxLlVwZGF0ZVN1YnNjcmlwdGlvbnNSZXNwb25zZSI1irUYBAgBIAGC0+STAiciIi92MS9tYXJrZXRkYXRhOnVwZGF0ZVN1YnNjcmlwdGlvbnM6ASoSYgoHU2Vzc2lvbhIjLnZlbnVlLm1hcmtldGRhdGEudjEuU2Vzc2lvblJlcXVlc3QaJC52ZW51ZS5tYXJrZXRkYXRhLnYxLlNlc3Npb25SZXNwb25zZSIIirUYBAgBIAYoATABYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp, file_google_rpc_status, file_venue_option_v1_access, file_venue_type_v1_stream, file_venue_type_v1_type]);
 
 /**
  * A market.
@@ -508,6 +508,20 @@ export type Ticker = Message<"venue.marketdata.v1.Ticker"> & {
    * @generated from field: google.protobuf.Timestamp update_time = 14;
    */
   updateTime?: Timestamp | undefined;
+
+  /**
+   * The mark price; empty: unknown. Decimal.
+   *
+   * @generated from field: string mark_price = 15;
+   */
+  markPrice: string;
+
+  /**
+   * The index price, of sources outside the venue; empty: unknown. Decimal.
+   *
+   * @generated from field: string index_price = 16;
+   */
+  indexPrice: string;
 };
 
 /**
@@ -516,6 +530,231 @@ export type Ticker = Message<"venue.marketdata.v1.Ticker"> & {
  */
 export const TickerSchema: GenMessage<Ticker> = /*@__PURE__*/
   messageDesc(file_venue_marketdata_v1_marketdata, 5);
+
+/**
+ * A market in figures. Amounts are in its quote asset.
+ *
+ * @generated from message venue.marketdata.v1.MarketStatistics
+ */
+export type MarketStatistics = Message<"venue.marketdata.v1.MarketStatistics"> & {
+  /**
+   * The market.
+   *
+   * @generated from field: string symbol = 1;
+   */
+  symbol: string;
+
+  /**
+   * The environment.
+   *
+   * @generated from field: venue.type.v1.Environment environment = 2;
+   */
+  environment: Environment;
+
+  /**
+   * The base quantity traded in the last 24 hours. Decimal.
+   *
+   * @generated from field: string volume = 3;
+   */
+  volume: string;
+
+  /**
+   * The quote amount traded in the last 24 hours. Decimal.
+   *
+   * @generated from field: string turnover = 4;
+   */
+  turnover: string;
+
+  /**
+   * How many trades in the last 24 hours.
+   *
+   * @generated from field: int64 trade_count = 5;
+   */
+  tradeCount: bigint;
+
+  /**
+   * turnover over volume, rounded to the tick, half up; empty if nothing traded. Decimal.
+   *
+   * @generated from field: string average_price = 6;
+   */
+  averagePrice: string;
+
+  /**
+   * The middle of best bid and best ask; empty where a side of the book is. Decimal.
+   *
+   * @generated from field: string mid_price = 7;
+   */
+  midPrice: string;
+
+  /**
+   * Best ask less best bid; negative while an auction collects crossed orders; empty where a side of the book is. Decimal.
+   *
+   * @generated from field: string spread = 8;
+   */
+  spread: string;
+
+  /**
+   * spread in basis points of mid_price, rounded down to hundredths; empty where a side of the book is. Decimal.
+   *
+   * @generated from field: string spread_bps = 9;
+   */
+  spreadBps: string;
+
+  /**
+   * What rests within 10, 25, 50, 100 and 200 basis points of mid_price, each with what the nearer ones have; none where a side
+   * of the book is empty.
+   *
+   * @generated from field: repeated venue.marketdata.v1.DepthBand depth = 10;
+   */
+  depth: DepthBand[];
+
+  /**
+   * Days in UTC on which something traded, newest first. Left out of lists.
+   *
+   * @generated from field: repeated venue.marketdata.v1.DayStatistics days = 11;
+   */
+  days: DayStatistics[];
+
+  /**
+   * As of when.
+   *
+   * @generated from field: google.protobuf.Timestamp update_time = 12;
+   */
+  updateTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message venue.marketdata.v1.MarketStatistics.
+ * Use `create(MarketStatisticsSchema)` to create a new message.
+ */
+export const MarketStatisticsSchema: GenMessage<MarketStatistics> = /*@__PURE__*/
+  messageDesc(file_venue_marketdata_v1_marketdata, 6);
+
+/**
+ * What rests near the middle of a book.
+ *
+ * @generated from message venue.marketdata.v1.DepthBand
+ */
+export type DepthBand = Message<"venue.marketdata.v1.DepthBand"> & {
+  /**
+   * How far from mid_price, in basis points of it.
+   *
+   * @generated from field: int32 bps = 1;
+   */
+  bps: number;
+
+  /**
+   * What rests to buy. Decimal.
+   *
+   * @generated from field: string bid_quantity = 2;
+   */
+  bidQuantity: string;
+
+  /**
+   * What it would pay. Decimal.
+   *
+   * @generated from field: string bid_amount = 3;
+   */
+  bidAmount: string;
+
+  /**
+   * What rests to sell. Decimal.
+   *
+   * @generated from field: string ask_quantity = 4;
+   */
+  askQuantity: string;
+
+  /**
+   * What it would cost. Decimal.
+   *
+   * @generated from field: string ask_amount = 5;
+   */
+  askAmount: string;
+};
+
+/**
+ * Describes the message venue.marketdata.v1.DepthBand.
+ * Use `create(DepthBandSchema)` to create a new message.
+ */
+export const DepthBandSchema: GenMessage<DepthBand> = /*@__PURE__*/
+  messageDesc(file_venue_marketdata_v1_marketdata, 7);
+
+/**
+ * A day (UTC) of a market.
+ *
+ * @generated from message venue.marketdata.v1.DayStatistics
+ */
+export type DayStatistics = Message<"venue.marketdata.v1.DayStatistics"> & {
+  /**
+   * When it began.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 1;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * The first price. Decimal.
+   *
+   * @generated from field: string open = 2;
+   */
+  open: string;
+
+  /**
+   * The highest price. Decimal.
+   *
+   * @generated from field: string high = 3;
+   */
+  high: string;
+
+  /**
+   * The lowest price. Decimal.
+   *
+   * @generated from field: string low = 4;
+   */
+  low: string;
+
+  /**
+   * The last price. Decimal.
+   *
+   * @generated from field: string close = 5;
+   */
+  close: string;
+
+  /**
+   * The base quantity traded. Decimal.
+   *
+   * @generated from field: string volume = 6;
+   */
+  volume: string;
+
+  /**
+   * The quote amount traded. Decimal.
+   *
+   * @generated from field: string turnover = 7;
+   */
+  turnover: string;
+
+  /**
+   * How many trades.
+   *
+   * @generated from field: int64 trade_count = 8;
+   */
+  tradeCount: bigint;
+
+  /**
+   * True if the day is over.
+   *
+   * @generated from field: bool is_closed = 9;
+   */
+  isClosed: boolean;
+};
+
+/**
+ * Describes the message venue.marketdata.v1.DayStatistics.
+ * Use `create(DayStatisticsSchema)` to create a new message.
+ */
+export const DayStatisticsSchema: GenMessage<DayStatistics> = /*@__PURE__*/
+  messageDesc(file_venue_marketdata_v1_marketdata, 8);
 
 /**
  * Request of ListMarkets.
@@ -550,7 +789,7 @@ export type ListMarketsRequest = Message<"venue.marketdata.v1.ListMarketsRequest
  * Use `create(ListMarketsRequestSchema)` to create a new message.
  */
 export const ListMarketsRequestSchema: GenMessage<ListMarketsRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 6);
+  messageDesc(file_venue_marketdata_v1_marketdata, 9);
 
 /**
  * Response of ListMarkets.
@@ -578,7 +817,7 @@ export type ListMarketsResponse = Message<"venue.marketdata.v1.ListMarketsRespon
  * Use `create(ListMarketsResponseSchema)` to create a new message.
  */
 export const ListMarketsResponseSchema: GenMessage<ListMarketsResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 7);
+  messageDesc(file_venue_marketdata_v1_marketdata, 10);
 
 /**
  * Request of GetMarket.
@@ -606,7 +845,7 @@ export type GetMarketRequest = Message<"venue.marketdata.v1.GetMarketRequest"> &
  * Use `create(GetMarketRequestSchema)` to create a new message.
  */
 export const GetMarketRequestSchema: GenMessage<GetMarketRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 8);
+  messageDesc(file_venue_marketdata_v1_marketdata, 11);
 
 /**
  * Response of GetMarket.
@@ -627,7 +866,7 @@ export type GetMarketResponse = Message<"venue.marketdata.v1.GetMarketResponse">
  * Use `create(GetMarketResponseSchema)` to create a new message.
  */
 export const GetMarketResponseSchema: GenMessage<GetMarketResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 9);
+  messageDesc(file_venue_marketdata_v1_marketdata, 12);
 
 /**
  * Request of GetOrderBook.
@@ -669,7 +908,7 @@ export type GetOrderBookRequest = Message<"venue.marketdata.v1.GetOrderBookReque
  * Use `create(GetOrderBookRequestSchema)` to create a new message.
  */
 export const GetOrderBookRequestSchema: GenMessage<GetOrderBookRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 10);
+  messageDesc(file_venue_marketdata_v1_marketdata, 13);
 
 /**
  * Response of GetOrderBook.
@@ -726,7 +965,7 @@ export type GetOrderBookResponse = Message<"venue.marketdata.v1.GetOrderBookResp
  * Use `create(GetOrderBookResponseSchema)` to create a new message.
  */
 export const GetOrderBookResponseSchema: GenMessage<GetOrderBookResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 11);
+  messageDesc(file_venue_marketdata_v1_marketdata, 14);
 
 /**
  * Request of ListBookSnapshots.
@@ -789,7 +1028,7 @@ export type ListBookSnapshotsRequest = Message<"venue.marketdata.v1.ListBookSnap
  * Use `create(ListBookSnapshotsRequestSchema)` to create a new message.
  */
 export const ListBookSnapshotsRequestSchema: GenMessage<ListBookSnapshotsRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 12);
+  messageDesc(file_venue_marketdata_v1_marketdata, 15);
 
 /**
  * Response of ListBookSnapshots.
@@ -817,7 +1056,7 @@ export type ListBookSnapshotsResponse = Message<"venue.marketdata.v1.ListBookSna
  * Use `create(ListBookSnapshotsResponseSchema)` to create a new message.
  */
 export const ListBookSnapshotsResponseSchema: GenMessage<ListBookSnapshotsResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 13);
+  messageDesc(file_venue_marketdata_v1_marketdata, 16);
 
 /**
  * What a book was at a time.
@@ -845,7 +1084,7 @@ export type BookSnapshot = Message<"venue.marketdata.v1.BookSnapshot"> & {
  * Use `create(BookSnapshotSchema)` to create a new message.
  */
 export const BookSnapshotSchema: GenMessage<BookSnapshot> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 14);
+  messageDesc(file_venue_marketdata_v1_marketdata, 17);
 
 /**
  * Request of ListTrades.
@@ -887,7 +1126,7 @@ export type ListTradesRequest = Message<"venue.marketdata.v1.ListTradesRequest">
  * Use `create(ListTradesRequestSchema)` to create a new message.
  */
 export const ListTradesRequestSchema: GenMessage<ListTradesRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 15);
+  messageDesc(file_venue_marketdata_v1_marketdata, 18);
 
 /**
  * Response of ListTrades.
@@ -915,7 +1154,7 @@ export type ListTradesResponse = Message<"venue.marketdata.v1.ListTradesResponse
  * Use `create(ListTradesResponseSchema)` to create a new message.
  */
 export const ListTradesResponseSchema: GenMessage<ListTradesResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 16);
+  messageDesc(file_venue_marketdata_v1_marketdata, 19);
 
 /**
  * Request of ListCandles.
@@ -985,7 +1224,7 @@ export type ListCandlesRequest = Message<"venue.marketdata.v1.ListCandlesRequest
  * Use `create(ListCandlesRequestSchema)` to create a new message.
  */
 export const ListCandlesRequestSchema: GenMessage<ListCandlesRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 17);
+  messageDesc(file_venue_marketdata_v1_marketdata, 20);
 
 /**
  * Response of ListCandles.
@@ -1013,7 +1252,7 @@ export type ListCandlesResponse = Message<"venue.marketdata.v1.ListCandlesRespon
  * Use `create(ListCandlesResponseSchema)` to create a new message.
  */
 export const ListCandlesResponseSchema: GenMessage<ListCandlesResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 18);
+  messageDesc(file_venue_marketdata_v1_marketdata, 21);
 
 /**
  * Request of GetTicker.
@@ -1041,7 +1280,7 @@ export type GetTickerRequest = Message<"venue.marketdata.v1.GetTickerRequest"> &
  * Use `create(GetTickerRequestSchema)` to create a new message.
  */
 export const GetTickerRequestSchema: GenMessage<GetTickerRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 19);
+  messageDesc(file_venue_marketdata_v1_marketdata, 22);
 
 /**
  * Response of GetTicker.
@@ -1062,7 +1301,7 @@ export type GetTickerResponse = Message<"venue.marketdata.v1.GetTickerResponse">
  * Use `create(GetTickerResponseSchema)` to create a new message.
  */
 export const GetTickerResponseSchema: GenMessage<GetTickerResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 20);
+  messageDesc(file_venue_marketdata_v1_marketdata, 23);
 
 /**
  * Request of ListTickers.
@@ -1083,7 +1322,7 @@ export type ListTickersRequest = Message<"venue.marketdata.v1.ListTickersRequest
  * Use `create(ListTickersRequestSchema)` to create a new message.
  */
 export const ListTickersRequestSchema: GenMessage<ListTickersRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 21);
+  messageDesc(file_venue_marketdata_v1_marketdata, 24);
 
 /**
  * Response of ListTickers.
@@ -1104,7 +1343,105 @@ export type ListTickersResponse = Message<"venue.marketdata.v1.ListTickersRespon
  * Use `create(ListTickersResponseSchema)` to create a new message.
  */
 export const ListTickersResponseSchema: GenMessage<ListTickersResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 22);
+  messageDesc(file_venue_marketdata_v1_marketdata, 25);
+
+/**
+ * Request of GetMarketStatistics.
+ *
+ * @generated from message venue.marketdata.v1.GetMarketStatisticsRequest
+ */
+export type GetMarketStatisticsRequest = Message<"venue.marketdata.v1.GetMarketStatisticsRequest"> & {
+  /**
+   * The market.
+   *
+   * @generated from field: string symbol = 1;
+   */
+  symbol: string;
+
+  /**
+   * The environment; unset: the deployment's default.
+   *
+   * @generated from field: venue.type.v1.Environment environment = 2;
+   */
+  environment: Environment;
+
+  /**
+   * How many days, the one that is running included; 7 if 0; larger than 90 means 90.
+   *
+   * @generated from field: int32 days = 3;
+   */
+  days: number;
+};
+
+/**
+ * Describes the message venue.marketdata.v1.GetMarketStatisticsRequest.
+ * Use `create(GetMarketStatisticsRequestSchema)` to create a new message.
+ */
+export const GetMarketStatisticsRequestSchema: GenMessage<GetMarketStatisticsRequest> = /*@__PURE__*/
+  messageDesc(file_venue_marketdata_v1_marketdata, 26);
+
+/**
+ * Response of GetMarketStatistics.
+ *
+ * @generated from message venue.marketdata.v1.GetMarketStatisticsResponse
+ */
+export type GetMarketStatisticsResponse = Message<"venue.marketdata.v1.GetMarketStatisticsResponse"> & {
+  /**
+   * The statistics.
+   *
+   * @generated from field: venue.marketdata.v1.MarketStatistics statistics = 1;
+   */
+  statistics?: MarketStatistics | undefined;
+};
+
+/**
+ * Describes the message venue.marketdata.v1.GetMarketStatisticsResponse.
+ * Use `create(GetMarketStatisticsResponseSchema)` to create a new message.
+ */
+export const GetMarketStatisticsResponseSchema: GenMessage<GetMarketStatisticsResponse> = /*@__PURE__*/
+  messageDesc(file_venue_marketdata_v1_marketdata, 27);
+
+/**
+ * Request of ListMarketStatistics.
+ *
+ * @generated from message venue.marketdata.v1.ListMarketStatisticsRequest
+ */
+export type ListMarketStatisticsRequest = Message<"venue.marketdata.v1.ListMarketStatisticsRequest"> & {
+  /**
+   * The environment; unset: the deployment's default.
+   *
+   * @generated from field: venue.type.v1.Environment environment = 1;
+   */
+  environment: Environment;
+};
+
+/**
+ * Describes the message venue.marketdata.v1.ListMarketStatisticsRequest.
+ * Use `create(ListMarketStatisticsRequestSchema)` to create a new message.
+ */
+export const ListMarketStatisticsRequestSchema: GenMessage<ListMarketStatisticsRequest> = /*@__PURE__*/
+  messageDesc(file_venue_marketdata_v1_marketdata, 28);
+
+/**
+ * Response of ListMarketStatistics.
+ *
+ * @generated from message venue.marketdata.v1.ListMarketStatisticsResponse
+ */
+export type ListMarketStatisticsResponse = Message<"venue.marketdata.v1.ListMarketStatisticsResponse"> & {
+  /**
+   * The statistics.
+   *
+   * @generated from field: repeated venue.marketdata.v1.MarketStatistics statistics = 1;
+   */
+  statistics: MarketStatistics[];
+};
+
+/**
+ * Describes the message venue.marketdata.v1.ListMarketStatisticsResponse.
+ * Use `create(ListMarketStatisticsResponseSchema)` to create a new message.
+ */
+export const ListMarketStatisticsResponseSchema: GenMessage<ListMarketStatisticsResponse> = /*@__PURE__*/
+  messageDesc(file_venue_marketdata_v1_marketdata, 29);
 
 /**
  * Request of Subscribe.
@@ -1169,7 +1506,7 @@ export type SubscribeRequest = Message<"venue.marketdata.v1.SubscribeRequest"> &
  * Use `create(SubscribeRequestSchema)` to create a new message.
  */
 export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 23);
+  messageDesc(file_venue_marketdata_v1_marketdata, 30);
 
 /**
  * Request of UpdateSubscriptions.
@@ -1204,7 +1541,7 @@ export type UpdateSubscriptionsRequest = Message<"venue.marketdata.v1.UpdateSubs
  * Use `create(UpdateSubscriptionsRequestSchema)` to create a new message.
  */
 export const UpdateSubscriptionsRequestSchema: GenMessage<UpdateSubscriptionsRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 24);
+  messageDesc(file_venue_marketdata_v1_marketdata, 31);
 
 /**
  * One market and channel.
@@ -1239,7 +1576,7 @@ export type Subscription = Message<"venue.marketdata.v1.Subscription"> & {
  * Use `create(SubscriptionSchema)` to create a new message.
  */
 export const SubscriptionSchema: GenMessage<Subscription> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 25);
+  messageDesc(file_venue_marketdata_v1_marketdata, 32);
 
 /**
  * Response of UpdateSubscriptions.
@@ -1260,7 +1597,7 @@ export type UpdateSubscriptionsResponse = Message<"venue.marketdata.v1.UpdateSub
  * Use `create(UpdateSubscriptionsResponseSchema)` to create a new message.
  */
 export const UpdateSubscriptionsResponseSchema: GenMessage<UpdateSubscriptionsResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 26);
+  messageDesc(file_venue_marketdata_v1_marketdata, 33);
 
 /**
  * One message of a session: what to add and what to take away.
@@ -1323,7 +1660,7 @@ export type SessionRequest = Message<"venue.marketdata.v1.SessionRequest"> & {
  * Use `create(SessionRequestSchema)` to create a new message.
  */
 export const SessionRequestSchema: GenMessage<SessionRequest> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 27);
+  messageDesc(file_venue_marketdata_v1_marketdata, 34);
 
 /**
  * What a subscription starts with, one message a market and channel.
@@ -1391,7 +1728,7 @@ export type MarketSnapshot = Message<"venue.marketdata.v1.MarketSnapshot"> & {
  * Use `create(MarketSnapshotSchema)` to create a new message.
  */
 export const MarketSnapshotSchema: GenMessage<MarketSnapshot> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 28);
+  messageDesc(file_venue_marketdata_v1_marketdata, 35);
 
 /**
  * Several trades.
@@ -1412,7 +1749,7 @@ export type TradeList = Message<"venue.marketdata.v1.TradeList"> & {
  * Use `create(TradeListSchema)` to create a new message.
  */
 export const TradeListSchema: GenMessage<TradeList> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 29);
+  messageDesc(file_venue_marketdata_v1_marketdata, 36);
 
 /**
  * Levels of a book that changed.
@@ -1447,7 +1784,7 @@ export type BookDelta = Message<"venue.marketdata.v1.BookDelta"> & {
  * Use `create(BookDeltaSchema)` to create a new message.
  */
 export const BookDeltaSchema: GenMessage<BookDelta> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 30);
+  messageDesc(file_venue_marketdata_v1_marketdata, 37);
 
 /**
  * One change of a market and channel.
@@ -1515,7 +1852,7 @@ export type MarketEvent = Message<"venue.marketdata.v1.MarketEvent"> & {
  * Use `create(MarketEventSchema)` to create a new message.
  */
 export const MarketEventSchema: GenMessage<MarketEvent> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 31);
+  messageDesc(file_venue_marketdata_v1_marketdata, 38);
 
 /**
  * One frame of Subscribe. Its sequences are those of its market and channel.
@@ -1634,7 +1971,7 @@ export type SubscribeResponse = Message<"venue.marketdata.v1.SubscribeResponse">
  * Use `create(SubscribeResponseSchema)` to create a new message.
  */
 export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 32);
+  messageDesc(file_venue_marketdata_v1_marketdata, 39);
 
 /**
  * One message of a session's answers.
@@ -1662,7 +1999,7 @@ export type SessionResponse = Message<"venue.marketdata.v1.SessionResponse"> & {
  * Use `create(SessionResponseSchema)` to create a new message.
  */
 export const SessionResponseSchema: GenMessage<SessionResponse> = /*@__PURE__*/
-  messageDesc(file_venue_marketdata_v1_marketdata, 33);
+  messageDesc(file_venue_marketdata_v1_marketdata, 40);
 
 /**
  * What a market trades in.
@@ -1814,7 +2151,7 @@ export enum Channel {
   CANDLES = 4,
 
   /**
-   * The market's state.
+   * The market's definition and state. A change of mark or index price alone is told on CHANNEL_TICKER.
    *
    * @generated from enum value: CHANNEL_STATUS = 5;
    */
@@ -1982,6 +2319,26 @@ export const MarketDataService: GenService<{
     methodKind: "unary";
     input: typeof ListTickersRequestSchema;
     output: typeof ListTickersResponseSchema;
+  },
+  /**
+   * Gets what traded in a market over 24 hours and by day, its spread, and how deep its book is.
+   *
+   * @generated from rpc venue.marketdata.v1.MarketDataService.GetMarketStatistics
+   */
+  getMarketStatistics: {
+    methodKind: "unary";
+    input: typeof GetMarketStatisticsRequestSchema;
+    output: typeof GetMarketStatisticsResponseSchema;
+  },
+  /**
+   * Lists the statistics of an environment's markets, by symbol, without their days.
+   *
+   * @generated from rpc venue.marketdata.v1.MarketDataService.ListMarketStatistics
+   */
+  listMarketStatistics: {
+    methodKind: "unary";
+    input: typeof ListMarketStatisticsRequestSchema;
+    output: typeof ListMarketStatisticsResponseSchema;
   },
   /**
    * Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions (symbol times channel) a stream.
