@@ -13,10 +13,11 @@ from servers.marketdata.get_order_book import get_order_book
 from servers.marketdata.lasting import of_candles, of_trades
 from servers.marketdata.list_book_snapshots import list_book_snapshots
 from servers.marketdata.list_candles import list_candles
+from servers.marketdata.list_market_statistics import list_market_statistics
 from servers.marketdata.list_markets import list_markets
 from servers.marketdata.list_trades import list_trades
 from servers.marketdata.market_data import MarketData
-from servers.marketdata.market_statistics import current, market_statistics
+from servers.marketdata.market_statistics import market_statistics
 from servers.marketdata.peers import Peers
 from servers.marketdata.response_cache import CacheMeasures, ResponseCache
 from servers.marketdata.subscribe import session, subscribe, update_subscriptions
@@ -109,9 +110,7 @@ class MarketDataServicer:
         self, request: pb.ListMarketStatisticsRequest, call: Call
     ) -> pb.ListMarketStatisticsResponse:
         self._reads.viewed()
-        now_us = time.time_ns() // 1000
-        views = self._data.tails(request.environment).listed()
-        return pb.ListMarketStatisticsResponse(statistics=[current(view, now_us) for view in views])
+        return list_market_statistics(self._data.tails(request.environment), self._tokens, request)
 
     async def Subscribe(self, request: pb.SubscribeRequest, call: Call) -> AsyncGenerator[bytes, None]:
         data = self._data

@@ -109,6 +109,10 @@ async def test_statistics_of_all_markets_are_listed_without_days(stand: Stand, p
     await traded(stand, projecting, 8)
     listed = (await stand.stub.ListMarketStatistics(pb.ListMarketStatisticsRequest())).statistics
     assert [each.symbol for each in listed] == sorted(MARKETS)
+    first = await stand.stub.ListMarketStatistics(pb.ListMarketStatisticsRequest(page_size=1))
+    rest = pb.ListMarketStatisticsRequest(page_token=first.next_page_token)
+    paged = [*first.statistics, *(await stand.stub.ListMarketStatistics(rest)).statistics]
+    assert [each.symbol for each in paged] == sorted(MARKETS)
     one = await statistics(stand)
     of_list = next(each for each in listed if each.symbol == SYMBOL)
     assert list(of_list.days) == []
