@@ -11,6 +11,7 @@ from google.protobuf.descriptor import MethodDescriptor
 
 # Imported for what they register with the pool.
 from venue.account.v1 import account_pb2 as _account  # noqa: F401
+from venue.admin.v1 import admin_pb2 as _admin  # noqa: F401
 from venue.auth.v1 import auth_pb2 as _auth  # noqa: F401
 from venue.engine.v1 import engine_pb2 as _engine  # noqa: F401
 from venue.error.v1 import reason_pb2 as _reason  # noqa: F401

@@ -8,6 +8,7 @@ from servers.domain.errors import Overloaded
 from servers.transport import limits
 from servers.transport.limits import Bucket, Limits, Rate
 from servers.transport.refusals import RateLimited
+from venue.option.v1 import access_pb2
 
 
 class Clock:
@@ -79,3 +80,17 @@ def test_streams_are_given_back() -> None:
     few.open_stream("b")
     few.close_stream("a")
     few.open_stream("a")
+
+
+def test_an_administrator_has_thirty_calls_a_minute(clock: Clock) -> None:
+    bucket = Limits().bucket(access_pb2.BUCKET_ADMIN)
+    assert bucket is not None
+    for _ in range(30):
+        bucket.take("ada")
+    with pytest.raises(RateLimited) as refused:
+        bucket.take("ada")
+    assert refused.value.retry_after_s == pytest.approx(2)
+    bucket.take("ben")
+    clock.now += 60
+    for _ in range(30):
+        bucket.take("ada")
