@@ -67,7 +67,7 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return once everything answers.")] = False,
 ) -> None:
     """Start PostgreSQL, Valkey, Envoy and every server, and show where they are."""
-    from servers.embedded import envoy, launch
+    from servers.embedded import launch
     from servers.embedded.plan import Embedding, Listening
 
     settings: Settings = context.obj
@@ -100,9 +100,7 @@ def up(
     )
 
     def configure() -> None:
-        envoy.configure(
-            CHECKOUT / "gateway" / "envoy.yaml", gateway_values(settings), settings.state, settings.envoy_bin
-        )
+        configure_gateway(settings)
 
     def bring_up_to_date() -> None:
         try:
@@ -139,9 +137,28 @@ def ports(settings: Settings) -> dict[str, int]:
     return found
 
 
+def clusters(settings: Settings) -> dict[str, list[str]]:
+    """Where the gateway finds the servers of each kind, as host:port."""
+    return {
+        "order": [f"{settings.host}:{settings.order_port}", *settings.order_others],
+        "api": [f"{settings.host}:{settings.api_port}"],
+        "marketdata": settings.marketdata_addresses,
+    }
+
+
+def configure_gateway(settings: Settings) -> None:
+    """Raises StartError with Envoy's own words where it refuses."""
+    from servers.embedded import endpoints, envoy
+
+    for cluster, addresses in clusters(settings).items():
+        endpoints.write(settings.state.endpoints, cluster, addresses)
+    template = CHECKOUT / "gateway" / "envoy.yaml"
+    envoy.configure(template, gateway_values(settings), settings.state, settings.envoy_bin)
+
+
 def gateway_values(settings: Settings) -> dict[str, str | int]:
     """What the gateway's template asks for."""
-    from servers.embedded.envoy import endpoints, origins, principals, sockets
+    from servers.embedded.envoy import origins, principals, sockets
 
     # A page of the public port may talk to administration.
     address = urlsplit(settings.gateway_url)
@@ -149,9 +166,7 @@ def gateway_values(settings: Settings) -> dict[str, str | int]:
     return {
         "GATEWAY_PORT": settings.gateway_port,
         "ADMIN_PORT": settings.envoy_admin_port,
-        "ORDER_ENDPOINTS": endpoints([f"127.0.0.1:{settings.order_port}", *settings.order_others]),
-        "API_PORT": settings.api_port,
-        "MARKETDATA_ENDPOINTS": endpoints(settings.marketdata_addresses),
+        "ENDPOINTS": str(settings.state.endpoints),
         "DESCRIPTOR": str(CHECKOUT / "gen" / "venue.binpb"),
         "WEB_ROOT": str((settings.web_root or CHECKOUT / "gateway" / "web" / "public").resolve()),
         # Into the log of the process, which its supervisor rotates.
@@ -180,6 +195,41 @@ def down(context: typer.Context) -> None:
     except StartError as error:
         raise refusal(str(error)) from None
     console.print("stopped" if was_there else "nothing is running")
+
+
+@app.command()
+def restart(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="order, api, marketdata, envoy, replica, bot or feed.")],
+) -> None:
+    """Start a process of the running venue anew, while calls go on. Takes the variables that `venue up` was given."""
+    from servers.embedded import rolling
+
+    settings: Settings = context.obj
+    served = {"order": settings.order_port, "api": settings.api_port}
+    served |= {known: settings.marketdata_ports[at][0] for at, known in enumerate(marketdata_processes(settings))}
+    try:
+        if name == "envoy":
+            configure_gateway(settings)
+            rolling.restart_gateway(settings.state, console, settings.gateway_port)
+        elif name in served:
+            kind = name.partition("-")[0]
+            server = rolling.Rolling(
+                state=settings.state,
+                name=name,
+                host=settings.host,
+                port=served[name],
+                addresses=clusters(settings)[kind],
+                gateway_admin_port=settings.envoy_admin_port,
+                papers=settings.papers(),
+            )
+            rolling.restart(server, console)
+        elif name in running(settings):
+            rolling.restart_alone(settings.state, console, name)
+        else:
+            raise StartError(f"no such process: {name}")
+    except StartError as error:
+        raise refusal(str(error)) from None
 
 
 @app.command()

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import string
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -20,8 +21,6 @@ TLS = f"{SOCKETS}.tls.v3"
 PLAIN = json.dumps(
     {"name": "envoy.transport_sockets.raw_buffer", "typed_config": {"@type": f"{SOCKETS}.raw_buffer.v3.RawBuffer"}}
 )
-# Envoy writes no pid file of its own. The shell's process becomes Envoy, so its id is the right one.
-WITH_PID_FILE = ("/bin/sh", "-c", 'echo $$ > "$0" && exec "$@"')
 
 
 def binary(given: Path | None) -> Path:
@@ -47,15 +46,6 @@ def fill(template: str, values: Mapping[str, str | int]) -> str:
         return string.Template(template).substitute(values)
     except KeyError as error:
         raise StartError(f"the gateway's configuration asks for ${{{error.args[0]}}}, which nothing provides") from None
-
-
-def endpoints(addresses: Iterable[str]) -> str:
-    """The endpoints of a cluster, from `address:port` each."""
-    found = []
-    for address in addresses:
-        host, _, port = address.rpartition(":")
-        found.append(f"{{endpoint: {{address: {{socket_address: {{address: {host}, port_value: {port}}}}}}}}}")
-    return f"[{', '.join(found)}]"
 
 
 def origins(allowed: Iterable[str]) -> str:
@@ -138,4 +128,6 @@ def base_id(state: State) -> int:
 def command(given: Path | None, state: State) -> list[str]:
     flags = ["-c", str(state.root / "envoy.yaml"), "--base-id", str(base_id(state)), "--concurrency", "1"]
     drain = ["--drain-time-s", "5", "--parent-shutdown-time-s", "10", "-l", "warning"]
-    return [*WITH_PID_FILE, str(state.pid_file("envoy")), str(binary(given)), *flags, *drain]
+    # Envoy writes no pid file of its own, and its successor takes its sockets over (venue restart envoy).
+    succession = [sys.executable, "-m", "servers.embedded.succession", str(state.pid_file("envoy"))]
+    return [*succession, str(binary(given)), *flags, *drain]

@@ -43,6 +43,10 @@ class State:
         return self.root / "valkey"
 
     @property
+    def endpoints(self) -> Path:
+        return self.root / "endpoints"
+
+    @property
     def tls(self) -> Path:
         return self.root / "tls"
 

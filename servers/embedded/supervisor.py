@@ -179,6 +179,10 @@ class Control:
         except xmlrpc.client.Fault as fault:
             raise StartError(f"{name} does not start: {fault.faultString}") from None
 
+    def stop(self, name: str) -> None:
+        """Returns at once; the program ends as its stop signal lets it."""
+        self.server.supervisor.stopProcess(name, False)  # noqa: FBT003  XML-RPC knows no names
+
     def state(self, name: str) -> ProgramState:
         found = self.server.supervisor.getProcessInfo(name)
         if not isinstance(found, dict):

@@ -11,10 +11,9 @@ from typing import Final
 import grpc
 
 from examples.python.market_stream import MarketState
-from servers.cli import gateway_values
+from servers.cli import configure_gateway
 from servers.config import Settings
 from servers.embedded import envoy, health
-from servers.embedded.state import State
 from tests.chaos.driver import READY_S, Child, Venue, serves
 from tests.servers import free_port
 from venue.marketdata.v1 import marketdata_pb2 as pb
@@ -44,10 +43,9 @@ class Streaming:
             self.servers.append(venue.process("marketdata", log, known, **changes))
         self.gateway = f"127.0.0.1:{free_port()}"
         self.admin_port = free_port()
-        state = State(folder / "gateway")
-        state.create()
         settings = Settings.model_validate(
             {
+                "state_dir": folder / "gateway",
                 "gateway_port": int(self.gateway.rpartition(":")[2]),
                 "envoy_admin_port": self.admin_port,
                 "marketdata_port": ports[0],
@@ -55,9 +53,8 @@ class Streaming:
                 **{f"{name}_port": venue.ports[name] for name in ("order", "api")},
             }
         )
-        values = gateway_values(settings)
-        envoy.configure(ROOT / "gateway" / "envoy.yaml", values, state, None)
-        self.envoy = Child("envoy", folder / "envoy.log", lambda: envoy.command(None, state), dict(os.environ))
+        configure_gateway(settings)
+        self.envoy = Child("envoy", folder / "envoy.log", lambda: envoy.command(None, settings.state), dict(os.environ))
 
     def mend(self) -> None:
         """Start what does not run, and wait until all of it serves."""

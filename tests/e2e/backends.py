@@ -6,13 +6,14 @@ KEY is the file of the signing key whose public half they publish; the rest are 
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 from servers.auth.keys import read_key
-from servers.domain.errors import MarketNotFound, OrderClosed, Overloaded
+from servers.domain.errors import MarketNotFound, OrderClosed, Overloaded, PartUnavailable
 from servers.embedded import certificates
 from servers.transport.call import Call
 from servers.transport.guard import Guard
@@ -28,6 +29,8 @@ from venue.marketdata.v1 import marketdata_pb2
 from venue.order.v1 import order_pb2, order_service_pb2
 from venue.type.v1 import stream_pb2, type_pb2
 
+# `refuses` or `hangs`: what PlaceOrder does of a server that says that it is well.
+ILL = os.environ.get("BACKENDS_ILL", "")
 FRAMES = 4
 BETWEEN_FRAMES_S = 0.3
 # Longer than the gateway lets a unary call take.
@@ -64,6 +67,10 @@ class Orders:
     async def PlaceOrder(
         self, request: order_service_pb2.PlaceOrderRequest, _call: Call
     ) -> order_service_pb2.PlaceOrderResponse:
+        if ILL == "refuses":
+            raise PartUnavailable("the engine")
+        if ILL == "hangs":
+            await asyncio.sleep(60)
         order = order_pb2.Order(
             order_id="1-7", account_id=request.account_id, symbol=request.symbol, side=request.side, sequence=2**63 + 1
         )

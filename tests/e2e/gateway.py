@@ -14,8 +14,9 @@ from typing import Any
 import httpx
 import yaml
 
+from servers.embedded import endpoints
 from servers.embedded.certificates import Certificate
-from servers.embedded.envoy import binary, endpoints, fill, origins, principals, sockets
+from servers.embedded.envoy import binary, fill, origins, principals, sockets
 from servers.embedded.health import answers
 from tests.servers import free_port
 
@@ -98,12 +99,12 @@ class Gateway:
 def render(ports: Ports, folder: Path, change: Change | None = None, papers: Shown | None = None) -> Path:
     """The configuration with everything filled in, and changed by `change` where a test needs another one."""
     papers = papers or Shown()
+    for cluster, port in (("order", ports.order), ("api", ports.api), ("marketdata", ports.marketdata)):
+        endpoints.write(folder / "endpoints", cluster, [f"127.0.0.1:{port}"])
     values: dict[str, str | int] = {
         "GATEWAY_PORT": ports.gateway,
         "ADMIN_PORT": ports.admin,
-        "ORDER_ENDPOINTS": endpoints([f"127.0.0.1:{ports.order}"]),
-        "API_PORT": ports.api,
-        "MARKETDATA_ENDPOINTS": endpoints([f"127.0.0.1:{ports.marketdata}"]),
+        "ENDPOINTS": str(folder / "endpoints"),
         "DESCRIPTOR": str(ROOT / "gen" / "venue.binpb"),
         "WEB_ROOT": str(ROOT / "gateway" / "web" / "public"),
         "ACCESS_LOG": str(folder / "access.log"),

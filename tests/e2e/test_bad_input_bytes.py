@@ -57,7 +57,7 @@ def told(said: Said) -> tuple[str, str]:
 
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("method", BODIES)
-def test_a_body_that_is_not_json_is_refused(method: str, over_rest: RestProbe, victim: Victim) -> None:
+def test_s20_a_body_that_is_not_json_is_refused(method: str, over_rest: RestProbe, victim: Victim) -> None:
     request = request_of(method, victim.person.account_id, victim.order_id)
     verb, path, _, body = form(methods()[f"venue.{method}"], request)
     good = json.dumps(body).encode()
@@ -78,7 +78,7 @@ def test_a_body_that_is_too_large_is_refused(method: str, over_rest: RestProbe, 
 
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("method", public())
-def test_bytes_that_are_no_message_are_refused(method: str, over_grpc: GrpcProbe, victim: Victim) -> None:
+def test_s20_bytes_that_are_no_message_are_refused(method: str, over_grpc: GrpcProbe, victim: Victim) -> None:
     answers = {name: told(over_grpc.send(method, raw, victim.person.token)) for name, raw in NOT_PROTOBUF.items()}
     right = ("UNIMPLEMENTED", "NOT_IMPLEMENTED") if method in unserved() else MALFORMED
     assert answers == dict.fromkeys(NOT_PROTOBUF, right)

@@ -26,7 +26,7 @@ def right(case: Case, said: Said, codes: frozenset[str]) -> str:
 
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("method", [method for method in MUTABLE if has_rest(method)])
-def test_a_wrong_field_is_refused_over_rest(method: str, over_rest: RestProbe, victim: Victim) -> None:
+def test_s20_a_wrong_field_is_refused_over_rest(method: str, over_rest: RestProbe, victim: Victim) -> None:
     good = request_of(method, victim.person.account_id, victim.order_id)
     wrong = []
     for case in FIELDS[method]:
@@ -49,7 +49,7 @@ def in_path(method: str, case: Case) -> bool:
 
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("method", MUTABLE)
-def test_a_wrong_field_is_refused_over_grpc(method: str, over_grpc: GrpcProbe, victim: Victim) -> None:
+def test_s20_a_wrong_field_is_refused_over_grpc(method: str, over_grpc: GrpcProbe, victim: Victim) -> None:
     good = request_of(method, victim.person.account_id, victim.order_id)
     wrong = []
     for case in FIELDS[method]:

@@ -3,12 +3,16 @@
 import base64
 from collections.abc import Callable
 
+import grpc
 import httpx
 import pytest
 
+from tests.e2e.launching import Venue
 from tests.e2e.people import PASSWORD, Person, join, ledger, log_in
+from tests.e2e.probe import GrpcProbe, RestProbe
 from tests.e2e.rest import Json
 from tests.e2e.ways import Refused, Rest
+from venue.account.v1 import account_pb2, account_pb2_grpc
 
 LEDGER = "account.v1.AccountService.ListLedgerEntries"
 ACCOUNTS = "account.v1.AccountService.ListAccounts"
@@ -16,6 +20,7 @@ ORDERS = "order.v1.OrderService.ListOrders"
 INVALID = ("INVALID_ARGUMENT", "PAGE_TOKEN_INVALID")
 STRANGE = (
     "\u202egnp.exe", "a\u200db", "раураl", "'; DROP TABLE users; --", "${jndi:ldap://x/a}", "{{7*7}}", "%s%n", "😀", "<b>x</b>",
+    "*)(uid=*))(|(uid=*", "<%= 7*7 %>", "${7*7}", "a\r\nset-cookie: x=1", "\u2066a\u2069",
 )  # fmt: skip
 
 
@@ -101,8 +106,29 @@ def test_a_page_has_its_bounds(rest: Rest, grace: Person) -> None:
     assert len(rest.call("marketdata.v1.MarketDataService.ListTrades", trades)["trades"]) <= 500
 
 
+def test_b06_a_name_of_a_megabyte_is_too_long_in_every_way(
+    over_rest: RestProbe, over_grpc: GrpcProbe, heidi: Person
+) -> None:
+    method, request = "account.v1.AccountService.CreateAccount", {"type": "ACCOUNT_TYPE_DEMO", "name": "ж" * 500_000}
+    for probe in (over_rest, over_grpc):
+        said = probe.ask(method, request, heidi.token)
+        assert (said.code, said.reason) == ("RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE")
+
+
+def test_b06_text_is_the_same_over_grpc(venue: Venue, rest: Rest, heidi: Person) -> None:
+    with grpc.insecure_channel(venue.target) as channel:
+        accounts = account_pb2_grpc.AccountServiceStub(channel)
+        token = (("authorization", f"Bearer {heidi.token}"),)
+        for text in STRANGE[:3]:
+            asked = account_pb2.CreateAccountRequest(type=account_pb2.ACCOUNT_TYPE_DEMO, name=text)
+            opened = accounts.CreateAccount(asked, metadata=token, timeout=10)
+            read = {"accountId": opened.account.account_id}
+            found = rest.call("account.v1.AccountService.GetAccount", read, heidi.token)
+            assert (opened.account.name, found["account"]["name"]) == (text, text)
+
+
 @pytest.mark.parametrize("text", STRANGE)
-def test_text_comes_back_as_it_was_sent(rest: Rest, heidi: Person, text: str) -> None:
+def test_b06_text_comes_back_as_it_was_sent(rest: Rest, heidi: Person, text: str) -> None:
     opened = rest.call(
         "account.v1.AccountService.CreateAccount", {"type": "ACCOUNT_TYPE_DEMO", "name": text}, heidi.token
     )
@@ -111,7 +137,7 @@ def test_text_comes_back_as_it_was_sent(rest: Rest, heidi: Person, text: str) ->
     assert rest.call("account.v1.AccountService.GetAccount", read, heidi.token)["account"]["name"] == text
 
 
-def test_a_password_may_be_any_text(rest: Rest) -> None:
+def test_b06_a_password_may_be_any_text(rest: Rest) -> None:
     password = "'; DROP TABLE users; -- раураl 😀 \u202e" + "x" * 200
     email = f"{log_in.__name__}.{id(password)}@example.com"
     rest.call("auth.v1.AuthService.Register", {"email": email, "password": password, "displayName": "ivan"})
@@ -120,7 +146,7 @@ def test_a_password_may_be_any_text(rest: Rest) -> None:
     assert refused(rest, "auth.v1.AuthService.Login", wrong, "") == ("UNAUTHENTICATED", "CREDENTIALS_INVALID")
 
 
-def test_an_address_that_only_looks_alike_is_another(rest: Rest, grace: Person) -> None:
+def test_b06_an_address_that_only_looks_alike_is_another(rest: Rest, grace: Person) -> None:
     alike = grace.email.replace("a", "\u0430", 1)  # Cyrillic
     assert refused(rest, "auth.v1.AuthService.Login", {"email": alike, "password": PASSWORD}, "") == (
         "UNAUTHENTICATED",
@@ -128,7 +154,7 @@ def test_an_address_that_only_looks_alike_is_another(rest: Rest, grace: Person) 
     )
 
 
-def test_a_request_id_in_a_header_cannot_write_into_answers(rest: Rest) -> None:
+def test_b06_a_request_id_in_a_header_cannot_write_into_answers(rest: Rest) -> None:
     with httpx.Client(base_url=rest.url) as client:
         for strange in ("a" * 5_000, "%0d%0aset-cookie: x=1", "{{7*7}}", "'; DROP TABLE users; --"):
             answer = client.get("/v1/auth/me", headers={"x-request-id": strange})

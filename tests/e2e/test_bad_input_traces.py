@@ -41,14 +41,14 @@ def _traffic(rest: Rest, over_rest: RestProbe) -> None:
 
 
 @pytest.mark.parametrize("name", [*SERVERS, "envoy"])
-def test_no_line_was_forged(venue: Venue, name: str) -> None:
+def test_b06_no_line_was_forged(venue: Venue, name: str) -> None:
     said = calls(venue) if name == "envoy" else lines(venue, name)
     assert said != []
     assert [line for line in said if line.get("event") == "forged"] == []
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_nothing_was_a_fault_of_the_venue(venue: Venue, name: str) -> None:
+def test_s20_nothing_was_a_fault_of_the_venue(venue: Venue, name: str) -> None:
     faults = [line for line in lines(venue, name) if line.get("code") in {"INTERNAL", "UNKNOWN"} or "exception" in line]
     assert faults == []
 

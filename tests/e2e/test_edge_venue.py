@@ -1,9 +1,16 @@
-"""A whole venue with TLS at its gateway and of both sides among its servers (line S17 of the security checklist)."""
+"""A whole venue with TLS at its gateway and of both sides among its servers, and its processes started anew under load.
 
+s17 is a line of the security checklist, f12 one of the fault plan.
+"""
+
+import itertools
 import ssl
 import subprocess
+import threading
+import uuid
+from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import httpx
@@ -13,6 +20,8 @@ from tests.e2e.gateway import ROOT
 from tests.e2e.launching import Venue, eventually, launched
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 from venue.marketdata.v1 import marketdata_pb2, marketdata_pb2_grpc
+from venue.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from venue.type.v1 import type_pb2
 
 DEMO = "demo@venue.local"
 
@@ -81,3 +90,100 @@ def test_s17_the_commands_find_their_way(sealed: Venue) -> None:
         )
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         assert said in done.stdout, command
+
+
+class Load:
+    """Unary calls, one after the other in a thread each, over REST and gRPC, until it is left; and those that failed."""
+
+    def __init__(self, sealed: Venue, token: str, account_id: str) -> None:
+        assert sealed.trust is not None
+        self._sealed = sealed
+        self._trust = sealed.trust
+        self._headers = {"authorization": f"Bearer {token}"}
+        self._account_id = account_id
+        self._ending = threading.Event()
+        self.good: Counter[str] = Counter()
+        self.failed: list[str] = []
+        self._threads = [threading.Thread(target=self._over_rest), threading.Thread(target=self._over_grpc)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self._ending.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _over_rest(self) -> None:
+        believing = ssl.create_default_context(cafile=str(self._trust.chain))
+        with httpx.Client(base_url=self._sealed.url, verify=believing, timeout=15, headers=self._headers) as client:
+            asked = (
+                "/v1/auth/me",
+                "/v1/markets/ETH-USD",
+                "/v1/markets/ETH-USD/ticker",
+                f"/v1/accounts/{self._account_id}",
+            )
+            for path in itertools.cycle(asked):
+                if self._ending.wait(0.005):
+                    return
+                try:
+                    answer = client.get(path)
+                except httpx.TransportError as error:
+                    self.failed.append(f"{path}: {error!r}")
+                    continue
+                if answer.status_code == 200:
+                    self.good["rest"] += 1
+                else:
+                    self.failed.append(f"{path}: {answer.status_code} {answer.text[:200]}")
+
+    def _over_grpc(self) -> None:
+        trusted = grpc.ssl_channel_credentials(self._trust.chain.read_bytes())
+        metadata = tuple(self._headers.items())
+        with grpc.secure_channel(self._sealed.target, trusted) as channel:
+            orders = order_service_pb2_grpc.OrderServiceStub(channel)
+            for _ in itertools.count():
+                if self._ending.wait(0.005):
+                    return
+                request = order_service_pb2.PlaceOrderRequest(
+                    account_id=self._account_id,
+                    symbol="ETH-USD",
+                    side=type_pb2.SIDE_BUY,
+                    type=order_pb2.ORDER_TYPE_LIMIT,
+                    time_in_force=order_pb2.TIME_IN_FORCE_IOC,
+                    quantity="0.01",
+                    price="1",
+                    request_id=str(uuid.uuid4()),
+                )
+                try:
+                    orders.PlaceOrder(request, metadata=metadata, timeout=10)
+                    self.good["grpc"] += 1
+                except grpc.RpcError as error:
+                    self.failed.append(f"PlaceOrder: {error}")
+
+
+@pytest.mark.parametrize("name", ["api", "marketdata", "envoy"])
+def test_f12_a_restart_under_load_fails_no_unary_call(sealed: Venue, client: httpx.Client, name: str) -> None:
+    before = sealed.pids()[name]
+    opened = client.post("/v1/accounts", json={"type": "ACCOUNT_TYPE_DEMO", "name": name}).json()["account"]
+    token = client.headers["authorization"].removeprefix("Bearer ")
+    with Load(sealed, token, opened["accountId"]) as load:
+        eventually(lambda: min(load.good["rest"], load.good["grpc"]) > 20, "calls are under way")
+        done = subprocess.run(
+            sealed.command("restart", name),
+            cwd=ROOT,
+            env=sealed.environment() | {"COLUMNS": "120"},
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        then = load.good.copy()
+        eventually(lambda: all(load.good[way] > then[way] + 20 for way in ("rest", "grpc")), "calls go on")
+    assert (load.failed[:3], len(load.failed)) == ([], 0), load.good
+    after = sealed.pids()
+    assert after[name] != before
+    # What stood in is gone again, and everything is as it was.
+    assert set(after) >= {"order", "api", "marketdata", "replica", "envoy", "bot"}
