@@ -1,5 +1,7 @@
 """The RPCs of AuthService about what a user proves himself with beside the password: second factor, API keys, sign-on."""
 
+from dataclasses import dataclass
+
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.models.users import UserRow
@@ -7,6 +9,7 @@ from servers.auth.api_keys import Owned, create_api_key, list_api_keys, revoke_a
 from servers.auth.attempts import Attempts
 from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
+from servers.auth.quota import Quotas
 from servers.auth.second_factor import SecondFactor
 from servers.auth.sign_on import authorize, exchange
 from servers.auth.step_up import step_up
@@ -18,6 +21,14 @@ from venue.auth.v1 import auth_pb2 as pb
 BEARER = "Bearer"
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What other parts of the venue know: whose an account is, and what their limits have counted."""
+
+    owned: Owned
+    quotas: Quotas
+
+
 class CredentialServicer:
     def __init__(
         self,
@@ -27,7 +38,7 @@ class CredentialServicer:
         access_tokens: AccessTokens,
         factor: SecondFactor,
         attempts: Attempts,
-        owned: Owned,
+        elsewhere: Elsewhere,
         page_tokens: PageTokens,
         session_life_s: float,
     ) -> None:
@@ -37,7 +48,7 @@ class CredentialServicer:
         self._access_tokens = access_tokens
         self._factor = factor
         self._attempts = attempts
-        self._owned = owned
+        self._elsewhere = elsewhere
         self._page_tokens = page_tokens
         self._session_life_s = session_life_s
 
@@ -54,7 +65,7 @@ class CredentialServicer:
         return pb.DisableTotpResponse()
 
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, call: Call) -> pb.CreateApiKeyResponse:
-        row, secret = await create_api_key(self._engine, self._outbox, self._owned, request, call)
+        row, secret = await create_api_key(self._engine, self._outbox, self._elsewhere.owned, request, call)
         return pb.CreateApiKeyResponse(api_key=to_api_key(row), secret=secret)
 
     async def ListApiKeys(self, request: pb.ListApiKeysRequest, call: Call) -> pb.ListApiKeysResponse:
@@ -79,6 +90,9 @@ class CredentialServicer:
             expires_in=grant.expires_in,
             user=to_user(grant.user),
         )
+
+    async def GetQuota(self, request: pb.GetQuotaRequest, call: Call) -> pb.GetQuotaResponse:
+        return pb.GetQuotaResponse(quotas=await self._elsewhere.quotas.of(call))
 
     async def StepUp(self, request: pb.StepUpRequest, call: Call) -> pb.StepUpResponse:
         grant = await step_up(

@@ -9,10 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import factors
 from db.guesses import GuessesAway
 from db.sealing import Sealer
-from servers.auth.api_keys import Owned
 from servers.auth.attempts import Attempts
 from servers.auth.change_password import change_password
-from servers.auth.credential_servicer import BEARER, CredentialServicer, to_user
+from servers.auth.credential_servicer import BEARER, CredentialServicer, Elsewhere, to_user
 from servers.auth.keys import SigningKeys
 from servers.auth.login import Door, Given, log_in
 from servers.auth.logout import log_out
@@ -61,13 +60,13 @@ class AuthServicer(CredentialServicer):
         attempts: Attempts,
         page_tokens: PageTokens,
         sealer: Sealer,
-        owned: Owned,
+        elsewhere: Elsewhere,
         rules: AuthRules,
     ) -> None:
         access_tokens = AccessTokens(keys, life_s=rules.access_life_s)
         factor = SecondFactor(engine, sealer, outbox)
         super().__init__(
-            engine, passwords, outbox, access_tokens, factor, attempts, owned, page_tokens, rules.session_life_s
+            engine, passwords, outbox, access_tokens, factor, attempts, elsewhere, page_tokens, rules.session_life_s
         )
         self._keys = keys
         self._refresh_tokens = refresh_tokens

@@ -1,7 +1,7 @@
 """The machine in its leader's process: look-ups before, waiting for the commit after."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final, TypeVar
 
@@ -23,6 +23,7 @@ from servers.engine.queries import read
 from servers.engine.requests import needs_look_up
 from servers.engine.sequencer import Sequencer
 from servers.engine.trading import Following, SessionMark
+from servers.transport.limits import Use
 from venue.engine.v1 import engine_pb2 as pb
 
 TAIL_ROWS: Final = 64
@@ -98,6 +99,11 @@ class LocalEngine:
         if self.sequencer is None:
             raise PartUnavailable("the engine")
         return self.sequencer
+
+    def uses(self, user_id: str, account_id: str) -> Iterator[tuple[int, str, Use]]:
+        """What is left to a user's accounts, or to the one named, of what they may send; nothing where another process leads."""
+        if self.sequencer is not None and self._pace is not None:
+            yield from self._pace.uses(self.sequencer.exchange, user_id, account_id)
 
     async def submit(self, commands: Sequence[pb.Command], timeout_s: float | None) -> list[bytes | VenueError]:
         sequencer = self._leading()

@@ -4,7 +4,7 @@ Every command of a customer counts once, an item of a batch or session like a ca
 orders never stand in their way. What is turned away was not executed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from servers.domain.errors import VenueError
@@ -12,11 +12,14 @@ from servers.domain.exchange import Exchange
 from servers.domain.identifiers import find_order
 from servers.domain.model import Account
 from servers.engine.batch import Outcome
-from servers.transport.limits import Bucket, Rate
+from servers.transport.limits import Bucket, Rate, Use
 from venue.engine.v1 import engine_pb2 as pb
+from venue.option.v1 import access_pb2
 
 # An account may cancel so many times as often as it may order.
 CANCELS: Final = 10
+ORDERS: Final[int] = access_pb2.BUCKET_ORDER
+CANCELLED: Final[int] = access_pb2.BUCKET_CANCEL
 _ORDERS: Final = frozenset({"place_order", "place_oco", "amend_order", "replace_order"})
 _CANCELS: Final = frozenset({"cancel_order", "cancel_all_orders"})
 
@@ -53,6 +56,16 @@ class Pace:
                     bucket.take(account.account_id, 2 if kind == "place_oco" else 1)
             except VenueError as refusal:
                 known[index] = refusal
+
+    def uses(self, exchange: Exchange, user_id: str, account_id: str) -> Iterator[tuple[int, str, Use]]:
+        """What is left to the accounts of a user, or to the one named."""
+        for account in list(exchange.ledger.by_user.get(user_id, ())):
+            if account_id and account.account_id != account_id:
+                continue
+            for number, buckets in ((ORDERS, self._orders), (CANCELLED, self._cancels)):
+                bucket = buckets.get(account.tier) or buckets.get(exchange.environment.name)
+                if bucket is not None:
+                    yield number, account.account_id, bucket.use(account.account_id)
 
 
 def _account(exchange: Exchange, body: object) -> Account | None:

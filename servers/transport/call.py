@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Awaitable
 from hmac import compare_digest
+from math import ceil
 from typing import Any
 
 import structlog
@@ -12,6 +13,7 @@ import structlog
 from servers.domain.errors import VenueError
 from servers.transport.errors import REQUEST_ID
 from servers.transport.identity import ANONYMOUS, Identity
+from servers.transport.limits import Bucket
 from servers.transport.telemetry import MethodMetrics
 
 REQUEST_ID_LENGTH_MAX = 128
@@ -23,6 +25,9 @@ INTERNAL_KEY = "x-venue-internal"
 # Metadata that only the gateway knows: who sends it may say where a call comes from.
 GATEWAY_KEY = "x-venue-gateway"
 API_KEY = "x-api-key"
+RATELIMIT_LIMIT = "ratelimit-limit"
+RATELIMIT_REMAINING = "ratelimit-remaining"
+RATELIMIT_RESET = "ratelimit-reset"
 # What the gateway's translation of REST adds; it takes it off calls that come with it.
 ORIGINAL_PATH = "x-envoy-original-path"
 log = structlog.get_logger()
@@ -35,7 +40,7 @@ class Call:
     """
 
     __slots__ = (
-        "_context", "_gateway_key", "_metrics", "_peer", "_requested", "_started", "api_key", "caller", "credential",
+        "_context", "_gateway_key", "_metrics", "_peer", "_requested", "_started", "api_key", "bucket", "caller", "credential",
         "deadline_monotonic", "end", "forwarded", "gateway", "identity", "internal", "method", "rest",
     )  # fmt: skip
 
@@ -54,7 +59,7 @@ class Call:
         self._peer = ""
         self.method = method
         self.identity: Identity = ANONYMOUS
-        # What limits count this call under: the user, else the address.
+        # What limits count this call under: the user or API key, else the address.
         self.caller = ""
         self.credential = ""
         self.api_key = ""
@@ -62,6 +67,8 @@ class Call:
         self.gateway = b""
         # Whether the gateway has translated the call from REST.
         self.rest = False
+        # The limit that the call was counted against.
+        self.bucket: Bucket | None = None
         self.internal = ""
         self.end: asyncio.Future[str] | None = None
         remaining = context.time_remaining()
@@ -121,6 +128,27 @@ class Call:
             elif self._context is not None:
                 self._peer = self._context.peer().partition(":")[2].rpartition(":")[0]
         return self._peer
+
+    @property
+    def told(self) -> tuple[tuple[str, str], ...]:
+        """What is left of the limit that the call was counted against, as metadata (docs/limits.md); empty before it was."""
+        if self.bucket is None:
+            return ()
+        use = self.bucket.use(self.caller)
+        return (
+            (RATELIMIT_LIMIT, str(use.limit)),
+            (RATELIMIT_REMAINING, str(use.remaining)),
+            (RATELIMIT_RESET, str(ceil(use.reset_s))),
+        )
+
+    async def tell_limits(self) -> None:
+        """Sends them with the answer, for the guard: as headers to REST, else behind the answer, which costs no further frame."""
+        if self.bucket is None or self._context is None:
+            return
+        if self.rest:
+            await self._context.send_initial_metadata(self.told)
+        else:
+            self._context.set_trailing_metadata(self.told)
 
     def read(self) -> Awaitable[Any]:
         """The next message of the caller, for the guard."""

@@ -43,6 +43,9 @@ class Observed(Protocol):
     @property
     def request_id(self) -> str: ...
 
+    @property
+    def told(self) -> tuple[tuple[str, str], ...]: ...
+
     def finish(self, code: str, error: VenueError | None, cause: BaseException | None) -> None: ...
 
 
@@ -59,7 +62,7 @@ def boundary(begin: Callable[[Any], Opened], body: Callable[[Any, Opened], Await
             answer = await body(request, call)
         except VenueError as error:
             call.finish(error.code, error, None)
-            await abort(context, error, call.request_id)
+            await abort(context, error, call.request_id, call.told)
         except Ended as ended:
             call.finish("CANCELLED", None, None)
             raise ended.cause from None
@@ -73,15 +76,15 @@ def boundary(begin: Callable[[Any], Opened], body: Callable[[Any, Opened], Await
             # Something the servicer waited for was cancelled, not the call: silence would leave the client waiting.
             away = PartUnavailable("a part of the venue")
             call.finish(away.code, away, cancelled)
-            await abort(context, away, call.request_id)
+            await abort(context, away, call.request_id, call.told)
         except OperationalError as error:
             away = PartUnavailable("the database")
             call.finish(away.code, away, error)
-            await abort(context, away, call.request_id)
+            await abort(context, away, call.request_id, call.told)
         except Exception as error:
             fault = Fault()
             call.finish(fault.code, fault, error)
-            await abort(context, fault, call.request_id)
+            await abort(context, fault, call.request_id, call.told)
         else:
             call.finish("OK", None, None)
             return answer
@@ -90,11 +93,16 @@ def boundary(begin: Callable[[Any], Opened], body: Callable[[Any, Opened], Await
     return handle
 
 
-async def abort(context: Any, error: VenueError, request_id: str) -> None:  # noqa: ANN401  gRPC's own type is not public
-    """Ends the call with the error's status. Raises AbortError."""
+async def abort(
+    context: Any,  # noqa: ANN401  gRPC's own type is not public
+    error: VenueError,
+    request_id: str,
+    told: tuple[tuple[str, str], ...] = (),
+) -> None:
+    """Ends the call with the error's status, and what else there is to tell as metadata. Raises AbortError."""
     status = to_status(error, request_id)
     await context.abort(
-        CODES[error.code], status.message, ((DETAILS, status.SerializeToString()), (REQUEST_ID, request_id))
+        CODES[error.code], status.message, ((DETAILS, status.SerializeToString()), (REQUEST_ID, request_id), *told)
     )
 
 

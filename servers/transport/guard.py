@@ -184,6 +184,7 @@ class Bound:
         limits = self._guard.limits
         if self._bucket is not None:
             count = 1 if self._items is None else len(getattr(request, self._items))
+            call.bucket = self._bucket
             self._bucket.take(call.caller, count)
         if self._rule.bucket not in NEVER_SHED:
             limits.check_in_flight()
@@ -193,6 +194,7 @@ class Bound:
             answer = await serve(request, call)
         finally:
             limits.in_flight -= 1
+        await call.tell_limits()
         return _serialized(answer)
 
     async def _in_time(self, request: Message, call: Call) -> Any:  # noqa: ANN401  a message or its bytes
@@ -230,6 +232,7 @@ class Bound:
     async def _send(self, call: Call, open_frames: Callable[[], AsyncGenerator[Message | bytes, None]]) -> None:
         """Writes the servicer's frames; closes the servicer's generator whatever happens."""
         if self._bucket is not None:
+            call.bucket = self._bucket
             self._bucket.take(call.caller)
         limits = self._guard.limits
         # A server of the venue speaks for many callers, whom it counts itself.

@@ -2,7 +2,8 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from math import ceil
 from typing import NamedTuple
 
 from servers.domain.errors import Overloaded
@@ -33,6 +34,17 @@ GENEROUS: Mapping[int, Rate] = {
 }
 
 
+class Use(NamedTuple):
+    """What is left of a limit: `limit` at once, `remaining` of them now, all of them again in `reset_s`; a whole limit comes back
+    in `window_s`.
+    """
+
+    limit: int
+    remaining: int
+    reset_s: float
+    window_s: float
+
+
 class Bucket:
     """One rate, counted for each caller apart.
 
@@ -59,6 +71,13 @@ class Bucket:
             raise RateLimited(self.name, after - now - self._burst_s)
         self._full_at[caller] = after
 
+    def use(self, caller: str) -> Use:
+        """What is left for a caller; asking takes nothing."""
+        reset_s = max(0.0, self._full_at.get(caller, 0.0) - time.monotonic())
+        used = ceil(reset_s / self._interval_s - ROUNDING_S)
+        limit = round(self._burst_s / self._interval_s)
+        return Use(limit, max(0, limit - used), reset_s, self._burst_s)
+
 
 class Limits:
     """All limits of one process. Calls in flight and streams are counted here too."""
@@ -74,6 +93,12 @@ class Limits:
         self._streams_max = streams_max
         self._streams: defaultdict[str, int] = defaultdict(int)
         self.in_flight = 0
+        # What is counted by account: given a user and an account (empty: all), account and use of each.
+        self.of_accounts: Callable[[str, str], Iterable[tuple[int, str, Use]]] = lambda _user_id, _account_id: ()
+
+    def uses(self) -> Iterable[tuple[int, Bucket]]:
+        """Every limit by its number in the contract."""
+        return self._buckets.items()
 
     def bucket(self, number: int) -> Bucket | None:
         """None where nothing is counted."""

@@ -11,7 +11,9 @@ from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from servers.transport.guard import Guard, Route, refuse_unknown
+from servers.transport.limits_servicer import LimitsServicer
 from servers.transport.papers import Papers
+from venue.engine.v1 import limits_service_pb2
 
 # The guard refuses a message above its own bound with a reason; what is larger than this gRPC itself cuts off, without one.
 BYTES_RECEIVED_MAX = 4 * 1024 * 1024
@@ -20,6 +22,7 @@ BYTES_SENT_MAX = 64 * 1024 * 1024
 HEADER_BYTES_MAX = 128 * 1024
 GOODBYE_S = 2.0
 
+USE = limits_service_pb2.DESCRIPTOR.services_by_name["LimitsService"]
 Service = tuple[ServiceDescriptor, object]
 
 
@@ -90,6 +93,8 @@ def build_server(
     for service, servicer in services:
         for method in service.methods:
             handlers[f"/{service.full_name}/{method.name}"] = guard.bind(method, servicer, internal=internal)
+    for method in USE.methods:
+        handlers[f"/{USE.full_name}/{method.name}"] = guard.bind(method, LimitsServicer(guard.limits), internal=True)
     status = health.aio.HealthServicer()
     names = [service.full_name for service, _ in services]
     names += [*mirrored, health.SERVICE_NAME, reflection.SERVICE_NAME]

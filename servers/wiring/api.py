@@ -19,10 +19,12 @@ from servers.account.servicer import AccountServicer
 from servers.account.views import accounts_of
 from servers.admin.anchors import Anchors, keep_anchored
 from servers.auth.attempts import Attempts
+from servers.auth.credential_servicer import Elsewhere
 from servers.auth.keys import CLOCKS_S, SigningKeys
 from servers.auth.mail import Mailbox, MailProvider
 from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
+from servers.auth.quota import Quotas
 from servers.auth.seed_users import seed_users
 from servers.auth.servicer import AuthRules, AuthServicer
 from servers.auth.smtp import Smtp
@@ -37,7 +39,7 @@ from servers.engine.remote import RemoteEngine
 from servers.transport.call import Call
 from servers.transport.identity import KeySource
 from servers.wiring.administration import administration
-from servers.wiring.parts import Process, bus_of, guard_of, page_tokens, pool_of, remote_engines, serving
+from servers.wiring.parts import Process, bus_of, guard_of, internal_key, page_tokens, pool_of, remote_engines, serving
 from venue.account.v1 import account_pb2
 from venue.admin.v1 import admin_pb2
 from venue.auth.v1 import auth_pb2
@@ -67,6 +69,7 @@ async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterato
     passwords = Passwords(pepper=state.secret("pepper"), cost=settings.bcrypt_cost, workers=settings.auth_workers)
     outbox = Outbox(mail_provider(settings))
     redis = open_guesses(settings.redis)
+    quotas = Quotas(counting(settings), internal_key(settings), settings.papers())
     try:
         if settings.seed_users:
             await seed_users(database, passwords, state.logins)
@@ -81,7 +84,7 @@ async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterato
                 attempts=Attempts(Guesses(redis), secret=state.secret("guesses")),
                 page_tokens=page_tokens(settings),
                 sealer=Sealer(settings.read_field_keys),
-                owned=partial(check_owned, engines),
+                elsewhere=Elsewhere(partial(check_owned, engines), quotas),
                 rules=AuthRules(
                     public_url=settings.public_url or settings.gateway_url,
                     access_life_s=settings.access_ttl_s,
@@ -93,6 +96,7 @@ async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterato
     finally:
         passwords.close()
         await redis.aclose()
+        await quotas.close()
         await database.dispose()
 
 
@@ -106,6 +110,15 @@ def mail_provider(settings: Settings) -> MailProvider:
     if settings.smtp_url is None:
         return Mailbox(settings.state.root / "mailbox", settings.mail_sender)
     return Smtp(settings.smtp_url.get_secret_value(), settings.mail_sender)
+
+
+def counting(settings: Settings) -> dict[str, list[str]]:
+    """The servers that count what callers do, by the name that callers know them by."""
+    return {
+        "api": [f"{settings.host}:{settings.api_port}"],
+        "order": [f"{settings.host}:{settings.order_port}", *settings.order_others],
+        "marketdata": settings.marketdata_addresses,
+    }
 
 
 async def check_owned(engines: Engines[RemoteEngine], account_id: str, call: Call) -> None:

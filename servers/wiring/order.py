@@ -90,6 +90,9 @@ async def build(process: Process) -> AsyncIterator[None]:
         await held.enter_async_context(leading(process, engines, others, pool))
         keys = await held.enter_async_context(keys_of(settings))
         guard = await held.enter_async_context(guard_of(process, pool, keys))
+        guard.limits.of_accounts = lambda user_id, account_id: [
+            use for engine in engines.values() for use in engine.uses(user_id, account_id)
+        ]
         routes = engines_of(settings, lambda n: RoutedEngine(engines.get(n), others.for_partition(n)))
         carrying = [process.tasks.create_task(Transit(engine, routes).run()) for engine in engines.values()]
         past = Past(pool, Fence(pool), await held.enter_async_context(bus_of(settings)))

@@ -14,6 +14,7 @@ from venue.account.v1 import account_pb2 as _account  # noqa: F401
 from venue.admin.v1 import admin_pb2 as _admin  # noqa: F401
 from venue.auth.v1 import auth_pb2 as _auth  # noqa: F401
 from venue.engine.v1 import engine_pb2 as _engine  # noqa: F401
+from venue.engine.v1 import limits_service_pb2 as _limits  # noqa: F401
 from venue.error.v1 import reason_pb2 as _reason  # noqa: F401
 from venue.marketdata.v1 import marketdata_pb2 as _marketdata  # noqa: F401
 from venue.option.v1 import access_pb2 as _access  # noqa: F401

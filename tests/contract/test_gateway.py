@@ -17,7 +17,7 @@ from tests.e2e.rest import rules
 from venue.account.v1 import account_pb2
 from venue.admin.v1 import admin_pb2
 from venue.auth.v1 import auth_pb2
-from venue.engine.v1 import engine_pb2
+from venue.engine.v1 import engine_pb2, limits_service_pb2
 from venue.error.v1 import reason_pb2
 from venue.marketdata.v1 import marketdata_pb2
 from venue.option.v1 import access_pb2
@@ -28,6 +28,7 @@ FILES: list[FileDescriptor] = [
     admin_pb2.DESCRIPTOR,
     auth_pb2.DESCRIPTOR,
     engine_pb2.DESCRIPTOR,
+    limits_service_pb2.DESCRIPTOR,
     marketdata_pb2.DESCRIPTOR,
     order_service_pb2.DESCRIPTOR,
 ]

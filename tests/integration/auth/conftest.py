@@ -22,10 +22,12 @@ from db.api_keys import find_key, touch_keys
 from db.sealing import INDEX, Sealer, new_entry
 from db.session import SERVICES, engine, open_pool
 from servers.auth.attempts import Attempts
+from servers.auth.credential_servicer import Elsewhere
 from servers.auth.keys import SigningKeys
 from servers.auth.mail import Mailbox
 from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
+from servers.auth.quota import Quotas
 from servers.auth.servicer import AuthRules, AuthServicer
 from servers.auth.tokens import RefreshTokens
 from servers.domain.errors import AccountNotFound
@@ -147,7 +149,7 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
                 sealer=Sealer(lambda: FIELD_KEYS),
                 outbox=outbox,
                 attempts=attempts or Attempts(None, secret="secret"),
-                owned=owned,
+                elsewhere=Elsewhere(owned, Quotas({}, "")),
                 page_tokens=PageTokens(b"key"),
                 rules=replace(AuthRules(public_url="http://localhost:8080"), **rules),
             )

@@ -1277,14 +1277,19 @@ class Quota(_message.Message):
     REMAINING_FIELD_NUMBER: _builtins.int
     RESET_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     bucket: _access_pb2.Bucket.ValueType
     """The limit."""
     server: _builtins.str
-    """The part of the venue that counts it: "api", "order" or "marketdata". Each counts apart."""
+    """The part of the venue that counts it: "api", "order" or "marketdata". Each server counts apart, so of several there are
+    several; one that does not answer is not listed.
+    """
     limit: _builtins.int
     """How many at once."""
     remaining: _builtins.int
     """How many are left now."""
+    account_id: _builtins.str
+    """The account that it is counted for, whoever's call it is; empty: the caller."""
     @_builtins.property
     def reset(self) -> _duration_pb2.Duration:
         """Until all are left again, if nothing is used meanwhile."""
@@ -1302,10 +1307,11 @@ class Quota(_message.Message):
         remaining: _builtins.int = ...,
         reset: _duration_pb2.Duration | None = ...,
         window: _duration_pb2.Duration | None = ...,
+        account_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reset", b"reset", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "limit", b"limit", "remaining", b"remaining", "reset", b"reset", "server", b"server", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "bucket", b"bucket", "limit", b"limit", "remaining", b"remaining", "reset", b"reset", "server", b"server", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

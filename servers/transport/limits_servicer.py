@@ -1,0 +1,45 @@
+"""LimitsService: what this server counts of a caller, for the server that shows it to him."""
+
+from collections.abc import Iterator
+from typing import Final, cast
+
+from google.protobuf.duration_pb2 import Duration
+
+from servers.transport.call import Call
+from servers.transport.limits import Limits, Use
+from venue.engine.v1 import limits_service_pb2 as pb
+from venue.option.v1 import access_pb2
+
+# Counted by address, as callers of these have no credential.
+ANONYMOUS: Final = frozenset({access_pb2.BUCKET_LOGIN})
+
+
+class LimitsServicer:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    async def GetUse(self, request: pb.GetUseRequest, call: Call) -> pb.GetUseResponse:
+        return pb.GetUseResponse(uses=self._uses(request))
+
+    def _uses(self, request: pb.GetUseRequest) -> Iterator[pb.Use]:
+        for number, bucket in self._limits.uses():
+            yield _use(number, "", bucket.use(request.address if number in ANONYMOUS else request.caller))
+        for number, account_id, use in self._limits.of_accounts(request.user_id, request.account_id):
+            yield _use(number, account_id, use)
+
+
+def _use(number: int, account_id: str, use: Use) -> pb.Use:
+    return pb.Use(
+        bucket=cast("access_pb2.Bucket.ValueType", number),
+        account_id=account_id,
+        limit=use.limit,
+        remaining=use.remaining,
+        reset=_duration(use.reset_s),
+        window=_duration(use.window_s),
+    )
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromMilliseconds(round(seconds * 1000))
+    return duration
