@@ -32,7 +32,7 @@ class Quotas:
     async def of(self, call: Call) -> list[auth_pb2.Quota]:
         """Every limit of the caller; those of a server that does not answer are missing."""
         identity = call.identity
-        request = pb.GetUseRequest(
+        request = pb.TellUseRequest(
             caller=call.caller, address=call.peer, user_id=identity.user_id, account_id=identity.account_id
         )
         answers = await asyncio.gather(*(self._ask(name, stub, request) for name, stub in self._stubs))
@@ -43,10 +43,10 @@ class Quotas:
             await channel.close()
 
     async def _ask(
-        self, name: str, stub: "limits_service_pb2_grpc.LimitsServiceAsyncStub", request: pb.GetUseRequest
+        self, name: str, stub: "limits_service_pb2_grpc.LimitsServiceAsyncStub", request: pb.TellUseRequest
     ) -> list[auth_pb2.Quota]:
         try:
-            answer = await stub.GetUse(request, metadata=self._metadata, timeout=ASK_S)
+            answer = await stub.TellUse(request, metadata=self._metadata, timeout=ASK_S)
         except grpc.aio.AioRpcError as error:
             log.warning("limits not told", server=name, code=error.code().name)
             return []

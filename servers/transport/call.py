@@ -131,7 +131,7 @@ class Call:
 
     @property
     def told(self) -> tuple[tuple[str, str], ...]:
-        """What is left of the limit that the call was counted against, as metadata (docs/limits.md); empty before it was."""
+        """What is left of the limit that the call was counted against, as metadata (docs/access.md); empty before it was."""
         if self.bucket is None:
             return ()
         use = self.bucket.use(self.caller)

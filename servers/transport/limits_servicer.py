@@ -18,10 +18,10 @@ class LimitsServicer:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
 
-    async def GetUse(self, request: pb.GetUseRequest, call: Call) -> pb.GetUseResponse:
-        return pb.GetUseResponse(uses=self._uses(request))
+    async def TellUse(self, request: pb.TellUseRequest, call: Call) -> pb.TellUseResponse:
+        return pb.TellUseResponse(uses=self._uses(request))
 
-    def _uses(self, request: pb.GetUseRequest) -> Iterator[pb.Use]:
+    def _uses(self, request: pb.TellUseRequest) -> Iterator[pb.Use]:
         for number, bucket in self._limits.uses():
             yield _use(number, "", bucket.use(request.address if number in ANONYMOUS else request.caller))
         for number, account_id, use in self._limits.of_accounts(request.user_id, request.account_id):

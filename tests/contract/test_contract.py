@@ -94,7 +94,7 @@ REST = {
     "venue.admin.v1.AdminService.ListAuditEntries": ["GET /v1/admin/audit-entries"],
     "venue.admin.v1.AdminService.GetSystemStatus": ["GET /v1/admin/status"],
     "venue.admin.v1.AdminService.StreamSystem": ["GET /v1/admin/status:stream"],
-    "venue.engine.v1.LimitsService.GetUse": [],
+    "venue.engine.v1.LimitsService.TellUse": [],
     "venue.engine.v1.EngineService.Submit": [],
     "venue.engine.v1.EngineService.Query": [],
     "venue.engine.v1.EngineService.Tail": [],

@@ -6,6 +6,7 @@ line for every RPC that anybody but an administrator may call: an RPC that has n
 """
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -288,11 +289,7 @@ CASES: dict[str, Case] = {
     "order.v1.OrderService.GetOrder": lambda owned: {"orderId": owned.order_id()},
     "order.v1.OrderService.ListOrders": lambda owned: owned.account,
     "order.v1.OrderService.ListFills": lambda owned: owned.account,
-    "order.v1.OrderService.GetRequestOutcome": lambda owned: (
-        owned.account | {"clientOrderId": owned.order()["clientOrderId"]}
-        if "clientOrderId" in owned.order()
-        else owned.account | {"requestId": "018f5b5e-7c1a-7000-8000-000000000001"}
-    ),
+    "order.v1.OrderService.GetRequestOutcome": lambda owned: {"requestId": str(uuid.uuid4()), **owned.account},
     "order.v1.OrderService.StreamOrders": lambda owned: owned.account,
     "order.v1.OrderService.Trade": lambda owned: {"commands": [{"start": owned.account}]},
 }
@@ -375,7 +372,7 @@ def test_s16_no_field_of_a_request_sets_what_is_not_the_callers_to_set(rest: Res
         "tier": "market_maker",
         "feeTier": "vip",
     }
-    sneaked |= {"userId": people.user.user_id if hasattr(people.user, "user_id") else "usr-1", "status": "ACTIVE"}
+    sneaked |= {"userId": "usr-1", "status": "ACTIVE"}
     headers = {"authorization": f"Bearer {person.token}"}
     email = f"sneak.{time.monotonic_ns()}@example.com"
     body = {"email": email, "password": "correct horse battery 7", "displayName": "x", **sneaked}

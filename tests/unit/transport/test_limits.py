@@ -94,3 +94,19 @@ def test_an_administrator_has_thirty_calls_a_minute(clock: Clock) -> None:
     clock.now += 60
     for _ in range(30):
         bucket.take("ada")
+
+
+def test_what_is_left_is_told_and_asking_takes_nothing(clock: Clock) -> None:
+    bucket = Bucket("ORDER", Rate(10, 5))
+    assert bucket.use("a") == (5, 5, 0.0, 0.5)
+    bucket.take("a", 2)
+    for _ in range(2):
+        assert bucket.use("a")[:2] == (5, 3)
+        assert bucket.use("a").reset_s == pytest.approx(0.2)
+    assert bucket.use("b").remaining == 5
+    clock.now += 0.1
+    assert bucket.use("a").remaining == 4
+    bucket.take("a", 4)
+    assert bucket.use("a").remaining == 0
+    with pytest.raises(RateLimited):
+        bucket.take("a")

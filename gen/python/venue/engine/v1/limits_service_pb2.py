@@ -26,21 +26,21 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from venue.option.v1 import access_pb2 as venue_dot_option_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$venue/engine/v1/limits_service.proto\x12\x0fvenue.engine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cvenue/option/v1/access.proto\"U\n\rGetUseRequest\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x12\n\naccount_id\x18\x04 \x01(\t\"\xb9\x01\n\x03Use\x12\'\n\x06\x62ucket\x18\x01 \x01(\x0e\x32\x17.venue.option.v1.Bucket\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x11\n\tremaining\x18\x04 \x01(\x05\x12(\n\x05reset\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06window\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"4\n\x0eGetUseResponse\x12\"\n\x04uses\x18\x01 \x03(\x0b\x32\x14.venue.engine.v1.Use2d\n\rLimitsService\x12S\n\x06GetUse\x12\x1e.venue.engine.v1.GetUseRequest\x1a\x1f.venue.engine.v1.GetUseResponse\"\x08\x8a\xb5\x18\x04\x08\x07 \x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$venue/engine/v1/limits_service.proto\x12\x0fvenue.engine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cvenue/option/v1/access.proto\"V\n\x0eTellUseRequest\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x12\n\naccount_id\x18\x04 \x01(\t\"\xb9\x01\n\x03Use\x12\'\n\x06\x62ucket\x18\x01 \x01(\x0e\x32\x17.venue.option.v1.Bucket\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x11\n\tremaining\x18\x04 \x01(\x05\x12(\n\x05reset\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06window\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"5\n\x0fTellUseResponse\x12\"\n\x04uses\x18\x01 \x03(\x0b\x32\x14.venue.engine.v1.Use2g\n\rLimitsService\x12V\n\x07TellUse\x12\x1f.venue.engine.v1.TellUseRequest\x1a .venue.engine.v1.TellUseResponse\"\x08\x8a\xb5\x18\x04\x08\x07 \x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'venue.engine.v1.limits_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LIMITSSERVICE'].methods_by_name['GetUse']._loaded_options = None
-  _globals['_LIMITSSERVICE'].methods_by_name['GetUse']._serialized_options = b'\212\265\030\004\010\007 \010'
-  _globals['_GETUSEREQUEST']._serialized_start=119
-  _globals['_GETUSEREQUEST']._serialized_end=204
-  _globals['_USE']._serialized_start=207
-  _globals['_USE']._serialized_end=392
-  _globals['_GETUSERESPONSE']._serialized_start=394
-  _globals['_GETUSERESPONSE']._serialized_end=446
-  _globals['_LIMITSSERVICE']._serialized_start=448
-  _globals['_LIMITSSERVICE']._serialized_end=548
+  _globals['_LIMITSSERVICE'].methods_by_name['TellUse']._loaded_options = None
+  _globals['_LIMITSSERVICE'].methods_by_name['TellUse']._serialized_options = b'\212\265\030\004\010\007 \010'
+  _globals['_TELLUSEREQUEST']._serialized_start=119
+  _globals['_TELLUSEREQUEST']._serialized_end=205
+  _globals['_USE']._serialized_start=208
+  _globals['_USE']._serialized_end=393
+  _globals['_TELLUSERESPONSE']._serialized_start=395
+  _globals['_TELLUSERESPONSE']._serialized_end=448
+  _globals['_LIMITSSERVICE']._serialized_start=450
+  _globals['_LIMITSSERVICE']._serialized_end=553
 # @@protoc_insertion_point(module_scope)

@@ -21,8 +21,8 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class GetUseRequest(_message.Message):
-    """Request of GetUse."""
+class TellUseRequest(_message.Message):
+    """Request of TellUse."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -52,7 +52,7 @@ class GetUseRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetUseRequest: _TypeAlias = GetUseRequest  # noqa: Y015
+Global___TellUseRequest: _TypeAlias = TellUseRequest  # noqa: Y015
 
 @_typing.final
 class Use(_message.Message):
@@ -101,8 +101,8 @@ class Use(_message.Message):
 Global___Use: _TypeAlias = Use  # noqa: Y015
 
 @_typing.final
-class GetUseResponse(_message.Message):
-    """Response of GetUse."""
+class TellUseResponse(_message.Message):
+    """Response of TellUse."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -122,4 +122,4 @@ class GetUseResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetUseResponse: _TypeAlias = GetUseResponse  # noqa: Y015
+Global___TellUseResponse: _TypeAlias = TellUseResponse  # noqa: Y015

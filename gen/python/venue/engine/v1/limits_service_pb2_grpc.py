@@ -35,10 +35,10 @@ class LimitsServiceStub(object):
         Args:
             channel: A grpc.Channel.
         """
-        self.GetUse = channel.unary_unary(
-                '/venue.engine.v1.LimitsService/GetUse',
-                request_serializer=venue_dot_engine_dot_v1_dot_limits__service__pb2.GetUseRequest.SerializeToString,
-                response_deserializer=venue_dot_engine_dot_v1_dot_limits__service__pb2.GetUseResponse.FromString,
+        self.TellUse = channel.unary_unary(
+                '/venue.engine.v1.LimitsService/TellUse',
+                request_serializer=venue_dot_engine_dot_v1_dot_limits__service__pb2.TellUseRequest.SerializeToString,
+                response_deserializer=venue_dot_engine_dot_v1_dot_limits__service__pb2.TellUseResponse.FromString,
                 _registered_method=True)
 
 
@@ -46,7 +46,7 @@ class LimitsServiceServicer(object):
     """The limits of one server.
     """
 
-    def GetUse(self, request, context):
+    def TellUse(self, request, context):
         """Says what is left of every limit that this server counts for a caller.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -56,10 +56,10 @@ class LimitsServiceServicer(object):
 
 def add_LimitsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'GetUse': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetUse,
-                    request_deserializer=venue_dot_engine_dot_v1_dot_limits__service__pb2.GetUseRequest.FromString,
-                    response_serializer=venue_dot_engine_dot_v1_dot_limits__service__pb2.GetUseResponse.SerializeToString,
+            'TellUse': grpc.unary_unary_rpc_method_handler(
+                    servicer.TellUse,
+                    request_deserializer=venue_dot_engine_dot_v1_dot_limits__service__pb2.TellUseRequest.FromString,
+                    response_serializer=venue_dot_engine_dot_v1_dot_limits__service__pb2.TellUseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -74,7 +74,7 @@ class LimitsService(object):
     """
 
     @staticmethod
-    def GetUse(request,
+    def TellUse(request,
             target,
             options=(),
             channel_credentials=None,
@@ -87,9 +87,9 @@ class LimitsService(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/venue.engine.v1.LimitsService/GetUse',
-            venue_dot_engine_dot_v1_dot_limits__service__pb2.GetUseRequest.SerializeToString,
-            venue_dot_engine_dot_v1_dot_limits__service__pb2.GetUseResponse.FromString,
+            '/venue.engine.v1.LimitsService/TellUse',
+            venue_dot_engine_dot_v1_dot_limits__service__pb2.TellUseRequest.SerializeToString,
+            venue_dot_engine_dot_v1_dot_limits__service__pb2.TellUseResponse.FromString,
             options,
             channel_credentials,
             insecure,

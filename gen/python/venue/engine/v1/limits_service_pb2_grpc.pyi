@@ -33,7 +33,7 @@ class LimitsServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LimitsServiceAsyncStub: ...
-    GetUse: _grpc.UnaryUnaryMultiCallable[_limits_service_pb2.GetUseRequest, _limits_service_pb2.GetUseResponse]
+    TellUse: _grpc.UnaryUnaryMultiCallable[_limits_service_pb2.TellUseRequest, _limits_service_pb2.TellUseResponse]
     """Says what is left of every limit that this server counts for a caller."""
 
 @_typing.type_check_only
@@ -41,18 +41,18 @@ class LimitsServiceAsyncStub(LimitsServiceStub):
     """The limits of one server."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    GetUse: _aio.UnaryUnaryMultiCallable[_limits_service_pb2.GetUseRequest, _limits_service_pb2.GetUseResponse]  # type: ignore[assignment]
+    TellUse: _aio.UnaryUnaryMultiCallable[_limits_service_pb2.TellUseRequest, _limits_service_pb2.TellUseResponse]  # type: ignore[assignment]
     """Says what is left of every limit that this server counts for a caller."""
 
 class LimitsServiceServicer(metaclass=_abc_1.ABCMeta):
     """The limits of one server."""
 
     @_abc_1.abstractmethod
-    def GetUse(
+    def TellUse(
         self,
-        request: _limits_service_pb2.GetUseRequest,
+        request: _limits_service_pb2.TellUseRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_limits_service_pb2.GetUseResponse, _abc.Awaitable[_limits_service_pb2.GetUseResponse]]:
+    ) -> _typing.Union[_limits_service_pb2.TellUseResponse, _abc.Awaitable[_limits_service_pb2.TellUseResponse]]:
         """Says what is left of every limit that this server counts for a caller."""
 
 def add_LimitsServiceServicer_to_server(servicer: LimitsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

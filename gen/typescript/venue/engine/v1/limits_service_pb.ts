@@ -16,14 +16,14 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/engine/v1/limits_service.proto.
  */
 export const file_venue_engine_v1_limits_service: GenFile = /*@__PURE__*/
-  fileDesc("CiR2ZW51ZS9lbmdpbmUvdjEvbGltaXRzX3NlcnZpY2UucHJvdG8SD3ZlbnVlLmVuZ2luZS52MSJVCg1HZXRVc2VSZXF1ZXN0Eg4KBmNhbGxlchgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEg8KB3VzZXJfaWQYAyABKAkSEgoKYWNjb3VudF9pZBgEIAEoCSK5AQoDVXNlEicKBmJ1Y2tldBgBIAEoDjIXLnZlbnVlLm9wdGlvbi52MS5CdWNrZXQSEgoKYWNjb3VudF9pZBgCIAEoCRINCgVsaW1pdBgDIAEoBRIRCglyZW1haW5pbmcYBCABKAUSKAoFcmVzZXQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKQoGd2luZG93GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIjQKDkdldFVzZVJlc3BvbnNlEiIKBHVzZXMYASADKAsyFC52ZW51ZS5lbmdpbmUudjEuVXNlMmQKDUxpbWl0c1NlcnZpY2USUwoGR2V0VXNlEh4udmVudWUuZW5naW5lLnYxLkdldFVzZVJlcXVlc3QaHy52ZW51ZS5lbmdpbmUudjEuR2V0VXNlUmVzcG9uc2UiCIq1GAQIByAIYgZwcm90bzM", [file_google_protobuf_duration, file_venue_option_v1_access]);
+  fileDesc("CiR2ZW51ZS9lbmdpbmUvdjEvbGltaXRzX3NlcnZpY2UucHJvdG8SD3ZlbnVlLmVuZ2luZS52MSJWCg5UZWxsVXNlUmVxdWVzdBIOCgZjYWxsZXIYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIPCgd1c2VyX2lkGAMgASgJEhIKCmFjY291bnRfaWQYBCABKAkiuQEKA1VzZRInCgZidWNrZXQYASABKA4yFy52ZW51ZS5vcHRpb24udjEuQnVja2V0EhIKCmFjY291bnRfaWQYAiABKAkSDQoFbGltaXQYAyABKAUSEQoJcmVtYWluaW5nGAQgASgFEigKBXJlc2V0GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiI1Cg9UZWxsVXNlUmVzcG9uc2USIgoEdXNlcxgBIAMoCzIULnZlbnVlLmVuZ2luZS52MS5Vc2UyZwoNTGltaXRzU2VydmljZRJWCgdUZWxsVXNlEh8udmVudWUuZW5naW5lLnYxLlRlbGxVc2VSZXF1ZXN0GiAudmVudWUuZW5naW5lLnYxLlRlbGxVc2VSZXNwb25zZSIIirUYBAgHIAhiBnByb3RvMw", [file_google_protobuf_duration, file_venue_option_v1_access]);
 
 /**
- * Request of GetUse.
+ * Request of TellUse.
  *
- * @generated from message venue.engine.v1.GetUseRequest
+ * @generated from message venue.engine.v1.TellUseRequest
  */
-export type GetUseRequest = Message<"venue.engine.v1.GetUseRequest"> & {
+export type TellUseRequest = Message<"venue.engine.v1.TellUseRequest"> & {
   /**
    * What calls are counted under: an API key, else a user.
    *
@@ -54,10 +54,10 @@ export type GetUseRequest = Message<"venue.engine.v1.GetUseRequest"> & {
 };
 
 /**
- * Describes the message venue.engine.v1.GetUseRequest.
- * Use `create(GetUseRequestSchema)` to create a new message.
+ * Describes the message venue.engine.v1.TellUseRequest.
+ * Use `create(TellUseRequestSchema)` to create a new message.
  */
-export const GetUseRequestSchema: GenMessage<GetUseRequest> = /*@__PURE__*/
+export const TellUseRequestSchema: GenMessage<TellUseRequest> = /*@__PURE__*/
   messageDesc(file_venue_engine_v1_limits_service, 0);
 
 /**
@@ -117,11 +117,11 @@ export const UseSchema: GenMessage<Use> = /*@__PURE__*/
   messageDesc(file_venue_engine_v1_limits_service, 1);
 
 /**
- * Response of GetUse.
+ * Response of TellUse.
  *
- * @generated from message venue.engine.v1.GetUseResponse
+ * @generated from message venue.engine.v1.TellUseResponse
  */
-export type GetUseResponse = Message<"venue.engine.v1.GetUseResponse"> & {
+export type TellUseResponse = Message<"venue.engine.v1.TellUseResponse"> & {
   /**
    * Every limit, by bucket, those of accounts last.
    *
@@ -131,10 +131,10 @@ export type GetUseResponse = Message<"venue.engine.v1.GetUseResponse"> & {
 };
 
 /**
- * Describes the message venue.engine.v1.GetUseResponse.
- * Use `create(GetUseResponseSchema)` to create a new message.
+ * Describes the message venue.engine.v1.TellUseResponse.
+ * Use `create(TellUseResponseSchema)` to create a new message.
  */
-export const GetUseResponseSchema: GenMessage<GetUseResponse> = /*@__PURE__*/
+export const TellUseResponseSchema: GenMessage<TellUseResponse> = /*@__PURE__*/
   messageDesc(file_venue_engine_v1_limits_service, 2);
 
 /**
@@ -146,12 +146,12 @@ export const LimitsService: GenService<{
   /**
    * Says what is left of every limit that this server counts for a caller.
    *
-   * @generated from rpc venue.engine.v1.LimitsService.GetUse
+   * @generated from rpc venue.engine.v1.LimitsService.TellUse
    */
-  getUse: {
+  tellUse: {
     methodKind: "unary";
-    input: typeof GetUseRequestSchema;
-    output: typeof GetUseResponseSchema;
+    input: typeof TellUseRequestSchema;
+    output: typeof TellUseResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_venue_engine_v1_limits_service, 0);
