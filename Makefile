@@ -13,10 +13,10 @@ ABREAST := $(MAKE) --no-print-directory -k -j 2 $(if $(filter output-sync,$(.FEA
 export UV_PYTHON_DOWNLOADS := never
 export PATH := $(CURDIR)/.venv/node:$(PATH)
 
-.PHONY: help setup lock gen gen-check baseline lint-proto format lint check audit audit-code secrets-baseline test up down reset bench chaos-long
+.PHONY: help setup lock gen gen-check baseline lint-proto format lint check audit audit-code secrets-baseline test up down reset bench chaos-long native native-check
 
 help:
-	@echo "setup up down reset | check test lint format | audit | gen gen-check lint-proto | bench chaos-long | lock baseline"
+	@echo "setup up down reset | check test lint format | audit | gen gen-check lint-proto | bench chaos-long | native native-check | lock baseline"
 
 setup: .venv/.stamp
 
@@ -98,6 +98,13 @@ reset: setup
 
 bench: setup
 	@$(VENUE) bench
+
+# The rules as machine code, into the environment: `make up` and all else then run them until their source changes.
+native: setup
+	@$(BIN)/python tools/native.py
+
+native-check: native
+	$(BIN)/pytest -q tests/property tests/golden --native
 
 chaos-long: setup
 	$(BIN)/pytest -q tests/simulation tests/chaos --timeout=0 --long

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from servers import native
 from servers.bench import book_peer
 from servers.bench.errors import BenchError
 from servers.bench.figures import Figure, Measure
 from servers.bench.rivals import INSTALL_S, output_of
 
+IN_MEMORY: Final = "servers.bench.in_memory"
 PEER: Final = "litebook"
 PEER_VERSION: Final = "0.0.1"
 RUN_S: Final = 600.0
@@ -42,7 +44,8 @@ async def child(command: list[str]) -> dict[str, Any]:
 
 
 async def machine(what: str, count: int) -> dict[str, Any]:
-    return await child([sys.executable, "-m", "servers.bench.in_memory", what, str(count)])
+    """On the source of the rules, whatever has been compiled."""
+    return await child([sys.executable, "-m", "servers.bench.source", IN_MEMORY, what, str(count)])
 
 
 async def prepare_peer(folder: Path) -> Path | str:
@@ -81,6 +84,9 @@ async def run(
         if peer is not None:
             await compare_books(peer, measures["P6a"], sizes.operations)
         figures["P6b"].ours.append((await machine("execute", sizes.operations))["rate"])
+        if native.compiled():
+            found = await child([sys.executable, "-m", IN_MEMORY, "execute", str(sizes.operations)])
+            figures["P6c"].ours.append(found["rate"])
         figures["P9a"].ours.append((await machine("replay", sizes.operations))["rate"])
     for number, what, count in (
         ("P8a", "resting", sizes.orders),

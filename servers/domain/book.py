@@ -98,15 +98,17 @@ class BookSide:
             level.first = after
         else:
             before.after = after
+            order.before = None
         if after is None:
             level.last = before
         else:
             after.before = before
-        order.before = order.after = None
-        level.count -= 1
+            order.after = None
         level.lots -= lots
-        level.hidden -= order.hidden_lots
-        if not level.count:
+        if order.hidden_lots:
+            level.hidden -= order.hidden_lots
+        level.count = count = level.count - 1
+        if not count:
             self._close(level)
         return level
 

@@ -57,7 +57,8 @@ def plan(order: Order, opposite: BookSide, limit: int, lots: int, budget: int) -
     A buy's budget covers its taker fee: lots are the most for which notional + ceil(fee) <= budget.
     """
     best = opposite.top
-    if best is None or _beyond(order, limit, best.ticks):
+    # What `_beyond` says, without a call: nearly every order is asked this and no more.
+    if best is None or (limit and (best.ticks > limit if order.side == _BUY else best.ticks < limit)):
         return NOTHING
     walk = _Walk(order, lots or _UNBOUNDED, budget)
     # Most orders end within the best level, and then no other is looked for.
@@ -82,7 +83,7 @@ def _beyond(order: Order, limit: int, ticks: int) -> bool:
 class _Walk:
     """The state of a walk: what is still wanted, and what a budget still allows."""
 
-    __slots__ = ("budget", "forgone", "group", "mode", "order", "result", "wanted")
+    __slots__ = ("budget", "forgone", "group", "order", "result", "wanted")
 
     def __init__(self, order: Order, wanted: int, budget: int) -> None:
         self.order = order
@@ -92,7 +93,6 @@ class _Walk:
         # The notional that a quote amount gave up to decrements.
         self.forgone = 0
         self.group = order.account.self_trade_group
-        self.mode = order.self_trade_prevention
 
     def take(self, level: Level) -> bool:
         """Match the orders of a level, then what its icebergs show next, round after round; False when the walk is over."""
@@ -107,7 +107,9 @@ class _Walk:
             if not self._meet(maker, maker.lots - maker.filled_lots - maker.removed_lots - hidden, price):
                 return False
             # One that is cancelled shows nothing more.
-            if hidden and (self.mode == _DECREMENT or maker.account.self_trade_group != self.group):
+            if hidden and (
+                self.order.self_trade_prevention == _DECREMENT or maker.account.self_trade_group != self.group
+            ):
                 again.append((maker, hidden))
             maker = maker.after
         while again:
@@ -122,8 +124,7 @@ class _Walk:
     def _take_shown(self, level: Level, price: int) -> bool:
         """As `take`, of a level that hides nothing: what `_meet` does, without a call for each maker that asks for no more."""
         result, group, wanted, filled = self.result, self.group, self.wanted, 0
-        steps, plain = result.steps, self.budget < 0
-        maker = level.first
+        steps, plain, maker = result.steps, self.budget < 0, level.first
         while maker is not None:
             lots = maker.lots - maker.filled_lots - maker.removed_lots
             if plain and not maker.reduce_only and maker.account.self_trade_group != group:
@@ -185,7 +186,7 @@ class _Walk:
 
     def _prevent(self, maker: Order, lots: int, wanted: int, price: int) -> bool:
         """Do to a maker of the order's own group, of which it wants `lots`, what the mode says; False when the walk is over."""
-        result, mode = self.result, self.mode
+        result, mode = self.result, self.order.self_trade_prevention
         if mode == _CANCEL_OLDEST:
             result.steps.append((CANCEL_MAKER, maker, lots))
             return True
