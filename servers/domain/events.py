@@ -2,6 +2,8 @@
 
 Events that point to an order, balance, account, market or transfer point to the living thing: it has the state after the
 command until the next command is executed, and readers take what they need before that.
+
+Those that nearly every command causes say how they are made: what the decorator would say is not compiled with the rest.
 """
 
 from dataclasses import dataclass
@@ -27,6 +29,9 @@ class OrderChanged:
 
     order: Order
 
+    def __init__(self, order: Order) -> None:
+        self.order = order
+
 
 @dataclass(slots=True, eq=False)
 class Traded:
@@ -42,6 +47,28 @@ class Traded:
     maker_fee: int
     taker_fee: int
 
+    def __init__(
+        self,
+        number: int,
+        market: Market,
+        maker: Order,
+        taker: Order,
+        ticks: int,
+        lots: int,
+        notional: int,
+        maker_fee: int,
+        taker_fee: int,
+    ) -> None:
+        self.number = number
+        self.market = market
+        self.maker = maker
+        self.taker = taker
+        self.ticks = ticks
+        self.lots = lots
+        self.notional = notional
+        self.maker_fee = maker_fee
+        self.taker_fee = taker_fee
+
 
 @dataclass(slots=True, eq=False)
 class Posted:
@@ -54,12 +81,23 @@ class Posted:
     kind: int
     reference: str
 
+    def __init__(self, debit: Account, credit: Account, asset: str, amount: int, kind: int, reference: str) -> None:
+        self.debit = debit
+        self.credit = credit
+        self.asset = asset
+        self.amount = amount
+        self.kind = kind
+        self.reference = reference
+
 
 @dataclass(slots=True, eq=False)
 class BalanceChanged:
     """A balance was touched; once a command and balance."""
 
     balance: Balance
+
+    def __init__(self, balance: Balance) -> None:
+        self.balance = balance
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +106,9 @@ class PositionChanged:
 
     position: Position
 
+    def __init__(self, position: Position) -> None:
+        self.position = position
+
 
 @dataclass(slots=True, eq=False)
 class AccountTouched:
@@ -75,6 +116,10 @@ class AccountTouched:
 
     account: Account
     previous: int
+
+    def __init__(self, account: Account, previous: int) -> None:
+        self.account = account
+        self.previous = previous
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +131,13 @@ class LevelChanged:
     ticks: int
     lots: int
     count: int
+
+    def __init__(self, market: Market, side: int, ticks: int, lots: int, count: int) -> None:
+        self.market = market
+        self.side = side
+        self.ticks = ticks
+        self.lots = lots
+        self.count = count
 
 
 @dataclass(slots=True, eq=False)

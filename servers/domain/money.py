@@ -44,8 +44,13 @@ def parse(text: str, scale: int = ATTO_SCALE) -> int:
 @lru_cache(CACHED)
 def format_units(units: int, scale: int) -> str:
     """Units of 10**-scale as canonical text: no exponent, no trailing zeros, no point without a fraction."""
+    return format_once(units, scale)
+
+
+def format_once(units: int, scale: int) -> str:
+    """The same of what hardly comes again, as a balance: nothing is remembered."""
     if units < 0:
-        return "-" + format_units(-units, scale)
+        return "-" + format_once(-units, scale)
     if scale == 0:
         return str(units)
     digits = str(units)

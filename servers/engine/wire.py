@@ -15,7 +15,7 @@ from servers.domain.events import Traded
 from servers.domain.exchange import Exchange
 from servers.domain.identifiers import order_id
 from servers.domain.model import Balance, Order
-from servers.domain.money import ATTO_SCALE, format_units
+from servers.domain.money import ATTO_SCALE, format_once, format_units
 from servers.domain.terms import OrderStatus
 from servers.engine.messages import average_price, order_message
 from venue.account.v1 import account_pb2
@@ -227,8 +227,12 @@ _ASSET, _AVAILABLE, _HELD, _TOTAL = _B["asset"], _B["available"], _B["held"], _B
 
 def balance_wire(balance: Balance, scale: int) -> str:
     """A balance of an asset that has a scale."""
-    available, held = balance.available, balance.held
-    return (
-        f"{_ASSET}{_raw(balance.asset)}{_AVAILABLE}{_units(available, scale)}{_HELD}{_units(held, scale)}"
-        f"{_TOTAL}{_units(available + held, scale)}"
-    )
+    held, text = balance.held, format_once(balance.available, scale)
+    available = total = f"{_LENGTHS[len(text)]}{text}"
+    on_hold = _ZERO
+    if held:
+        text = format_once(held, scale)
+        on_hold = f"{_LENGTHS[len(text)]}{text}"
+        text = format_once(balance.available + held, scale)
+        total = f"{_LENGTHS[len(text)]}{text}"
+    return f"{_ASSET}{_raw(balance.asset)}{_AVAILABLE}{available}{_HELD}{on_hold}{_TOTAL}{total}"

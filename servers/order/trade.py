@@ -241,17 +241,21 @@ class Session:
         self, request: pb.TradeRequest, call: Call, engine: TradingEngine
     ) -> tuple[list[Mark], list[engine_pb2.Command], dict[int, VenueError]]:
         """The marks, the commands for the engine, and by index what is refused before it."""
-        session_id = "" if self._presence is None else self._stream_id
+        user_id, session_id = call.identity.user_id, "" if self._presence is None else self._stream_id
         marks: list[Mark] = []
         commands: list[engine_pb2.Command] = []
         errors: dict[int, VenueError] = {}
         for index, item in enumerate(request.commands):
             kind = item.WhichOneof("command") or ""
-            command = engine_pb2.Command(user_id=call.identity.user_id, session_id=session_id)
+            command = engine_pb2.Command(user_id=user_id, session_id=session_id)
             named = None
             try:
                 self._check(item, kind, call, engine.partition)
-                getattr(command, _COMMAND[kind]).CopyFrom(getattr(item, kind))
+                if kind == "place":
+                    # Nearly all; a field that is named is found twice as fast as one that is looked up.
+                    command.place_order.CopyFrom(item.place)
+                else:
+                    getattr(command, _COMMAND[kind]).CopyFrom(getattr(item, kind))
                 named = getattr(item, kind) if kind in _NAMING else None
             except VenueError as error:
                 errors[index] = error
@@ -261,6 +265,10 @@ class Session:
 
     def _check(self, item: pb.TradeCommand, kind: str, call: Call, partition: int) -> None:
         validation.check(item)
+        if kind == "place" and item.place.account_id == self._account_id:
+            # Nearly all: nothing of what follows is asked of a placement on the session's own account.
+            self._take(kind, call)
+            return
         if kind == "start":
             raise InvalidField([FieldViolation("start", "the session has started already", "start.once")])
         body = getattr(item, kind)
@@ -275,6 +283,10 @@ class Session:
             if found is None or found[0] != partition:
                 # The machine knows its orders by number alone.
                 raise OrderNotFound(body.order_id)
+        self._take(kind, call)
+
+    def _take(self, kind: str, call: Call) -> None:
+        """Count a command. Raises RateLimited."""
         bucket = self._buckets[kind]
         if bucket is not None:
             bucket.take(call.caller)
