@@ -183,9 +183,7 @@ def test_s13_a_changed_role_and_a_freeze_end_tokens_and_streams_on_every_server(
     log_in(rest, person.email)
 
 
-def test_s12_ten_refreshes_at_once_are_one_rotation_and_a_late_second_use_ends_the_family(
-    venue: Venue, rest: Rest
-) -> None:
+def test_s12_ten_refreshes_at_once_are_one_rotation(venue: Venue, rest: Rest) -> None:
     person = join(rest, "family")
 
     async def refresh_at_once() -> list[str]:
