@@ -278,7 +278,7 @@ def replay(count: int) -> dict[str, object]:
     """Rows of a journal executed again and checked: commands a second."""
     bare = Bare()
     rows = list(journal(bare, count))
-    machine = Replay(Exchange(PARTITION, Environment.DEMO), bytes(32))
+    machine = Replay(today(Exchange(PARTITION, Environment.DEMO)), bytes(32))
     gc.collect()
     gc.freeze()
     begun_s = time.perf_counter()
@@ -287,9 +287,15 @@ def replay(count: int) -> dict[str, object]:
     return {"rate": machine.sequence / (time.perf_counter() - begun_s)}
 
 
+def today(machine: Exchange) -> Exchange:
+    """A machine with the rules of today, as one is after the first command of its leader."""
+    machine.clock.rules_version = RULES_VERSION
+    return machine
+
+
 def journal(bare: Bare, count: int) -> Iterator[JournalRow]:
     """The rows of a machine that begins with the definitions of another and takes orders that meet."""
-    leader, chain = Exchange(PARTITION, Environment.DEMO), bytes(32)
+    leader, chain = today(Exchange(PARTITION, Environment.DEMO)), bytes(32)
     orders = [placement(account_id, bare.symbols[0]) for account_id in bare.accounts]
     for number, request in enumerate(orders):
         request.side = 1 + number % 2  # type: ignore[assignment]
