@@ -20,7 +20,7 @@ ORDERS = "order.v1.OrderService.ListOrders"
 INVALID = ("INVALID_ARGUMENT", "PAGE_TOKEN_INVALID")
 STRANGE = (
     "\u202egnp.exe", "a\u200db", "раураl", "'; DROP TABLE users; --", "${jndi:ldap://x/a}", "{{7*7}}", "%s%n", "😀", "<b>x</b>",
-    "*)(uid=*))(|(uid=*", "<%= 7*7 %>", "${7*7}", "a\r\nset-cookie: x=1", "\u2066a\u2069",
+    "*)(uid=*))(|(uid=*", "<%= 7*7 %>", "${7*7}", "\u2066a\u2069",
 )  # fmt: skip
 
 
@@ -113,6 +113,16 @@ def test_b06_a_name_of_a_megabyte_is_too_long_in_every_way(
     for probe in (over_rest, over_grpc):
         said = probe.ask(method, request, heidi.token)
         assert (said.code, said.reason) == ("RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE")
+
+
+def test_b06_a_line_break_in_a_name_is_refused(over_rest: RestProbe, over_grpc: GrpcProbe, heidi: Person) -> None:
+    method, request = (
+        "account.v1.AccountService.CreateAccount",
+        {"type": "ACCOUNT_TYPE_DEMO", "name": "a\r\nset-cookie: x=1"},
+    )
+    for probe in (over_rest, over_grpc):
+        said = probe.ask(method, request, heidi.token)
+        assert (said.code, said.reason) == ("INVALID_ARGUMENT", "INVALID_FIELD")
 
 
 def test_b06_text_is_the_same_over_grpc(venue: Venue, rest: Rest, heidi: Person) -> None:
