@@ -237,6 +237,11 @@ async def test_s22_every_call_is_in_the_audit_log_that_those_at_the_desk_read(de
 
 async def test_the_monitor_shows_the_venue_and_every_entry_and_goes_on_where_it_was(desk: Desk) -> None:
     metadata = (("authorization", f"Bearer {desk.token('cleo')}"),)
+
+    async def projected() -> bool:
+        return len(await desk.rows("SELECT DISTINCT partition FROM projections")) == 3
+
+    await desk.eventually(projected, "each partition has a reader")
     stream: Any = desk.stub.StreamSystem(pb.StreamSystemRequest(), metadata=metadata)
     ready, shown = await stream.read(), await stream.read()
     assert ready.WhichOneof("frame") == "ready"
