@@ -79,7 +79,7 @@ class _Maker:
         if kind.GetOptions().map_entry:
             raise Unknown(field.full_name)
         value = f"m.{field.name}"
-        known = {"repeated"} if field.is_repeated else {"required"}
+        known = {"repeated"} if field.is_repeated else {"required", "duration"}
         _only(rules, known)
         sub = self._constant(_Maker(self._outer).make(kind))
         if field.is_repeated:
@@ -91,7 +91,12 @@ class _Maker:
             absent = "" if rules.required else f"not m.HasField('{field.name}') or "
             if rules.required:
                 yield f"m.HasField('{field.name}')"
-            yield f"({absent}{sub}({value}))"
+            holds = (
+                [f"{sub}({value})", *_span(value, rules.duration)]
+                if rules.HasField("duration")
+                else [f"{sub}({value})"]
+            )
+            yield f"({absent}{' and '.join(holds)})"
 
     def _repeated(self, field: FieldDescriptor, rules: Any) -> Iterator[str]:  # noqa: ANN401
         _only(rules, {"repeated"})
@@ -262,6 +267,15 @@ def _bounds(value: str, rules: Any, what: str) -> Iterator[str]:  # noqa: ANN401
         yield f"{value} >= {getattr(rules, f'min_{what}')}"
     if rules.HasField(f"max_{what}"):
         yield f"{value} <= {getattr(rules, f'max_{what}')}"
+
+
+def _span(value: str, rules: Any) -> Iterator[str]:  # noqa: ANN401
+    """A time that is not negative, within its bounds; one whose two parts differ in sign is left to protovalidate."""
+    _only(rules, {"gte", "lte"})
+    yield f"0 <= {value}.nanos < 1000000000 and {value}.seconds >= 0"
+    for bound, sign in ((rules.gte, ">="), (rules.lte, "<=")):
+        if bound.seconds or bound.nanos:
+            yield f"({value}.seconds, {value}.nanos) {sign} ({bound.seconds}, {bound.nanos})"
 
 
 def _patterns(rules: Any) -> Iterator[Callable[[str], object]]:  # noqa: ANN401
