@@ -62,9 +62,6 @@ READ_AFTER: Final = (
     f"SELECT {COLUMNS} FROM journal WHERE partition = %b AND last_sequence > %b "  # noqa: S608  # nosec B608  constants
     "ORDER BY last_sequence LIMIT %b"
 )
-READ_ANSWERS: Final = """
-SELECT last_sequence, answers FROM journal WHERE partition = %b AND first_sequence <= %b ORDER BY first_sequence DESC LIMIT 1
-"""
 STATE: Final = """
 SELECT partition, environment, epoch, last_sequence, holder, address,
        coalesce(extract(epoch FROM lease_until - clock_timestamp()), 0)::float8, rules_version, halted_reason
@@ -102,17 +99,6 @@ async def read_row(connection: Connection, partition: int, first_sequence: int) 
     async with connection.cursor(binary=True, row_factory=args_row(JournalRow)) as cursor:
         await cursor.execute(READ, [Int4(partition), Int8(first_sequence)])
         return await cursor.fetchone()
-
-
-async def read_answers(connection: Connection, partition: int, sequence: int) -> bytes | None:
-    """The answers of the row that contains a sequence."""
-    async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(READ_ANSWERS, [Int4(partition), Int8(sequence)])
-        row = await cursor.fetchone()
-    if row is None or row[0] < sequence:
-        return None
-    answers: bytes = row[1]
-    return answers
 
 
 async def read_after(connection: Connection, partition: int, after_sequence: int, limit_rows: int) -> list[JournalRow]:

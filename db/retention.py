@@ -5,22 +5,29 @@ from typing import Final
 
 from db.session import Connection
 
-# Transfers stay: their ids are unique for ever, and a snapshot tells by them which transfers were made at once.
+# Those of transfers stay as long as these are pending: a snapshot tells by them which were made in two phases.
 PRUNE_REQUESTS: Final = """
 DELETE FROM requests WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM requests
-    WHERE partition = %s AND scope <> 'transfer' AND time < %s AND sequence < (
+    SELECT ctid FROM requests r
+    WHERE partition = %s AND (scope = 'transfer') = %s AND time < %s AND sequence < (
         SELECT sequence FROM requests WHERE partition = %s ORDER BY sequence DESC OFFSET %s LIMIT 1
-    )
+    ) AND (scope <> 'transfer' OR NOT EXISTS (
+        SELECT FROM transfers t WHERE t.partition = r.partition AND t.transfer_id = r.request_id AND t.state = 1
+    ))
     ORDER BY sequence LIMIT %s
 ))
 """
 
 
-async def prune_requests(connection: Connection, partition: int, before: datetime, kept: int, rows_max: int) -> int:
-    """Forget requests of before a time, but for transfers and the `kept` newest, which the machine remembers. How many."""
+async def prune_requests(
+    connection: Connection, partition: int, before: datetime, kept: int, rows_max: int, *, transfers: bool
+) -> int:
+    """Forget requests of before a time, of transfers or all others, but for the `kept` newest, which the machine remembers.
+
+    How many. A transfer itself stays, so its id is never used again.
+    """
     # One more than is remembered: its time is that of the newest that was forgotten.
-    cursor = await connection.execute(PRUNE_REQUESTS, [partition, before, partition, kept, rows_max])
+    cursor = await connection.execute(PRUNE_REQUESTS, [partition, transfers, before, partition, kept, rows_max])
     return cursor.rowcount
 
 

@@ -16,10 +16,11 @@ from servers.domain.transfers import RESOLVED_MEMORY
 CHAIN_START: Final = bytes(32)
 _FIRST_FINAL: Final = int(OrderStatus.FILLED)
 _PENDING: Final = int(TransferState.PENDING)
-# A transfer made at once has the sequence of its request; one in two phases that of its resolution.
+# A transfer made at once has the sequence of its request; one in two phases that of its resolution. One whose request is
+# forgotten was resolved long ago: who would resolve it again is told that there is none.
 _TWO_PHASES: Final = sql.SQL(
-    " AND state <> {} AND NOT EXISTS (SELECT FROM requests r WHERE r.partition = transfers.partition"
-    " AND r.scope = 'transfer' AND r.request_id = transfer_id AND r.sequence = transfers.sequence)"
+    " AND state <> {} AND EXISTS (SELECT FROM requests r WHERE r.partition = transfers.partition"
+    " AND r.scope = 'transfer' AND r.request_id = transfer_id AND r.sequence <> transfers.sequence)"
     " ORDER BY sequence DESC LIMIT {}"
 ).format(_PENDING, RESOLVED_MEMORY)
 

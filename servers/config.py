@@ -89,8 +89,10 @@ class Settings(SecrecySettings, BaseSettings):
     queue_max: PositiveInt = 20_000
     request_memory: PositiveInt = 200_000
     projector_lag_max: PositiveInt = 100_000
-    # Days after which the replica lets go of request ids, of account events and of the journal; 0: never.
+    # Days after which the replica lets go of request ids (those of money movements apart), of account events and of the
+    # journal; 0: never.
     requests_days: Annotated[int, Field(ge=0)] = 1
+    transfer_requests_days: Annotated[int, Field(ge=0)] = 30
     account_events_days: Annotated[int, Field(ge=0)] = 0
     journal_days: Annotated[int, Field(ge=0)] = 0
 

@@ -48,7 +48,7 @@ _HALTED: Final = int(MarketState.HALTED)
 _CLOSED: Final = int(MarketState.CLOSED)
 _REQUESTED: Final = int(CancelReason.REQUESTED)
 _ADMINISTRATIVE: Final = int(CancelReason.ADMINISTRATIVE)
-_TRANSFER_SCOPE: Final = "transfer"
+TRANSFER_SCOPE: Final = "transfer"
 
 
 class Timer(Protocol):
@@ -156,7 +156,7 @@ class Exchange:
         if request is None:
             return 0
         if request.fingerprint != fingerprint:
-            raise TransferIdReused(request_id) if scope == _TRANSFER_SCOPE else RequestIdReused(request_id)
+            raise TransferIdReused(request_id) if scope == TRANSFER_SCOPE else RequestIdReused(request_id)
         return request.sequence
 
     def next_deadline(self) -> int | None:
@@ -327,4 +327,4 @@ class Exchange:
 
 def scope_of(command: c.Command) -> str:
     """What a command's request_id is unique within: its user, or all transfers."""
-    return _TRANSFER_SCOPE if isinstance(command, c.MakeTransfer) else command.user_id
+    return TRANSFER_SCOPE if isinstance(command, c.MakeTransfer) else command.user_id

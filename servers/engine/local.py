@@ -9,9 +9,10 @@ from db import projections
 from db.journal import JournalRow
 from db.requests import find_request
 from db.session import Pool
+from db.transfers import find_transfer
 from servers.domain.commands import Command
 from servers.domain.errors import PartUnavailable, RequestIdReused, TransferIdReused, VenueError
-from servers.domain.exchange import Exchange, scope_of
+from servers.domain.exchange import TRANSFER_SCOPE, Exchange, scope_of
 from servers.engine.answers import replayed
 from servers.engine.archive import Archive
 from servers.engine.batch import Outcome, Replay, Ticket
@@ -251,6 +252,10 @@ class LocalEngine:
             if projected is None or projected.sequence < oldest:
                 raise PartUnavailable("the record of requests")
             found = await find_request(connection, self._partition, scope, command.request_id)
+            if found is None and scope == TRANSFER_SCOPE:
+                # What it was asked with is forgotten after a month; that it was made never is.
+                made = await find_transfer(connection, self._partition, command.request_id)
+                return None if made is None else TransferIdReused(command.request_id)
         if found is None:
             return None
         if found.fingerprint != command.fingerprint:

@@ -142,20 +142,6 @@ def fill_message(partition: int, traded: Traded, order: Order, sequence: int, ti
     )
 
 
-def trade_message(partition: int, traded: Traded, sequence: int, time_us: int) -> marketdata_pb2.Trade:
-    """A trade as everybody may see it."""
-    market = traded.market
-    return marketdata_pb2.Trade(
-        trade_id=f"{partition}-t{traded.number}",
-        symbol=market.symbol,
-        price=price_text(market, traded.ticks),
-        quantity=quantity_text(market, traded.lots),
-        taker_side=traded.taker.side,  # type: ignore[arg-type]
-        trade_time=timestamp(time_us),
-        sequence=sequence,
-    )
-
-
 def balance_message(exchange: Exchange, balance: Balance) -> account_pb2.Balance:
     """A balance in the asset's decimals."""
     scale = exchange.ledger.assets[balance.asset].scale

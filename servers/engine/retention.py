@@ -22,9 +22,13 @@ PAUSE_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How many days are kept; 0: for ever. `request_memory` newest requests are kept in any case."""
+    """How many days are kept; 0: for ever. `request_memory` newest requests are kept in any case.
+
+    Orders, trades and the ledger are the record: nothing of them is ever let go.
+    """
 
     requests_days: int
+    transfer_requests_days: int
     account_events_days: int
     journal_days: int
     request_memory: int
@@ -48,13 +52,10 @@ async def let_go(connection: Connection, partitions: Iterable[int], kept: Retent
     """Let go of everything that is too old at a time. Returns how many rows (of account events: months)."""
     gone = {"requests": 0, "account_events": 0, "journal": 0}
     for partition in partitions:
-        while kept.requests_days:
-            before = now - timedelta(days=kept.requests_days)
-            pruned = await prune_requests(connection, partition, before, kept.request_memory, ROWS_MAX)
-            gone["requests"] += pruned
-            if pruned < ROWS_MAX:
-                break
-            await asyncio.sleep(PAUSE_S)
+        for days, transfers in ((kept.requests_days, False), (kept.transfer_requests_days, True)):
+            gone["requests"] += await _forget(
+                connection, partition, kept.request_memory, now, days, transfers=transfers
+            )
         while kept.journal_days:
             before = now - timedelta(days=kept.journal_days)
             pruned = await prune_journal(connection, partition, before, ROWS_MAX)
@@ -66,4 +67,18 @@ async def let_go(connection: Connection, partitions: Iterable[int], kept: Retent
         gone["account_events"] = await drop_account_events(connection, now - timedelta(days=kept.account_events_days))
     if any(gone.values()):
         log.info("let go", **gone)
+    return gone
+
+
+async def _forget(
+    connection: Connection, partition: int, kept: int, now: datetime, days: int, *, transfers: bool
+) -> int:
+    """Forget request ids of one kind that are older than so many days; 0: none."""
+    gone, before = 0, now - timedelta(days=days)
+    while days:
+        pruned = await prune_requests(connection, partition, before, kept, ROWS_MAX, transfers=transfers)
+        gone += pruned
+        if pruned < ROWS_MAX:
+            break
+        await asyncio.sleep(PAUSE_S)
     return gone

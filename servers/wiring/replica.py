@@ -34,7 +34,11 @@ async def build(process: Process) -> AsyncIterator[None]:
             )
         )
         kept = Retention(
-            settings.requests_days, settings.account_events_days, settings.journal_days, settings.request_memory
+            settings.requests_days,
+            settings.transfer_requests_days,
+            settings.account_events_days,
+            settings.journal_days,
+            settings.request_memory,
         )
         letting_go = process.tasks.create_task(retention.run(settings.partitions, settings.database, kept))
         async with serving(process, "replica", [], guard):

@@ -166,13 +166,6 @@ class Database:
 
         return await self.ask(connection, read)
 
-    async def read_answers(self, connection: Connection, partition: int, sequence: int) -> bytes | None:
-        def read() -> bytes | None:
-            at = bisect_right(self.starts, sequence) - 1
-            return self.rows[at].answers if at >= 0 and self.rows[at].last_sequence >= sequence else None
-
-        return await self.ask(connection, read)
-
     async def read_after(
         self, connection: Connection, partition: int, after_sequence: int, limit_rows: int
     ) -> list[JournalRow]:

@@ -23,7 +23,6 @@ OF_DATABASE: Final[tuple[tuple[ModuleType, tuple[str, ...]], ...]] = (
         (
             "append",
             "read_row",
-            "read_answers",
             "read_after",
             "ensure_partition",
             "find_partition",

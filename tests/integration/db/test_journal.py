@@ -48,14 +48,6 @@ async def test_rows_come_back_as_they_were_appended(connection: Connection) -> N
     )
 
 
-@pytest.mark.parametrize(("sequence", "found"), [(1, True), (2, True), (3, True), (4, False), (0, False)])
-async def test_answers_are_found_by_any_sequence_of_their_row(
-    connection: Connection, sequence: int, found: bool
-) -> None:
-    assert await journal.append(connection, batch(1, 3, await lead(connection)), LEASE_S)
-    assert await journal.read_answers(connection, PARTITION, sequence) == (b"answers\xff" if found else None)
-
-
 @pytest.mark.parametrize("wrong", [batch(1, 2), batch(2, 3), batch(4, 5), batch(3, 4, epoch=2), batch(3, 4, epoch=0)])
 async def test_what_does_not_follow_is_not_appended(connection: Connection, wrong: JournalRow) -> None:
     assert await lead(connection) == 1

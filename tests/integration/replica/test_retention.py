@@ -9,11 +9,11 @@ from db import journal
 from db.partitions import ensure_partitions
 from db.session import PROJECTOR, connect
 from servers.engine.retention import Retention, let_go
-from tests.integration.db.rows import EVENT, insert
+from tests.integration.db.rows import EVENT, TRANSFER, insert
 
 PARTITION = 2
 NOW = datetime(2026, 6, 15, tzinfo=UTC)
-NEVER = Retention(0, 0, 0, 0)
+NEVER = Retention(0, 0, 0, 0, 0)
 
 
 def at(days: float) -> datetime:
@@ -39,9 +39,27 @@ async def test_requests_are_forgotten_but_for_transfers_and_those_remembered(
                 [PARTITION, scope, f"r{sequence}", sequence, at(days)],
             )
         assert await let_go(connection, [PARTITION], NEVER, NOW) == {"requests": 0, "account_events": 0, "journal": 0}
-        gone = await let_go(connection, [1, PARTITION], Retention(1, 0, 0, kept), NOW)
+        gone = await let_go(connection, [1, PARTITION], Retention(1, 30, 0, 0, kept), NOW)
         assert await sequences(connection, "SELECT sequence FROM requests ORDER BY sequence") == left
         assert gone["requests"] == 6 - len(left)
+
+
+async def test_those_of_transfers_are_kept_for_a_month_and_as_long_as_these_are_pending(database_url: str) -> None:
+    async with await connect(database_url, application_name="test", role=PROJECTOR) as connection:
+        for sequence, (days, state) in enumerate([(31, 1), (31, 2), (31, 3), (29, 2)], 1):
+            await connection.execute(
+                "INSERT INTO requests VALUES (%s, 'transfer', %s, '', %s, %s)",
+                [PARTITION, f"t{sequence}", sequence, at(days)],
+            )
+            row = {**TRANSFER, "transfer_id": f"t{sequence}", "state": state, "sequence": sequence}
+            await insert(connection, "transfers", [row])
+        gone = await let_go(connection, [PARTITION], Retention(1, 30, 0, 0, 0), NOW)
+        assert (gone["requests"], await sequences(connection, "SELECT sequence FROM requests ORDER BY 1")) == (
+            2,
+            [1, 4],
+        )
+        # What was moved stays on record.
+        assert await sequences(connection, "SELECT transfer_id FROM transfers ORDER BY 1") == ["t1", "t2", "t3", "t4"]
 
 
 async def test_the_journal_is_kept_as_far_as_a_reader_has_not_come(database_url: str) -> None:
@@ -66,7 +84,7 @@ async def test_the_journal_is_kept_as_far_as_a_reader_has_not_come(database_url:
                     "ON CONFLICT (partition, reader) DO UPDATE SET sequence = excluded.sequence",
                     [PARTITION, reader, sequence],
                 )
-            await let_go(projector, [PARTITION], Retention(0, 0, 30, 0), NOW)
+            await let_go(projector, [PARTITION], Retention(0, 0, 0, 30, 0), NOW)
             assert await sequences(owner, left) == right
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             await projector.execute("DELETE FROM journal")
@@ -80,8 +98,8 @@ async def test_whole_months_of_account_events_are_dropped(database_url: str) -> 
         for month in (2, 5):
             await ensure_partitions(connection, datetime(2026, month, 1, tzinfo=UTC))
         await insert(connection, "account_events", [EVENT])
-        gone = await let_go(connection, [PARTITION], Retention(0, 31, 0, 0), NOW)
+        gone = await let_go(connection, [PARTITION], Retention(0, 0, 31, 0, 0), NOW)
         # February to April, and no part of May.
         assert gone["account_events"] == 3
         assert await sequences(connection, "SELECT sequence FROM account_events") == []
-        assert (await let_go(connection, [PARTITION], Retention(0, 31, 0, 0), NOW))["account_events"] == 0
+        assert (await let_go(connection, [PARTITION], Retention(0, 0, 31, 0, 0), NOW))["account_events"] == 0

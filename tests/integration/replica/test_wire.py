@@ -6,10 +6,11 @@ import pytest
 
 from servers.domain.events import Traded
 from servers.domain.model import Order
-from servers.engine.messages import balance_message, fill_message, order_message, trade_message
+from servers.engine.messages import balance_message, fill_message, order_message, price_text, quantity_text, timestamp
 from servers.engine.wire import balance_wire, fill_wire, order_wire, trade_wire
 from tests.integration.replica.leader import ACCOUNTS, MARKETS, PARTITION, Leader, definitions, openings
 from venue.engine.v1 import engine_pb2
+from venue.marketdata.v1 import marketdata_pb2
 
 NUMBER = {int: 3, bool: True, str: "näher—\U0001f4c8" * 20}
 
@@ -52,6 +53,20 @@ def test_an_order_is_told_whatever_it_has(machine: Leader) -> None:
         check(replace(plain, status=status, filled_lots=100, notional=10**10, fee_charged=-5))
     check(
         replace(plain, side=0, type=0, time_in_force=0, self_trade_prevention=0, create_time=0, update_sequence=2**40)
+    )
+
+
+def trade_message(partition: int, traded: Traded, sequence: int, time_us: int) -> marketdata_pb2.Trade:
+    """A trade as everybody may see it."""
+    market = traded.market
+    return marketdata_pb2.Trade(
+        trade_id=f"{partition}-t{traded.number}",
+        symbol=market.symbol,
+        price=price_text(market, traded.ticks),
+        quantity=quantity_text(market, traded.lots),
+        taker_side=traded.taker.side,  # type: ignore[arg-type]
+        trade_time=timestamp(time_us),
+        sequence=sequence,
     )
 
 
