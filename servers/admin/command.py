@@ -129,34 +129,27 @@ def set_state(context: typer.Context, symbol: str, state: str, environment: Envi
     run(submit(Place(context.obj, environment), symbol, command))
 
 
-@app.command("open")
-def open_market(context: typer.Context, symbol: Symbol, environment: Environment = None) -> None:
-    """Trade; if the book is crossed, by an auction first."""
-    set_state(context, symbol, "OPEN", environment)
+# What an operator says, the state that it sets, and what the market does then.
+VERBS: Final = (
+    ("open", "OPEN", "Trade; if the book is crossed, by an auction first."),
+    ("pre-open", "PRE_OPEN", "Collect limit orders for an opening auction."),
+    ("post-only", "POST_ONLY", "Take post-only orders and cancels."),
+    ("cancel-only", "CANCEL_ONLY", "Take cancels only."),
+    ("halt", "HALTED", "Take nothing; orders rest."),
+)
 
 
-@app.command()
-def pre_open(context: typer.Context, symbol: Symbol, environment: Environment = None) -> None:
-    """Collect limit orders for an opening auction."""
-    set_state(context, symbol, "PRE_OPEN", environment)
+def add_verb(name: str, state: str, does: str) -> None:
+    """A command that sets a state."""
+
+    def verb(context: typer.Context, symbol: Symbol, environment: Environment = None) -> None:
+        set_state(context, symbol, state, environment)
+
+    app.command(name, help=does)(verb)
 
 
-@app.command()
-def post_only(context: typer.Context, symbol: Symbol, environment: Environment = None) -> None:
-    """Take post-only orders and cancels."""
-    set_state(context, symbol, "POST_ONLY", environment)
-
-
-@app.command()
-def cancel_only(context: typer.Context, symbol: Symbol, environment: Environment = None) -> None:
-    """Take cancels only."""
-    set_state(context, symbol, "CANCEL_ONLY", environment)
-
-
-@app.command()
-def halt(context: typer.Context, symbol: Symbol, environment: Environment = None) -> None:
-    """Take nothing; orders rest."""
-    set_state(context, symbol, "HALTED", environment)
+for _verb in VERBS:
+    add_verb(*_verb)
 
 
 @app.command()
