@@ -299,7 +299,8 @@ def journal(bare: Bare, count: int) -> Iterator[JournalRow]:
     orders = [placement(account_id, bare.symbols[0]) for account_id in bare.accounts]
     for number, request in enumerate(orders):
         request.side = 1 + number % 2  # type: ignore[assignment]
-    messages = list(bare.definitions())
+    rules = pb.Command(change_rules=pb.ChangeRules(rules_version=RULES_VERSION))
+    messages = [rules, *bare.definitions()]
     messages += [
         pb.Command(user_id=f"user-{orders[number % 2].account_id}", place_order=orders[number % 2])
         for number in range(count)
