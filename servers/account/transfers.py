@@ -41,7 +41,7 @@ class Moving:
         self._markets = markets
 
     async def create_transfer(self, request: pb.CreateTransferRequest, call: Call) -> pb.CreateTransferResponse:
-        """Raises InvalidField, AccountNotFound, AccountNotActive, DefinitionInvalid, InsufficientFunds, RequestIdReused."""
+        """Raises what the machine raises for a transfer, InvalidField and RequestIdReused."""
         payer = self._engines.for_account(request.from_account_id)
         receiver = self._engines.for_account(request.to_account_id)
         if account_environment(request.from_account_id) != account_environment(request.to_account_id):

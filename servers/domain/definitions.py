@@ -3,7 +3,7 @@
 from typing import Final
 
 from servers.domain import commands as c
-from servers.domain.errors import AccountNotFound, DefinitionExists, DefinitionInvalid, MarketNotFound
+from servers.domain.errors import AccountNotFound, AmountInvalid, DefinitionExists, DefinitionInvalid, MarketNotFound
 from servers.domain.events import AccountChanged, AssetDefined, FeesChanged, MarketChanged
 from servers.domain.identifiers import VENUE_PAPER
 from servers.domain.ledger import Ledger
@@ -31,7 +31,7 @@ def define_asset(ledger: Ledger, command: c.DefineAsset) -> None:
 
 
 def define_market(floor: Floor, command: c.DefineMarket) -> None:
-    """Raises DefinitionExists, DefinitionInvalid: above all, tick x lot must be a whole number of quote units."""
+    """Raises DefinitionExists, AssetUnknown, DefinitionInvalid: above all, tick x lot must be a whole number of quote units."""
     if command.symbol in floor.markets:
         raise DefinitionExists(command.symbol)
     check_settable(command.state)
@@ -116,7 +116,7 @@ def _check_rates(maker_rate: int, taker_rate: int) -> None:
 
 
 def open_account(ledger: Ledger, command: c.OpenAccount) -> None:
-    """Opens an account and pays in its opening funds. Raises DefinitionExists, DefinitionInvalid."""
+    """Opens an account and pays in its opening funds. Raises DefinitionExists, DefinitionInvalid, AssetUnknown, AmountInvalid."""
     if command.account_id in ledger.accounts:
         raise DefinitionExists(command.account_id)
     if not command.user_id:
@@ -142,10 +142,10 @@ def open_account(ledger: Ledger, command: c.OpenAccount) -> None:
 
 
 def amount_of(ledger: Ledger, asset: str, atto: int) -> int:
-    """An amount above zero in the asset's units. Raises DefinitionInvalid: unknown asset, zero, or finer than the asset."""
+    """An amount above zero in the asset's units. Raises AssetUnknown, AmountInvalid: zero, or finer than the asset."""
     units = rescale(atto, ledger.asset(asset).scale)
     if units is None or units <= 0:
-        raise DefinitionInvalid("amount", "must be greater than zero and a whole number of the asset's smallest unit")
+        raise AmountInvalid
     return units
 
 

@@ -4,7 +4,7 @@ Invariants: what leaves one account arrives in another; available and held are n
 accounts; what an account has held is what its open orders and pending transfers hold.
 """
 
-from servers.domain.errors import AccountNotFound, DefinitionInvalid
+from servers.domain.errors import AccountNotFound, AssetUnknown
 from servers.domain.events import Posted
 from servers.domain.identifiers import VENUE_ACCOUNTS, VENUE_FEES, transit_partition
 from servers.domain.model import Account, Asset, Balance
@@ -51,10 +51,10 @@ class Ledger:
         self.by_user.setdefault(account.user_id, []).append(account)
 
     def asset(self, symbol: str) -> Asset:
-        """An asset. Raises DefinitionInvalid: there is none."""
+        """An asset. Raises AssetUnknown."""
         asset = self.assets.get(symbol)
         if asset is None:
-            raise DefinitionInvalid("asset", "is not defined")
+            raise AssetUnknown(symbol)
         return asset
 
     def balance(self, account: Account, asset: str) -> Balance:

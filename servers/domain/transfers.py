@@ -15,6 +15,7 @@ from servers.domain.definitions import amount_of
 from servers.domain.errors import (
     AccountNotActive,
     AccountNotFound,
+    AccountsSame,
     DefinitionInvalid,
     InsufficientFunds,
     TransferAlreadyPosted,
@@ -67,7 +68,9 @@ class Transfers:
         return account
 
     def make(self, command: c.MakeTransfer) -> None:
-        """Move funds, or hold them. Raises AccountNotFound, AccountNotActive, DefinitionInvalid, InsufficientFunds.
+        """Move funds, or hold them.
+
+        Raises AccountNotFound, AccountNotActive, AccountsSame, AssetUnknown, AmountInvalid, DefinitionInvalid, InsufficientFunds.
 
         Where it receives from another partition nothing is raised: the refusal is recorded, and holds for ever.
         """
@@ -111,7 +114,7 @@ class Transfers:
         if command.receiver_account_id and not (command.pending and transit_partition(credit.account_id)):
             raise DefinitionInvalid("receiver_account_id", "is for pending transfers to a transit account")
         if debit is credit:
-            raise DefinitionInvalid("credit_account_id", "must not be the account that pays")
+            raise AccountsSame(debit.account_id)
         amount = amount_of(ledger, command.asset, command.amount)
         if debit.status != int(AccountStatus.ACTIVE):
             raise AccountNotActive(debit.account_id)
@@ -122,7 +125,10 @@ class Transfers:
         return debit, credit, amount
 
     def resolve(self, command: c.ResolveTransfer) -> None:
-        """Post or void. Raises TransferNotFound, TransferAlreadyPosted, TransferAlreadyVoided, TransferExceedsPending."""
+        """Post or void.
+
+        Raises TransferNotFound, TransferAlreadyPosted, TransferAlreadyVoided, TransferExceedsPending, AmountInvalid.
+        """
         transfer = self.pending.get(command.transfer_id)
         if transfer is None:
             raise self._unresolvable(command.transfer_id)

@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from servers.domain import commands as c
-from servers.domain.errors import AccountNotFound, DefinitionExists, DefinitionInvalid, MarketNotFound
+from servers.domain.errors import (
+    AccountNotFound,
+    AmountInvalid,
+    AssetUnknown,
+    DefinitionExists,
+    DefinitionInvalid,
+    MarketNotFound,
+)
 from servers.domain.events import AccountChanged, AccountTouched, BalanceChanged, Posted
 from servers.domain.money import ATTO, RATE
 from servers.domain.terms import AccountStatus, EntryKind, Side
@@ -70,7 +77,7 @@ def test_a_market_is_defined_once_and_of_assets_that_exist() -> None:
     desk = Desk()
     with pytest.raises(DefinitionExists):
         desk.define(SYMBOL)
-    with pytest.raises(DefinitionInvalid):
+    with pytest.raises(AssetUnknown):
         desk.define("XYZ-USD")
 
 
@@ -118,10 +125,10 @@ def test_an_account_opens_with_its_paper_funds_through_the_ledger() -> None:
         ("demo-ann", "new", (), DefinitionExists),
         ("venue:fees", "new", (), DefinitionExists),
         ("demo-new", "", (), DefinitionInvalid),
-        ("demo-new", "new", (("XYZ", ATTO),), DefinitionInvalid),
-        ("demo-new", "new", (("USD", ATTO), ("BTC", 0)), DefinitionInvalid),
-        ("demo-new", "new", (("USD", -ATTO),), DefinitionInvalid),
-        ("demo-new", "new", (("USD", 1),), DefinitionInvalid),
+        ("demo-new", "new", (("XYZ", ATTO),), AssetUnknown),
+        ("demo-new", "new", (("USD", ATTO), ("BTC", 0)), AmountInvalid),
+        ("demo-new", "new", (("USD", -ATTO),), AmountInvalid),
+        ("demo-new", "new", (("USD", 1),), AmountInvalid),
     ],
 )
 def test_an_account_that_cannot_be_opened_is_refused_whole(

@@ -57,7 +57,8 @@ class AccountServiceStub:
     Otherwise the amount is held until the other partition has it (TRANSFER_STATE_PENDING) and is gone then; GetTransfer tells.
     Should the receiving side refuse, the amount is free again (TRANSFER_STATE_VOIDED). A transfer never expires.
     Idempotent by request_id.
-    Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_ACTIVE, INSUFFICIENT_FUNDS, DEFINITION_INVALID (asset or amount), REQUEST_ID_REUSED.
+    Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_ACTIVE, INSUFFICIENT_FUNDS, ASSET_UNKNOWN, AMOUNT_INVALID,
+    ACCOUNTS_SAME, REQUEST_ID_REUSED.
     """
     GetTransfer: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetTransferRequest, _account_pb2.GetTransferResponse]
     """Gets one of the caller's transfers.
@@ -95,7 +96,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
     Otherwise the amount is held until the other partition has it (TRANSFER_STATE_PENDING) and is gone then; GetTransfer tells.
     Should the receiving side refuse, the amount is free again (TRANSFER_STATE_VOIDED). A transfer never expires.
     Idempotent by request_id.
-    Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_ACTIVE, INSUFFICIENT_FUNDS, DEFINITION_INVALID (asset or amount), REQUEST_ID_REUSED.
+    Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_ACTIVE, INSUFFICIENT_FUNDS, ASSET_UNKNOWN, AMOUNT_INVALID,
+    ACCOUNTS_SAME, REQUEST_ID_REUSED.
     """
     GetTransfer: _aio.UnaryUnaryMultiCallable[_account_pb2.GetTransferRequest, _account_pb2.GetTransferResponse]  # type: ignore[assignment]
     """Gets one of the caller's transfers.
@@ -172,7 +174,8 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         Otherwise the amount is held until the other partition has it (TRANSFER_STATE_PENDING) and is gone then; GetTransfer tells.
         Should the receiving side refuse, the amount is free again (TRANSFER_STATE_VOIDED). A transfer never expires.
         Idempotent by request_id.
-        Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_ACTIVE, INSUFFICIENT_FUNDS, DEFINITION_INVALID (asset or amount), REQUEST_ID_REUSED.
+        Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_ACTIVE, INSUFFICIENT_FUNDS, ASSET_UNKNOWN, AMOUNT_INVALID,
+        ACCOUNTS_SAME, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -126,6 +126,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[FAILED_PRECONDITION] The market has ended: nothing about it can be changed."""
     REASON_LIST_INVALID: _Reason.ValueType  # 48
     """[INVALID_ARGUMENT] Orders that cannot stand in for each other (PlaceOco)."""
+    REASON_AMOUNT_INVALID: _Reason.ValueType  # 120
+    """[INVALID_ARGUMENT] An amount of a movement of funds is zero or less, or finer than its asset."""
+    REASON_ASSET_UNKNOWN: _Reason.ValueType  # 121
+    """[INVALID_ARGUMENT] There is no such asset."""
+    REASON_ACCOUNTS_SAME: _Reason.ValueType  # 122
+    """[INVALID_ARGUMENT] A transfer from an account to itself."""
     REASON_USER_NOT_FOUND: _Reason.ValueType  # 60
     """[NOT_FOUND] No such user."""
     REASON_PENDING_ACTION_NOT_FOUND: _Reason.ValueType  # 61
@@ -266,6 +272,12 @@ REASON_MARKET_CLOSED: Reason.ValueType  # 47
 """[FAILED_PRECONDITION] The market has ended: nothing about it can be changed."""
 REASON_LIST_INVALID: Reason.ValueType  # 48
 """[INVALID_ARGUMENT] Orders that cannot stand in for each other (PlaceOco)."""
+REASON_AMOUNT_INVALID: Reason.ValueType  # 120
+"""[INVALID_ARGUMENT] An amount of a movement of funds is zero or less, or finer than its asset."""
+REASON_ASSET_UNKNOWN: Reason.ValueType  # 121
+"""[INVALID_ARGUMENT] There is no such asset."""
+REASON_ACCOUNTS_SAME: Reason.ValueType  # 122
+"""[INVALID_ARGUMENT] A transfer from an account to itself."""
 REASON_USER_NOT_FOUND: Reason.ValueType  # 60
 """[NOT_FOUND] No such user."""
 REASON_PENDING_ACTION_NOT_FOUND: Reason.ValueType  # 61

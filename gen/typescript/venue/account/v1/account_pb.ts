@@ -1276,7 +1276,8 @@ export const AccountService: GenService<{
    * Otherwise the amount is held until the other partition has it (TRANSFER_STATE_PENDING) and is gone then; GetTransfer tells.
    * Should the receiving side refuse, the amount is free again (TRANSFER_STATE_VOIDED). A transfer never expires.
    * Idempotent by request_id.
-   * Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_ACTIVE, INSUFFICIENT_FUNDS, DEFINITION_INVALID (asset or amount), REQUEST_ID_REUSED.
+   * Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_ACTIVE, INSUFFICIENT_FUNDS, ASSET_UNKNOWN, AMOUNT_INVALID,
+   * ACCOUNTS_SAME, REQUEST_ID_REUSED.
    *
    * @generated from rpc venue.account.v1.AccountService.CreateTransfer
    */
