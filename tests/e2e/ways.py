@@ -6,7 +6,7 @@ So one story can be told in every way, and has to come out the same.
 import json
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,6 @@ import grpc
 import httpx
 from google.protobuf import json_format, message_factory
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from tests.contract.descriptors import methods
@@ -28,13 +27,14 @@ CALL_S = 10.0
 
 
 class Refused(Exception):
-    """The code's name, and the reason of ErrorInfo."""
+    """The code's name, the reason of ErrorInfo, and the details as JSON where the way shows them."""
 
-    def __init__(self, code: str, reason: str, text: str = "") -> None:
+    def __init__(self, code: str, reason: str, text: str = "", details: Sequence[Json] = ()) -> None:
         super().__init__(code, reason, text)
         self.code = code
         self.reason = reason
         self.text = text
+        self.details = details
 
     @property
     def said(self) -> tuple[str, str]:
@@ -130,7 +130,7 @@ def hang_up(connection: Any, stack: ExitStack) -> None:
 
 def refusal_of(body: Json, text: str) -> Refused:
     reasons = [detail["reason"] for detail in body["details"] if "reason" in detail]
-    return Refused(CODES[body["code"]], reasons[0] if reasons else "", text)
+    return Refused(CODES[body["code"]], reasons[0] if reasons else "", text, body["details"])
 
 
 class Native:
@@ -175,11 +175,9 @@ def as_json(message: Message) -> Json:
 
 def refusal_in(error: Any) -> Refused:
     status: Any = rpc_status.from_call(error)
-    info = error_details_pb2.ErrorInfo()
-    packed = next((each for each in status.details if each.Is(info.DESCRIPTOR)), None) if status else None
-    if packed is not None:
-        packed.Unpack(info)
-    return Refused(error.code().name, info.reason, f"{error.details()} {status}")
+    details = json_format.MessageToDict(status)["details"] if status else []
+    reason = next((detail["reason"] for detail in details if "reason" in detail), "")
+    return Refused(error.code().name, reason, f"{error.details()} {status}", details)
 
 
 class Web:

@@ -1,0 +1,170 @@
+"""One case for each reason that a placement is rejected for: what has to be so, and the order that is rejected then."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from servers.domain.terms import MarketState, RejectReason
+from tests.e2e.operator import Operator
+from tests.e2e.people import Person
+from tests.e2e.rest import Json
+from tests.e2e.ways import Way
+
+PLACE = "order.v1.OrderService.PlaceOrder"
+MARKET: Json = {"type": "ORDER_TYPE_MARKET", "timeInForce": "TIME_IN_FORCE_IOC", "price": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Who trades where, in which way: `taker` is rejected, `maker` is on the other side."""
+
+    way: Way
+    operator: Operator
+    symbol: str
+    taker: Person
+    maker: Person
+
+    def place(self, person: Person, **changed: Any) -> Json:
+        made = person.order("BUY", "100", "1", symbol=self.symbol) | changed
+        request = {name: value for name, value in made.items() if value is not None}
+        found: Json = self.way.call(PLACE, request, person.token)["order"]
+        return found
+
+    def cancel_all(self, person: Person) -> None:
+        self.way.call("order.v1.OrderService.CancelAllOrders", {"accountId": person.account_id}, person.token)
+
+
+Condition = Callable[[Stage], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What the rejected order has unlike one that is accepted, and what must be so meanwhile."""
+
+    changed: Json = field(default_factory=dict)
+    so: Condition = lambda stage: nullcontext()
+
+
+def market_is(state: MarketState) -> Condition:
+    @contextmanager
+    def so(stage: Stage) -> Iterator[None]:
+        stage.operator.state(stage.symbol, state)
+        yield
+        stage.operator.state(stage.symbol, MarketState.OPEN)
+
+    return so
+
+
+def limited(**limits: Any) -> Condition:
+    @contextmanager
+    def so(stage: Stage) -> Iterator[None]:
+        stage.operator.limit(stage.taker.account_id, **limits)
+        yield
+        stage.operator.limit(stage.taker.account_id)
+
+    return so
+
+
+@contextmanager
+def closed_by_hours(stage: Stage) -> Iterator[None]:
+    stage.operator.outside_hours(stage.symbol)
+    yield
+    stage.operator.always_open(stage.symbol)
+
+
+@contextmanager
+def frozen(stage: Stage) -> Iterator[None]:
+    stage.operator.freeze(stage.taker.account_id)
+    yield
+    stage.operator.freeze(stage.taker.account_id, thaw=True)
+
+
+def resting(who: str, **changed: Any) -> Condition:
+    @contextmanager
+    def so(stage: Stage) -> Iterator[None]:
+        person = getattr(stage, who)
+        assert stage.place(person, **changed)["status"] == "ORDER_STATUS_OPEN"
+        yield
+        stage.cancel_all(person)
+
+    return so
+
+
+@contextmanager
+def one_rests_and_no_more_may(stage: Stage) -> Iterator[None]:
+    with resting("taker")(stage), limited(open_orders_max=1)(stage):
+        yield
+
+
+@contextmanager
+def traded_at_a_price(stage: Stage) -> Iterator[None]:
+    """The price of a trade is what a band is measured from, and its fee is a loss; the position is closed again afterwards."""
+    for side, other in (("BUY", "SELL"), ("SELL", "BUY")):
+        if side == "SELL":
+            yield
+        stage.place(stage.maker, side=f"SIDE_{other}")
+        taken = stage.place(stage.taker, side=f"SIDE_{side}", timeInForce="TIME_IN_FORCE_IOC")
+        assert taken["status"] == "ORDER_STATUS_FILLED"
+
+
+@contextmanager
+def lost_too_much(stage: Stage) -> Iterator[None]:
+    with traded_at_a_price(stage), limited(daily_loss_max="0.01")(stage):
+        yield
+
+
+@contextmanager
+def banded(stage: Stage) -> Iterator[None]:
+    with traded_at_a_price(stage), limited(price_band_percent="5")(stage):
+        yield
+
+
+R = RejectReason
+CASES: dict[RejectReason, Case] = {
+    R.ACCOUNT_NOT_ACTIVE: Case(so=frozen),
+    R.MARKET_HALTED: Case(so=market_is(MarketState.HALTED)),
+    R.MARKET_CLOSED: Case(so=closed_by_hours),
+    R.MARKET_CANCEL_ONLY: Case(so=market_is(MarketState.CANCEL_ONLY)),
+    R.MARKET_POST_ONLY: Case(so=market_is(MarketState.POST_ONLY)),
+    R.MARKET_PRE_OPEN: Case(MARKET, market_is(MarketState.PRE_OPEN)),
+    R.SYMBOL_NOT_ALLOWED: Case(so=limited(symbols_allowed=["BTC-USD"])),
+    R.PRICE_OFF_TICK: Case({"price": "100.25"}),
+    R.PRICE_OUT_OF_RANGE: Case({"price": "10000.5"}),
+    R.PRICE_OUT_OF_BAND: Case({"price": "120"}, banded),
+    R.QUANTITY_OFF_LOT: Case({"quantity": "1.001"}),
+    R.QUANTITY_TOO_SMALL: Case({"quantity": "0.01"}),
+    R.QUANTITY_TOO_LARGE: Case({"quantity": "1000.01"}),
+    R.NOTIONAL_TOO_LARGE: Case(so=limited(notional_max="99")),
+    R.EXPIRE_TIME_PAST: Case({"timeInForce": "TIME_IN_FORCE_GTD", "expireTime": "2001-01-01T00:00:00Z"}),
+    R.DUPLICATE_CLIENT_ORDER_ID: Case({"clientOrderId": "one"}, resting("taker", clientOrderId="one")),
+    R.TOO_MANY_OPEN_ORDERS: Case(so=one_rests_and_no_more_may),
+    R.TRIGGER_PRICE_UNKNOWN: Case(
+        {"type": "ORDER_TYPE_STOP", "price": None, "stopPrice": "10", "triggerSource": "TRIGGER_SOURCE_INDEX"}
+    ),
+    R.NOT_REDUCING: Case({"reduceOnly": True}),
+    R.POSITION_LIMIT: Case(so=limited(position_max="99")),
+    R.DAILY_LOSS_LIMIT: Case(so=lost_too_much),
+    R.POST_ONLY_WOULD_TRADE: Case({"postOnly": True}, resting("maker", side="SIDE_SELL")),
+    R.NO_LIQUIDITY: Case(MARKET),
+    R.NOT_FILLABLE: Case({"timeInForce": "TIME_IN_FORCE_FOK"}),
+    R.INSUFFICIENT_FUNDS: Case({"price": "9000", "quantity": "1000"}),
+}
+# What an order that rests may be changed to, so that the change is refused for the reason an order would be.
+CHANGES: dict[RejectReason, Case] = {
+    R.ACCOUNT_NOT_ACTIVE: Case({"price": "101"}, frozen),
+    R.MARKET_CANCEL_ONLY: Case({"price": "101"}, market_is(MarketState.CANCEL_ONLY)),
+    R.MARKET_POST_ONLY: Case({"price": "101"}, market_is(MarketState.POST_ONLY)),
+    R.MARKET_CLOSED: Case({"price": "101"}, closed_by_hours),
+    R.SYMBOL_NOT_ALLOWED: Case({"price": "101"}, limited(symbols_allowed=["BTC-USD"])),
+    R.PRICE_OFF_TICK: Case({"price": "100.25"}),
+    R.PRICE_OUT_OF_RANGE: Case({"stopPrice": "100"}),
+    R.PRICE_OUT_OF_BAND: Case({"price": "120"}, banded),
+    R.QUANTITY_OFF_LOT: Case({"quantity": "0.999"}),
+    R.QUANTITY_TOO_SMALL: Case({"quantity": "0.01"}),
+    R.QUANTITY_TOO_LARGE: Case({"quantity": "1000.01"}),
+    R.NOTIONAL_TOO_LARGE: Case({"quantity": "2"}, limited(notional_max="101")),
+    R.POSITION_LIMIT: Case({"quantity": "2"}, limited(position_max="101")),
+    R.DAILY_LOSS_LIMIT: Case({"price": "101"}, lost_too_much),
+    R.INSUFFICIENT_FUNDS: Case({"price": "9000", "quantity": "1000"}),
+}
