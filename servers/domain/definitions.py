@@ -3,7 +3,7 @@
 from typing import Final
 
 from servers.domain import commands as c
-from servers.domain.errors import AccountNotFound, AmountInvalid, DefinitionExists, DefinitionInvalid, MarketNotFound
+from servers.domain.errors import AccountNotFound, DefinitionExists, DefinitionInvalid, MarketNotFound
 from servers.domain.events import AccountChanged, AssetDefined, FeesChanged, MarketChanged
 from servers.domain.identifiers import VENUE_PAPER
 from servers.domain.ledger import Ledger
@@ -14,6 +14,7 @@ from servers.domain.money import ATTO, ATTO_SCALE, RATE, rescale
 from servers.domain.placing import Floor
 from servers.domain.positions import DAY_US, begin_day
 from servers.domain.terms import AccountStatus, EntryKind, MarketState, TriggerSource
+from servers.domain.transfer_errors import AmountInvalid
 
 _MARK: Final = int(TriggerSource.MARK)
 _INDEX: Final = int(TriggerSource.INDEX)

@@ -4,12 +4,13 @@ Invariants: what leaves one account arrives in another; available and held are n
 accounts; what an account has held is what its open orders and pending transfers hold.
 """
 
-from servers.domain.errors import AccountNotFound, AssetUnknown
+from servers.domain.errors import AccountNotFound
 from servers.domain.events import Posted
 from servers.domain.identifiers import VENUE_ACCOUNTS, VENUE_FEES, transit_partition
 from servers.domain.model import Account, Asset, Balance
 from servers.domain.record import Record
 from servers.domain.terms import AccountStatus
+from servers.domain.transfer_errors import AssetUnknown
 
 
 class InvariantBreach(Exception):

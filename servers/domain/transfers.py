@@ -15,7 +15,6 @@ from servers.domain.definitions import amount_of
 from servers.domain.errors import (
     AccountNotActive,
     AccountNotFound,
-    AccountsSame,
     DefinitionInvalid,
     InsufficientFunds,
     TransferAlreadyPosted,
@@ -31,6 +30,7 @@ from servers.domain.model import Account, Transfer
 from servers.domain.money import format_units
 from servers.domain.record import Record
 from servers.domain.terms import AccountStatus, TransferState
+from servers.domain.transfer_errors import AccountsSame
 
 # Resolved two-phase transfers that are remembered, so that a second resolution gets its precise error.
 RESOLVED_MEMORY: Final = 10_000

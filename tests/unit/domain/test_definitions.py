@@ -7,8 +7,6 @@ import pytest
 from servers.domain import commands as c
 from servers.domain.errors import (
     AccountNotFound,
-    AmountInvalid,
-    AssetUnknown,
     DefinitionExists,
     DefinitionInvalid,
     MarketNotFound,
@@ -16,6 +14,7 @@ from servers.domain.errors import (
 from servers.domain.events import AccountChanged, AccountTouched, BalanceChanged, Posted
 from servers.domain.money import ATTO, RATE
 from servers.domain.terms import AccountStatus, EntryKind, Side
+from servers.domain.transfer_errors import AmountInvalid, AssetUnknown
 from tests.unit.domain.desk import SYMBOL, Desk, outcome
 
 

@@ -11,6 +11,7 @@ from servers.domain.invariants import breaches
 from servers.domain.money import ATTO
 from servers.domain.state import dump, load
 from servers.domain.terms import AccountStatus, EntryKind, TransferState
+from servers.domain.transfer_errors import AccountsSame, AmountInvalid, AssetUnknown
 from tests.unit.domain.desk import Desk
 
 EXTERNAL = "venue:external"
@@ -90,7 +91,7 @@ def test_a_pending_transfer_resolves_once(
 
 @pytest.mark.parametrize(
     ("amount", "refusal"),
-    [(101, e.TransferExceedsPending), (2**127, e.TransferExceedsPending), (-1, e.AmountInvalid)],
+    [(101, e.TransferExceedsPending), (2**127, e.TransferExceedsPending), (-1, AmountInvalid)],
 )
 def test_no_more_is_posted_than_is_pending(amount: int, refusal: type[e.VenueError]) -> None:
     desk = pending()
@@ -101,7 +102,7 @@ def test_no_more_is_posted_than_is_pending(amount: int, refusal: type[e.VenueErr
 
 def test_a_fraction_of_the_smallest_unit_is_not_posted() -> None:
     desk = pending()
-    with pytest.raises(e.AmountInvalid):
+    with pytest.raises(AmountInvalid):
         desk.run(c.ResolveTransfer, "t1", False, 10**9)
 
 
@@ -116,11 +117,11 @@ def test_an_unknown_transfer_is_not_resolved() -> None:
     [
         ("demo-nobody", "demo-ann", "USD", ATTO, e.AccountNotFound),
         ("demo-ann", "demo-nobody", "USD", ATTO, e.AccountNotFound),
-        ("demo-ann", "demo-ann", "USD", ATTO, e.AccountsSame),
-        ("demo-ann", "demo-ben", "XYZ", ATTO, e.AssetUnknown),
-        ("demo-ann", "demo-ben", "USD", 0, e.AmountInvalid),
-        ("demo-ann", "demo-ben", "USD", -ATTO, e.AmountInvalid),
-        ("demo-ann", "demo-ben", "USD", 10**9, e.AmountInvalid),  # finer than the asset
+        ("demo-ann", "demo-ann", "USD", ATTO, AccountsSame),
+        ("demo-ann", "demo-ben", "XYZ", ATTO, AssetUnknown),
+        ("demo-ann", "demo-ben", "USD", 0, AmountInvalid),
+        ("demo-ann", "demo-ben", "USD", -ATTO, AmountInvalid),
+        ("demo-ann", "demo-ben", "USD", 10**9, AmountInvalid),  # finer than the asset
         ("demo-ann", "demo-ben", "USD", 1_000_000 * ATTO + 10**10, e.InsufficientFunds),  # a unit too much
         ("demo-ann", "demo-ben", "USD", 2**127 // 10**10 * 10**10, e.InsufficientFunds),
         ("demo-ann", "demo-ben", "ETH", ATTO, e.InsufficientFunds),  # an asset it never had
