@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from servers.domain.checks import Check, atto, exposure_checks, notional_checks, price_checks
-from servers.domain.commands import PlaceOrder
+from servers.domain.commands import ExitTerms, PlaceOrder
 from servers.domain.conditions import LIMITED, TRIGGERED, met, reference, source_of
 from servers.domain.fees import buy_need, charge
 from servers.domain.iceberg import PARTS_MAX, hide
@@ -32,6 +32,7 @@ from servers.domain.terms import (
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FOK: Final = int(TimeInForce.FOK)
 _BUY: Final = int(Side.BUY)
+_LAST: Final = int(TriggerSource.LAST)
 # What the state of a market may be a reason for.
 _STATES: Final = (
     RejectReason.MARKET_HALTED,
@@ -135,11 +136,8 @@ def _before_book(
     for reason in _STATES:
         yield Check(reason, reason != refused, MarketState.OPEN.name, state.name, state.name)
     yield Check(RejectReason.SYMBOL_NOT_ALLOWED, bounds.allowed, "", "", market.symbol)
-    if command.type in LIMITED:
-        yield from _price(market, command.price)
-    for price in (command.stop_price, command.trailing_amount):
-        if price:
-            yield from _price(market, price)
+    exits = [terms for terms in (command.take_profit, command.stop_loss) if terms is not None]
+    yield from _prices(market, command, exits)
     if command.price and command.type not in TRIGGERED:
         yield from price_checks(command, market, bounds)
     yield from _sizes(command, market, bounds)
@@ -148,23 +146,39 @@ def _before_book(
     if expires:
         future = expires > command.time
         yield Check(RejectReason.EXPIRE_TIME_PAST, future, _instant(command.time), "", _instant(expires))
-    if command.client_order_id:
-        used = int(command.client_order_id in account.labels)
-        yield Check(RejectReason.DUPLICATE_CLIENT_ORDER_ID, not used, "1", str(used), str(used + 1))
+    yield from _labels(account, [command.client_order_id, *(terms.client_order_id for terms in exits)])
     most, now = bounds.open_orders_max, len(account.orders)
     yield Check(RejectReason.TOO_MANY_OPEN_ORDERS, now < most, str(most), str(now), str(now + 1))
-    source = source_of(command)
-    if source:
+    # An entry's own fill makes a last price for its exits.
+    sources = [source_of(command), *(terms.trigger_source for terms in exits if terms.trigger_source > _LAST)]
+    for source in filter(None, sources):
         known = reference(market, source)
         yield Check(RejectReason.TRIGGER_PRICE_UNKNOWN, known > 0, TriggerSource(source).name, atto(known), "")
 
 
-def _price(market: Market, price: int) -> Iterator[Check]:
-    ticks, off = divmod(price, market.tick_size)
+def _prices(market: Market, command: PlaceOrder, exits: list[ExitTerms]) -> Iterator[Check]:
+    """Whether the market can hold every price of an order and of its exits."""
+    given = [command.stop_price, command.trailing_amount]
+    for terms in exits:
+        given += [terms.stop_price, terms.price]
+    prices = [command.price] if command.type in LIMITED else []
+    prices += [price for price in given if price]
+    for price in prices:
+        off = price % market.tick_size
+        yield Check(RejectReason.PRICE_OFF_TICK, not off, atto(market.tick_size), "", atto(price))
     highest = atto(market.max_ticks * market.tick_size)
-    fits = 0 < ticks <= market.max_ticks
-    yield Check(RejectReason.PRICE_OFF_TICK, not off, atto(market.tick_size), "", atto(price))
-    yield Check(RejectReason.PRICE_OUT_OF_RANGE, fits, highest, "", atto(price))
+    for price in prices:
+        fits = 0 < price // market.tick_size <= market.max_ticks
+        yield Check(RejectReason.PRICE_OUT_OF_RANGE, fits, highest, "", atto(price))
+
+
+def _labels(account: Account, labels: list[str]) -> Iterator[Check]:
+    """Whether an order and its exits may have the labels that they ask for."""
+    taken = set(account.labels)
+    for label in filter(None, labels):
+        used = int(label in taken)
+        yield Check(RejectReason.DUPLICATE_CLIENT_ORDER_ID, not used, "1", str(used), str(used + 1))
+        taken.add(label)
 
 
 def _sizes(command: PlaceOrder, market: Market, bounds: Bounds) -> Iterator[Check]:

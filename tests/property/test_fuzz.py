@@ -1,6 +1,9 @@
 """Any command at all: it is carried out, or it is refused and nothing has changed. The machine never breaks."""
 
+from typing import Any
+
 import pytest
+from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +15,7 @@ from servers.domain.terms import Environment
 from servers.engine.answers import answer
 from servers.engine.codec import decode
 from servers.engine.effects import effects
-from tests.property.fuzzing import messages
+from tests.property.fuzzing import drawn, fields_of, messages, values
 from tests.property.plain import drive
 from tests.property.traffic import PARTITION
 from tests.property.whole import opened
@@ -20,6 +23,8 @@ from venue.engine.v1 import engine_pb2 as pb
 
 BODIES = sorted(field.name for field in pb.Command.DESCRIPTOR.oneofs_by_name["body"].fields)
 COMMANDS = 5
+# Fields of a command beside its body, its stamp and its user.
+AROUND = ("request_id", "verdict", "batch", "session_id")
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +36,19 @@ def rows() -> Snapshot:
 
 
 def fuzzed(kind: str) -> "st.SearchStrategy[pb.Command]":
+    """Of a kind, with anything in every other field but the place and time that the sequencer stamps."""
     body = pb.Command.DESCRIPTOR.fields_by_name[kind].message_type
     assert body is not None
     users = st.sampled_from(("", "", "user of demo-ann", "nobody"))
 
-    def command(body: object, user_id: str) -> pb.Command:
-        return pb.Command(user_id=user_id, **{kind: body})  # type: ignore[arg-type]  # which body is told by its name
+    def command(body: object, user_id: str, around: dict[str, Any]) -> pb.Command:
+        made = pb.Command(user_id=user_id, **{kind: body})  # type: ignore[arg-type]  # which body is told by its name
+        for name, value in around.items():
+            setattr(made, name, value)
+        return made
 
-    return st.builds(command, messages(body), users)
+    around = {name: values(pb.Command.DESCRIPTOR.fields_by_name[name], 0) for name in AROUND}
+    return st.builds(command, messages(body), users, st.fixed_dictionaries({}, optional=around))
 
 
 def perform(exchange: Exchange, message: pb.Command) -> bool:
@@ -71,3 +81,23 @@ def test_a_fuzzed_command_is_carried_out_or_changes_nothing(kind: str, rows: Sna
                 assert (state_hash(exchange), exchange.clock.sequence) == (before, sequence)
 
     run()
+
+
+def set_fields(message: Message, path: str = "") -> set[str]:
+    """The paths of the fields that are not as in an empty message."""
+    found = set()
+    for field, value in message.ListFields():
+        found.add(path + field.name)
+        if field.message_type is not None:
+            for each in value if field.is_repeated else [value]:
+                found |= set_fields(each, f"{path}{field.name}.")
+    return found
+
+
+def test_every_field_of_every_kind_is_filled() -> None:
+    stamp = {"sequence", "time_us"}
+    found: set[str] = set()
+    for kind in BODIES:
+        for message in drawn(fuzzed(kind), 100):
+            found |= set_fields(message)
+    assert set(fields_of(pb.Command.DESCRIPTOR)) - stamp - found == set()

@@ -80,7 +80,7 @@ def test_the_first_check_that_a_preview_fails_is_the_reason(seed: int) -> None:
     for _ in range(COMMANDS):
         command = traffic.next()
         expected = None
-        if type(command) is c.PlaceOrder and not (command.take_profit or command.stop_loss):
+        if type(command) is c.PlaceOrder:
             account = exchange.ledger.account(command.account_id, command.user_id)
             expected = preview(exchange.floor, replace(command), account, exchange.market(command.symbol))
         events = attempt(exchange, command, traffic)
