@@ -1,4 +1,4 @@
-"""Every change of an account's balances, as envelopes: ready, a snapshot or what was missed, then live.
+"""Every change of an account's balances and positions, as envelopes: ready, a snapshot or what was missed, then live.
 
 `_seen` is the sequence up to which the reader knows everything of the account. An event whose predecessor it does not know is
 preceded by what is kept of the time between them, or by a gap and a new snapshot.
@@ -120,13 +120,14 @@ class AccountStream:
     def _snapshot(self, response: engine_pb2.QueryResponse) -> Response:
         self._position = response.position
         self._seen = response.account_sequence
-        return self._frame(snapshot=pb.AccountSnapshot(balances=response.balances), sequence=response.account_sequence)
+        snapshot = pb.AccountSnapshot(balances=response.balances, positions=response.positions)
+        return self._frame(snapshot=snapshot, sequence=response.account_sequence)
 
     def _event(self, frame: AccountFrame) -> Response:
         self._position = position_text(self._engine.partition, self._epoch, frame.sequence)
         self._seen = frame.sequence
         return self._frame(
-            event=pb.AccountEvent(balances=frame.record.balances),
+            event=pb.AccountEvent(balances=frame.record.balances, positions=frame.record.positions),
             sequence=frame.sequence,
             previous_sequence=frame.previous_sequence,
         )

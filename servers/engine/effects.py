@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from servers.domain.events import AccountTouched, BalanceChanged, Event, OrderChanged, Traded
+from servers.domain.events import AccountTouched, BalanceChanged, Event, OrderChanged, PositionChanged, Traded
 from servers.domain.exchange import Exchange
-from servers.domain.model import Balance
-from servers.engine.wire import BALANCES, FILLS, ORDER, ORDERS, balance_wire, field, fill_wire, order_wire
+from servers.domain.model import Balance, Position
+from servers.domain.positions import DAY_US
+from servers.engine.standing import position_message
+from servers.engine.wire import BALANCES, FILLS, ORDER, ORDERS, POSITIONS, balance_wire, field, fill_wire, order_wire
 
 
 class AccountChange(NamedTuple):
@@ -50,6 +52,7 @@ def account_changes(exchange: Exchange, events: list[Event]) -> list[AccountChan
     parts: dict[str, list[str]] = {}
     owners: list[tuple[str, list[str]]] = []
     balances: list[Balance] = []
+    positions: list[Position] = []
     # By frequency, and by identity: this is done ten times a command.
     for event in events:
         kind = type(event)
@@ -63,6 +66,8 @@ def account_changes(exchange: Exchange, events: list[Event]) -> list[AccountChan
             for order in (event.maker, event.taker):  # type: ignore[union-attr]
                 fill = fill_wire(partition, event, order, record.sequence, record.time)  # type: ignore[arg-type]
                 orders[order.number].append(field(FILLS, fill))
+        elif kind is PositionChanged:
+            positions.append(event.position)  # type: ignore[union-attr]
         elif kind is AccountTouched:
             touched.append(event)  # type: ignore[arg-type]
             parts[event.account.account_id] = []  # type: ignore[union-attr]
@@ -73,6 +78,10 @@ def account_changes(exchange: Exchange, events: list[Event]) -> list[AccountChan
         if balance.account.user_id:
             wire = balance_wire(balance, assets[balance.asset].scale)
             parts[balance.account.account_id].append(field(BALANCES, wire))
+    for position in positions:
+        message = position_message(position, record.time // DAY_US)
+        wire = message.SerializeToString(deterministic=True).decode("latin-1")
+        parts[position.account.account_id].append(field(POSITIONS, wire))
     return [
         AccountChange(
             event.account.account_id, event.previous, "".join(parts[event.account.account_id]).encode("latin-1")

@@ -31,6 +31,7 @@ def read(exchange: Exchange, request: pb.QueryRequest) -> pb.QueryResponse:
         response.account_sequence = account.last_event_sequence
         for asset in sorted(account.balances):
             response.balances.append(balance_message(exchange, account.balances[asset]))
+        response.positions.extend(position_messages(exchange, account))
     elif kind == "positions":
         account = exchange.ledger.account(request.positions.account_id, request.positions.user_id)
         response.account_sequence = account.last_event_sequence

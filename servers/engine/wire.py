@@ -88,6 +88,7 @@ _T: Final = {name: tag(marketdata_pb2.Trade, name) for name in marketdata_pb2.Tr
 _B: Final = {name: tag(account_pb2.Balance, name) for name in account_pb2.Balance.DESCRIPTOR.fields_by_name}
 ORDERS: Final = tag(engine_pb2.AccountRecord, "orders")
 BALANCES: Final = tag(engine_pb2.AccountRecord, "balances")
+POSITIONS: Final = tag(engine_pb2.AccountRecord, "positions")
 ORDER: Final = tag(order_pb2.OrderUpdate, "order")
 FILLS: Final = tag(order_pb2.OrderUpdate, "fills")
 _TRADES: Final = tag(engine_pb2.MarketRecord, "trades")

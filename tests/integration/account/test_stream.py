@@ -11,7 +11,7 @@ from tests.servers import free_port
 from venue.account.v1 import account_pb2 as pb
 from venue.type.v1 import type_pb2
 
-BUY = type_pb2.SIDE_BUY
+BUY, SELL = type_pb2.SIDE_BUY, type_pb2.SIDE_SELL
 OPENED = {
     "BTC": ("10", "0", "10"),
     "ETH": ("100", "0", "100"),
@@ -55,6 +55,28 @@ async def test_a_snapshot_then_every_change(venue: Venue) -> None:
         events = await chained(frames, 3, snapshot.sequence)
         assert events[-1].position == position
         assert table(events[-1].event.balances) == {"USD": (await ada.balances(account_id))["USD"]}
+
+
+async def test_positions_come_with_the_trades_that_change_them_and_again_when_resumed(venue: Venue) -> None:
+    ada, bob = venue.user("ada"), venue.user("bob")
+    hers, his = await opened(ada), await opened(bob)
+    async with ada.stream(hers) as frames:
+        await frames.next_of("ready")
+        snapshot = await frames.next_of("snapshot")
+        assert list(snapshot.snapshot.positions) == []
+        await bob.place(his, SELL, "1", "50000")
+        await ada.place(hers, BUY, "1", "50000")
+        (event,) = await chained(frames, 1, snapshot.sequence)
+    (position,) = event.event.positions
+    told = (position.symbol, position.quantity, position.cost, position.valuation_price, position.sequence)
+    assert told == ("ETH-USD", "1", "50000", "50000", event.sequence)
+    async with ada.stream(hers, resume_after=snapshot.position) as frames:
+        await frames.next_of("ready")
+        (again,) = await chained(frames, 1, snapshot.sequence)
+        assert again.event == event.event
+    async with ada.stream(hers) as frames:
+        await frames.next_of("ready")
+        assert list((await frames.next_of("snapshot")).snapshot.positions) == [position]
 
 
 @pytest.mark.parametrize("live", [True, False])

@@ -877,18 +877,24 @@ class AccountSnapshot(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BALANCES_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def balances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Balance]:
         """The balances, by asset."""
+
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Position]:
+        """The positions that were ever traded into, by market."""
 
     def __init__(
         self,
         *,
         balances: _abc.Iterable[Global___Balance] | None = ...,
+        positions: _abc.Iterable[Global___Position] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "positions", b"positions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -896,23 +902,29 @@ Global___AccountSnapshot: _TypeAlias = AccountSnapshot  # noqa: Y015
 
 @_typing.final
 class AccountEvent(_message.Message):
-    """The balances that one command changed. May be empty: it then only carries the sequence forward."""
+    """The balances and positions that one command changed. May be empty: it then only carries the sequence forward."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BALANCES_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def balances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Balance]:
         """The new balances."""
+
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Position]:
+        """The positions that trades changed, valued as of the event. That only a price changed is not told."""
 
     def __init__(
         self,
         *,
         balances: _abc.Iterable[Global___Balance] | None = ...,
+        positions: _abc.Iterable[Global___Position] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "positions", b"positions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -953,11 +965,11 @@ class StreamAccountResponse(_message.Message):
 
     @_builtins.property
     def snapshot(self) -> Global___AccountSnapshot:
-        """All balances."""
+        """All balances and positions."""
 
     @_builtins.property
     def event(self) -> Global___AccountEvent:
-        """Changed balances."""
+        """Changed balances and positions."""
 
     @_builtins.property
     def heartbeat(self) -> _stream_pb2.Heartbeat:

@@ -1579,6 +1579,7 @@ class AccountRecord(_message.Message):
 
     ORDERS_FIELD_NUMBER: _builtins.int
     BALANCES_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.OrderUpdate]:
         """The orders that changed."""
@@ -1587,15 +1588,20 @@ class AccountRecord(_message.Message):
     def balances(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Balance]:
         """The balances that changed."""
 
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Position]:
+        """The positions that changed, valued as of then."""
+
     def __init__(
         self,
         *,
         orders: _abc.Iterable[_order_pb2.OrderUpdate] | None = ...,
         balances: _abc.Iterable[_account_pb2.Balance] | None = ...,
+        positions: _abc.Iterable[_account_pb2.Position] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "orders", b"orders"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "orders", b"orders", "positions", b"positions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
