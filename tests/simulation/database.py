@@ -21,6 +21,7 @@ from db.projecting import CHANGING, CHANGING_TIMES, ORDERS, STATE, Cut, Projecti
 from db.projections import TABLES, ProjectionRecord
 from db.requests import RequestRecord
 from db.snapshot import CHAIN_START, Loaded
+from db.transfers import TransferRecord
 from servers.domain.model import Clockwork
 from servers.domain.state import KINDS, Snapshot, stored
 from servers.domain.terms import OrderStatus, TransferState
@@ -288,6 +289,15 @@ class Database:
 
         return await self.ask(connection, find)
 
+    async def find_transfer(self, connection: Connection, partition: int, transfer_id: str) -> TransferRecord | None:
+        def find() -> TransferRecord | None:
+            row = self.tables["transfers"].get(transfer_id)
+            if row is None:
+                return None
+            return TransferRecord(**{name: row[name] for name in TransferRecord._fields[:-1]}, user_id="")
+
+        return await self.ask(connection, find)
+
     async def load_snapshot(self, connection: Connection, partition: int, request_memory: int) -> Loaded:
         return await self.ask(connection, lambda: self.snapshot(request_memory))
 
@@ -315,8 +325,8 @@ class Database:
         kept = []
         for row in transfers:
             request = requests.get(("transfer", row["transfer_id"]))
-            at_once = request is not None and request["sequence"] == row["sequence"]
-            if row["state"] == TransferState.PENDING or not at_once:
+            two_phases = request is not None and request["sequence"] != row["sequence"]
+            if row["state"] == TransferState.PENDING or two_phases:
                 kept.append(row)
         pending = [row for row in kept if row["state"] == TransferState.PENDING]
         resolved = sorted(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Final
 
-from db import journal, partitions, projecting, projections, requests, session, snapshot, streams
+from db import journal, partitions, projecting, projections, requests, session, snapshot, streams, transfers
 from tests.simulation.bus import Bus
 from tests.simulation.database import Database
 from tests.simulation.loop import PROCESS
@@ -36,6 +36,7 @@ OF_DATABASE: Final[tuple[tuple[ModuleType, tuple[str, ...]], ...]] = (
     (projecting, ("open_projection", "write_cut")),
     (snapshot, ("load_snapshot",)),
     (requests, ("find_request",)),
+    (transfers, ("find_transfer",)),
 )
 OF_BUS: Final = ("find_published", "last_market_ids", "publish")
 
