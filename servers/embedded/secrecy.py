@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from servers.transport.papers import Papers, Trust
 
 # Listening there is listening on every address of the machine.
-EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared with, not listened on
+EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104  # nosec B104  compared with, not listened on
 
 
 def is_loopback(host: str) -> bool:
