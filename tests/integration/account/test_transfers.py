@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from typing import Any
 
+import grpc
 import pytest
 
 from servers.domain.errors import VenueError
@@ -24,13 +25,18 @@ async def move(
 
 
 async def resolved(user: User, transfer_id: str) -> pb.Transfer:
-    """The transfer once it is not pending any more."""
+    """The transfer once it is not pending any more; before it is in the tables nobody knows it, for no position is asked for."""
+    request = pb.GetTransferRequest(transfer_id=transfer_id)
     async with asyncio.timeout(10):
         while True:
-            request = pb.GetTransferRequest(transfer_id=transfer_id)
-            found = (await user.accounts.GetTransfer(request, metadata=user.metadata)).transfer
-            if found.state != PENDING:
-                return found
+            try:
+                found = (await user.accounts.GetTransfer(request, metadata=user.metadata)).transfer
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.NOT_FOUND:
+                    raise
+            else:
+                if found.state != PENDING:
+                    return found
             await asyncio.sleep(0.02)
 
 
