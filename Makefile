@@ -6,7 +6,7 @@ UV_COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-inde
 VENUE := $(BIN)/venue
 BUF := $(BIN)/buf
 
-# Tests wait for processes more than they compute. All run to their end, whichever fails; each one's lines stay together where
+# Tests wait for processes more than they compute; those of the benchmark, which counts, run by themselves. All run to their end, whichever fails; each one's lines stay together where
 # make can do that (4.0 and newer).
 ABREAST := $(MAKE) --no-print-directory -k -j 2 $(if $(filter output-sync,$(.FEATURES)),-Otarget)
 
@@ -85,7 +85,8 @@ check: setup .venv-gen/.stamp .venv/.stamp-node
 
 test: check
 	@echo "test: two at a time, the longest takes some minutes; what each says is shown when it ends"
-	@$(ABREAST) test-e2e test-chaos test-integration test-simulation test-bench
+	@$(ABREAST) test-e2e test-chaos test-integration test-simulation
+	@$(MAKE) --no-print-directory test-bench
 
 up: setup
 	@exec $(VENUE) up

@@ -102,8 +102,9 @@ def snake(name: str) -> str:
 
 
 def public() -> list[str]:
-    """Every RPC that the gateway serves, without `venue.`."""
-    return sorted(name.removeprefix("venue.") for name in methods() if not name.startswith("venue.engine."))
+    """Every RPC that the gateway serves to everybody (administration has a port of its own), without `venue.`."""
+    elsewhere = ("venue.engine.", "venue.admin.")
+    return sorted(name.removeprefix("venue.") for name in methods() if not name.startswith(elsewhere))
 
 
 @cache

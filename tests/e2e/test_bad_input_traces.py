@@ -1,6 +1,7 @@
 """What all that bad input left behind in the logs: lines of JSON, one a call, and no fault among them. Runs after the others."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -56,5 +57,6 @@ def test_s20_nothing_was_a_fault_of_the_venue(venue: Venue, name: str) -> None:
 def test_no_secret_stands_in_a_log(venue: Venue) -> None:
     written = "".join(State(venue.state).log(name).read_text() for name in (*SERVERS, "replica", "bot", "envoy"))
     assert "correct horse" not in written
-    assert "eyJ" not in written
+    # Signed heads of the audit log are written down for everybody to see; any other token is somebody's.
+    assert "eyJ" not in re.sub(r'"jws": "[^"]+"', "", written)
     assert not any(password in written for password in venue.logins.values())

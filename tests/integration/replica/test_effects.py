@@ -1,11 +1,13 @@
 """The bytes of account records, made in two ways."""
 
 from db.session import Connection
-from servers.domain.events import AccountTouched, BalanceChanged, Event, OrderChanged, Traded
+from servers.domain.events import AccountTouched, BalanceChanged, Event, OrderChanged, PositionChanged, Traded
 from servers.domain.exchange import Exchange
 from servers.domain.model import Account
+from servers.domain.positions import DAY_US
 from servers.engine.effects import account_changes
 from servers.engine.messages import balance_message, fill_message, order_message
+from servers.engine.standing import position_message
 from tests.integration.replica.leader import ACCOUNTS, MARKETS, Leader, definitions, openings
 from venue.engine.v1 import engine_pb2
 from venue.engine.v1 import engine_pb2 as pb
@@ -66,4 +68,7 @@ def account_records(exchange: Exchange, events: list[Event]) -> list[tuple[Accou
         elif isinstance(event, BalanceChanged) and event.balance.account.user_id:
             balances = found[event.balance.account.account_id][2].balances
             balances.append(balance_message(exchange, event.balance))
+        elif isinstance(event, PositionChanged):
+            positions = found[event.position.account.account_id][2].positions
+            positions.append(position_message(event.position, record.time // DAY_US))
     return list(found.values())
