@@ -87,6 +87,8 @@ async def measure_rest(
 ) -> None:
     """P11, P7, P12 and P9: once a run, on the venue of the rounds. Raises BenchError."""
     tell(f"P11: {singles['P11'].what}; P12: {singles['P12b'].what}")
+    # Before there were thousands: what they leave behind in the process would be used again, and so not seen.
+    singles["P12b"].ours.append(await edge.idle_streams(bench.venue.own, STREAMS[not plan.quick]))
     if bench.client.speaks_http1:
         added = await edge.through_envoy(bench.client, bench.venue.own, plan.seconds, bench.folder)
         singles["P11"].ours.append(added)
@@ -95,7 +97,6 @@ async def measure_rest(
         await streams.many(bench, singles, MANY_STREAMS[not plan.quick])
     else:
         notes += [edge.NO_HTTP1, streams.NO_H2LOAD]
-    singles["P12b"].ours.append(await edge.idle_streams(bench.venue.own, STREAMS[not plan.quick]))
     if plan.quick:
         notes.append(NO_KILL)
     else:
