@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from db.api_keys import KeyRecord
+from db.key_lookups import KeyRecord
 from servers.domain.errors import PartUnavailable
 from servers.transport.identity import ROLES, SCOPES, Identity, TokenVerifier
 from servers.transport.limits import Bucket, Rate

@@ -16,7 +16,7 @@ from google.protobuf.json_format import MessageToDict
 from redis.asyncio import Redis
 
 from db import session
-from db.api_keys import find_key, touch_keys
+from db.key_lookups import find_key, touch_keys
 from db.revocations import revocations
 from db.session import SERVICES, Pool
 from db.streams import open_bus

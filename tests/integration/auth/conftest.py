@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import revocations
-from db.api_keys import find_key, touch_keys
+from db.key_lookups import find_key, touch_keys
 from db.sealing import INDEX, Sealer, new_entry
 from db.session import SERVICES, engine, open_pool
 from servers.auth.attempts import Attempts
