@@ -139,8 +139,9 @@ CASES: dict[RejectReason, Case] = {
     R.EXPIRE_TIME_PAST: Case({"timeInForce": "TIME_IN_FORCE_GTD", "expireTime": "2001-01-01T00:00:00Z"}),
     R.DUPLICATE_CLIENT_ORDER_ID: Case({"clientOrderId": "one"}, resting("taker", clientOrderId="one")),
     R.TOO_MANY_OPEN_ORDERS: Case(so=one_rests_and_no_more_may),
+    # Nobody sets a mark price where there is no margin; an index comes by itself.
     R.TRIGGER_PRICE_UNKNOWN: Case(
-        {"type": "ORDER_TYPE_STOP", "price": None, "stopPrice": "10", "triggerSource": "TRIGGER_SOURCE_INDEX"}
+        {"type": "ORDER_TYPE_STOP", "price": None, "stopPrice": "10", "triggerSource": "TRIGGER_SOURCE_MARK"}
     ),
     R.NOT_REDUCING: Case({"reduceOnly": True}),
     R.POSITION_LIMIT: Case(so=limited(position_max="99")),
