@@ -10,11 +10,8 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
+from db.revision import LOCK, PARTITIONS, SCRIPTS
 from db.session import sqlalchemy_url
-
-SCRIPTS = Path(__file__).resolve().parent / "migrations"
-# Two processes that start together must not both run the first revision.
-LOCK = text("SELECT pg_advisory_xact_lock(hashtext('venue.migrate'))")
 
 
 class SchemaUnknownError(RuntimeError):
@@ -31,7 +28,7 @@ def migrate(url: str, revision: str = "head", scripts: Path = SCRIPTS) -> str:
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     engine = create_engine(sqlalchemy_url(url), poolclass=NullPool, connect_args={"connect_timeout": 10})
     with engine.begin() as connection:
-        connection.execute(LOCK)
+        connection.execute(text(LOCK))
         config.attributes["connection"] = connection
         before = current(connection)
         try:
@@ -40,7 +37,7 @@ def migrate(url: str, revision: str = "head", scripts: Path = SCRIPTS) -> str:
             raise SchemaUnknownError(
                 f"the database is at revision {before}, which this version does not know"
             ) from error
-        connection.execute(text("SELECT ensure_partitions(:now)"), {"now": datetime.now(UTC)})
+        connection.exec_driver_sql(PARTITIONS, {"now": datetime.now(UTC)})
         return current(connection) or ""
 
 

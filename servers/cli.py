@@ -301,6 +301,19 @@ class BadDatabaseError(Exception):
 
 def migrated(url: str) -> str:
     """Migrate. Returns the revision. Raises BadDatabaseError with one line."""
+    import psycopg
+
+    from db.revision import kept
+
+    try:
+        revision = kept(url)
+    except psycopg.OperationalError as error:
+        raise BadDatabaseError(f"PostgreSQL: {str(error).splitlines()[0]}") from None
+    return revision if revision is not None else upgraded(url)
+
+
+def upgraded(url: str) -> str:
+    """As `migrated`, of a database that is not at the newest revision."""
     from sqlalchemy.exc import OperationalError
 
     from db.migrate import SchemaUnknownError

@@ -21,7 +21,7 @@ from db.crash_points import arm
 from servers.config import PROCESSES, BadSettingsError, Settings
 from servers.embedded.processes import alive
 from servers.transport.telemetry import Metrics, configure_logging
-from servers.wiring import BUILDERS
+from servers.wiring import BUILDERS, load
 from servers.wiring.parts import Builder, Process
 
 log = structlog.get_logger()
@@ -73,6 +73,9 @@ async def serve_until_told(
         await serve(names, settings, metrics, builders)
     except asyncio.CancelledError:
         log.info("stopped before it was ready", processes=list(names))
+
+
+__all__ = ["load", "run"]
 
 
 @contextmanager

@@ -104,6 +104,8 @@ def start_all(
             except psycopg.OperationalError as error:
                 raise StartError(f"PostgreSQL: {str(error).splitlines()[0]}") from None
         ours = plan.servers(embedding)
+        with step(console, "the servers' code"):
+            watch.wait("supervisor", control.is_loaded)
         for program in ours:
             control.start(program.name)
         await_each(console, sorted(ours, key=lambda program: program.priority), watch)

@@ -62,6 +62,8 @@ class Program:
 
 
 STORES = 10
+# What `python -m` runs for a process of ours.
+MODULE = "servers.main"
 PRIORITIES = {"order": 20, "replica": 30, "marketdata": 30, "api": 30, "bot": 50, "feed": 50}
 # What follows the order path gives way to it where cores are short; it catches up from the journal. More than this many steps
 # win orders nothing further and let the tables fall behind.
@@ -113,7 +115,7 @@ def servers(embedding: Embedding) -> list[Program]:
     made = [
         Program(
             name=name,
-            command=[*yielding(name), sys.executable, "-m", "servers.main", kind(name)],
+            command=[*yielding(name), sys.executable, "-m", MODULE, kind(name)],
             priority=PRIORITIES[kind(name)],
             port=at.port,
             ready=partial(health.serving, embedding.host, at.port, embedding.papers)

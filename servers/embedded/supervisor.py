@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from servers.embedded.errors import StartError
-from servers.embedded.plan import STORES, Program
+from servers.embedded.plan import MODULE, STORES, Program
 from servers.embedded.state import State
 
 # The kernel's limit for a socket's path is 108 with its end mark (104 on macOS), and the supervisor adds a suffix of its
@@ -79,6 +79,10 @@ def configuration(state: State, programs: Sequence[Program]) -> str:
     settings["rpcinterface:supervisor"] = {
         "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
     }
+    settings["rpcinterface:preload"] = {
+        "supervisor.rpcinterface_factory": "servers.embedded.preload:make",
+        "module": MODULE,
+    }
     for program in programs:
         settings[f"program:{program.name}"] = {
             "command": escaped(shlex.join(program.command)),
@@ -119,6 +123,7 @@ def start(state: State, programs: Sequence[Program], lock: int) -> subprocess.Po
             stdout=output,
             stderr=output,
             start_new_session=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
             pass_fds=(lock,),
         )
 
@@ -171,6 +176,10 @@ class Control:
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             return False
         return True
+
+    def is_loaded(self) -> bool:
+        """Whether the supervisor has loaded the servers' code, or will not."""
+        return bool(self.server.preload.done())
 
     def start(self, name: str) -> None:
         """Raises StartError where the program cannot even be executed."""

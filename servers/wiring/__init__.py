@@ -21,4 +21,10 @@ def _of(name: str) -> Builder:
     return build
 
 
+def load() -> None:
+    """Import what every process serves: for one that others are copied from."""
+    for name in NAMES:
+        importlib.import_module(f"servers.wiring.{name}")
+
+
 BUILDERS: Final[Mapping[str, Builder]] = {name: _of(name) for name in NAMES}

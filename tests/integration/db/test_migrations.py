@@ -15,8 +15,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import ProgrammingError
 
-from db.migrate import SCRIPTS, SchemaUnknownError, migrate
+from db.migrate import SchemaUnknownError, migrate
 from db.models import Row
+from db.revision import SCRIPTS, kept, newest
 from db.session import sqlalchemy_url
 from servers.domain import model
 
@@ -155,3 +156,16 @@ def test_every_kind_of_thing_the_rules_hold_has_a_table() -> None:
         if isinstance(thing, type) and thing.__module__ == model.__name__ and hasattr(thing, "__dataclass_fields__")
     }
     assert declared == set(STATE)
+
+
+def test_whether_there_is_nothing_to_do_is_known_without_alembic(empty_database_url: str) -> None:
+    assert newest() == head()
+    assert kept(empty_database_url) is None
+    migrate(empty_database_url, "0001")
+    assert kept(empty_database_url) is None
+    migrate(empty_database_url)
+    made = tables(empty_database_url)
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute(f"DROP TABLE {max(name for name in made if name.startswith('trades_2'))}")
+    assert kept(empty_database_url) == head()
+    assert tables(empty_database_url) == made
