@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from db.candles import MINUTE_S, SECOND_S, CandleRecord, list_candles
+from db.candles import INTERVALS_S, SECOND_S, CandleRecord, list_candles
 from db.projections import TABLES, find_projection
 from db.session import Connection
 from db.trades import TradeRecord, list_trades
@@ -11,12 +11,12 @@ SECONDS_MAX: Final = 100_000
 
 
 class History(NamedTuple):
-    """All newest first. `minutes` has the last minute that traded; both lists of candles are empty where none were asked for."""
+    """All newest first. `newest` has the last candle by its length in seconds; no candles are there where none were asked for."""
 
     sequence: int
     trades: list[TradeRecord]
     seconds: list[CandleRecord]
-    minutes: list[CandleRecord]
+    newest: dict[int, CandleRecord]
 
 
 async def load_history(
@@ -27,8 +27,11 @@ async def load_history(
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         position = await find_projection(connection, partition, TABLES)
         trades = await list_trades(connection, partition, symbol, limit=trades_max)
-        seconds, minutes = [], []
+        seconds: list[CandleRecord] = []
+        newest: dict[int, CandleRecord] = {}
         if since is not None:
             seconds = await list_candles(connection, partition, symbol, SECOND_S, start=since, limit=SECONDS_MAX)
-            minutes = await list_candles(connection, partition, symbol, MINUTE_S, limit=1)
-    return History(position.sequence if position is not None else 0, trades, seconds, minutes)
+            for length_s in INTERVALS_S:
+                for candle in await list_candles(connection, partition, symbol, length_s, limit=1):
+                    newest[length_s] = candle
+    return History(position.sequence if position is not None else 0, trades, seconds, newest)

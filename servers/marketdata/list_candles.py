@@ -12,20 +12,12 @@ from servers.domain.money import format_units
 from servers.engine.markets import Markets
 from servers.engine.messages import timestamp
 from servers.marketdata.filled_candles import Stretch, filled_candles
+from servers.marketdata.open_candles import INTERVALS_S
 from servers.marketdata.tail import Tail
 from servers.marketdata.view import View
 from servers.transport.paging import PageTokens, page_size
 from venue.marketdata.v1 import marketdata_pb2 as pb
 
-INTERVALS_S: Final = {
-    int(pb.CANDLE_INTERVAL_1S): 1,
-    int(pb.CANDLE_INTERVAL_1M): 60,
-    int(pb.CANDLE_INTERVAL_5M): 300,
-    int(pb.CANDLE_INTERVAL_15M): 900,
-    int(pb.CANDLE_INTERVAL_1H): 3600,
-    int(pb.CANDLE_INTERVAL_4H): 14_400,
-    int(pb.CANDLE_INTERVAL_1D): 86_400,
-}
 _SECOND_US: Final = 1_000_000
 
 

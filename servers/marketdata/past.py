@@ -15,6 +15,7 @@ from db.trades import TradeRecord
 from servers.domain.identifiers import trade_id
 from servers.engine.markets import Markets
 from servers.engine.messages import timestamp
+from servers.marketdata.open_candles import INTERVALS_S, OpenCandles
 from servers.marketdata.view import TRADES_MAX, View
 from servers.marketdata.window import WINDOW_S, Bucket, Window
 from venue.marketdata.v1 import marketdata_pb2 as pb
@@ -61,10 +62,10 @@ class Past:
             history = await self._load(view, whole=True)
             if history.sequence < view.needed:
                 return False
-        window, minute = await self._window(view, history)
+        window, candles = await self._folded(view, history)
         if history.sequence < view.needed:
             return False
-        view.begin(self._trades(view, history), window, minute)
+        view.begin(self._trades(view, history), window, candles)
         self._on_restart(view)
         return True
 
@@ -77,14 +78,16 @@ class Past:
         """Oldest first."""
         return [trade_of_row(self._partition, view, row) for row in reversed(history.trades)]
 
-    async def _window(self, view: View, history: History) -> tuple[Window, Bucket | None]:
-        window, minute = Window(), None
-        if history.minutes:
+    async def _folded(self, view: View, history: History) -> tuple[Window, OpenCandles]:
+        window, newest = Window(), {}
+        if history.newest:
             market = await self._markets.get(self._partition, view.symbol)
             for row in reversed(history.seconds):
                 window.append(_bucket(row, market.tick_value))
-            minute = _bucket(history.minutes[0], market.tick_value)
-        return window, minute
+            for interval, length_s in INTERVALS_S.items():
+                if length_s in history.newest:
+                    newest[interval] = _bucket(history.newest[length_s], market.tick_value)
+        return window, OpenCandles(newest)
 
 
 def trade_of_row(partition: int, view: View, row: TradeRecord) -> pb.Trade:

@@ -40,7 +40,7 @@ async def resume(subscriber: Subscriber, tails: Tails, pool: Pool, resume_after:
         await _reached(tail, position.sequence, position.epoch)
     subscriber.position = resume_after
     subscriber.resumed = True
-    for (symbol, channel), cursor in list(subscriber.cursors.items()):
+    for (symbol, channel, _), cursor in list(subscriber.cursors.items()):
         tail = tails.of(symbol)
         sequence = after.get(tail.source)
         if sequence is None:

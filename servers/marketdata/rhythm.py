@@ -13,7 +13,6 @@ from servers.marketdata.view import BOOK, CANDLES, STATUS, TICKER, TRADES, View
 
 # Without a window the channels that have a pace of their own still need one.
 TICK_S: Final = 0.05
-PACED: Final = (TICKER, CANDLES)
 AT_ONCE: Final = frozenset((TRADES, BOOK, STATUS))
 
 
@@ -42,17 +41,25 @@ class Group:
 
     def _flush_paced(self, now: float, position: str) -> None:
         watch = self.watch
-        for channel in PACED:
-            series = self.series.get((channel, 0))
-            if series is None:
-                watch.changed.discard(channel)
-            elif channel in watch.changed and series.due <= now:
-                watch.changed.discard(channel)
-                series.flush(watch, now, position)
-            else:
-                continue
-            if channel == CANDLES:
-                watch.minutes.clear()
+        if TICKER in watch.changed:
+            ticker = self.series.get((TICKER, 0))
+            if ticker is None:
+                watch.changed.discard(TICKER)
+            elif ticker.due <= now:
+                watch.changed.discard(TICKER)
+                ticker.flush(watch, now, position)
+        for interval in list(watch.candles):
+            candles = self.series.get((CANDLES, interval))
+            if candles is None:
+                watch.take_candles(interval)
+            elif candles.due <= now:
+                candles.flush(watch, now, position)
+
+    def waits(self, series: Series) -> bool:
+        """Whether something of a series is not told yet."""
+        if series.channel == CANDLES:
+            return series.detail in self.watch.candles
+        return series.channel in self.watch.changed
 
 
 class Rhythm:
@@ -66,17 +73,17 @@ class Rhythm:
         self._bounds = bounds
         self._groups: dict[View, Group] = {}
 
-    def join(self, view: View, channel: int, depth: int, reader: Reader) -> Cursor:
+    def join(self, view: View, channel: int, detail: int, reader: Reader) -> Cursor:
         """A reader's place in a series, which needs a snapshot first; `leave` it."""
         group = self._groups.get(view)
         if group is None:
             group = self._groups[view] = Group(view)
-        key = channel, depth if channel == BOOK else 0
+        key = channel, detail
         series = group.series.get(key)
         if series is None:
             # What is waiting to be told is part of what the new series begins with.
             group.flush(time.monotonic(), self.told, paced=False)
-            series = group.series[key] = Series(self.sources, view, channel, key[1], self._bounds)
+            series = group.series[key] = Series(self.sources, view, channel, detail, self._bounds)
         cursor = Cursor(series, reader)
         series.cursors[cursor] = None
         return cursor
@@ -87,7 +94,7 @@ class Rhythm:
         if series.cursors.pop(cursor, cursor) is not None or series.cursors:
             return
         group = self._groups[series.view]
-        del group.series[series.channel, series.depth]
+        del group.series[series.channel, series.detail]
         if not group.series:
             del self._groups[series.view]
             series.view.unwatch(group.watch)
@@ -96,9 +103,9 @@ class Rhythm:
         """The first frame of a subscription."""
         series, now = cursor.series, time.monotonic()
         group = self._groups[series.view]
-        if not series.has_snapshot(now) and series.channel in group.watch.changed:
+        if not series.has_snapshot(now) and group.waits(series):
             group.flush(now, self.told, paced=False)
-            if series.channel in group.watch.changed:
+            if group.waits(series):
                 series.due = 0.0
                 group.flush(now, self.told, paced=True)
         return series.snapshot(now, self.told)

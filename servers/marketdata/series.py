@@ -82,12 +82,15 @@ class Cursor:
 
 
 class Series:
-    """The frames of one market and channel, each with the sequence of the one before. `depth` is a book's."""
+    """The frames of one market and channel, each with the sequence of the one before.
 
-    def __init__(self, sources: Sources, view: View, channel: int, depth: int, bounds: Bounds) -> None:
+    `detail` is the depth of a book, the interval of candles, 0 of all else.
+    """
+
+    def __init__(self, sources: Sources, view: View, channel: int, detail: int, bounds: Bounds) -> None:
         self.view = view
         self.channel = channel
-        self.depth = depth
+        self.detail = detail
         self.cursors: dict[Cursor, None] = {}
         kept = bounds[2:] if channel == TRADES else bounds[:2]
         self.log = Log(*kept)
@@ -95,7 +98,7 @@ class Series:
         self.due = 0.0
         self.sequence = view.sequence(channel)
         self._sources = sources
-        self._band = Band(view.levels, depth) if channel == BOOK else None
+        self._band = Band(view.levels, detail) if channel == BOOK else None
         self._snapshot: Snapshot | None = None
 
     def flush(self, watch: Watch, now: float, position: str) -> None:
@@ -166,9 +169,10 @@ class Series:
             trades = watch.trades
             return [pb.MarketEvent(symbol=symbol, trades=pb.TradeList(trades=trades))] if trades else []
         if self.channel == CANDLES:
-            candles = [view.candle(minute, closed=True) for minute in watch.minutes]
-            if view.minute is not None:
-                candles.append(view.candle(view.minute, closed=view.minute_closed))
+            ended, newest = watch.take_candles(self.detail), view.candles.find(self.detail)
+            candles = [view.candle(bucket, self.detail, closed=True) for bucket in ended]
+            if newest is not None and (not ended or ended[-1] is not newest):
+                candles.append(view.candle(newest, self.detail, closed=view.candles.is_closed(self.detail)))
             return [pb.MarketEvent(symbol=symbol, candle=candle) for candle in candles]
         if self.channel == TICKER:
             return [pb.MarketEvent(symbol=symbol, ticker=view.ticker(time.time_ns() // 1000))]
@@ -178,16 +182,15 @@ class Series:
         view = self.view
         snapshot = pb.MarketSnapshot(symbol=view.symbol)
         if self.channel == BOOK:
-            snapshot.book.CopyFrom(view.book(self.depth))
+            snapshot.book.CopyFrom(view.book(self.detail))
         elif self.channel == TRADES:
             snapshot.trades.trades.extend(list(view.trades)[-SNAPSHOT_TRADES:])
         elif self.channel == TICKER:
             snapshot.ticker.CopyFrom(view.ticker(time.time_ns() // 1000))
-        elif self.channel == CANDLES and view.minute is not None:
-            snapshot.candle.CopyFrom(view.candle(view.minute, closed=view.minute_closed))
         elif self.channel == CANDLES:
-            # Nothing ever traded; an empty candle still says which channel this is.
-            snapshot.candle.symbol = view.symbol
+            # Where nothing ever traded an empty candle still says which channel this is.
+            nothing = pb.Candle(symbol=view.symbol, interval=self.detail)  # type: ignore[arg-type]
+            snapshot.candle.CopyFrom(view.newest_candle(self.detail) or nothing)
         else:
             snapshot.market.CopyFrom(view.market)
         return snapshot

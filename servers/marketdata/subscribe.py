@@ -1,22 +1,24 @@
 """Streams: opening one, and changing what it is subscribed to, from beside it or through it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing
 
 from google.protobuf.duration_pb2 import Duration
 
 from db.session import Pool
-from servers.domain.errors import VenueError
+from servers.domain.errors import FieldViolation, VenueError
 from servers.marketdata.errors import TooManySubscriptions
 from servers.marketdata.fan_out import FanOut
 from servers.marketdata.frame_log import sized
 from servers.marketdata.get_order_book import book_depth
 from servers.marketdata.resume import resume
-from servers.marketdata.subscriber import SUBSCRIPTIONS_MAX, Subscriber, Wanted
+from servers.marketdata.subscriber import SUBSCRIPTIONS_MAX, Subscriber, Wanted, key_of
 from servers.marketdata.tails import Tails
+from servers.marketdata.view import CANDLES
 from servers.transport.call import Call
 from servers.transport.errors import to_status
+from servers.transport.refusals import InvalidField
 from venue.marketdata.v1 import marketdata_pb2 as pb
 
 FRAME_TAG = b"\x0a"
@@ -25,10 +27,14 @@ FRAME_TAG = b"\x0a"
 async def subscribe(
     fan_out: FanOut, tails: Tails, pool: Pool, request: pb.SubscribeRequest, call: Call
 ) -> AsyncGenerator[bytes, None]:
-    """Raises MarketNotFound, TooManySubscriptions, PositionInvalid, PartUnavailable."""
-    if len(request.symbols) * len(request.channels) > SUBSCRIPTIONS_MAX:
+    """Raises InvalidField, MarketNotFound, TooManySubscriptions, PositionInvalid, PartUnavailable."""
+    if request.intervals and CANDLES not in request.channels:
+        raise InvalidField([FieldViolation("intervals", "are for CHANNEL_CANDLES alone", "intervals.candles")])
+    kinds = [pair for channel in request.channels for pair in _kinds(int(channel), request.intervals)]
+    if len(request.symbols) * len(kinds) > SUBSCRIPTIONS_MAX:
         raise TooManySubscriptions(SUBSCRIPTIONS_MAX)
-    add = [Wanted(tails.view(symbol), int(channel)) for symbol in request.symbols for channel in request.channels]
+    views = [tails.view(symbol) for symbol in request.symbols]
+    add = [Wanted(view, channel, interval=interval) for view in views for channel, interval in kinds]
     subscriber = _opened(fan_out, tails, request)
     try:
         subscriber.change(add, [])
@@ -44,9 +50,13 @@ async def subscribe(
 def update_subscriptions(
     tails: Tails, subscriber: Subscriber, add: Iterable[pb.Subscription], remove: Iterable[pb.Subscription]
 ) -> pb.UpdateSubscriptionsResponse:
-    """Raises MarketNotFound, TooManySubscriptions; then nothing is changed."""
+    """Raises InvalidField, MarketNotFound, TooManySubscriptions; then nothing is changed."""
+    add, remove = list(add), list(remove)
+    wrong = [*_misplaced("add", add), *_misplaced("remove", remove)]
+    if wrong:
+        raise InvalidField(wrong)
     # The views first: an unknown market differs from one that this process does not know yet.
-    gone = [(tails.view(one.symbol).symbol, int(one.channel)) for one in remove]
+    gone = [key_of(tails.view(one.symbol).symbol, int(one.channel), int(one.interval)) for one in remove]
     subscriber.change([_wanted(tails, one) for one in add], gone)
     return pb.UpdateSubscriptionsResponse(subscriptions=subscriber.subscriptions)
 
@@ -61,7 +71,7 @@ async def session(
 ) -> AsyncGenerator[bytes, None]:
     """Frames of a session, and why messages after the first were refused.
 
-    Raises MarketNotFound, TooManySubscriptions, PositionInvalid, PartUnavailable, of the first message only.
+    Raises InvalidField, MarketNotFound, TooManySubscriptions, PositionInvalid, PartUnavailable, of the first message only.
     """
     subscriber = _opened(fan_out, tails, first)
     refusals: asyncio.Queue[bytes] = asyncio.Queue(SUBSCRIPTIONS_MAX)
@@ -117,4 +127,17 @@ def _seconds(duration: Duration) -> float:
 
 
 def _wanted(tails: Tails, one: pb.Subscription) -> Wanted:
-    return Wanted(tails.view(one.symbol), int(one.channel), book_depth(one.depth) if one.depth else 0)
+    return Wanted(
+        tails.view(one.symbol), int(one.channel), book_depth(one.depth) if one.depth else 0, int(one.interval)
+    )
+
+
+def _misplaced(field: str, subscriptions: Iterable[pb.Subscription]) -> Iterator[FieldViolation]:
+    for index, one in enumerate(subscriptions):
+        if one.interval and one.channel != CANDLES:
+            yield FieldViolation(f"{field}[{index}].interval", "is for CHANNEL_CANDLES alone", "interval.candles")
+
+
+def _kinds(channel: int, intervals: Iterable[int]) -> list[tuple[int, int]]:
+    """A channel as subscriptions of a market: one, or one for each interval of candles."""
+    return [(channel, interval) for interval in (list(intervals) if channel == CANDLES else ()) or (0,)]

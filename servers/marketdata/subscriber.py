@@ -8,16 +8,17 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from google.protobuf.duration_pb2 import Duration
 
 from servers.domain.errors import VenueError
 from servers.marketdata.errors import TooManySubscriptions
 from servers.marketdata.frame_log import FRAMES_TAG, Entry, sized
+from servers.marketdata.open_candles import MINUTE
 from servers.marketdata.rhythm import Rhythm
 from servers.marketdata.series import Cursor
-from servers.marketdata.view import BOOK, TRADES, View
+from servers.marketdata.view import BOOK, CANDLES, TRADES, View
 from servers.transport.call import Call
 from venue.marketdata.v1 import marketdata_pb2 as pb
 from venue.type.v1 import stream_pb2
@@ -28,16 +29,26 @@ CONFLATED: Final = "CONFLATED"
 JOINED_BYTES_MAX: Final = 512 * 1024
 
 
+Key: TypeAlias = tuple[str, int, int]
+
+
 class Wanted(NamedTuple):
-    """A market and channel, and the depth where it is a book."""
+    """A market and channel, the depth where it is a book, and the interval where it is of candles."""
 
     view: View
     channel: int
     depth: int = 0
+    interval: int = 0
 
     @property
-    def key(self) -> tuple[str, int]:
-        return self.view.symbol, self.channel
+    def key(self) -> Key:
+        """What a stream has once: market, channel and interval."""
+        return key_of(self.view.symbol, self.channel, self.interval)
+
+
+def key_of(symbol: str, channel: int, interval: int) -> Key:
+    """A subscription's key. Candles of no interval in particular are those of a minute."""
+    return symbol, channel, (interval or MINUTE) if channel == CANDLES else 0
 
 
 class Subscriber:
@@ -47,7 +58,7 @@ class Subscriber:
         self.stream_id = secrets.token_hex(16)
         self.rhythm = rhythm
         self.depth = depth
-        self.cursors: dict[tuple[str, int], Cursor] = {}
+        self.cursors: dict[Key, Cursor] = {}
         # True once whatever came after the place that was asked for is sure to follow.
         self.resumed = False
         # Everything up to here was sent; the reader goes on after it elsewhere.
@@ -72,12 +83,13 @@ class Subscriber:
             pb.Subscription(
                 symbol=symbol,
                 channel=channel,  # type: ignore[arg-type]  # the wire's own number
-                depth=cursor.series.depth,
+                depth=cursor.series.detail if channel == BOOK else 0,
+                interval=interval,  # type: ignore[arg-type]
             )
-            for (symbol, channel), cursor in self.cursors.items()
+            for (symbol, channel, interval), cursor in self.cursors.items()
         ]
 
-    def change(self, add: Sequence[Wanted], remove: Iterable[tuple[str, int]]) -> list[Cursor]:
+    def change(self, add: Sequence[Wanted], remove: Iterable[Key]) -> list[Cursor]:
         """Unsubscribe, then subscribe. Returns the new ones. Raises TooManySubscriptions; then nothing is changed."""
         gone = set(remove)
         wanted = {one.key: one for one in add}
@@ -87,11 +99,11 @@ class Subscriber:
             self.rhythm.leave(self.cursors.pop(key))
         new = []
         for key, one in wanted.items():
-            depth = (one.depth or self.depth) if one.channel == BOOK else 0
+            detail = (one.depth or self.depth) if one.channel == BOOK else key[2]
             known = self.cursors.get(key)
-            if known is not None and known.series.depth == depth:
+            if known is not None and known.series.detail == detail:
                 continue
-            cursor = self.cursors[key] = self.rhythm.join(one.view, one.channel, depth, self)
+            cursor = self.cursors[key] = self.rhythm.join(one.view, one.channel, detail, self)
             new.append(cursor)
             if known is not None:
                 self.rhythm.leave(known)

@@ -21,7 +21,7 @@ from servers.engine.markets import Markets
 from servers.marketdata.fan_out import FanOut
 from servers.marketdata.past import Past
 from servers.marketdata.source import Source
-from servers.marketdata.view import TRADES, View
+from servers.marketdata.view import CANDLES, TRADES, View
 from venue.engine.v1 import engine_pb2 as pb
 
 log = structlog.get_logger()
@@ -47,9 +47,7 @@ class Tail:
         # False while books come from the engine.
         self.on_bus = False
         self._fan_out = fan_out
-        self.past = Past(
-            engine.partition, pool, markets, lambda view: fan_out.restart(self.source.environment, view, TRADES)
-        )
+        self.past = Past(engine.partition, pool, markets, self._restarted)
         # Replaced whenever entries were taken in.
         self._progress = asyncio.Event()
         self._read_to: dict[str, str] = {}
@@ -244,6 +242,11 @@ class Tail:
     def _filled(self, view: View) -> None:
         self._tell(view)
         self._advance()
+
+    def _restarted(self, view: View) -> None:
+        # Candles that ended meanwhile were not told either.
+        for channel in (TRADES, CANDLES):
+            self._fan_out.restart(self.source.environment, view, channel)
 
     def _all(self) -> Collection[View]:
         return list(self.views.values())

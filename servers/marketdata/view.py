@@ -1,25 +1,23 @@
-"""One market as the public sees it: definition, book, last trades, the open minute and the last 24 hours.
+"""One market as the public sees it: definition, book, last trades, the open candles and the last 24 hours.
 
 The book stands at `position`: every record of the bus up to it is in, none after. Trades go by their number, because after a
 loss the missing ones come from the tables: while `needed` is set they are missing, and later ones are held back.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from servers.domain.money import ATTO_SCALE, format_units, parse
 from servers.marketdata.levels import Levels
+from servers.marketdata.open_candles import INTERVALS_S, OpenCandles
 from servers.marketdata.watch import Watch
-from servers.marketdata.window import Bucket, Window, first_trade
+from servers.marketdata.window import Bucket, Window
 from venue.engine.v1 import engine_pb2
 from venue.marketdata.v1 import marketdata_pb2 as pb
 
 TRADES_MAX: Final = 500
 HELD_MAX: Final = 10_000
-MINUTE_S: Final = 60
-# A trade may come a little after the minute it was made in.
-CLOSE_AFTER_S: Final = 1
 
 BOOK: Final = int(pb.CHANNEL_BOOK)
 TRADES: Final = int(pb.CHANNEL_TRADES)
@@ -50,8 +48,7 @@ class View:
         self.torn = True
         self.trades: deque[pb.Trade] = deque(maxlen=TRADES_MAX)
         self.window = Window()
-        self.minute: Bucket | None = None
-        self.minute_closed = False
+        self.candles = OpenCandles()
         # The sequence that the tables must have reached before trades go on, None while none is missing.
         self.needed: int | None = 0
         self.loaded = False
@@ -176,31 +173,29 @@ class View:
         for watch in self._watches:
             watch.trades.append(trade)
         ticks, lots = parse(trade.price) // self.tick_size, parse(trade.quantity) // self.lot_size
-        self.window.add(trade.trade_time.seconds, ticks, lots)
-        self._count_minute(trade.trade_time.seconds // MINUTE_S * MINUTE_S, ticks, lots)
-        self._touch(TRADES, TICKER, CANDLES)
-
-    def _count_minute(self, start: int, ticks: int, lots: int) -> None:
-        minute = self.minute
-        if minute is not None and minute.start >= start:
-            minute.add(ticks, lots)
-            self.minute_closed = False
-            return
-        if minute is not None and not self.minute_closed:
+        second = trade.trade_time.seconds
+        self.window.add(second, ticks, lots)
+        for interval, bucket in self.candles.add(second, ticks, lots):
             for watch in self._watches:
-                watch.minutes.append(minute)
-        self.minute, self.minute_closed = first_trade(start, ticks, lots), False
+                watch.end_candle(interval, bucket)
+        self._touch(TRADES, TICKER)
+        self._touch_candles(INTERVALS_S)
 
-    def begin(self, trades: Iterable[pb.Trade], window: Window, minute: Bucket | None) -> None:
+    def _touch_candles(self, intervals: Collection[int]) -> None:
+        for watch in self._watches:
+            watch.touch_candles(intervals)
+
+    def begin(self, trades: Iterable[pb.Trade], window: Window, candles: OpenCandles) -> None:
         """Start over from the tables, trades oldest first; what was held back goes on from there."""
         self.trades = deque(trades, TRADES_MAX)
         self._last_number = trade_number(self.trades[-1]) if self.trades else 0
-        self.window, self.minute, self.minute_closed = window, minute, False
+        self.window, self.candles = window, candles
         for watch in self._watches:
             watch.trades.clear()
-            watch.minutes.clear()
+            watch.candles.clear()
         self.loaded = True
-        self._touch(TICKER, CANDLES)
+        self._touch(TICKER)
+        self._touch_candles(INTERVALS_S)
         self._go_on()
 
     def bridge(self, trades: Iterable[pb.Trade]) -> bool:
@@ -220,15 +215,19 @@ class View:
             self.add_trade(trade)
 
     def pass_time(self, now: int) -> None:
-        """Let the 24 hours and the open minute end where they do. Seconds since 1970."""
+        """Let the 24 hours and the open candles end where they do. Seconds since 1970."""
         if self.window.expire(now):
             self._touch(TICKER)
-        minute = self.minute
-        if minute is not None and not self.minute_closed and now >= minute.start + MINUTE_S + CLOSE_AFTER_S:
-            self.minute_closed = True
-            self._touch(CANDLES)
+        for interval, bucket in self.candles.pass_time(now):
+            for watch in self._watches:
+                watch.end_candle(interval, bucket)
 
-    def candle(self, bucket: Bucket, *, closed: bool, interval: int = pb.CANDLE_INTERVAL_1M) -> pb.Candle:
+    def newest_candle(self, interval: int) -> pb.Candle | None:
+        """The open candle of an interval or the last one; None where nothing ever traded."""
+        bucket = self.candles.find(interval)
+        return None if bucket is None else self.candle(bucket, interval, closed=self.candles.is_closed(interval))
+
+    def candle(self, bucket: Bucket, interval: int, *, closed: bool) -> pb.Candle:
         """A bucket as a candle."""
         candle = pb.Candle(
             symbol=self.symbol,

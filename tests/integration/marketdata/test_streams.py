@@ -7,6 +7,7 @@ from contextlib import suppress
 import grpc
 import pytest
 
+from servers.marketdata.open_candles import INTERVALS_S
 from servers.marketdata.series import Bounds
 from servers.transport.errors import from_status
 from tests.integration.marketdata.conftest import Open
@@ -258,3 +259,81 @@ async def test_f30_a_reader_that_stops_is_cut_and_the_others_go_on(open_stand: O
         call.cancel()
         with suppress(asyncio.CancelledError):
             await reading
+
+
+async def test_candles_of_every_length_are_those_of_the_tables(stand: Stand) -> None:
+    """Over thousands of random commands: what the stream says of each candle last is what ListCandles has."""
+    symbol, intervals = MARKETS[0], list(INTERVALS_S)
+    request = pb.SubscribeRequest(symbols=[symbol], channels=[pb.CHANNEL_CANDLES])
+    request.intervals.extend(intervals)  # type: ignore[arg-type]  # the wire's own numbers
+    call = stand.stub.Subscribe(request)
+    seen: dict[int, dict[int, pb.Candle]] = {interval: {} for interval in intervals}
+    last: dict[int, int] = {}
+
+    async def read() -> None:
+        async for frame in call:
+            kind = frame.WhichOneof("frame")
+            if kind not in ("snapshot", "event"):
+                continue
+            candle = frame.snapshot.candle if kind == "snapshot" else frame.event.candle
+            assert kind == "snapshot" or frame.previous_sequence == last[candle.interval]
+            last[candle.interval] = frame.sequence
+            if candle.HasField("open_time"):
+                seen[candle.interval][candle.open_time.seconds] = candle
+
+    async def listed(interval: int) -> dict[int, pb.Candle]:
+        asked = pb.ListCandlesRequest(symbol=symbol, interval=interval, page_size=500)  # type: ignore[arg-type]
+        return {candle.open_time.seconds: candle for candle in (await stand.stub.ListCandles(asked)).candles}
+
+    reading = asyncio.create_task(read())
+    await until(lambda: len(last) == len(intervals))
+    await stand.leader.run(100)
+    view = stand.data.tail(0).view(symbol)
+    await until(lambda: view.position == stand.leader.exchange.clock.sequence)
+    assert view.window.count > 100
+    counts = dict.fromkeys(intervals, view.window.count)
+    await until(lambda: {each: sum(one.trade_count for one in told.values()) for each, told in seen.items()} == counts)
+    for interval in intervals:
+        expected = await listed(interval)
+        # By the tables' clock one that ends is over at once; the stream says so a second later.
+        for candles in (expected, seen[interval]):
+            for candle in candles.values():
+                candle.is_closed = False
+        assert {start: seen[interval][start] for start in sorted(seen[interval])} == dict(sorted(expected.items()))
+    call.cancel()
+    with suppress(asyncio.CancelledError):
+        await reading
+
+
+async def test_intervals_that_are_none_or_are_not_of_candles_are_refused_by_field(stand: Stand) -> None:
+    symbol, candles = MARKETS[0], pb.CHANNEL_CANDLES
+
+    def request(*channels: pb.Channel.ValueType, intervals: list[int]) -> pb.SubscribeRequest:
+        return pb.SubscribeRequest(symbols=[symbol], channels=channels, intervals=intervals)  # type: ignore[arg-type]
+
+    for bad, field in (
+        (request(candles, intervals=[2, 99]), "intervals[1]"),
+        (request(candles, intervals=[0]), "intervals[0]"),
+        (request(candles, intervals=[1, 1]), "intervals"),
+        (request(BOOK, intervals=[1]), "intervals"),
+    ):
+        refusal = await refused(stand.stub.Subscribe(bad))
+        assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+        assert refusal.fields == [field]
+    call = stand.stub.Subscribe(request(candles, intervals=[pb.CANDLE_INTERVAL_1S]))
+    stream_id = (await next_frame(call)).stream_id
+    bad_add = pb.UpdateSubscriptionsRequest(
+        stream_id=stream_id, add=[pb.Subscription(symbol=symbol, channel=BOOK, interval=pb.CANDLE_INTERVAL_1M)]
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stand.stub.UpdateSubscriptions(bad_add)
+    assert refusal_of(raised.value).fields == ["add[0].interval"]
+    # One of a minute, said or not, is the same.
+    second = pb.Subscription(symbol=symbol, channel=candles, interval=pb.CANDLE_INTERVAL_1S)
+    minute = pb.Subscription(symbol=symbol, channel=candles, interval=pb.CANDLE_INTERVAL_1M)
+    add = [minute, pb.Subscription(symbol=symbol, channel=candles)]
+    answer = await stand.stub.UpdateSubscriptions(pb.UpdateSubscriptionsRequest(stream_id=stream_id, add=add))
+    assert list(answer.subscriptions) == [second, minute]
+    answer = await stand.stub.UpdateSubscriptions(pb.UpdateSubscriptionsRequest(stream_id=stream_id, remove=[second]))
+    assert list(answer.subscriptions) == [minute]
+    call.cancel()

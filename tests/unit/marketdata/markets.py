@@ -1,5 +1,6 @@
 """A market and what the bus says of it, in few words."""
 
+from servers.marketdata.open_candles import OpenCandles
 from servers.marketdata.view import View
 from servers.marketdata.window import Window
 from venue.engine.v1 import engine_pb2
@@ -45,5 +46,5 @@ def opened(position: int = 10) -> View:
     view = View(market())
     view.restore(pb.GetOrderBookResponse(symbol=SYMBOL), position, trades_lost=True)
     assert view.bridge([]) is False
-    view.begin([], Window(), None)
+    view.begin([], Window(), OpenCandles())
     return view

@@ -8,6 +8,7 @@ import pytest
 
 from servers.marketdata.errors import TooManySubscriptions
 from servers.marketdata.fan_out import FanOut
+from servers.marketdata.open_candles import OpenCandles
 from servers.marketdata.series import Bounds
 from servers.marketdata.source import Source
 from servers.marketdata.subscriber import Subscriber, Wanted
@@ -197,8 +198,8 @@ async def test_too_many_subscriptions_change_nothing() -> None:
         others.append(Wanted(feed.fan_out.find(DEMO, view.symbol), BOOK))
     with pytest.raises(TooManySubscriptions):
         subscriber.change(others, [])
-    assert list(subscriber.cursors) == [(SYMBOL, BOOK)]
-    subscriber.change(others, [(SYMBOL, BOOK)])
+    assert list(subscriber.cursors) == [(SYMBOL, BOOK, 0)]
+    subscriber.change(others, [(SYMBOL, BOOK, 0)])
     assert list(subscriber.cursors) == [one.key for one in others]
 
 
@@ -208,7 +209,7 @@ async def test_what_was_unsubscribed_is_not_sent_any_more() -> None:
     await take(frames, 3)
     feed.quote(10)
     feed.trade(1)
-    subscriber.change([], [(SYMBOL, BOOK)])
+    subscriber.change([], [(SYMBOL, BOOK, 0)])
     (event,) = await take(frames, 1)
     assert event.event.WhichOneof("data") == "trades"
 
@@ -234,7 +235,7 @@ async def test_a_series_that_starts_over_says_so_to_its_readers() -> None:
     await take(frames, 2)
     feed.trade(1)
     await take(frames, 1)
-    feed.view.begin([trade(900, "10", "1", 1_800_000_000)], feed.view.window, None)
+    feed.view.begin([trade(900, "10", "1", 1_800_000_000)], feed.view.window, OpenCandles())
     feed.fan_out.restart(DEMO, feed.view, TRADES)
     gap, snapshot = await take(frames, 2)
     assert (gap.gap.from_sequence, gap.gap.to_sequence, gap.gap.reason) == (1, 900, "NOT_KEPT")

@@ -1,5 +1,10 @@
 """What a market's view does with records of the bus: takes them in order, notices what is missing, goes on after it."""
 
+from decimal import Decimal
+
+import pytest
+
+from servers.marketdata.open_candles import INTERVALS_S, OpenCandles
 from servers.marketdata.rhythm import Rhythm
 from servers.marketdata.series import Bounds, Cursor
 from servers.marketdata.source import Source, Sources
@@ -109,7 +114,7 @@ def test_trades_that_do_not_reach_back_start_over() -> None:
     assert not view.bridge(many)
     window = Window()
     window.append(Bucket(NOON + 1, 1_000, 1_000, 1_000, 1_000, 1_299_000, 1_299_000_000, 1_299))
-    view.begin(many, window, None)
+    view.begin(many, window, OpenCandles())
     assert (len(view.trades), view.needed, view.ticker((NOON + 1) * 1_000_000).trade_count) == (500, None, 1_299)
 
 
@@ -165,12 +170,11 @@ def candle(
     return made
 
 
-def told(view: View, watch: Watch) -> list[pb.Candle]:
+def told(view: View, watch: Watch, interval: int = pb.CANDLE_INTERVAL_1M) -> list[pb.Candle]:
     """The candles that readers would get."""
     rhythm = Rhythm(Sources(2, [Source(2, 2)]), 0.0, Bounds())
-    series = rhythm.join(view, CANDLES, 0, Quiet()).series
+    series = rhythm.join(view, CANDLES, interval, Quiet()).series
     series.flush(watch, 0.0, "")
-    watch.minutes.clear()
     frames = [series.log[place].frame for place in range(series.log.start, series.log.end)]
     return [pb.SubscribeResponse.FromString(frame).event.candle for frame in frames]
 
@@ -185,9 +189,55 @@ def test_a_minute_is_told_while_it_is_open_and_once_more_when_it_ends() -> None:
         candle(NOON, ("10", "11", "10", "11"), "2", "21", 2, closed=True),
         candle(NOON + 60, ("9", "9", "9", "9"), "2", "18", 1, closed=False),
     ]
-    watch.changed.clear()
     view.pass_time(NOON + 120)
-    assert watch.changed == set()
+    assert pb.CANDLE_INTERVAL_1M not in watch.candles
     view.pass_time(NOON + 121)
-    assert watch.changed == {CANDLES}
+    assert pb.CANDLE_INTERVAL_1M in watch.candles
     assert told(view, watch) == [candle(NOON + 60, ("9", "9", "9", "9"), "2", "18", 1, closed=True)]
+
+
+LENGTHS = {interval: length for interval, length in INTERVALS_S.items() if length < 3600}
+
+
+@pytest.mark.parametrize("interval", LENGTHS)
+def test_candles_of_each_length_are_told_as_a_recount_of_the_trades_has_them(interval: int) -> None:
+    view, length = opened(), LENGTHS[interval]
+    watch, seen = view.watch(), dict[int, pb.Candle]()
+    made = [trade(n, str(100 + n * 7 % 13), str(n % 3 + 1), NOON + n * n % 97 + n * 40) for n in range(1, 60)]
+    made.sort(key=lambda one: one.trade_time.seconds)
+    for place, one in enumerate(made, 11):
+        one.trade_id = f"2-t{place}"
+        view.apply(record(place, place - 1, trades=[one]))
+        if place % 5 == 0:
+            seen.update((told_one.open_time.seconds, told_one) for told_one in told(view, watch, interval))
+    view.pass_time(made[-1].trade_time.seconds + length + 1)
+    seen.update((told_one.open_time.seconds, told_one) for told_one in told(view, watch, interval))
+    starts = sorted({one.trade_time.seconds // length * length for one in made})
+    assert sorted(seen) == starts
+    for start in starts:
+        inside = [one for one in made if start <= one.trade_time.seconds < start + length]
+        prices = [Decimal(one.price) for one in inside]
+        candle = seen[start]
+        assert candle.is_closed
+        assert candle.interval == interval
+        assert [Decimal(text) for text in (candle.open, candle.high, candle.low, candle.close)] == [
+            prices[0], max(prices), min(prices), prices[-1],
+        ]  # fmt: skip
+        assert candle.trade_count == len(inside)
+        assert Decimal(candle.volume) == sum(Decimal(one.quantity) for one in inside)
+        assert Decimal(candle.quote_volume) == sum(Decimal(one.price) * Decimal(one.quantity) for one in inside)
+
+
+def test_a_candle_that_ended_is_told_though_another_began_before_anybody_was() -> None:
+    view = opened()
+    watch = view.watch()
+    view.apply(record(12, 0, trades=[trade(1, "10", "1", NOON)]))
+    told(view, watch)
+    view.apply(record(13, 12, trades=[trade(2, "11", "1", NOON + 1)]))
+    view.pass_time(NOON + 61)
+    view.apply(record(14, 13, trades=[trade(3, "9", "2", NOON + 61)]))
+    assert told(view, watch) == [
+        candle(NOON, ("10", "11", "10", "11"), "2", "21", 2, closed=True),
+        candle(NOON + 60, ("9", "9", "9", "9"), "2", "18", 1, closed=False),
+    ]
+    assert told(view, watch) == [candle(NOON + 60, ("9", "9", "9", "9"), "2", "18", 1, closed=False)]

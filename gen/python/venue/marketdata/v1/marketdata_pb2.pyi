@@ -121,7 +121,9 @@ class _ChannelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Channel.Value
     CHANNEL_TICKER: _Channel.ValueType  # 3
     """The 24-hour ticker."""
     CHANNEL_CANDLES: _Channel.ValueType  # 4
-    """The open candle of one minute."""
+    """Candles: the open one as it changes, and each once more when it is over (is_closed). Of one minute, or of the intervals
+    that are asked for.
+    """
     CHANNEL_STATUS: _Channel.ValueType  # 5
     """The market's definition and state. A change of mark or index price alone is told on CHANNEL_TICKER."""
 
@@ -137,7 +139,9 @@ CHANNEL_BOOK: Channel.ValueType  # 2
 CHANNEL_TICKER: Channel.ValueType  # 3
 """The 24-hour ticker."""
 CHANNEL_CANDLES: Channel.ValueType  # 4
-"""The open candle of one minute."""
+"""Candles: the open one as it changes, and each once more when it is over (is_closed). Of one minute, or of the intervals
+that are asked for.
+"""
 CHANNEL_STATUS: Channel.ValueType  # 5
 """The market's definition and state. A change of mark or index price alone is told on CHANNEL_TICKER."""
 Global___Channel: _TypeAlias = Channel  # noqa: Y015
@@ -1378,6 +1382,7 @@ class SubscribeRequest(_message.Message):
     RESUME_AFTER_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
     JOINED_FIELD_NUMBER: _builtins.int
+    INTERVALS_FIELD_NUMBER: _builtins.int
     environment: _type_pb2.Environment.ValueType
     """The environment; unset: the deployment's default."""
     depth: _builtins.int
@@ -1402,6 +1407,12 @@ class SubscribeRequest(_message.Message):
         1000 ms; unset: the deployment's (100 ms). 0: at once, each change as the matching engine's publication brings it.
         """
 
+    @_builtins.property
+    def intervals(self) -> _containers.RepeatedScalarFieldContainer[Global___CandleInterval.ValueType]:
+        """The lengths of candles, for CHANNEL_CANDLES and refused without it; none: one minute. Each is a subscription, and a chain
+        of sequences, of its own.
+        """
+
     def __init__(
         self,
         *,
@@ -1412,10 +1423,11 @@ class SubscribeRequest(_message.Message):
         resume_after: _builtins.str = ...,
         window: _duration_pb2.Duration | None = ...,
         joined: _builtins.bool = ...,
+        intervals: _abc.Iterable[Global___CandleInterval.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "depth", b"depth", "environment", b"environment", "joined", b"joined", "resume_after", b"resume_after", "symbols", b"symbols", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "depth", b"depth", "environment", b"environment", "intervals", b"intervals", "joined", b"joined", "resume_after", b"resume_after", "symbols", b"symbols", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1457,29 +1469,33 @@ Global___UpdateSubscriptionsRequest: _TypeAlias = UpdateSubscriptionsRequest  # 
 
 @_typing.final
 class Subscription(_message.Message):
-    """One market and channel."""
+    """One market and channel, of candles one interval too."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SYMBOL_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
     DEPTH_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     """The market."""
     channel: Global___Channel.ValueType
     """The channel."""
     depth: _builtins.int
     """For a book: how many levels of each side; 0: as the stream has it. Another depth than before begins with a snapshot."""
+    interval: Global___CandleInterval.ValueType
+    """For candles: their length; unset: one minute. Refused for other channels."""
     def __init__(
         self,
         *,
         symbol: _builtins.str = ...,
         channel: Global___Channel.ValueType = ...,
         depth: _builtins.int = ...,
+        interval: Global___CandleInterval.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "depth", b"depth", "symbol", b"symbol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "depth", b"depth", "interval", b"interval", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1589,7 +1605,7 @@ class MarketSnapshot(_message.Message):
 
     @_builtins.property
     def candle(self) -> Global___Candle:
-        """CHANNEL_CANDLES: the open candle of one minute, or the last."""
+        """CHANNEL_CANDLES: the open candle, or the last; without an open_time where nothing ever traded."""
 
     @_builtins.property
     def market(self) -> Global___Market:
@@ -1701,7 +1717,7 @@ class MarketEvent(_message.Message):
 
     @_builtins.property
     def candle(self) -> Global___Candle:
-        """CHANNEL_CANDLES: a candle of one minute that changed or closed."""
+        """CHANNEL_CANDLES: a candle that changed or is over."""
 
     @_builtins.property
     def market(self) -> Global___Market:
@@ -1729,7 +1745,7 @@ Global___MarketEvent: _TypeAlias = MarketEvent  # noqa: Y015
 
 @_typing.final
 class SubscribeResponse(_message.Message):
-    """One frame of Subscribe. Its sequences are those of its market and channel."""
+    """One frame of Subscribe. Its sequences are those of its market and channel, of candles those of their interval."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -179,7 +179,8 @@ class MarketDataServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Subscribe(self, request, context):
-        """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions (symbol times channel) a stream.
+        """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions a stream: symbols times channels,
+        candles counted once for each interval.
         With resume_after, trades go on without a gap where they are still kept; every other channel says with a gap that changes
         were missed, and begins with a snapshot.
         Errors: TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND, POSITION_INVALID.

@@ -56,7 +56,8 @@ class MarketDataServiceStub:
     ListMarketStatistics: _grpc.UnaryUnaryMultiCallable[_marketdata_pb2.ListMarketStatisticsRequest, _marketdata_pb2.ListMarketStatisticsResponse]
     """Lists the statistics of an environment's markets, by symbol, without their days."""
     Subscribe: _grpc.UnaryStreamMultiCallable[_marketdata_pb2.SubscribeRequest, _marketdata_pb2.SubscribeResponse]
-    """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions (symbol times channel) a stream.
+    """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions a stream: symbols times channels,
+    candles counted once for each interval.
     With resume_after, trades go on without a gap where they are still kept; every other channel says with a gap that changes
     were missed, and begins with a snapshot.
     Errors: TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND, POSITION_INVALID.
@@ -98,7 +99,8 @@ class MarketDataServiceAsyncStub(MarketDataServiceStub):
     ListMarketStatistics: _aio.UnaryUnaryMultiCallable[_marketdata_pb2.ListMarketStatisticsRequest, _marketdata_pb2.ListMarketStatisticsResponse]  # type: ignore[assignment]
     """Lists the statistics of an environment's markets, by symbol, without their days."""
     Subscribe: _aio.UnaryStreamMultiCallable[_marketdata_pb2.SubscribeRequest, _marketdata_pb2.SubscribeResponse]  # type: ignore[assignment]
-    """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions (symbol times channel) a stream.
+    """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions a stream: symbols times channels,
+    candles counted once for each interval.
     With resume_after, trades go on without a gap where they are still kept; every other channel says with a gap that changes
     were missed, and begins with a snapshot.
     Errors: TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND, POSITION_INVALID.
@@ -203,7 +205,8 @@ class MarketDataServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _marketdata_pb2.SubscribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_marketdata_pb2.SubscribeResponse], _abc.AsyncIterator[_marketdata_pb2.SubscribeResponse]]:
-        """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions (symbol times channel) a stream.
+        """Streams channels of markets: for each a snapshot, then changes. At most 50 subscriptions a stream: symbols times channels,
+        candles counted once for each interval.
         With resume_after, trades go on without a gap where they are still kept; every other channel says with a gap that changes
         were missed, and begins with a snapshot.
         Errors: TOO_MANY_SUBSCRIPTIONS, MARKET_NOT_FOUND, POSITION_INVALID.
