@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NODE := tests/e2e/node
+WEB := gateway/web
 UV_COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url -q
 VENUE := $(BIN)/venue
 BUF := $(BIN)/buf
@@ -13,7 +14,7 @@ ABREAST := $(MAKE) --no-print-directory -k -j 2 $(if $(filter output-sync,$(.FEA
 export UV_PYTHON_DOWNLOADS := never
 export PATH := $(CURDIR)/.venv/node:$(PATH)
 
-.PHONY: help setup lock gen gen-check baseline lint-proto format lint check audit audit-code secrets-baseline test up down reset bench chaos-long native native-check
+.PHONY: help setup lock gen gen-check baseline lint-proto format lint check audit audit-code secrets-baseline test up down reset bench chaos-long native native-check lint-web
 
 help:
 	@echo "setup up down reset | check test lint format | audit | gen gen-check lint-proto | bench chaos-long | native native-check | lock baseline"
@@ -31,6 +32,10 @@ setup: .venv/.stamp
 	@echo "setup: node packages"
 	@cd $(NODE) && npm ci --silent --no-audit --no-fund
 	@touch $@
+
+# The browser terminal. Where it cannot be built one line says why, and the venue runs with its plain page.
+.venv/.stamp-web: .venv/.stamp tools/terminal.py $(wildcard $(WEB)/*.*) $(shell find $(WEB)/src $(WEB)/public gen/typescript -type f)
+	@$(BIN)/python tools/terminal.py
 
 lock: .venv/.stamp
 	$(UV_COMPILE) pyproject.toml --group dev -o requirements.lock
@@ -50,6 +55,9 @@ baseline: gen
 lint-proto: .venv/.stamp
 	$(BUF) lint gen/venue.binpb
 	$(BUF) breaking gen/venue.binpb --against proto/baseline.binpb
+
+lint-web: .venv/.stamp-web
+	@if [ -d $(WEB)/node_modules ]; then cd $(WEB) && npm run --silent check; fi
 
 format: .venv/.stamp
 	$(BIN)/ruff check --fix-only -q .
@@ -79,16 +87,16 @@ test-rules: .venv/.stamp
 test-%: .venv/.stamp
 	$(BIN)/pytest -q tests/$*
 
-check: setup .venv-gen/.stamp .venv/.stamp-node
+check: setup .venv-gen/.stamp .venv/.stamp-node .venv/.stamp-web
 	@echo "check: two at a time; what each says is shown when it ends"
-	@$(ABREAST) lint lint-proto gen-check audit-code test-property test-rules
+	@$(ABREAST) lint lint-proto lint-web gen-check audit-code test-property test-rules
 
 test: check
 	@echo "test: two at a time, the longest takes some minutes; what each says is shown when it ends"
 	@$(ABREAST) test-e2e test-chaos test-integration test-simulation
 	@$(MAKE) --no-print-directory test-bench
 
-up: setup
+up: setup .venv/.stamp-web
 	@exec $(VENUE) up
 
 down: setup

@@ -156,6 +156,12 @@ def configure_gateway(settings: Settings) -> None:
     envoy.configure(template, gateway_values(settings), settings.state, settings.envoy_bin)
 
 
+def page() -> Path:
+    """The folder with the built terminal; where it was not built, the plain page's."""
+    web = CHECKOUT / "gateway" / "web"
+    return web / "dist" if (web / "dist" / "index.html").is_file() else web / "public"
+
+
 def gateway_values(settings: Settings) -> dict[str, str | int]:
     """What the gateway's template asks for."""
     from servers.embedded.envoy import origins, principals, sockets
@@ -168,7 +174,7 @@ def gateway_values(settings: Settings) -> dict[str, str | int]:
         "ADMIN_PORT": settings.envoy_admin_port,
         "ENDPOINTS": str(settings.state.endpoints),
         "DESCRIPTOR": str(CHECKOUT / "gen" / "venue.binpb"),
-        "WEB_ROOT": str((settings.web_root or CHECKOUT / "gateway" / "web" / "public").resolve()),
+        "WEB_ROOT": str((settings.web_root or page()).resolve()),
         # Into the log of the process, which its supervisor rotates.
         "ACCESS_LOG": "/dev/stdout",
         "STRICT_JSON": str(CHECKOUT / "gateway" / "strict_json.lua"),

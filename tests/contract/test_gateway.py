@@ -170,6 +170,14 @@ def test_the_public_port_knows_nothing_of_administration(tree: Any) -> None:
     assert not any(name in public for name in ("venue.admin", "AdminService", "/v1/admin", "venue-admin"))
 
 
+# What the page of administration calls beside it: to log in, and to see the markets.
+OF_ITS_PAGE = (
+    "/venue.auth.v1.AuthService/Login",
+    "/venue.auth.v1.AuthService/Refresh",
+    "/venue.marketdata.v1.MarketDataService/ListMarkets",
+)
+
+
 def test_the_port_of_administration_serves_that_alone_to_allowed_addresses(tree: Any) -> None:
     filters, led = http_filters(tree, ADMINISTRATION), routes(tree, ADMINISTRATION)
     assert next(iter(filters)) == "rbac"
@@ -183,7 +191,7 @@ def test_the_port_of_administration_serves_that_alone_to_allowed_addresses(tree:
     ]
     assert [each["services"] for each in [filters["grpc_json_transcoder"], *per_route]] == [[name], [name]]
     prefixes = {route["match"].get("prefix", route["match"].get("path")) for route in led if "route" in route}
-    assert prefixes == {f"/{name}/", f"/{name}/StreamSystem", "/v1/admin/"}
+    assert prefixes == {f"/{name}/", f"/{name}/StreamSystem", "/v1/admin/"} | set(OF_ITS_PAGE)
     assert led[-1] == {"match": {"prefix": "/"}, "direct_response": {"status": 404}}
     streams = [path(method) for method in administration().methods if method.server_streaming]
     timeless = [route["match"]["path"] for route in led if "route" in route and NEVER.items() <= route["route"].items()]
@@ -192,7 +200,8 @@ def test_the_port_of_administration_serves_that_alone_to_allowed_addresses(tree:
 
 def test_administration_wants_tokens_of_its_own_audience_but_for_getting_one(tree: Any) -> None:
     filters = http_filters(tree, ADMINISTRATION)["jwt_authn"]
-    first, rest = filters["rules"]
+    first, *page, rest = filters["rules"]
+    assert page == [{"match": {"path": of_its_page}} for of_its_page in OF_ITS_PAGE]
     audiences = {name: provider["audiences"] for name, provider in filters["providers"].items()}
     assert audiences == {"venue": ["venue-api"], "administration": ["venue-admin"]}
     wanted = {name: requirement["provider_name"] for name, requirement in filters["requirement_map"].items()}

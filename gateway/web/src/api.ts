@@ -1,0 +1,98 @@
+// The clients of the contract over gRPC-web, and what a refusal says.
+import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import { createGrpcWebTransport } from "@connectrpc/connect-web";
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "@gen/google/rpc/error_details_pb";
+import { AccountService } from "@gen/venue/account/v1/account_pb";
+import { AuthService } from "@gen/venue/auth/v1/auth_pb";
+import { MarketDataService } from "@gen/venue/marketdata/v1/marketdata_pb";
+import { OrderService } from "@gen/venue/order/v1/order_service_pb";
+import { renew, token } from "./session";
+
+const CALL_MS = 15_000;
+// Methods that read no credential, and refuse a bad one.
+const OPEN = new Set(["Register", "VerifyEmail", "Login", "Refresh", "RequestPasswordReset", "ResetPassword", "UnlockLogin", "Exchange"]);
+
+/** Puts the access token on, and once a fresh one where the server takes it no longer. */
+const authorized: Interceptor = (next) => async (request) => {
+  if (request.service.typeName === MarketDataService.typeName || OPEN.has(request.method.name)) return next(request);
+  const used = await token();
+  if (!used) return next(request);
+  request.header.set("authorization", `Bearer ${used}`);
+  try {
+    return await next(request);
+  } catch (error) {
+    if (ConnectError.from(error).code !== Code.Unauthenticated) throw error;
+    const fresh = await renew(used);
+    if (!fresh) throw error;
+    request.header.set("authorization", `Bearer ${fresh}`);
+    return await next(request);
+  }
+};
+
+const transport = createGrpcWebTransport({
+  baseUrl: location.origin,
+  useBinaryFormat: true,
+  defaultTimeoutMs: CALL_MS,
+  interceptors: [authorized],
+});
+
+export const auth = createClient(AuthService, transport);
+export const accounts = createClient(AccountService, transport);
+export const orders = createClient(OrderService, transport);
+export const marketData = createClient(MarketDataService, transport);
+
+/** What a refusal says: words for the person, and for each wrong field its own. */
+export interface Failure {
+  message: string;
+  reason: string;
+  /** By the field's last name in camel case, as in requests. */
+  fields: Record<string, string>;
+  metadata: Record<string, string>;
+  code: Code;
+}
+
+const camel = (name: string): string => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+export function failure(error: unknown): Failure {
+  const refused = ConnectError.from(error);
+  const [info] = refused.findDetails(ErrorInfoSchema);
+  const fields: Record<string, string> = {};
+  for (const detail of refused.findDetails(BadRequestSchema))
+    for (const violation of detail.fieldViolations) {
+      const parts = violation.field.split(".").map(camel);
+      const name = ["takeProfit", "stopLoss"].includes(parts.at(-2) ?? "") ? parts.slice(-2).join(".") : parts.at(-1)!;
+      fields[name.replace(/\[\d+\]$/, "")] ??= sentence(violation.description);
+    }
+  const [retry] = refused.findDetails(RetryInfoSchema);
+  const seconds = Number(retry?.retryDelay?.seconds ?? 0n) + (retry?.retryDelay?.nanos ? 1 : 0);
+  const again = seconds ? ` Try again in ${seconds} s.` : "";
+  const unknown = refused.code === Code.Unavailable || refused.code === Code.Unknown || refused.code === Code.Internal;
+  const words = unknown ? "The venue does not answer at present." : `${sentence(refused.rawMessage)}.`.replace(/\.\.$/, ".");
+  return { message: words + again, reason: info?.reason ?? "", fields, metadata: info?.metadata ?? {}, code: refused.code };
+}
+
+/** A UUIDv7: repeating a call with it is safe. */
+export function requestId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  let time = BigInt(Date.now());
+  for (let at = 5; at >= 0; at--, time >>= 8n) bytes[at] = Number(time & 255n);
+  bytes[6] = (bytes[6]! & 0x0f) | 0x70;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const text = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return text.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
+const OUTCOME_UNKNOWN = [Code.Unavailable, Code.DeadlineExceeded, Code.Unknown, Code.Internal, Code.Canceled];
+
+/** Calls again with the same request id where the outcome is unknown, so that nothing is done twice or lost. */
+export async function surely<Answer>(call: () => Promise<Answer>, tries = 3): Promise<Answer> {
+  for (let left = tries; ; left--) {
+    try {
+      return await call();
+    } catch (error) {
+      if (left <= 1 || !OUTCOME_UNKNOWN.includes(ConnectError.from(error).code)) throw error;
+      await new Promise((done) => setTimeout(done, 400 * (tries - left + 1)));
+    }
+  }
+}

@@ -1,0 +1,1 @@
+export function Portal() { return <main class="page"><p class="empty">…</p></main>; }

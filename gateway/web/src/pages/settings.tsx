@@ -1,0 +1,1 @@
+export function Settings() { return <main class="page"><p class="empty">…</p></main>; }
