@@ -22,7 +22,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     chunkSizeWarningLimit: 1000,
-    rolldownOptions: { input: { terminal: here("index.html"), administration: here("administration.html") } },
+    rolldownOptions: { checks: { pluginTimings: false }, input: { terminal: here("index.html"), administration: here("administration.html") } },
   },
   server: { proxy: Object.fromEntries(["/venue.", "/v1", "/healthz"].map((path) => [path, "http://localhost:8080"])) },
 });

@@ -21,6 +21,10 @@ To verify it, send the token below within 48 hours to VerifyEmail:
 
     curl {url}/v1/auth/verify-email -d '{{"token": "{token}"}}'
 
+or open
+
+    {url}/#/verify?token={token}
+
 Until then you can log in and trade on demo accounts. If it was not you, do nothing.
 
 Token: {token}

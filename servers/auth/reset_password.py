@@ -25,6 +25,10 @@ To set one, send the token below within 30 minutes to ResetPassword:
 
     curl {url}/v1/auth/reset-password -d '{{"token": "{token}", "newPassword": "..."}}'
 
+or open
+
+    {url}/#/reset?token={token}
+
 If it was not you, do nothing: nothing was changed.
 
 Token: {token}

@@ -24,6 +24,10 @@ If you cannot log in where you are, send the token below from there, within an h
 
     curl {url}/v1/auth/unlock-login -d '{{"token": "{token}"}}'
 
+or open
+
+    {url}/#/unlock?token={token}
+
 Nothing was changed. A password that you use nowhere else, and a second factor, keep it that way.
 
 Token: {token}

@@ -68,7 +68,9 @@ export function failure(error: unknown): Failure {
   const seconds = Number(retry?.retryDelay?.seconds ?? 0n) + (retry?.retryDelay?.nanos ? 1 : 0);
   const again = seconds ? ` Try again in ${seconds} s.` : "";
   const unknown = refused.code === Code.Unavailable || refused.code === Code.Unknown || refused.code === Code.Internal;
-  const words = unknown ? "The venue does not answer at present." : `${sentence(refused.rawMessage)}.`.replace(/\.\.$/, ".");
+  const rejected = info?.metadata.reject_reason;
+  const because = rejected ? `: ${rejected.toLowerCase().replaceAll("_", " ")}` : "";
+  const words = unknown ? "The venue does not answer at present." : `${sentence(refused.rawMessage)}${because}.`.replace(/\.\.$/, ".");
   return { message: words + again, reason: info?.reason ?? "", fields, metadata: info?.metadata ?? {}, code: refused.code };
 }
 

@@ -103,6 +103,7 @@ export function Ladder() {
       void [bookVersion.value, grouping.value, openOrders.value, height.value, ticker.value, bookLive.value, market.value];
     };
     const draw = (): void => {
+      if (!middle.current) return;
       const count = Math.max(3, Math.floor((height.value - 30) / 2 / ROW_PX));
       const step = (parse(market.value?.tickSize ?? "0.01") ?? 1n) * BigInt(grouping.value);
       const [askRows, bidRows] = [book.rows("ask", step, count), book.rows("bid", step, count)];
@@ -110,7 +111,7 @@ export function Ladder() {
       upper.draw(count, step, deepest, askRows);
       lower.draw(count, step, deepest, bidRows);
       const [ask, bid] = [book.asks[0]?.price, book.bids[0]?.price];
-      const [last, spread] = middle.current!.children as unknown as [HTMLElement, HTMLElement];
+      const [last, spread] = middle.current.children as unknown as [HTMLElement, HTMLElement];
       say(last, ticker.value?.lastPrice ? fixed(amount(ticker.value.lastPrice), priceDigits.value) : "–");
       const apart = ask !== undefined && bid !== undefined ? ask - bid : null;
       const points = apart === null ? "" : ` · ${((approximate(apart) / approximate(ask!)) * 10_000).toFixed(1)} bps`;

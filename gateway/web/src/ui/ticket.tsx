@@ -3,11 +3,12 @@ import { useRef } from "preact/hooks";
 import { AccountType } from "@gen/venue/account/v1/account_pb";
 import { OrderType, TimeInForce, TriggerSource } from "@gen/venue/order/v1/order_pb";
 import { Side } from "@gen/venue/type/v1/type_pb";
-import { account, accountsKnown, balances, openAccount } from "../account";
+import { account, accountsKnown, balances, openAccount, positions } from "../account";
 import { failure } from "../api";
-import { amount, fixed, ONE, parse, times } from "../decimal";
-import { bookLive, market, priceDigits } from "../market";
+import { amount, fixed, ONE, parse, shown, times } from "../decimal";
+import { bookLive, market, priceDigits, sizeDigits, ticker } from "../market";
 import { isLoggedIn } from "../session";
+import { accountLive } from "../stream/feed";
 import { toast } from "../toasts";
 import * as form from "../ticket";
 import { forceName, rejection } from "../words";
@@ -74,6 +75,36 @@ function Preview() {
             <li key={check.check}>{rejection(check.check)}{check.limit && <> <small>limit {check.limit}{check.after && `, with this ${check.after}`}</small></>}</li>
           ))}
         </ul>
+      )}
+    </div>
+  );
+}
+
+/** What of the market's two assets is there, and the position in it. */
+function Holdings() {
+  const of = market.value;
+  if (!of || !account.value) return null;
+  const position = positions.value.get(of.symbol);
+  const now = ticker.value?.markPrice || ticker.value?.lastPrice || "";
+  const quantity = amount(position?.quantity ?? "");
+  const profit = position && quantity !== 0n && now ? times(amount(now), quantity) - amount(position.cost) : 0n;
+  const digits = (asset: string) => (asset === of.quoteAsset ? 2 : 6);
+  return (
+    <div class={`holdings${accountLive.value ? "" : " old"}`}>
+      <h2>Balances</h2>
+      <table>
+        <thead><tr><th>Asset</th><th class="n">Available</th><th class="n">Total</th></tr></thead>
+        <tbody>
+          {[of.baseAsset, of.quoteAsset].map((asset) => (
+            <tr key={asset}><td>{asset}</td><td class="n">{shown(balances.value.get(asset)?.available ?? "0", digits(asset))}</td><td class="n">{shown(balances.value.get(asset)?.total ?? "0", digits(asset))}</td></tr>
+          ))}
+        </tbody>
+      </table>
+      {position && quantity !== 0n && (
+        <dl class="position">
+          <div><dt>Position</dt><dd>{fixed(quantity, sizeDigits.value)} {of.baseAsset} at {shown(position.averagePrice, priceDigits.value)}</dd></div>
+          <div><dt>Unrealized</dt><dd class={profit > 0n ? "up" : profit < 0n ? "down" : ""}>{profit > 0n ? "+" : ""}{fixed(profit, 2)} {of.quoteAsset}</dd></div>
+        </dl>
       )}
     </div>
   );
@@ -158,6 +189,7 @@ export function Ticket() {
         <Preview />
         <p class="fees hint">Maker {percent(of.makerFeeRate)} · taker {percent(of.takerFeeRate)}</p>
       </form>
+      <Holdings />
     </section>
   );
 }
