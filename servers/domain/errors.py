@@ -355,7 +355,7 @@ class PartUnavailable(Unavailable):
 
 
 class NotLeader(Unavailable):
-    """The process does not lead the partition any more."""
+    """The process does not lead the partition, or not any more: of what it was asked nothing was done, nor will be."""
 
     reason = "NOT_LEADER"
 

@@ -17,7 +17,7 @@ class Engine(Protocol):
     async def submit(self, commands: Sequence[pb.Command], timeout_s: float | None) -> list[bytes | VenueError]:
         """Execute commands in order: answers' wire bytes or refusals, once durable.
 
-        Raises Overloaded (nothing was executed), NotLeader and PartUnavailable (outcome unknown: repeat).
+        Raises Overloaded and NotLeader (nothing was executed, nor will be), PartUnavailable (outcome unknown: repeat).
         """
         ...
 

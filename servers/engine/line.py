@@ -1,4 +1,8 @@
-"""A server's way to a leader in another process: one channel with one Submit stream on it, shared by all its callers."""
+"""A server's way to a leader in another process: one channel with one Submit stream on it, shared by all its callers.
+
+A server that ends the stream by itself has answered all that it took: of what is then unanswered nothing was executed, nor will
+be. Where the stream breaks, the outcome is unknown.
+"""
 
 import asyncio
 import itertools
@@ -9,13 +13,15 @@ from typing import Final
 import grpc
 import structlog
 
-from servers.domain.errors import PartUnavailable
+from servers.domain.errors import NotLeader, PartUnavailable, VenueError
 from servers.transport.papers import Papers, open_channel
 from venue.engine.v1 import engine_pb2 as pb
 from venue.engine.v1 import engine_pb2_grpc
 
 log = structlog.get_logger()
 MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
+# What was sent on a line that takes no more is answered in less, or its outcome is unknown.
+RETIRE_S: Final = 2.0
 CHANNEL_OPTIONS: Final = (
     # A leader whose machine lost its power says nothing: notice within seconds.
     ("grpc.keepalive_time_ms", 10_000),
@@ -30,7 +36,10 @@ CHANNEL_OPTIONS: Final = (
 class Line:
     """Requests out, in the order they are sent; responses in, matched by their marks. Broken once, it stays so."""
 
-    def __init__(self, address: str, metadata: tuple[tuple[str, str], ...], papers: Papers | None) -> None:
+    def __init__(
+        self, partition: int, address: str, metadata: tuple[tuple[str, str], ...], papers: Papers | None
+    ) -> None:
+        self._partition = partition
         self._channel = open_channel(address, CHANNEL_OPTIONS, papers)
         self.stub = engine_pb2_grpc.EngineServiceStub(self._channel)
         self.broken = False
@@ -44,9 +53,12 @@ class Line:
         self._reader = asyncio.ensure_future(self._read())
 
     def send(self, request: pb.SubmitRequest) -> "asyncio.Future[pb.SubmitResponse]":
-        """The response to come; it ends with PartUnavailable where the line breaks. Raises PartUnavailable: it is broken."""
+        """The response to come; it ends with NotLeader where it was not taken, with PartUnavailable where the line breaks.
+
+        Raises NotLeader: the line is broken, and nothing was sent.
+        """
         if self.broken:
-            raise PartUnavailable("the engine")
+            raise NotLeader(self._partition)
         mark = request.correlation_id = next(self._marks)
         future: asyncio.Future[pb.SubmitResponse] = asyncio.get_running_loop().create_future()
         self._waiting[mark] = future
@@ -60,22 +72,38 @@ class Line:
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
+        left: VenueError = PartUnavailable("the engine")
         try:
             async for response in self._call:
                 self.heard = loop.time()
+                if not response.correlation_id:
+                    # The server leaves: it answers what it was sent before it hears that there is no more.
+                    self._half_close()
+                    continue
                 future = self._waiting.get(response.correlation_id)
                 if future is not None and not future.done():
                     future.set_result(response)
+            left = NotLeader(self._partition)
         except grpc.aio.AioRpcError as error:
-            log.info("engine line ended", code=error.code().name)
+            log.info("engine line ended", code=error.code().name, waiting=len(self._waiting))
         finally:
             self.broken = True
             self._outbox.put_nowait(None)
             for future in list(self._waiting.values()):
                 if not future.done():
-                    future.set_exception(PartUnavailable("the engine"))
+                    future.set_exception(left)
                     # Whoever asked may have gone; unasked, asyncio would complain.
                     future.exception()
+
+    async def retire(self) -> None:
+        """Send nothing more, and hang up once all that was sent is answered, or after a while."""
+        self._half_close()
+        await asyncio.wait((self._reader,), timeout=RETIRE_S)
+        await self.close()
+
+    def _half_close(self) -> None:
+        self.broken = True
+        self._outbox.put_nowait(None)
 
     async def close(self) -> None:
         """Hang up: everybody who waits is told that the outcome is unknown."""

@@ -11,7 +11,7 @@ from db.requests import find_request
 from db.session import Pool
 from db.transfers import find_transfer
 from servers.domain.commands import Command
-from servers.domain.errors import PartUnavailable, RequestIdReused, TransferIdReused, VenueError
+from servers.domain.errors import NotLeader, PartUnavailable, RequestIdReused, TransferIdReused, VenueError
 from servers.domain.exchange import TRANSFER_SCOPE, Exchange, scope_of
 from servers.engine.answers import replayed
 from servers.engine.archive import Archive
@@ -98,7 +98,7 @@ class LocalEngine:
 
     def _leading(self) -> Sequencer:
         if self.sequencer is None:
-            raise PartUnavailable("the engine")
+            raise NotLeader(self._partition)
         return self.sequencer
 
     def uses(self, user_id: str, account_id: str) -> Iterator[tuple[int, str, Use]]:
@@ -192,7 +192,7 @@ class LocalEngine:
             exchange = await sequencer.sound()
             if not sequencer.appender.leads:
                 # The lease may be another's by now: our memory is not the truth any more.
-                raise PartUnavailable("the engine")
+                raise NotLeader(self._partition)
             seen: Seen | VenueError
             try:
                 seen = look(exchange)

@@ -15,6 +15,7 @@ from servers.domain.errors import NotLeader, PartUnavailable, VenueError
 from servers.engine.archive import Archive
 from servers.engine.feed import Follower
 from servers.engine.line import Line
+from servers.engine.patience import away, not_executed, until_led
 from servers.engine.ring import AccountFrame, Ring
 from servers.engine.trading import Following, SessionMark
 from servers.transport.call import INTERNAL_KEY
@@ -76,6 +77,8 @@ class RemoteEngine:
         self._papers = papers
         self._lock = asyncio.Lock()
         self._line: Line | None = None
+        # Lines that are left once what was sent on them is answered.
+        self._retiring: set[asyncio.Task[None]] = set()
         self._archive = Archive(partition, pool)
         self._pumps: dict[Follower, asyncio.Task[None]] = {}
 
@@ -84,6 +87,10 @@ class RemoteEngine:
         return self._partition
 
     async def submit(self, commands: Sequence[pb.Command], timeout_s: float | None) -> list[bytes | VenueError]:
+        """As any engine does; commands that nobody executed are sent again to the one who leads next, if he comes soon."""
+        return await until_led(lambda left_s: self._submit(commands, left_s), not_executed, timeout_s)
+
+    async def _submit(self, commands: Sequence[pb.Command], timeout_s: float | None) -> list[bytes | VenueError]:
         line = await self._connected()
         timeout_us = 0 if timeout_s is None else max(1, int(timeout_s * 1e6))
         request = pb.SubmitRequest(partition=self._partition, commands=commands, timeout_us=timeout_us)
@@ -94,9 +101,13 @@ class RemoteEngine:
         except TimeoutError:
             if asyncio.get_running_loop().time() - max(sent, line.heard) > SILENCE_S:
                 # Perhaps the other end is gone without a word: look its address up again.
-                line.broken = True
+                await line.close()
             raise PartUnavailable("the engine") from None
-        return outcomes_of(response, line)
+        outcomes = outcomes_of(response, line)
+        if outcomes and isinstance(outcomes[0], NotLeader):
+            # The leader executes all commands of a request, or none.
+            raise outcomes[0]
+        return outcomes
 
     async def enqueue(self, commands: Sequence[pb.Command], refused: Mapping[int, VenueError]) -> "RemotePending":
         sent = [command for index, command in enumerate(commands) if index not in refused]
@@ -115,6 +126,9 @@ class RemoteEngine:
 
     async def query(self, request: pb.QueryRequest) -> pb.QueryResponse:
         request.partition = self._partition
+        return await until_led(lambda _: self._query(request), away)
+
+    async def _query(self, request: pb.QueryRequest) -> pb.QueryResponse:
         line = await self._connected()
         with self._reaching():
             return await line.stub.Query(request, timeout=QUERY_S, metadata=self._metadata)
@@ -131,10 +145,13 @@ class RemoteEngine:
     async def follow(
         self, account_id: str, user_id: str, *, snapshot: bool, session: SessionMark | None = None
     ) -> Following:
-        line = await self._connected()
         request = pb.FollowRequest(partition=self._partition, account_id=account_id, user_id=user_id, snapshot=snapshot)
         if session is not None:
             request.session_id, request.session_opened = session
+        return await until_led(lambda _: self._follow(request), away)
+
+    async def _follow(self, request: pb.FollowRequest) -> Following:
+        line = await self._connected()
         call = line.stub.Follow(request, metadata=self._metadata)
         follower = None
         try:
@@ -145,7 +162,7 @@ class RemoteEngine:
                 # It ended at once.
                 raise PartUnavailable("the engine")
             start = first.start
-            follower = Follower(account_id, start.sequence)
+            follower = Follower(request.account_id, start.sequence)
         except TimeoutError:
             raise PartUnavailable("the engine") from None
         finally:
@@ -179,29 +196,37 @@ class RemoteEngine:
             pump.cancel()
         if pumps:
             await asyncio.wait(pumps)
-        await self._hang_up()
+        for retiring in self._retiring:
+            retiring.cancel()
+        line, self._line = self._line, None
+        if line is not None:
+            await line.close()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
 
     async def _connected(self) -> Line:
         async with self._lock:
             line = self._line
             if line is not None and not line.broken:
                 return line
-            await self._hang_up()
+            self._leave()
             try:
                 async with self._pool.connection() as connection:
                     state = await journal.find_partition(connection, self._partition)
             except psycopg.OperationalError as error:
                 raise PartUnavailable("the database") from error
             if state is not None and state.address and state.lease_left_s > 0:
-                self._line = Line(state.address, self._metadata, self._papers)
+                self._line = Line(self._partition, state.address, self._metadata, self._papers)
                 return self._line
         await asyncio.sleep(ADDRESS_RETRY_S)
-        raise PartUnavailable("the engine")
+        raise NotLeader(self._partition)
 
-    async def _hang_up(self) -> None:
+    def _leave(self) -> None:
+        """Others may still wait for what they sent on a line that takes no more."""
         if self._line is not None:
-            line, self._line = self._line, None
-            await line.close()
+            task = asyncio.ensure_future(self._line.retire())
+            self._line = None
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:

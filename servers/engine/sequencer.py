@@ -92,7 +92,7 @@ class Sequencer:
     ) -> list[Outcome]:
         """Execute commands in order and return their outcomes once they are durable.
 
-        Raises Overloaded (nothing was executed), NotLeader and PartUnavailable (the outcome is unknown).
+        Raises Overloaded and NotLeader (nothing was executed, nor will be), PartUnavailable (the outcome is unknown).
         """
         ticket = self.enqueue(commands, timeout_s, known)
         await ticket.done
@@ -166,7 +166,8 @@ class Sequencer:
             if self.appender.leads:
                 ticket.resolve()
             else:
-                ticket.fail(PartUnavailable("the engine"))
+                # It changed nothing, else there were a batch.
+                ticket.fail(NotLeader(self.exchange.partition))
             return
         batch.tickets.append(ticket)
         self._wake.set()
@@ -246,10 +247,7 @@ class Sequencer:
                 await self.appender.halt(f"invariant broken: {self._breached}")
         finally:
             # Whatever ended it: nobody may wait for a commit that never comes.
-            error = self.ended or NotLeader(self.exchange.partition)
-            for ticket in self._flying.tickets if self._flying is not None else ():
-                ticket.fail(error)
-            self._end(error)
+            self._break_off()
 
     async def _gather(self) -> None:
         """Callers who are ready now share the row; where many come with little each, those of the next moments do too."""
@@ -341,9 +339,18 @@ class Sequencer:
         self._forming.tickets.append(ticket)
         self._end(PartUnavailable("the partition"))
 
+    def _break_off(self) -> None:
+        for ticket in self._flying.tickets if self._flying is not None else ():
+            ticket.fail(PartUnavailable("the engine"))
+        self._end(self.ended or NotLeader(self.exchange.partition))
+
     def _end(self, error: VenueError) -> None:
         self.ended = error
-        for ticket in (*self._forming.tickets, *self._suspects, *self._queue):
+        for ticket in self._suspects:
+            # Each of its commands was committed alone, perhaps.
+            ticket.fail(PartUnavailable("the engine"))
+        # What was executed in memory alone, or not yet, is in no journal, and nobody is left to append it.
+        for ticket in (*self._forming.tickets, *self._queue):
             ticket.fail(error)
         self._forming = Batch(0)
         self._queue.clear()
@@ -353,12 +360,9 @@ class Sequencer:
         self._wake.set()
 
     def abandon(self) -> None:
-        """An end without order: nobody commits any more, so everybody who waits is told that the outcome is unknown."""
+        """An end without order: nobody commits any more; whose commit was under way is told that its outcome is unknown."""
         if not self._drained.is_set():
-            error = NotLeader(self.exchange.partition)
-            for ticket in self._flying.tickets if self._flying is not None else ():
-                ticket.fail(error)
-            self._end(error)
+            self._break_off()
 
     async def stop(self) -> None:
         """A planned stop: take nothing new, commit what was executed; `run` then returns."""

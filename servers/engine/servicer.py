@@ -14,6 +14,8 @@ from venue.engine.v1 import engine_pb2 as pb
 
 # A message costs the two processes more than what it carries: rows that follow within so long go together.
 TAIL_PAUSE_S: Final = 0.01
+# How long the other end of a Submit may take to send nothing more, once it is asked to.
+FAREWELL_S: Final = 1.0
 log = structlog.get_logger()
 Result = TypeVar("Result")
 
@@ -65,16 +67,24 @@ class EngineServicer:
 
         async def finish() -> None:
             assert call.end is not None
-            await asyncio.wait((receiver, call.end), return_when=asyncio.FIRST_COMPLETED)
-            receiver.cancel()
-            await asyncio.gather(*under_way)
-            outbox.put_nowait(None)
+            try:
+                await asyncio.wait((receiver, call.end), return_when=asyncio.FIRST_COMPLETED)
+                if not receiver.done():
+                    # A stream that ends while a message is on its way to it may look broken at the other end.
+                    outbox.put_nowait(pb.SubmitResponse())
+                    await asyncio.wait((receiver,), timeout=FAREWELL_S)
+                    receiver.cancel()
+                # Whoever asks takes an end without an error as this: what was taken is answered, the rest never will be done.
+                await asyncio.gather(*under_way)
+            finally:
+                outbox.put_nowait(None)
 
         receiver = asyncio.ensure_future(receive())
         finisher = asyncio.ensure_future(finish())
         try:
             while (response := await outbox.get()) is not None:
                 yield response
+            await finisher
             if receiver.done() and not receiver.cancelled():
                 receiver.result()
         finally:

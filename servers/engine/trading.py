@@ -3,16 +3,19 @@
 The same interface where this process leads and where another one does; `RoutedEngine` chooses at every call.
 """
 
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from servers.domain.errors import VenueError
+from servers.domain.errors import NotLeader, VenueError
 from servers.engine.client import Engine
 from servers.engine.feed import Follower
 from servers.engine.ring import Ring
 from venue.engine.v1 import engine_pb2 as pb
 from venue.order.v1 import order_pb2
+
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -101,7 +104,10 @@ class Seat(TradingEngine, Protocol):
 
 
 class RoutedEngine:
-    """A partition's machine wherever it is led: here, or by another process at the address in its fence."""
+    """A partition's machine wherever it is led: here, or by another process at the address in its fence.
+
+    What this process did not execute, since it leads no more, the other one is asked for (see patience.py).
+    """
 
     def __init__(self, here: Seat | None, elsewhere: TradingEngine) -> None:
         self._here = here
@@ -114,13 +120,30 @@ class RoutedEngine:
     def _engine(self) -> TradingEngine:
         return self._here if self._here is not None and self._here.is_leading else self._elsewhere
 
-    def submit(
-        self, commands: Sequence[pb.Command], timeout_s: float | None
-    ) -> Coroutine[Any, Any, list[bytes | VenueError]]:
-        return self._engine().submit(commands, timeout_s)
+    async def _ask(self, ask: Callable[[TradingEngine], Awaitable[Result]]) -> Result:
+        if self._here is not None and self._here.is_leading:
+            try:
+                return await ask(self._here)
+            except NotLeader:
+                pass
+        return await ask(self._elsewhere)
 
-    def query(self, request: pb.QueryRequest) -> Coroutine[Any, Any, pb.QueryResponse]:
-        return self._engine().query(request)
+    async def submit(self, commands: Sequence[pb.Command], timeout_s: float | None) -> list[bytes | VenueError]:
+        if self._here is None or not self._here.is_leading:
+            return await self._elsewhere.submit(commands, timeout_s)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            return await self._here.submit(commands, timeout_s)
+        except NotLeader:
+            left_s = None if timeout_s is None else max(0.0, began + timeout_s - loop.time())
+        for command in commands:
+            # What was looked up here is the next one's to look up.
+            command.ClearField("verdict")
+        return await self._elsewhere.submit(commands, left_s)
+
+    async def query(self, request: pb.QueryRequest) -> pb.QueryResponse:
+        return await self._ask(lambda engine: engine.query(request))
 
     def tail(self, after_sequence: int) -> AsyncIterator[pb.TailResponse]:
         return self._engine().tail(after_sequence)
@@ -133,10 +156,10 @@ class RoutedEngine:
     def nothing(self) -> Pending:
         return self._engine().nothing()
 
-    def follow(
+    async def follow(
         self, account_id: str, user_id: str, *, snapshot: bool, session: SessionMark | None = None
-    ) -> Coroutine[Any, Any, Following]:
-        return self._engine().follow(account_id, user_id, snapshot=snapshot, session=session)
+    ) -> Following:
+        return await self._ask(lambda engine: engine.follow(account_id, user_id, snapshot=snapshot, session=session))
 
     def unfollow(self, following: Following) -> None:
         # Who leads may have changed since: the one that does not know it does nothing.
@@ -144,8 +167,8 @@ class RoutedEngine:
             self._here.unfollow(following)
         self._elsewhere.unfollow(following)
 
-    def outcome(self, user_id: str, request_id: str) -> Coroutine[Any, Any, tuple[str, bytes] | None]:
-        return self._engine().outcome(user_id, request_id)
+    async def outcome(self, user_id: str, request_id: str) -> tuple[str, bytes] | None:
+        return await self._ask(lambda engine: engine.outcome(user_id, request_id))
 
     def journaled(self, sequence: int) -> Coroutine[Any, Any, tuple[str, bytes]]:
         return self._engine().journaled(sequence)

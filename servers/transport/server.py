@@ -53,12 +53,16 @@ class Server:
         await self._inner.start()
         await self._status.set("", health_pb2.HealthCheckResponse.SERVING)
 
-    async def stop(self, grace_s: float = 5.0) -> None:
-        """Streams say goodbye and end, then calls get `grace_s` seconds."""
+    async def retire(self, within_s: float = GOODBYE_S) -> None:
+        """Streams say goodbye and end, as far as their readers do so in time; calls go on. `stop` does the rest."""
         await self._status.enter_graceful_shutdown()
         self._guard.end_streams("SHUTDOWN")
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._guard.wait_quiet(), min(GOODBYE_S, grace_s))
+            await asyncio.wait_for(self._guard.wait_quiet(), within_s)
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Streams say goodbye and end, then calls get `grace_s` seconds."""
+        await self.retire(min(GOODBYE_S, grace_s))
         await self._inner.stop(grace_s)
 
     async def wait_for_termination(self) -> None:

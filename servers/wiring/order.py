@@ -1,7 +1,7 @@
 """Process `order`: the leaders of its partitions, or those who wait to lead them, and what is closest to them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
@@ -22,6 +22,7 @@ from servers.engine.trading import RoutedEngine
 from servers.engine.transit import Transit
 from servers.order.servicer import OrderServicer
 from servers.transport.limits import Rate
+from servers.transport.server import Server
 from servers.wiring.parts import (
     Process,
     bus_of,
@@ -38,13 +39,20 @@ from venue.order.v1 import order_service_pb2
 
 # How long a start waits to lead before it says that it serves: a lease of a leader that was killed runs two seconds.
 LEADING_S = 5.0
+# How long streams may take to say goodbye while others wait for the next leader, and how long afterwards those who come late
+# still find somebody who tells them that nobody leads here.
+GOODBYE_S = 0.5
+LATE_S = 0.5
 
 
 @asynccontextmanager
 async def leading(
     process: Process, engines: Mapping[int, LocalEngine], others: Engines[RemoteEngine], pool: Pool
-) -> AsyncIterator[None]:
-    """The leaders of the engines; entered once all lead, or some time has passed: another process may lead them."""
+) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """The leaders of the engines; entered once all lead, or some time has passed: another process may lead them.
+
+    Gives what stops them: everything executed is committed and told, their leases are given back.
+    """
     settings = process.settings
     terms = Terms(
         database_url=settings.database,
@@ -67,14 +75,25 @@ async def leading(
         for number, engine in engines.items()
     ]
     tasks = [process.tasks.create_task(leader.run()) for leader in leaders]
+
+    async def stop() -> None:
+        await asyncio.gather(*(leader.stop() for leader in leaders))
+        await asyncio.gather(*tasks)
+
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(LEADING_S):
                 await asyncio.gather(*(engine.leads.wait() for engine in engines.values()))
-        yield
+        yield stop
     finally:
-        await asyncio.gather(*(leader.stop() for leader in leaders))
-        await asyncio.gather(*tasks)
+        await stop()
+
+
+async def hand_over(server: Server, stop_leaders: Callable[[], Awaitable[None]]) -> None:
+    """Stop leading while the server still answers: whoever asks is told that nothing was done, and finds the next leader."""
+    await server.retire(GOODBYE_S)
+    await stop_leaders()
+    await asyncio.sleep(LATE_S)
 
 
 @asynccontextmanager
@@ -87,7 +106,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         rates = {name: Rate(*given) for name, given in settings.order_rates.items()}
         engines = {number: LocalEngine(number, pool, Pace(rates)) for number in settings.led}
         measure_queues(engines, process.metrics.registry)
-        await held.enter_async_context(leading(process, engines, others, pool))
+        stop_leaders = await held.enter_async_context(leading(process, engines, others, pool))
         keys = await held.enter_async_context(keys_of(settings))
         guard = await held.enter_async_context(guard_of(process, pool, keys))
         guard.limits.of_accounts = lambda user_id, account_id: [
@@ -101,7 +120,8 @@ async def build(process: Process) -> AsyncIterator[None]:
             (order_service_pb2.DESCRIPTOR.services_by_name["OrderService"], orders),
             (engine_pb2.DESCRIPTOR.services_by_name["EngineService"], EngineServicer(engines)),
         ]
-        await held.enter_async_context(serving(process, "order", services, guard, internal=True))
+        server = await held.enter_async_context(serving(process, "order", services, guard, internal=True))
+        held.push_async_callback(hand_over, server, stop_leaders)
         yield
         for task in carrying:
             task.cancel()

@@ -163,7 +163,7 @@ class Load:
                     self.failed.append(f"PlaceOrder: {error}")
 
 
-@pytest.mark.parametrize("name", ["api", "marketdata", "envoy"])
+@pytest.mark.parametrize("name", ["api", "marketdata", "order", "envoy"])
 def test_f12_a_restart_under_load_fails_no_unary_call(sealed: Venue, client: httpx.Client, name: str) -> None:
     before = sealed.pids()[name]
     opened = client.post("/v1/accounts", json={"type": "ACCOUNT_TYPE_DEMO", "name": name}).json()["account"]

@@ -27,7 +27,7 @@ from tests.simulation.seams import START_US
 from tests.simulation.witness import Violation, Witness
 from venue.engine.v1 import engine_pb2 as pb
 
-# Outcome unknown, or turned away.
+# Outcome unknown (PartUnavailable), or nothing done.
 UNKNOWN: Final = (PartUnavailable, NotLeader, Overloaded)
 PATIENCE_S: Final = 3.0
 PAUSE_MAX_S: Final = 1.0
@@ -47,6 +47,8 @@ class Request:
     # The first answer, and whether the same was asked with another body or more than once at a time.
     answer: bytes = b""
     doubled: bool = False
+    # Whether an attempt ended without a word of what became of it.
+    unknown: bool = False
     refused: str = ""
 
 
@@ -194,6 +196,7 @@ class Customers:
         if isinstance(outcome, Fault):
             raise Violation(f"{request.message}: internal error")
         if isinstance(outcome, UNKNOWN):
+            request.unknown |= isinstance(outcome, PartUnavailable)
             return False
         if isinstance(outcome, VenueError):
             request.refused = outcome.reason
@@ -222,6 +225,8 @@ class Customers:
         _, kind, answer = found
         if kind != request.kind or outcome not in {answer, replayed(kind, answer)}:
             raise Violation(f"{request.key} was not answered as the journal says")
+        if outcome != answer and not (request.unknown or request.doubled):
+            raise Violation(f"{request.key} was executed, though whoever was asked said that he did nothing")
 
     def check_refused(self) -> None:
         """What was refused, and asked once, is not in the journal. Raises Violation."""

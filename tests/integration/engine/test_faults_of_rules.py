@@ -112,7 +112,7 @@ async def test_a_broken_invariant_stops_the_partition_before_the_commit(lead: Le
     assert (state.holder, state.last_sequence) == ("", rows + 1)
     with pytest.raises(VenueError):
         await sequencer.submit([place(account_id)], None, {})
-    with pytest.raises(PartUnavailable):
+    with pytest.raises(NotLeader):
         await led.balances(account_id)
 
 
@@ -129,7 +129,8 @@ async def test_a_database_that_is_away_while_the_machine_is_loaded_again_leaves_
             led.balances(account_id),
         ]
         results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5)
-        assert {type(result) for result in results} == {NotLeader}
+        # Those that ran again one by one may be durable; whoever only read has lost nothing.
+        assert [type(result) for result in results] == [PartUnavailable, NotLeader, NotLeader]
         await until(lambda: led.engine.sequencer is None)
         between.refuses = False
         await led.leads()

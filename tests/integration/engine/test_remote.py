@@ -1,7 +1,9 @@
 """The engine over gRPC: the same answers, refusals and order as in the leader's own process."""
 
 import asyncio
+import itertools
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,15 +11,17 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from db.session import Connection
-from servers.domain.errors import InsufficientFunds, OrderNotFound, VenueError
+from servers.domain.errors import InsufficientFunds, OrderNotFound, PartUnavailable, VenueError
 from servers.engine.local import TAIL_ROWS
 from servers.engine.remote import RemoteEngine
 from servers.engine.servicer import EngineServicer
+from servers.engine.trading import RoutedEngine, TradingEngine
 from servers.transport.guard import Guard
 from servers.transport.identity import TokenVerifier
 from servers.transport.limits import Limits
-from servers.transport.server import build_server
+from servers.transport.server import Server, build_server
 from servers.transport.telemetry import Metrics
+from servers.wiring.order import hand_over
 from tests.integration.engine.conftest import Lead
 from tests.integration.engine.leading import PARTITION, USER, Led, cancel, commands, journal, place, until
 from tests.integration.engine.line import line
@@ -35,14 +39,14 @@ async def nobody() -> dict[str, list[object]]:
 
 
 @asynccontextmanager
-async def served(led: Led, port: int, grace_s: float = 0.1) -> AsyncIterator[None]:
+async def served(led: Led, port: int, grace_s: float = 0.1) -> AsyncIterator[Server]:
     """The leader's process as others see it."""
     guard = Guard(TokenVerifier(nobody), Limits(), Metrics(CollectorRegistry()))
     server = build_server([(SERVICE, EngineServicer({PARTITION: led.engine}))], guard, internal=True)
     assert server.add_insecure_port(f"127.0.0.1:{port}") == port
     await server.start()
     try:
-        yield
+        yield server
     finally:
         await server.stop(grace_s)
 
@@ -153,6 +157,57 @@ async def test_the_client_finds_a_leader_that_moved_while_the_old_process_lives(
             await old.stop()
     placed = [c.place_order.client_order_id for c in await commands(database) if c.HasField("place_order")]
     assert placed == ["old", "new"]
+
+
+async def test_a_planned_change_of_leaders_fails_no_call_and_executes_each_order_once(
+    lead: Lead, database: Connection
+) -> None:
+    """f12: many callers, who are answered by the one leader, by the next one, or once by either; some read."""
+    ports = free_port(), free_port()
+    old = await lead(address=f"127.0.0.1:{ports[0]}", lease_s=30.0)
+    account_id = await old.open_account()
+    asked = itertools.count()
+    told: list[object] = []
+    new = await lead(waits=True, address=f"127.0.0.1:{ports[1]}", lease_s=30.0)
+
+    async def call(engine: TradingEngine, ending: asyncio.Event) -> None:
+        while not ending.is_set():
+            name = f"order-{next(asked)}"
+            (outcome,) = await engine.submit([place(account_id, client_order_id=name, price="1")], 10.0)
+            told.append(outcome if isinstance(outcome, VenueError) else name)
+            found = await engine.query(pb.QueryRequest(partition=PARTITION, sequence=pb.SequenceQuery()))
+            assert found.position
+
+    async with remote(old) as elsewhere:
+        here = RoutedEngine(old.engine, elsewhere)
+        ending = asyncio.Event()
+        async with served(new, ports[1]):
+            async with asyncio.TaskGroup() as callers:
+                async with served(old, ports[0], grace_s=5.0) as server:
+                    for _ in range(8):
+                        callers.create_task(call(elsewhere, ending))
+                        callers.create_task(call(here, ending))
+                    await until(lambda: len(told) > 100)
+                    await hand_over(server, old.stop)
+                then = len(told)
+                await until(lambda: len(told) > then + 100)
+                assert new.engine.is_leading
+                ending.set()
+    assert [each for each in told if isinstance(each, VenueError)] == []
+    placed = Counter(c.place_order.client_order_id for c in await commands(database) if c.HasField("place_order"))
+    assert placed == Counter(told)
+
+
+async def test_where_nobody_comes_to_lead_the_caller_is_told_in_time(lead: Lead) -> None:
+    led = await lead(lease_s=30.0)
+    account_id = await led.open_account()
+    await led.stop()
+    async with remote(led) as engine:
+        for timeout_s in (0.5, None):
+            with pytest.raises(PartUnavailable) as refused:
+                async with asyncio.timeout(20):
+                    await engine.submit([place(account_id)], timeout_s)
+            assert refused.value.metadata == {"part": "the engine"}
 
 
 async def test_the_client_comes_back_after_the_process_was_away(lead: Lead) -> None:

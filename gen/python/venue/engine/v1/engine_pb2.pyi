@@ -861,7 +861,7 @@ class SubmitResponse(_message.Message):
     CORRELATION_ID_FIELD_NUMBER: _builtins.int
     RESULTS_FIELD_NUMBER: _builtins.int
     correlation_id: _builtins.int
-    """The caller's mark."""
+    """The caller's mark; 0: the server leaves, send nothing more on this stream. What was sent is still answered."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Result]:
         """The outcomes, in the order of the commands."""

@@ -93,7 +93,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_UNAVAILABLE: _Reason.ValueType  # 31
     """[UNAVAILABLE] The part that would answer is starting, stopping or away."""
     REASON_NOT_LEADER: _Reason.ValueType  # 32
-    """[UNAVAILABLE] This server does not lead the partition any more."""
+    """[UNAVAILABLE] This server does not lead the partition any more: it did nothing of what it was asked."""
     REASON_DEADLINE_PASSED: _Reason.ValueType  # 33
     """[DEADLINE_EXCEEDED] The call's deadline passed before the command was accepted: it never will be."""
     REASON_NOT_IMPLEMENTED: _Reason.ValueType  # 34
@@ -239,7 +239,7 @@ REASON_TOO_MANY_SUBSCRIPTIONS: Reason.ValueType  # 30
 REASON_UNAVAILABLE: Reason.ValueType  # 31
 """[UNAVAILABLE] The part that would answer is starting, stopping or away."""
 REASON_NOT_LEADER: Reason.ValueType  # 32
-"""[UNAVAILABLE] This server does not lead the partition any more."""
+"""[UNAVAILABLE] This server does not lead the partition any more: it did nothing of what it was asked."""
 REASON_DEADLINE_PASSED: Reason.ValueType  # 33
 """[DEADLINE_EXCEEDED] The call's deadline passed before the command was accepted: it never will be."""
 REASON_NOT_IMPLEMENTED: Reason.ValueType  # 34

@@ -1003,7 +1003,7 @@ export const ResultSchema: GenMessage<Result> = /*@__PURE__*/
  */
 export type SubmitResponse = Message<"venue.engine.v1.SubmitResponse"> & {
   /**
-   * The caller's mark.
+   * The caller's mark; 0: the server leaves, send nothing more on this stream. What was sent is still answered.
    *
    * @generated from field: uint64 correlation_id = 1;
    */

@@ -249,7 +249,7 @@ export enum Reason {
   UNAVAILABLE = 31,
 
   /**
-   * [UNAVAILABLE] This server does not lead the partition any more.
+   * [UNAVAILABLE] This server does not lead the partition any more: it did nothing of what it was asked.
    *
    * @generated from enum value: REASON_NOT_LEADER = 32;
    */
