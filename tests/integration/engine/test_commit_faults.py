@@ -105,7 +105,7 @@ async def test_memory_is_not_read_once_the_lease_has_run_out(
             zip(looks, await asyncio.gather(*looks.values(), return_exceptions=True), strict=True),
         )
         assert {name: getattr(found, "reason", found) for name, found in results.items()} == dict.fromkeys(
-            looks, "UNAVAILABLE"
+            looks, "NOT_LEADER"
         )
         between.release()
         await until(lambda: led.sequencer.appender.leads)
