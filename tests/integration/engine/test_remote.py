@@ -181,18 +181,17 @@ async def test_a_planned_change_of_leaders_fails_no_call_and_executes_each_order
     async with remote(old) as elsewhere:
         here = RoutedEngine(old.engine, elsewhere)
         ending = asyncio.Event()
-        async with served(new, ports[1]):
-            async with asyncio.TaskGroup() as callers:
-                async with served(old, ports[0], grace_s=5.0) as server:
-                    for _ in range(8):
-                        callers.create_task(call(elsewhere, ending))
-                        callers.create_task(call(here, ending))
-                    await until(lambda: len(told) > 100)
-                    await hand_over(server, old.stop)
-                then = len(told)
-                await until(lambda: len(told) > then + 100)
-                assert new.engine.is_leading
-                ending.set()
+        async with served(new, ports[1]), asyncio.TaskGroup() as callers:
+            async with served(old, ports[0], grace_s=5.0) as server:
+                for _ in range(8):
+                    callers.create_task(call(elsewhere, ending))
+                    callers.create_task(call(here, ending))
+                await until(lambda: len(told) > 100)
+                await hand_over(server, old.stop)
+            then = len(told)
+            await until(lambda: len(told) > then + 100)
+            assert new.engine.is_leading
+            ending.set()
     assert [each for each in told if isinstance(each, VenueError)] == []
     placed = Counter(c.place_order.client_order_id for c in await commands(database) if c.HasField("place_order"))
     assert placed == Counter(told)
