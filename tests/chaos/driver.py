@@ -4,12 +4,11 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -18,6 +17,8 @@ from db.migrate import migrate
 from servers.embedded import postgres as embedded_postgres
 from servers.embedded import valkey as embedded_valkey
 from servers.embedded.addresses import postgres_url, valkey_url
+from tests import nursery
+from tests.nursery import Running
 from tests.servers import IN_A_HURRY, free_port
 
 READY_S: Final = 60.0
@@ -30,12 +31,11 @@ DATABASE: Final = "venue"
 class Child:
     """A process, started as often as needed."""
 
-    def __init__(self, name: str, log: Path, command: Callable[[], list[str]], environment: dict[str, str]) -> None:
+    def __init__(self, name: str, log: Path, begin: Callable[[IO[bytes]], Running]) -> None:
         self.name = name
         self.log = log
-        self._command = command
-        self._environment = environment
-        self._running: subprocess.Popen[bytes] | None = None
+        self._begin = begin
+        self._running: Running | None = None
 
     @property
     def runs(self) -> bool:
@@ -54,9 +54,7 @@ class Child:
     def start(self) -> None:
         assert not self.runs
         with self.log.open("ab") as output:
-            self._running = subprocess.Popen(
-                self._command(), env=self._environment, stdout=output, stderr=subprocess.STDOUT
-            )
+            self._running = self._begin(output)
 
     def end(self, number: signal.Signals) -> None:
         """Send a signal, and wait until it is gone."""
@@ -79,6 +77,11 @@ class Child:
         return self.log.read_text(errors="replace")[-3000:]
 
 
+def program(command: Callable[[], list[str]]) -> Callable[[IO[bytes]], Running]:
+    """Begins a server that is not ours."""
+    return lambda output: subprocess.Popen(command(), stdout=output, stderr=subprocess.STDOUT)
+
+
 class Venue:
     """PostgreSQL, Valkey and the processes api, order and replica, on ports of their own."""
 
@@ -89,9 +92,8 @@ class Venue:
         self.database_url = postgres_url(self._password, self._postgres_port, DATABASE)
         self.redis_url = valkey_url(self._password, self._valkey_port)
         self.ports = {name: free_port() for name in PROCESSES}
-        plain = dict(os.environ)
-        self.postgres = Child("postgres", folder / "postgres.log", self._postgres_command, plain)
-        self.valkey = Child("valkey", folder / "valkey.log", self._valkey_command, plain)
+        self.postgres = Child("postgres", folder / "postgres.log", program(self._postgres_command))
+        self.valkey = Child("valkey", folder / "valkey.log", program(self._valkey_command))
         self.processes = {name: self.process(name, folder / f"{name}.log", self.ports) for name in PROCESSES}
         self.record = folder / "record.jsonl"
 
@@ -129,8 +131,7 @@ class Venue:
             **changes,
         }
         environment = {**os.environ, **{f"VENUE_{key.upper()}": value for key, value in values.items()}}
-        command = [sys.executable, "-m", "servers.main", name]
-        return Child(name, log, lambda: command, environment)
+        return Child(name, log, lambda output: nursery.start([name], environment, output.fileno()))
 
     def _postgres_command(self) -> list[str]:
         data = self._folder / "pg"

@@ -1,7 +1,6 @@
 """Servers of market data and the gateway before them, beside the driver's venue; and a client that goes on wherever it can."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -14,7 +13,7 @@ from examples.python.market_stream import MarketState
 from servers.cli import configure_gateway
 from servers.config import Settings
 from servers.embedded import envoy, health
-from tests.chaos.driver import READY_S, Child, Venue, serves
+from tests.chaos.driver import READY_S, Child, Venue, program, serves
 from tests.servers import free_port
 from venue.marketdata.v1 import marketdata_pb2 as pb
 from venue.marketdata.v1 import marketdata_pb2_grpc
@@ -54,7 +53,7 @@ class Streaming:
             }
         )
         configure_gateway(settings)
-        self.envoy = Child("envoy", folder / "envoy.log", lambda: envoy.command(None, settings.state), dict(os.environ))
+        self.envoy = Child("envoy", folder / "envoy.log", program(lambda: envoy.command(None, settings.state)))
 
     def mend(self) -> None:
         """Start what does not run, and wait until all of it serves."""
