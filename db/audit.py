@@ -83,6 +83,7 @@ class Action(Named):
     MARKET_STATE_SET = auto()
     LIMITS_SET = auto()
     BALANCE_ADJUST = auto()
+    DEPOSIT_CONFIRM = auto()
     # Deeds that two people must want.
     PENDING_ACTION_PROPOSE = auto()
     PENDING_ACTION_APPROVE = auto()

@@ -11,6 +11,16 @@ from typing import Final
 POINTS: Final = {
     "order": ("after-take-over", "after-recovery", "after-validate", "after-journal", "after-answers"),
     "replica": ("before-projection", "mid-projection", "after-projection", "before-publish", "after-publish"),
+    "api": (
+        "deposit-written",
+        "deposit-page-made",
+        "deposit-paid",
+        "deposit-transferred",
+        "deposit-credited",
+        "bonus-transferred",
+        "reversal-held",
+        "reversal-resolved",
+    ),
 }
 
 

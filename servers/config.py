@@ -26,6 +26,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Environment = Literal["LIVE", "DEMO"]
+Amount = Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,2})?$")]
 Bucket = Literal["PUBLIC", "LOGIN", "READ", "ORDER", "CANCEL", "STREAM", "ADMIN"]
 
 PROCESSES = ("order", "replica", "marketdata", "api", "bot", "feed")
@@ -149,6 +150,17 @@ class Settings(SecrecySettings, BaseSettings):
     audit_anchor_s: PositiveFloat = 60.0
     # What one person proposes another has to approve within this time.
     pending_action_s: PositiveFloat = 86_400.0
+
+    # Money in and out (docs/funding.md). Without a key Stripe is simulated where DEMO is the default, and not there elsewhere. Of
+    # several webhook secrets each is good: so one is replaced.
+    stripe_api_key: SecretStr | None = None
+    stripe_webhook_secrets: list[SecretStr] = []
+    # Where Stripe is, if not at its own address.
+    stripe_url: str | None = None
+    # What a bank transfer has to know, by asset: {"USD": "IBAN ..."}. Other assets are not taken by bank transfer.
+    bank_instructions: dict[str, str] = {"USD": "No real bank: an administrator confirms it."}
+    # What a first deposit of real money brings, by asset: from how much on, and how much.
+    signup_bonus: dict[str, tuple[Amount, Amount]] = {"USD": ("100", "10")}
 
     # Prices from outside (docs/feeds.md). Simulated sources are for demo markets alone; unset: where DEMO is the default.
     feed_simulated: bool | None = None
@@ -287,6 +299,12 @@ class Settings(SecrecySettings, BaseSettings):
             raise ValueError("VENUE_FEED_ENVIRONMENTS: simulated prices are never for LIVE markets")
         if "coinmarketcap" in self.feed_sources and not self.simulates and self.coinmarketcap_key is None:
             raise ValueError("VENUE_COINMARKETCAP_KEY: is needed for the source coinmarketcap")
+        return self
+
+    @model_validator(mode="after")
+    def _paid(self) -> Self:
+        if (self.stripe_api_key is None) != (not self.stripe_webhook_secrets):
+            raise ValueError("VENUE_STRIPE_API_KEY: comes with VENUE_STRIPE_WEBHOOK_SECRETS")
         return self
 
     @property

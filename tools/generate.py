@@ -22,7 +22,7 @@ PLUGIN = ROOT / "tests" / "e2e" / "node" / "node_modules" / ".bin" / "protoc-gen
 VALIDATE = "buf/validate/validate.proto"
 # Error details reach a JSON body only when the image that Envoy reads knows their types.
 DETAILS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
-HTTP = ("google/api/annotations.proto", "google/api/http.proto")
+HTTP = ("google/api/annotations.proto", "google/api/http.proto", "google/api/httpbody.proto")
 
 
 def write_validate_descriptor(path: Path) -> None:

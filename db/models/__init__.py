@@ -13,6 +13,7 @@ from db.models.accounts import (
 from db.models.audit import AuditEntryRow
 from db.models.book_snapshots import BookSnapshotRow
 from db.models.credentials import ApiKeyRow, AuthorizationCodeRow, ClientRow, RecoveryCodeRow, TotpRow
+from db.models.deposits import DepositRow, ProviderEventRow, ReversalRow, SignupBonusRow
 from db.models.journal import JournalBatchRow, MachineRow, PartitionRow, ProjectionRow, RequestRow
 from db.models.markets import AssetRow, FeesRow, MarketRow
 from db.models.orders import OrderRow
@@ -39,6 +40,7 @@ __all__ = [
     "BookSnapshotRow",
     "CandleRow",
     "ClientRow",
+    "DepositRow",
     "FeesRow",
     "JournalBatchRow",
     "LimitsRow",
@@ -52,11 +54,14 @@ __all__ = [
     "PositionRow",
     "PostingRow",
     "ProjectionRow",
+    "ProviderEventRow",
     "RecoveryCodeRow",
     "RefreshTokenRow",
     "RequestRow",
+    "ReversalRow",
     "Row",
     "SessionRow",
+    "SignupBonusRow",
     "TotpRow",
     "TradeRow",
     "TradingSessionRow",

@@ -29,6 +29,7 @@ UNFREEZE_USER: Final = "UNFREEZE_USER"
 SET_MARKET_STATE: Final = "SET_MARKET_STATE"
 SET_LIMITS: Final = "SET_LIMITS"
 ADJUST_BALANCE: Final = "ADJUST_BALANCE"
+CONFIRM_DEPOSIT: Final = "CONFIRM_DEPOSIT"
 ENGINE_S: Final = 10.0
 
 Json = Mapping[str, Any]
@@ -43,6 +44,8 @@ class Deed:
 
 
 Executor = Callable[[AsyncSession, PendingActionRow], Awaitable[Deed]]
+Elsewhere = Callable[[AsyncSession, Json], Awaitable[tuple[Json, Json]]]
+"""What another room does of an action's payload in its transaction: what was before, and what is after. Raises VenueError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,15 @@ class Kind:
     execute: Executor
     action: Action
     object: Callable[[Json], str]
+
+
+def done_by(deed: Elsewhere) -> Executor:
+    """An executor of another room's deed."""
+
+    async def execute(session: AsyncSession, row: PendingActionRow) -> Deed:
+        return Deed(*await deed(session, row.payload))
+
+    return execute
 
 
 async def set_user_role(session: AsyncSession, row: PendingActionRow) -> Deed:

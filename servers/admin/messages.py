@@ -126,4 +126,6 @@ def action_message(row: PendingActionRow) -> pb.PendingAction:
             message.set_limits.CopyFrom(rule_message(payload))
         case executors.ADJUST_BALANCE:
             message.adjust_balance.CopyFrom(pb.BalanceAdjustment(**payload))
+        case executors.CONFIRM_DEPOSIT:
+            message.confirm_deposit.CopyFrom(pb.DepositConfirmation(**payload))
     return message

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, TypeVar
 
 from google.protobuf.json_format import MessageToDict
@@ -16,6 +17,7 @@ from db.audit import Action, Entry, Search
 from db.models.pending_actions import PendingActionRow
 from servers.admin.create_admin_token import AdminTokens
 from servers.admin.errors import PendingActionNotFound
+from servers.admin.funding import FundingDesk, wish_for_confirmation
 from servers.admin.messages import action_message, entry_message
 from servers.admin.pending_actions import PendingActions, Wish, fingerprint
 from servers.admin.status import Status
@@ -30,7 +32,13 @@ from servers.transport.refusals import InvalidField
 from venue.admin.v1 import admin_pb2 as pb
 
 Answer = TypeVar("Answer")
-Proposing = pb.SetUserRoleRequest | pb.UnfreezeUserRequest | pb.SetLimitsRequest | pb.ProposeAdjustmentRequest
+Proposing = (
+    pb.SetUserRoleRequest
+    | pb.UnfreezeUserRequest
+    | pb.SetLimitsRequest
+    | pb.ProposeAdjustmentRequest
+    | pb.ConfirmDepositRequest
+)
 ACTIONS: Final = {
     "FreezeUser": Action.USER_FREEZE,
     "UnlockUser": Action.USER_UNLOCK,
@@ -40,6 +48,7 @@ ACTIONS: Final = {
     "UnfreezeUser": Action.PENDING_ACTION_PROPOSE,
     "SetLimits": Action.PENDING_ACTION_PROPOSE,
     "ProposeAdjustment": Action.PENDING_ACTION_PROPOSE,
+    "ConfirmDeposit": Action.PENDING_ACTION_PROPOSE,
     "ApprovePendingAction": Action.PENDING_ACTION_APPROVE,
     "RejectPendingAction": Action.PENDING_ACTION_REJECT,
 }
@@ -56,6 +65,7 @@ class Rooms:
     trading: Trading
     pending: PendingActions
     status: Status
+    funding: FundingDesk
     page_tokens: PageTokens
     silence_s: float
 
@@ -122,6 +132,17 @@ class AdminServicer:
     async def ProposeAdjustment(self, request: pb.ProposeAdjustmentRequest, call: Call) -> pb.ProposeAdjustmentResponse:
         action, replayed = await self._proposed(call, request, lambda: self._rooms.trading.wish_for_adjustment(request))
         return pb.ProposeAdjustmentResponse(pending_action=action, replayed=replayed)
+
+    async def ListCustomerDeposits(
+        self, request: pb.ListCustomerDepositsRequest, call: Call
+    ) -> pb.ListCustomerDepositsResponse:
+        await self._read(call, request)
+        return await self._rooms.funding.search(request, call.user_id)
+
+    async def ConfirmDeposit(self, request: pb.ConfirmDepositRequest, call: Call) -> pb.ConfirmDepositResponse:
+        wish = partial(wish_for_confirmation, self._rooms.funding, request)
+        action, replayed = await self._proposed(call, request, wish)
+        return pb.ConfirmDepositResponse(pending_action=action, replayed=replayed)
 
     async def ListPendingActions(
         self, request: pb.ListPendingActionsRequest, call: Call

@@ -63,6 +63,8 @@ class AuthServicer(CredentialServicer):
         elsewhere: Elsewhere,
         rules: AuthRules,
     ) -> None:
+        # What other rooms have to say to users goes the same way.
+        self.post = outbox.post
         access_tokens = AccessTokens(keys, life_s=rules.access_life_s)
         factor = SecondFactor(engine, sealer, outbox)
         super().__init__(

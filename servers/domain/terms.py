@@ -181,6 +181,7 @@ class EntryKind(IntEnum):
     FEE = 5
     PAPER = 6
     ADJUSTMENT = 7
+    BONUS = 8
 
 
 class TransferState(IntEnum):

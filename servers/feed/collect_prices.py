@@ -11,11 +11,11 @@ import structlog
 from redis.asyncio import Redis
 
 from db import feeds
-from servers.feed.breaker import Breaker
 from servers.feed.faults import SourceFault
 from servers.feed.lease import Lease, LeaseLostError
 from servers.feed.measures import FeedMeasures
 from servers.feed.source import Observation, Source
+from servers.transport.breaker import Breaker
 
 log = structlog.get_logger()
 REPORT_S: Final = 1.0

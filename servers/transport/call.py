@@ -104,6 +104,10 @@ class Call:
         found = next((value for name, value in self._context.invocation_metadata() if name == "user-agent"), "")
         return "".join(letter for letter in str(found)[:USER_AGENT_MAX] if letter.isprintable())
 
+    def header(self, name: str) -> str:
+        """What came with the call under a name, empty if nothing did. Only while the call lasts."""
+        return next((str(value) for each, value in self._context.invocation_metadata() if each == name), "")
+
     @property
     def user_id(self) -> str:
         """Empty where nobody in particular calls."""

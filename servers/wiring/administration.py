@@ -7,9 +7,10 @@ from datetime import timedelta
 import httpx
 
 from db import session
+from db.audit import Action
 from db.session import SERVICES
 from servers.admin.create_admin_token import AdminTokens
-from servers.admin.executors import kinds
+from servers.admin.executors import CONFIRM_DEPOSIT, Kind, done_by, kinds
 from servers.admin.pending_actions import PendingActions
 from servers.admin.servicer import AdminServicer, Rooms
 from servers.admin.status import Status
@@ -21,6 +22,7 @@ from servers.config import PROCESSES
 from servers.domain.terms import Environment
 from servers.engine.client import Engines
 from servers.engine.remote import RemoteEngine
+from servers.funding.desk import DepositDesk
 from servers.wiring.parts import Process, page_tokens
 
 
@@ -38,7 +40,12 @@ async def administration(
         if name != "bot" or settings.bot_enabled
     }
     # Which kinds of pending actions there are: a room that has another one adds its executor here.
-    executors = kinds(engines)
+    desk = DepositDesk(database, page_tokens(settings))
+    executors = kinds(engines) | {
+        CONFIRM_DEPOSIT: Kind(
+            done_by(desk.confirm), Action.DEPOSIT_CONFIRM, lambda payload: f"deposit/{payload['deposit_id']}"
+        )
+    }
     pending = PendingActions(database, executors, life=timedelta(seconds=settings.pending_action_s))
     async with httpx.AsyncClient(trust_env=False) as client:
         rooms = Rooms(
@@ -48,6 +55,7 @@ async def administration(
             trading=Trading(database, engines, Environment[settings.default_environment]),
             pending=pending,
             status=Status(database, metrics, client),
+            funding=desk,
             page_tokens=page_tokens(settings),
             silence_s=settings.heartbeat_s,
         )

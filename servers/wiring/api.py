@@ -39,10 +39,12 @@ from servers.engine.remote import RemoteEngine
 from servers.transport.call import Call
 from servers.transport.identity import KeySource
 from servers.wiring.administration import administration
+from servers.wiring.funding import funding
 from servers.wiring.parts import Process, bus_of, guard_of, internal_key, page_tokens, pool_of, remote_engines, serving
 from venue.account.v1 import account_pb2
 from venue.admin.v1 import admin_pb2
 from venue.auth.v1 import auth_pb2
+from venue.funding.v1 import funding_pb2
 from venue.marketdata.v1 import marketdata_pb2
 from venue.order.v1 import order_service_pb2
 
@@ -157,7 +159,7 @@ def own_keys(settings: Settings) -> KeySource:
 
 @asynccontextmanager
 async def build(process: Process) -> AsyncIterator[None]:
-    """AuthService, AccountService and AdminService."""
+    """AuthService, AccountService, FundingService and AdminService."""
     settings = process.settings
     # The first users are made before anybody hears that the server is there: the bot logs in as one of them.
     async with (
@@ -166,6 +168,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         auth(process, engines) as auth_servicer,
         guard_of(process, pool, own_keys(settings)) as guard,
         administration(process, signing_keys(settings), engines, auth_servicer.forget_guesses) as admin_servicer,
+        funding(process, pool, engines, auth_servicer.post) as funding_servicer,
         bus_of(settings) as bus,
     ):
         feeds = {number: BusFeed(bus, pool, number) for number in settings.partitions}
@@ -185,6 +188,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         services = [
             (auth_pb2.DESCRIPTOR.services_by_name["AuthService"], auth_servicer),
             (account_pb2.DESCRIPTOR.services_by_name["AccountService"], accounts),
+            (funding_pb2.DESCRIPTOR.services_by_name["FundingService"], funding_servicer),
             (admin_pb2.DESCRIPTOR.services_by_name["AdminService"], admin_servicer),
         ]
         async with serving(process, "api", services, guard, mirrored=ELSEWHERE):

@@ -13,6 +13,7 @@ LISTED = Path(__file__).resolve().parent / "unimplemented.txt"
 SERVICERS = {
     "venue.auth.v1.AuthService": ("servers.auth.servicer", "AuthServicer"),
     "venue.account.v1.AccountService": ("servers.account.servicer", "AccountServicer"),
+    "venue.funding.v1.FundingService": ("servers.funding.servicer", "FundingServicer"),
     "venue.admin.v1.AdminService": ("servers.admin.servicer", "AdminServicer"),
     "venue.order.v1.OrderService": ("servers.order.servicer", "OrderServicer"),
     "venue.marketdata.v1.MarketDataService": ("servers.marketdata.servicer", "MarketDataServicer"),

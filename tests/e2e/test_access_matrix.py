@@ -230,6 +230,14 @@ class Owned:
         found: str = done["transfer"]["transferId"]
         return found
 
+    def deposit(self) -> Json:
+        return self.account | {"asset": "USD", "amount": "1", "provider": "DEPOSIT_PROVIDER_SANDBOX"}
+
+    def deposit_id(self) -> str:
+        made = self._rest.call("funding.v1.FundingService.CreateDeposit", self.deposit(), self.person.token)
+        found: str = made["deposit"]["depositId"]
+        return found
+
     def api_key_id(self) -> str:
         asked = {"name": "case", "scopes": ["SCOPE_READ"]}
         made = self._rest.call("auth.v1.AuthService.CreateApiKey", asked, self.person.token)
@@ -268,6 +276,9 @@ CASES: dict[str, Case] = {
     "account.v1.AccountService.CreateTransfer": lambda owned: owned.transfer(),
     "account.v1.AccountService.GetTransfer": lambda owned: {"transferId": owned.transfer_id()},
     "account.v1.AccountService.StreamAccount": lambda owned: owned.account,
+    "funding.v1.FundingService.CreateDeposit": lambda owned: owned.deposit(),
+    "funding.v1.FundingService.GetDeposit": lambda owned: {"depositId": owned.deposit_id()},
+    "funding.v1.FundingService.ListDeposits": OF_THE_CALLER,
     "order.v1.OrderService.PlaceOrder": lambda owned: owned.order(),
     "order.v1.OrderService.PlaceOrders": lambda owned: {"orders": [owned.order()]},
     "order.v1.OrderService.PlaceOco": lambda owned: {

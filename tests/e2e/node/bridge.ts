@@ -11,6 +11,7 @@ import * as details from "../../../gen/typescript/google/rpc/error_details_pb.js
 import { AccountService } from "../../../gen/typescript/venue/account/v1/account_pb.js";
 import { AdminService } from "../../../gen/typescript/venue/admin/v1/admin_pb.js";
 import { AuthService } from "../../../gen/typescript/venue/auth/v1/auth_pb.js";
+import { FundingService } from "../../../gen/typescript/venue/funding/v1/funding_pb.js";
 import { MarketDataService } from "../../../gen/typescript/venue/marketdata/v1/marketdata_pb.js";
 import { OrderService } from "../../../gen/typescript/venue/order/v1/order_service_pb.js";
 
@@ -23,7 +24,7 @@ interface Line {
   cancel?: boolean;
 }
 
-const services: DescService[] = [AccountService, AdminService, AuthService, MarketDataService, OrderService];
+const services: DescService[] = [AccountService, AdminService, AuthService, FundingService, MarketDataService, OrderService];
 const methods = new Map(services.flatMap((service) => service.methods.map((each) => [`${service.typeName}.${each.name}`, each])));
 const registry = createRegistry(details.file_google_rpc_error_details);
 const transport = createGrpcWebTransport({ baseUrl: process.argv[2] as string, useBinaryFormat: true });

@@ -27,6 +27,7 @@ from servers.domain.terms import Environment
 from servers.engine.client import Engines
 from servers.engine.remote import RemoteEngine
 from servers.engine.replica import run as project
+from servers.funding.desk import DepositDesk
 from servers.transport.errors import from_call
 from servers.transport.guard import Guard
 from servers.transport.identity import TokenVerifier
@@ -194,6 +195,7 @@ def rooms_of(
         users=Users(tables, engines, tokens, unlock),
         trading=Trading(tables, engines, Environment.DEMO),
         pending=pending,
+        funding=DepositDesk(tables, tokens),
         status=Status(tables, {"api": f"http://127.0.0.1:{free_port()}/metrics"}, client),
         page_tokens=tokens,
         silence_s=15.0,

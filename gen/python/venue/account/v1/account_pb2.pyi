@@ -92,6 +92,8 @@ class _EntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryKind.V
     """Paper funds of a demo account."""
     ENTRY_KIND_ADJUSTMENT: _EntryKind.ValueType  # 7
     """A correction by an administrator."""
+    ENTRY_KIND_BONUS: _EntryKind.ValueType  # 8
+    """A reward that the venue pays, as for a first deposit."""
 
 class EntryKind(_EntryKind, metaclass=_EntryKindEnumTypeWrapper):
     """What a ledger entry came from."""
@@ -112,6 +114,8 @@ ENTRY_KIND_PAPER: EntryKind.ValueType  # 6
 """Paper funds of a demo account."""
 ENTRY_KIND_ADJUSTMENT: EntryKind.ValueType  # 7
 """A correction by an administrator."""
+ENTRY_KIND_BONUS: EntryKind.ValueType  # 8
+"""A reward that the venue pays, as for a first deposit."""
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
 
 class _TransferState:

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from venue.account.v1 import account_pb2 as _account_pb2
+from venue.funding.v1 import funding_pb2 as _funding_pb2
 from venue.marketdata.v1 import marketdata_pb2 as _marketdata_pb2
 from venue.option.v1 import access_pb2 as _access_pb2
 from venue.order.v1 import order_pb2 as _order_pb2
@@ -68,6 +69,8 @@ class _PendingActionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Pen
     """Sets limits."""
     PENDING_ACTION_KIND_ADJUST_BALANCE: _PendingActionKind.ValueType  # 5
     """Corrects a balance."""
+    PENDING_ACTION_KIND_CONFIRM_DEPOSIT: _PendingActionKind.ValueType  # 6
+    """Credits a deposit by bank transfer."""
 
 class PendingActionKind(_PendingActionKind, metaclass=_PendingActionKindEnumTypeWrapper):
     """What a pending action does when it is executed."""
@@ -84,6 +87,8 @@ PENDING_ACTION_KIND_SET_LIMITS: PendingActionKind.ValueType  # 4
 """Sets limits."""
 PENDING_ACTION_KIND_ADJUST_BALANCE: PendingActionKind.ValueType  # 5
 """Corrects a balance."""
+PENDING_ACTION_KIND_CONFIRM_DEPOSIT: PendingActionKind.ValueType  # 6
+"""Credits a deposit by bank transfer."""
 Global___PendingActionKind: _TypeAlias = PendingActionKind  # noqa: Y015
 
 class _PendingActionState:
@@ -405,6 +410,7 @@ class PendingAction(_message.Message):
     SET_MARKET_STATE_FIELD_NUMBER: _builtins.int
     SET_LIMITS_FIELD_NUMBER: _builtins.int
     ADJUST_BALANCE_FIELD_NUMBER: _builtins.int
+    CONFIRM_DEPOSIT_FIELD_NUMBER: _builtins.int
     pending_action_id: _builtins.str
     """Its id."""
     kind: Global___PendingActionKind.ValueType
@@ -457,6 +463,10 @@ class PendingAction(_message.Message):
     def adjust_balance(self) -> Global___BalanceAdjustment:
         """A correction."""
 
+    @_builtins.property
+    def confirm_deposit(self) -> Global___DepositConfirmation:
+        """A bank transfer that came."""
+
     def __init__(
         self,
         *,
@@ -477,16 +487,51 @@ class PendingAction(_message.Message):
         set_market_state: Global___MarketStateChange | None = ...,
         set_limits: Global___LimitsRule | None = ...,
         adjust_balance: Global___BalanceAdjustment | None = ...,
+        confirm_deposit: Global___DepositConfirmation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "create_time", b"create_time", "decide_time", b"decide_time", "expire_time", b"expire_time", "finish_time", b"finish_time", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_user_role", b"set_user_role", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "confirm_deposit", b"confirm_deposit", "create_time", b"create_time", "decide_time", b"decide_time", "expire_time", b"expire_time", "finish_time", b"finish_time", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_user_role", b"set_user_role", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "create_time", b"create_time", "decide_time", b"decide_time", "decider_user_id", b"decider_user_id", "decision_reason", b"decision_reason", "expire_time", b"expire_time", "failure_reason", b"failure_reason", "finish_time", b"finish_time", "kind", b"kind", "pending_action_id", b"pending_action_id", "proposer_user_id", b"proposer_user_id", "reason", b"reason", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_user_role", b"set_user_role", "state", b"state", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "confirm_deposit", b"confirm_deposit", "create_time", b"create_time", "decide_time", b"decide_time", "decider_user_id", b"decider_user_id", "decision_reason", b"decision_reason", "expire_time", b"expire_time", "failure_reason", b"failure_reason", "finish_time", b"finish_time", "kind", b"kind", "pending_action_id", b"pending_action_id", "proposer_user_id", b"proposer_user_id", "reason", b"reason", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_user_role", b"set_user_role", "state", b"state", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["set_user_role", "unfreeze_user", "set_market_state", "set_limits", "adjust_balance"]  # noqa: Y015
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["set_user_role", "unfreeze_user", "set_market_state", "set_limits", "adjust_balance", "confirm_deposit"]  # noqa: Y015
     _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_action) -> _WhichOneofReturnType_action | None: ...
 
 Global___PendingAction: _TypeAlias = PendingAction  # noqa: Y015
+
+@_typing.final
+class DepositConfirmation(_message.Message):
+    """What crediting a deposit by bank transfer comes to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPOSIT_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    deposit_id: _builtins.str
+    """The deposit."""
+    account_id: _builtins.str
+    """The account that is credited."""
+    asset: _builtins.str
+    """The asset's symbol."""
+    amount: _builtins.str
+    """How much. Decimal."""
+    def __init__(
+        self,
+        *,
+        deposit_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        amount: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "asset", b"asset", "deposit_id", b"deposit_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DepositConfirmation: _TypeAlias = DepositConfirmation  # noqa: Y015
 
 @_typing.final
 class AuditEntry(_message.Message):
@@ -1927,3 +1972,127 @@ class StreamSystemResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_frame) -> _WhichOneofReturnType_frame | None: ...
 
 Global___StreamSystemResponse: _TypeAlias = StreamSystemResponse  # noqa: Y015
+
+@_typing.final
+class ListCustomerDepositsRequest(_message.Message):
+    """Request of ListCustomerDeposits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Only those of this user."""
+    state: _funding_pb2.DepositState.ValueType
+    """Only those in this state."""
+    provider: _funding_pb2.DepositProvider.ValueType
+    """Only those through this provider."""
+    page_size: _builtins.int
+    """How many at most; 0 means 50, more than 500 means 500."""
+    page_token: _builtins.str
+    """The next_page_token of the page before."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        state: _funding_pb2.DepositState.ValueType = ...,
+        provider: _funding_pb2.DepositProvider.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "provider", b"provider", "state", b"state", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCustomerDepositsRequest: _TypeAlias = ListCustomerDepositsRequest  # noqa: Y015
+
+@_typing.final
+class ListCustomerDepositsResponse(_message.Message):
+    """Response of ListCustomerDeposits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPOSITS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Hand it back for the next page; empty on the last."""
+    @_builtins.property
+    def deposits(self) -> _containers.RepeatedCompositeFieldContainer[_funding_pb2.Deposit]:
+        """The deposits."""
+
+    def __init__(
+        self,
+        *,
+        deposits: _abc.Iterable[_funding_pb2.Deposit] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deposits", b"deposits", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCustomerDepositsResponse: _TypeAlias = ListCustomerDepositsResponse  # noqa: Y015
+
+@_typing.final
+class ConfirmDepositRequest(_message.Message):
+    """Request of ConfirmDeposit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPOSIT_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    deposit_id: _builtins.str
+    """The deposit's id."""
+    reason: _builtins.str
+    """Why, for whoever approves and for the audit log: where the money was seen."""
+    request_id: _builtins.str
+    """A UUID that makes repeating the call safe; UUIDv7 is best."""
+    def __init__(
+        self,
+        *,
+        deposit_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deposit_id", b"deposit_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmDepositRequest: _TypeAlias = ConfirmDepositRequest  # noqa: Y015
+
+@_typing.final
+class ConfirmDepositResponse(_message.Message):
+    """Response of ConfirmDeposit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PENDING_ACTION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True if an earlier call with the same request_id had proposed it."""
+    @_builtins.property
+    def pending_action(self) -> Global___PendingAction:
+        """What was proposed."""
+
+    def __init__(
+        self,
+        *,
+        pending_action: Global___PendingAction | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pending_action", b"pending_action"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pending_action", b"pending_action", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmDepositResponse: _TypeAlias = ConfirmDepositResponse  # noqa: Y015

@@ -105,6 +105,16 @@ class AdminServiceStub(object):
                 request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ProposeAdjustmentRequest.SerializeToString,
                 response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ProposeAdjustmentResponse.FromString,
                 _registered_method=True)
+        self.ListCustomerDeposits = channel.unary_unary(
+                '/venue.admin.v1.AdminService/ListCustomerDeposits',
+                request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListCustomerDepositsRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListCustomerDepositsResponse.FromString,
+                _registered_method=True)
+        self.ConfirmDeposit = channel.unary_unary(
+                '/venue.admin.v1.AdminService/ConfirmDeposit',
+                request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ConfirmDepositRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ConfirmDepositResponse.FromString,
+                _registered_method=True)
         self.ListPendingActions = channel.unary_unary(
                 '/venue.admin.v1.AdminService/ListPendingActions',
                 request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListPendingActionsRequest.SerializeToString,
@@ -257,6 +267,22 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCustomerDeposits(self, request, context):
+        """Lists deposits of everybody, the last begun first.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmDeposit(self, request, context):
+        """Proposes to credit a deposit by bank transfer: the proposer has seen that the money came. It is credited once this is approved.
+        Errors: DEPOSIT_NOT_FOUND, DEPOSIT_NOT_CONFIRMABLE, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPendingActions(self, request, context):
         """Lists pending actions, the last proposed first.
         Errors: PAGE_TOKEN_INVALID.
@@ -381,6 +407,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ProposeAdjustment,
                     request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ProposeAdjustmentRequest.FromString,
                     response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ProposeAdjustmentResponse.SerializeToString,
+            ),
+            'ListCustomerDeposits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCustomerDeposits,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListCustomerDepositsRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListCustomerDepositsResponse.SerializeToString,
+            ),
+            'ConfirmDeposit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmDeposit,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ConfirmDepositRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ConfirmDepositResponse.SerializeToString,
             ),
             'ListPendingActions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPendingActions,
@@ -775,6 +811,60 @@ class AdminService(object):
             '/venue.admin.v1.AdminService/ProposeAdjustment',
             venue_dot_admin_dot_v1_dot_admin__pb2.ProposeAdjustmentRequest.SerializeToString,
             venue_dot_admin_dot_v1_dot_admin__pb2.ProposeAdjustmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCustomerDeposits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/ListCustomerDeposits',
+            venue_dot_admin_dot_v1_dot_admin__pb2.ListCustomerDepositsRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_admin__pb2.ListCustomerDepositsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmDeposit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/ConfirmDeposit',
+            venue_dot_admin_dot_v1_dot_admin__pb2.ConfirmDepositRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_admin__pb2.ConfirmDepositResponse.FromString,
             options,
             channel_credentials,
             insecure,

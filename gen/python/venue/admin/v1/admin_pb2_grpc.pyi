@@ -92,6 +92,14 @@ class AdminServiceStub:
     """Proposes a correction of a balance: a transfer from or to the venue's own account of that world, entered as ADJUSTMENT.
     Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, REQUEST_ID_REUSED; available funds are looked at when it is executed.
     """
+    ListCustomerDeposits: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListCustomerDepositsRequest, _admin_pb2.ListCustomerDepositsResponse]
+    """Lists deposits of everybody, the last begun first.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    ConfirmDeposit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ConfirmDepositRequest, _admin_pb2.ConfirmDepositResponse]
+    """Proposes to credit a deposit by bank transfer: the proposer has seen that the money came. It is credited once this is approved.
+    Errors: DEPOSIT_NOT_FOUND, DEPOSIT_NOT_CONFIRMABLE, REQUEST_ID_REUSED.
+    """
     ListPendingActions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPendingActionsRequest, _admin_pb2.ListPendingActionsResponse]
     """Lists pending actions, the last proposed first.
     Errors: PAGE_TOKEN_INVALID.
@@ -184,6 +192,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ProposeAdjustment: _aio.UnaryUnaryMultiCallable[_admin_pb2.ProposeAdjustmentRequest, _admin_pb2.ProposeAdjustmentResponse]  # type: ignore[assignment]
     """Proposes a correction of a balance: a transfer from or to the venue's own account of that world, entered as ADJUSTMENT.
     Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, REQUEST_ID_REUSED; available funds are looked at when it is executed.
+    """
+    ListCustomerDeposits: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListCustomerDepositsRequest, _admin_pb2.ListCustomerDepositsResponse]  # type: ignore[assignment]
+    """Lists deposits of everybody, the last begun first.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    ConfirmDeposit: _aio.UnaryUnaryMultiCallable[_admin_pb2.ConfirmDepositRequest, _admin_pb2.ConfirmDepositResponse]  # type: ignore[assignment]
+    """Proposes to credit a deposit by bank transfer: the proposer has seen that the money came. It is credited once this is approved.
+    Errors: DEPOSIT_NOT_FOUND, DEPOSIT_NOT_CONFIRMABLE, REQUEST_ID_REUSED.
     """
     ListPendingActions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPendingActionsRequest, _admin_pb2.ListPendingActionsResponse]  # type: ignore[assignment]
     """Lists pending actions, the last proposed first.
@@ -352,6 +368,26 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.ProposeAdjustmentResponse, _abc.Awaitable[_admin_pb2.ProposeAdjustmentResponse]]:
         """Proposes a correction of a balance: a transfer from or to the venue's own account of that world, entered as ADJUSTMENT.
         Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, REQUEST_ID_REUSED; available funds are looked at when it is executed.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCustomerDeposits(
+        self,
+        request: _admin_pb2.ListCustomerDepositsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListCustomerDepositsResponse, _abc.Awaitable[_admin_pb2.ListCustomerDepositsResponse]]:
+        """Lists deposits of everybody, the last begun first.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmDeposit(
+        self,
+        request: _admin_pb2.ConfirmDepositRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ConfirmDepositResponse, _abc.Awaitable[_admin_pb2.ConfirmDepositResponse]]:
+        """Proposes to credit a deposit by bank transfer: the proposer has seen that the money came. It is credited once this is approved.
+        Errors: DEPOSIT_NOT_FOUND, DEPOSIT_NOT_CONFIRMABLE, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

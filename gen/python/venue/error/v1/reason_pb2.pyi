@@ -170,6 +170,18 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[INVALID_ARGUMENT] No such client, or not with this redirect URI."""
     REASON_AUTHORIZATION_CODE_INVALID: _Reason.ValueType  # 88
     """[INVALID_ARGUMENT] The authorization code is not valid, has expired or was used before."""
+    REASON_PROVIDER_UNAVAILABLE: _Reason.ValueType  # 130
+    """[FAILED_PRECONDITION] The provider is not there for this account or asset: another environment, or not set up."""
+    REASON_DEPOSIT_NOT_FOUND: _Reason.ValueType  # 131
+    """[NOT_FOUND] No such deposit, or not yours."""
+    REASON_DEPOSIT_REFUSED: _Reason.ValueType  # 132
+    """[FAILED_PRECONDITION] The payment company refused the payment as it was asked for."""
+    REASON_DEPOSIT_NOT_CONFIRMABLE: _Reason.ValueType  # 133
+    """[FAILED_PRECONDITION] The deposit is no bank transfer, or does not wait for one any more."""
+    REASON_SIGNATURE_INVALID: _Reason.ValueType  # 134
+    """[UNAUTHENTICATED] The signature of an event is missing, wrong, or too old."""
+    REASON_EVENT_MALFORMED: _Reason.ValueType  # 135
+    """[INVALID_ARGUMENT] The event is signed and is none that can be read."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -316,4 +328,16 @@ REASON_CLIENT_INVALID: Reason.ValueType  # 87
 """[INVALID_ARGUMENT] No such client, or not with this redirect URI."""
 REASON_AUTHORIZATION_CODE_INVALID: Reason.ValueType  # 88
 """[INVALID_ARGUMENT] The authorization code is not valid, has expired or was used before."""
+REASON_PROVIDER_UNAVAILABLE: Reason.ValueType  # 130
+"""[FAILED_PRECONDITION] The provider is not there for this account or asset: another environment, or not set up."""
+REASON_DEPOSIT_NOT_FOUND: Reason.ValueType  # 131
+"""[NOT_FOUND] No such deposit, or not yours."""
+REASON_DEPOSIT_REFUSED: Reason.ValueType  # 132
+"""[FAILED_PRECONDITION] The payment company refused the payment as it was asked for."""
+REASON_DEPOSIT_NOT_CONFIRMABLE: Reason.ValueType  # 133
+"""[FAILED_PRECONDITION] The deposit is no bank transfer, or does not wait for one any more."""
+REASON_SIGNATURE_INVALID: Reason.ValueType  # 134
+"""[UNAUTHENTICATED] The signature of an event is missing, wrong, or too old."""
+REASON_EVENT_MALFORMED: Reason.ValueType  # 135
+"""[INVALID_ARGUMENT] The event is signed and is none that can be read."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -1,4 +1,4 @@
-"""When a source that fails is tried again: later each time, never all at once, and as before once it has proved itself.
+"""When a party outside that fails is tried again: later each time, never all at once, and as before once it has proved itself.
 
 Pure: time in seconds of one clock and the randomness are arguments.
 """

@@ -2,7 +2,7 @@
 
 import random
 
-from servers.feed.breaker import LONGEST_S, Breaker, State
+from servers.transport.breaker import LONGEST_S, Breaker, State
 
 
 def test_it_opens_after_three_failures_in_a_row_and_waits_twice_as_long_each_time() -> None:

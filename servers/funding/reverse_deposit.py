@@ -1,0 +1,88 @@
+"""What a payer gets back is taken from the account, and what he disputes is held until that is decided.
+
+What is not there is owed: it is tried again every minute, and meanwhile nothing of the user's goes out.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import reversals
+from db.crash_points import passing
+from db.deposits import HELD, OPEN, RELEASED, TAKEN
+from db.models.deposits import DepositRow, ReversalRow
+from db.reversals import RELEASE
+from db.transactions import transaction
+from servers.domain.errors import PartUnavailable, TransferNotFound, VenueError
+from servers.domain.terms import EntryKind
+from servers.funding.credit_deposit import Tell
+from servers.funding.messages import text
+from servers.funding.movements import Movements, outside
+
+AGAIN: Final = timedelta(minutes=1)
+
+log = structlog.get_logger()
+
+
+class Reversing:
+    """Takes back what was given back. One at a time: whoever is at a reversal has its row locked."""
+
+    def __init__(self, engine: AsyncEngine, movements: Movements, tell: Tell) -> None:
+        self._engine = engine
+        self._movements = movements
+        self._tell = tell
+
+    async def go_on(self, reversal_id: str) -> None:
+        """Do what can be done now. Raises PartUnavailable: nothing is changed, and the next try does the same."""
+        ended: tuple[ReversalRow, DepositRow, str] | None = None
+        async with transaction(self._engine) as session, session.begin():
+            found = await reversals.lock(session, reversal_id)
+            if found is None:
+                return
+            row, deposit = found
+            state = row.state
+            if state == OPEN and row.decision != RELEASE:
+                if not await self._hold(row, deposit):
+                    await reversals.put_off(session, row, AGAIN)
+                    return
+                passing("reversal-held")
+                state = HELD
+            if row.decision and state in {OPEN, HELD}:
+                state = await self._resolve(row)
+                passing("reversal-resolved")
+                ended = (row, deposit, state)
+            if state != row.state:
+                await reversals.finish(session, row, state)
+        if ended is not None and ended[2] == TAKEN:
+            row, deposit, _ = ended
+            what = (
+                f"{text(row.amount)} {deposit.asset} were given back to the payer and taken from {deposit.account_id}."
+            )
+            await self._tell(deposit.user_id, "A deposit was given back", f"{what}\n\nDeposit: {deposit.deposit_id}")
+
+    async def _hold(self, row: ReversalRow, deposit: DepositRow) -> bool:
+        """False: it is not there."""
+        credit = outside(deposit.account_id)
+        try:
+            await self._movements.pay(
+                row.transfer_id, deposit.account_id, credit, deposit.asset, row.amount, EntryKind.DEPOSIT, pending=True
+            )
+        except PartUnavailable:
+            raise
+        except VenueError as error:
+            log.error("a reversal is owed", reversal_id=row.reversal_id, reason=error.reason)
+            return False
+        return True
+
+    async def _resolve(self, row: ReversalRow) -> str:
+        """The state that it ends in."""
+        if row.decision != RELEASE:
+            await self._movements.post(row.transfer_id)
+            return TAKEN
+        try:
+            await self._movements.void(row.transfer_id)
+        except TransferNotFound:
+            assert row.state == OPEN, "what is held can be found"
+        return RELEASED

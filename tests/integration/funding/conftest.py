@@ -1,0 +1,243 @@
+"""FundingService as process `api` serves it, with engines, projectors, accounts and a simulated Stripe around it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import pytest
+from google.api import httpbody_pb2
+from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import crash_points
+from db.audit import Action
+from db.session import SERVICES, connect, engine, open_pool
+from db.streams import open_bus
+from servers.admin.executors import CONFIRM_DEPOSIT, Kind, done_by
+from servers.admin.pending_actions import PendingActions
+from servers.domain.money import parse
+from servers.engine.replica import run as project
+from servers.funding.bank_transfer import BankTransfer
+from servers.funding.create_deposit import Beginning
+from servers.funding.credit_deposit import Bonus, Crediting
+from servers.funding.desk import DepositDesk
+from servers.funding.movements import Movements
+from servers.funding.provider import Provider
+from servers.funding.receive_event import Receiving
+from servers.funding.reverse_deposit import Reversing
+from servers.funding.sandbox import Sandbox
+from servers.funding.servicer import FundingServicer, Rooms
+from servers.funding.simulator.stripe import StripeSimulator
+from servers.funding.stripe_payments import Credentials, Stripe
+from servers.funding.sweep import Sweeper
+from servers.transport.errors import from_call
+from servers.transport.guard import Guard
+from servers.transport.identity import TokenVerifier
+from servers.transport.limits import Limits
+from servers.transport.server import build_server
+from servers.transport.telemetry import Metrics
+from tests.integration.account.conftest import PARTITIONS, Floor, User, measures, routes_of
+from tests.integration.admin.conftest import add_people, user_id
+from tests.servers import free_port
+from tests.unit.transport.conftest import Keys
+from venue.account.v1 import account_pb2, account_pb2_grpc
+from venue.funding.v1 import funding_pb2 as pb
+from venue.funding.v1 import funding_pb2_grpc
+from venue.order.v1 import order_service_pb2_grpc
+
+BONUS = Bonus(parse("100"), parse("10"))
+
+
+class Killed(BaseException):
+    """In place of the end of the process: nothing behind it is done, and the database rolls back what was not committed."""
+
+
+@dataclass(kw_only=True)
+class Till:
+    """The running service, and what tests look at beside it."""
+
+    keys: Keys
+    engine: AsyncEngine
+    stub: "funding_pb2_grpc.FundingServiceAsyncStub"
+    customer: Callable[[str], User]
+    stripe: StripeSimulator
+    beginning: Beginning
+    receiving: Receiving
+    sweeper: Sweeper
+    desk: DepositDesk
+    pending: PendingActions
+    database_url: str
+    mails: list[tuple[str, str]] = field(default_factory=list)
+
+    def metadata(self, name: str) -> tuple[tuple[str, str], ...]:
+        token = self.keys.token(sub=user_id(name), sid=f"ses-{name}", scope="read trade account")
+        return (("authorization", f"Bearer {token}"),)
+
+    async def ask(self, name: str, request: Any) -> Any:
+        method = getattr(self.stub, type(request).__name__.removesuffix("Request"))
+        return await method(request, metadata=self.metadata(name))
+
+    async def refused(self, call: Awaitable[Any]) -> tuple[str, str]:
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await call
+        error = from_call(failed.value)
+        return error.code, error.reason
+
+    async def deposit(self, name: str, account_id: str, amount: str = "250.5", **more: Any) -> pb.Deposit:
+        fields: dict[str, Any] = {"asset": "USD", "provider": pb.DEPOSIT_PROVIDER_STRIPE} | more
+        made = await self.ask(name, pb.CreateDepositRequest(account_id=account_id, amount=amount, **fields))
+        found: pb.Deposit = made.deposit
+        return found
+
+    async def get(self, name: str, deposit_id: str) -> pb.Deposit:
+        found: pb.Deposit = (await self.ask(name, pb.GetDepositRequest(deposit_id=deposit_id))).deposit
+        return found
+
+    def session_of(self, deposit: pb.Deposit) -> str:
+        return deposit.checkout_url.rpartition("/")[2]
+
+    async def tell(self, told: Any, **how: Any) -> pb.ReceiveStripeEventResponse:
+        """An event of Stripe, as it comes."""
+        body, signature = self.stripe.signed(told, **how)
+        return await self.send(body, signature)
+
+    async def send(self, body: bytes, signature: str) -> pb.ReceiveStripeEventResponse:
+        request = pb.ReceiveStripeEventRequest(body=httpbody_pb2.HttpBody(data=body))
+        metadata = (("stripe-signature", signature),) if signature else ()
+        return await self.stub.ReceiveStripeEvent(request, metadata=metadata)
+
+    async def usd(self, name: str, account_id: str) -> tuple[str, str, str]:
+        """Available, held and total."""
+        return (await self.customer(name).balances(account_id)).get("USD", ("0", "0", "0"))
+
+    async def rows(self, statement: str, *arguments: object) -> list[Any]:
+        async with await connect(self.database_url, application_name="test") as connection:
+            cursor = await connection.execute(statement.encode(), arguments)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def live(self, name: str) -> str:
+        """A trading account."""
+        opened = await self.customer(name).open(account_pb2.ACCOUNT_TYPE_TRADING)
+        return opened.account.account_id
+
+
+def killing(monkeypatch: pytest.MonkeyPatch, point: str) -> None:
+    """The next passing of a place ends what is being done."""
+
+    def kill(pid: int, signal: int) -> None:
+        raise Killed
+
+    monkeypatch.setattr(os, "kill", kill)
+    monkeypatch.setattr(crash_points._Asked, "name", point)
+    monkeypatch.setattr(crash_points._Asked, "left", 1)
+
+
+def spared(monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Nobody is ended any more. Whether it came to that."""
+    ended = crash_points._Asked.left <= 0
+    monkeypatch.setattr(crash_points._Asked, "name", "")
+    return ended
+
+
+async def stripes(stack: AsyncExitStack) -> tuple[StripeSimulator, Stripe]:
+    """A simulated company, and how it is reached; nobody hears what it says by itself."""
+    simulator = StripeSimulator("http://127.0.0.1:1/webhooks/stripe")
+    await simulator.start()
+    stack.push_async_callback(simulator.stop)
+
+    async def credentials() -> Credentials:
+        return Credentials(simulator.api_key, ("whsec_old", simulator.webhook_secret), simulator.url)
+
+    stripe = Stripe(credentials, "http://127.0.0.1")
+    stack.push_async_callback(stripe.close)
+    return simulator, stripe
+
+
+async def customers(stack: AsyncExitStack, keys: Keys, account_port: int, address: str) -> Callable[[str], User]:
+    """Makes customers of the accounts and orders beside funding."""
+    to_accounts = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{account_port}"))
+    to_orders = await stack.enter_async_context(grpc.aio.insecure_channel(address))
+    accounts = account_pb2_grpc.AccountServiceStub(to_accounts)
+    orders = order_service_pb2_grpc.OrderServiceStub(to_orders)
+
+    def customer(name: str) -> User:
+        claims: dict[str, Any] = {"sub": user_id(name), "sid": f"ses-{name}", "scope": "read trade account"}
+        return User(token=keys.token(email_verified=True, **claims), accounts=accounts, orders=orders)
+
+    return customer
+
+
+@pytest.fixture
+async def till(database_url: str, redis_url: str) -> AsyncIterator[Till]:
+    async with AsyncExitStack() as stack:
+        await add_people(database_url)
+        keys = Keys()
+        verifier = TokenVerifier(keys.public, keys.revoked_ids)
+        await verifier.fetch_keys()
+        guard = Guard(verifier, Limits({}), Metrics(CollectorRegistry()))
+        pool = await open_pool(database_url, application_name="test", role=SERVICES)
+        stack.push_async_callback(pool.close)
+        bus = open_bus(redis_url)
+        stack.push_async_callback(bus.aclose)
+        floor = Floor(stack, pool, database_url, bus, guard, 15.0)
+        address = f"127.0.0.1:{free_port()}"
+        await floor.lead(address)
+        tails = {number: each.tail for number, each in floor.remote.items()}
+        floor.begin(project(PARTITIONS, database_url, redis_url, 1000, tails.__getitem__, measures()))
+        _, account_port = await floor.account_server()
+        tables = engine(database_url, application_name="test funding", role=SERVICES)
+        stack.push_async_callback(tables.dispose)
+        simulator, stripe = await stripes(stack)
+        mails: list[tuple[str, str]] = []
+
+        async def tell(about: str, subject: str, text: str) -> None:
+            mails.append((about, subject))
+
+        engines = routes_of(floor.remote)
+        manual = BankTransfer({"USD": "IBAN 1"})
+        providers: dict[str, Provider] = {"STRIPE": stripe, "MANUAL": manual, "SANDBOX": Sandbox()}
+        movements = Movements(engines, pool)
+        crediting = Crediting(tables, movements, {"USD": BONUS}, tell)
+        beginning = Beginning(tables, engines, providers, crediting)
+        receiving = Receiving(tables, stripe, crediting)
+        rooms = Rooms(
+            engine=tables,
+            beginning=beginning,
+            receiving=receiving,
+            page_tokens=floor.tokens,
+            instructions={"USD": "IBAN 1"},
+        )
+        server = build_server([(pb.DESCRIPTOR.services_by_name["FundingService"], FundingServicer(rooms))], guard)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await floor.serve(server)
+        desk = DepositDesk(tables, floor.tokens)
+        kinds = {CONFIRM_DEPOSIT: Kind(done_by(desk.confirm), Action.DEPOSIT_CONFIRM, lambda payload: "deposit")}
+
+        customer = await customers(stack, keys, account_port, address)
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
+        yield Till(
+            keys=keys,
+            engine=tables,
+            stub=funding_pb2_grpc.FundingServiceStub(channel),
+            customer=customer,
+            stripe=simulator,
+            beginning=beginning,
+            receiving=receiving,
+            sweeper=Sweeper(tables, providers, crediting, Reversing(tables, movements, tell)),
+            desk=desk,
+            pending=PendingActions(tables, kinds, life=timedelta(hours=1)),
+            database_url=database_url,
+            mails=mails,
+        )
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], within_s: float = 20.0) -> None:
+    """Raises TimeoutError where it does not come true."""
+    async with asyncio.timeout(within_s):
+        while not await holds():  # noqa: ASYNC110  # no event tells it
+            await asyncio.sleep(0.05)
