@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import crash_points
 from db.audit import Action
-from db.session import SERVICES, connect, engine, open_pool
+from db.session import SERVICES, Pool, connect, engine, open_pool
 from db.streams import open_bus
 from servers.admin.executors import CONFIRM_DEPOSIT, Kind, done_by
 from servers.admin.pending_actions import PendingActions
@@ -144,6 +144,37 @@ def spared(monkeypatch: pytest.MonkeyPatch) -> bool:
     return ended
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What runs beside funding: engines, projectors, accounts."""
+
+    floor: Floor
+    keys: Keys
+    guard: Guard
+    pool: Pool
+    address: str
+    account_port: int
+
+
+async def grounded(stack: AsyncExitStack, database_url: str, redis_url: str) -> Ground:
+    await add_people(database_url)
+    keys = Keys()
+    verifier = TokenVerifier(keys.public, keys.revoked_ids)
+    await verifier.fetch_keys()
+    guard = Guard(verifier, Limits({}), Metrics(CollectorRegistry()))
+    pool = await open_pool(database_url, application_name="test", role=SERVICES)
+    stack.push_async_callback(pool.close)
+    bus = open_bus(redis_url)
+    stack.push_async_callback(bus.aclose)
+    floor = Floor(stack, pool, database_url, bus, guard, 15.0)
+    address = f"127.0.0.1:{free_port()}"
+    await floor.lead(address)
+    tails = {number: each.tail for number, each in floor.remote.items()}
+    floor.begin(project(PARTITIONS, database_url, redis_url, 1000, tails.__getitem__, measures()))
+    _, account_port = await floor.account_server()
+    return Ground(floor, keys, guard, pool, address, account_port)
+
+
 async def stripes(stack: AsyncExitStack) -> tuple[StripeSimulator, Stripe]:
     """A simulated company, and how it is reached; nobody hears what it says by itself."""
     simulator = StripeSimulator("http://127.0.0.1:1/webhooks/stripe")
@@ -175,21 +206,8 @@ async def customers(stack: AsyncExitStack, keys: Keys, account_port: int, addres
 @pytest.fixture
 async def till(database_url: str, redis_url: str) -> AsyncIterator[Till]:
     async with AsyncExitStack() as stack:
-        await add_people(database_url)
-        keys = Keys()
-        verifier = TokenVerifier(keys.public, keys.revoked_ids)
-        await verifier.fetch_keys()
-        guard = Guard(verifier, Limits({}), Metrics(CollectorRegistry()))
-        pool = await open_pool(database_url, application_name="test", role=SERVICES)
-        stack.push_async_callback(pool.close)
-        bus = open_bus(redis_url)
-        stack.push_async_callback(bus.aclose)
-        floor = Floor(stack, pool, database_url, bus, guard, 15.0)
-        address = f"127.0.0.1:{free_port()}"
-        await floor.lead(address)
-        tails = {number: each.tail for number, each in floor.remote.items()}
-        floor.begin(project(PARTITIONS, database_url, redis_url, 1000, tails.__getitem__, measures()))
-        _, account_port = await floor.account_server()
+        ground = await grounded(stack, database_url, redis_url)
+        floor, keys, pool = ground.floor, ground.keys, ground.pool
         tables = engine(database_url, application_name="test funding", role=SERVICES)
         stack.push_async_callback(tables.dispose)
         simulator, stripe = await stripes(stack)
@@ -212,13 +230,15 @@ async def till(database_url: str, redis_url: str) -> AsyncIterator[Till]:
             page_tokens=floor.tokens,
             instructions={"USD": "IBAN 1"},
         )
-        server = build_server([(pb.DESCRIPTOR.services_by_name["FundingService"], FundingServicer(rooms))], guard)
+        server = build_server(
+            [(pb.DESCRIPTOR.services_by_name["FundingService"], FundingServicer(rooms))], ground.guard
+        )
         port = server.add_insecure_port("127.0.0.1:0")
         await floor.serve(server)
         desk = DepositDesk(tables, floor.tokens)
         kinds = {CONFIRM_DEPOSIT: Kind(done_by(desk.confirm), Action.DEPOSIT_CONFIRM, lambda payload: "deposit")}
 
-        customer = await customers(stack, keys, account_port, address)
+        customer = await customers(stack, keys, ground.account_port, ground.address)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         yield Till(
             keys=keys,
