@@ -55,7 +55,7 @@ def build() -> None:
     lock = WEB / "package-lock.json"
     if not INSTALLED.exists() or INSTALLED.stat().st_mtime < lock.stat().st_mtime:
         say("setup: packages of the terminal")
-        run("npm", "ci", "--silent", "--fetch-retries=1")
+        run("npm", "ci", "--loglevel=error", "--no-audit", "--no-fund", "--fetch-retries=1")
         INSTALLED.touch()
     say("setup: the terminal")
     run("npm", "run", "--silent", "build")

@@ -2,49 +2,16 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
-import { auth, failure, type Failure } from "../api";
+import { auth, failure } from "../api";
 import { go, path, query } from "../route";
 import { granted, isLoggedIn, session } from "../session";
 import { toast } from "../toasts";
+import { Send, useDeed, Wrong } from "../ui/deed";
 import { Field } from "../ui/field";
 
 function Card({ title, lead, children }: { title: string; lead?: ComponentChildren; children: ComponentChildren }) {
   return <main class="page narrow"><section class="card" aria-label={title}><h1>{title}</h1>{lead && <p class="dim">{lead}</p>}{children}</section></main>;
 }
-
-interface Deed {
-  busy: boolean;
-  failed: Failure | null;
-  errors: Record<string, string>;
-  run: (work: () => Promise<void>) => (event: Event) => void;
-}
-
-/** A form's sending: one at a time, what is wrong kept for the fields. */
-export function useDeed(): Deed {
-  const busy = useSignal(false);
-  const failed = useSignal<Failure | null>(null);
-  return {
-    busy: busy.value,
-    failed: failed.value,
-    errors: failed.value?.fields ?? {},
-    run: (work) => (event) => {
-      event.preventDefault();
-      if (busy.peek()) return;
-      busy.value = true;
-      work()
-        .then(() => (failed.value = null), (error: unknown) => (failed.value = failure(error)))
-        .finally(() => (busy.value = false));
-    },
-  };
-}
-
-/** What is wrong beyond the fields. */
-export function Wrong({ deed, except = [] }: { deed: Deed; except?: string[] }) {
-  if (!deed.failed || except.includes(deed.failed.reason) || Object.keys(deed.errors).length) return null;
-  return <p class="error" role="alert">{deed.failed.message}</p>;
-}
-
-export const Send = ({ deed, text }: { deed: Deed; text: string }) => <button type="submit" class="button main" disabled={deed.busy}>{deed.busy ? "One moment …" : text}</button>;
 
 /** Where somebody was going when asked to log in. */
 const onward = (): string => query.peek().get("next") ?? "trade/";

@@ -15,7 +15,7 @@ import { toast } from "../toasts";
 import { Field, Select } from "../ui/field";
 import { freshly, StepUp } from "../ui/stepup";
 import { day } from "../words";
-import { Send, useDeed, Wrong } from "./portal";
+import { Send, useDeed, Wrong } from "../ui/deed";
 
 const SCOPES = [[Scope.READ, "Read"], [Scope.TRADE, "Trade"], [Scope.WITHDRAW, "Withdraw"]] as const;
 

@@ -98,6 +98,8 @@ export async function draw(
   const ends = [
     onCandle((candle) => {
       if (!candle) return again();
+      // A market that never traded has none.
+      if (!candle.openTime) return;
       if (seconds < 60) return;
       const bar = barOf(candle);
       if (seconds === 60) return put(bar);

@@ -2,7 +2,7 @@
 import { signal, useSignal } from "@preact/signals";
 import { auth, failure } from "../api";
 import { granted } from "../session";
-import { Send, useDeed, Wrong } from "../pages/portal";
+import { Send, useDeed, Wrong } from "./deed";
 import { Field } from "./field";
 
 const asking = signal<{ by: string; done: (there: boolean) => void } | null>(null);

@@ -98,9 +98,11 @@ function Open() {
           const [price, size] = digits(order.symbol);
           return (
             <tr key={order.orderId} class="pressable" title="Fill the form with it" onClick={() => {
-              if (order.symbol !== symbol.value) go(`trade/${order.symbol}`);
-              show(order.symbol);
-              setTimeout(() => (chosen.value = order));
+              if (order.symbol !== symbol.value) {
+                go(`trade/${order.symbol}`);
+                show(order.symbol);
+              }
+              chosen.value = order;
               trayOpen.value = matchMedia("(max-width: 759px)").matches;
             }}>
               <td>{symbolLink(order.symbol)}</td><td>{way(order.side)}</td><td>{typeName(order.type)}{order.postOnly && " · post"}{order.reduceOnly && " · reduce"}</td>

@@ -1,0 +1,24 @@
+// Pending actions in words.
+import { PendingActionKind, type PendingAction } from "@gen/venue/admin/v1/admin_pb";
+import { Role } from "@gen/venue/option/v1/access_pb";
+import { Environment } from "@gen/venue/type/v1/type_pb";
+import { capital, stateName } from "./words";
+
+export const kindName = (action: PendingAction): string => capital(PendingActionKind[action.kind]!.toLowerCase().replaceAll("_", " "));
+
+/** What exactly is to be done: whoever approves it reads this. */
+export function describe({ action }: PendingAction): string {
+  switch (action.case) {
+    case "setUserRole": return `${action.value.userId}: ${Role[action.value.previousRole]} becomes ${Role[action.value.role]}`;
+    case "unfreezeUser": return `${action.value.userId} may log in again`;
+    case "setMarketState": return `${action.value.symbol} (${Environment[action.value.environment]}): ${stateName(action.value.previousState)} becomes ${stateName(action.value.state)}`;
+    case "setLimits": {
+      const { accountId, tier, symbol, environment, limits } = action.value;
+      const set = Object.entries(limits ?? {}).filter(([name, value]) => !name.startsWith("$") && value !== "" && value !== 0 && !(Array.isArray(value) && !value.length));
+      const whom = [accountId, tier && `tier ${tier}`, symbol].filter(Boolean).join(", ") || "everybody";
+      return `${whom} (${Environment[environment]}): ${set.map(([name, value]) => `${name} ${String(value)}`).join(", ")}`;
+    }
+    case "adjustBalance": return `${action.value.accountId}: ${action.value.amount} ${action.value.asset}`;
+    default: return "";
+  }
+}
