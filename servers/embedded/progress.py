@@ -35,6 +35,7 @@ def banner(console: Console, embedding: Embedding) -> None:
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="bold")
     rows.add_column(overflow="fold")
+    rows.add_row("browser", f"{url}  (administration: {embedding.admin_url})")
     rows.add_row("REST", f"{url}/v1")
     rows.add_row(
         "gRPC", f"{url.partition('//')[2]}  ({'TLS 1.3' if embedding.trust else 'plaintext'}; reflection is on)"

@@ -77,7 +77,8 @@ export function show(next: string): void {
   const others = markets.peek().map((one) => one.symbol).slice(0, WATCHED_MAX);
   const all = others.filter((one) => one !== next).map((one) => ({ symbol: one, channel: Channel.TICKER }));
   const own = [Channel.BOOK, Channel.TRADES, Channel.TICKER, Channel.CANDLES, Channel.STATUS];
-  if (markets.peek().length) want(environment.peek(), [...(next ? own.map((channel) => ({ symbol: next, channel })) : []), ...all]);
+  const there = markets.peek().some((one) => one.symbol === next);
+  if (markets.peek().length) want(environment.peek(), [...(there ? own.map((channel) => ({ symbol: next, channel })) : []), ...all]);
 }
 
 /** Another world: its markets, from the start. */

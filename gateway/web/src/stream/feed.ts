@@ -14,9 +14,13 @@ const states = signal<Record<StreamName, boolean>>({ market: false, orders: fals
 const reasons = signal<Partial<Record<StreamName, string>>>({});
 /** False while the page cannot know whether what it shows is so: it sleeps, or is hidden. */
 const awake = signal(true);
+let frozen = false;
 
-export const marketLive = computed(() => awake.value && states.value.market);
-export const accountLive = computed(() => awake.value && states.value.orders && states.value.account);
+/** True once this page was told the state that it shows, and is told every change since. */
+const joined = signal({ market: false, orders: false });
+
+export const marketLive = computed(() => awake.value && joined.value.market && states.value.market);
+export const accountLive = computed(() => awake.value && joined.value.orders && states.value.orders && states.value.account);
 export const why = computed(() => reasons.value.market || reasons.value.orders || reasons.value.account || "");
 
 const listeners = new Set<Listener>();
@@ -31,8 +35,16 @@ function told(message: FromHub): void {
   if (message.kind === "state") {
     states.value = message.states;
     reasons.value = message.reasons;
-    if (document.visibilityState === "visible" && navigator.onLine) awake.value = true;
+    if (document.visibilityState === "visible" && navigator.onLine && !frozen) awake.value = true;
   }
+  if (message.kind === "stranger") {
+    joined.value = { market: false, orders: false };
+    send(wanted);
+    if (account) send({ ...account, anew: true });
+    return;
+  }
+  if (message.kind === "market" && message.frame.frame.case === "snapshot") joined.value = { ...joined.value, market: true };
+  if (message.kind === "orders" && message.frame.frame.case === "snapshot") joined.value = { ...joined.value, orders: true };
   for (const listener of listeners) listener(message);
 }
 
@@ -52,12 +64,14 @@ async function hub(): Promise<(message: ToHub) => void> {
 let post: ((message: ToHub) => void) | null = null;
 const early: ToHub[] = [];
 
+let wanted: ToHub = { kind: "want", environment: 0, wanted: [] };
+let account: (ToHub & { kind: "account" }) | null = null;
+
 export function send(message: ToHub): void {
+  if (message.kind === "account") account = message;
   if (post) post(message);
   else early.push(message);
 }
-
-let wanted: ToHub = { kind: "want", environment: 0, wanted: [] };
 
 /** Shows these channels from now on, in place of those before. */
 export function want(environment: Environment, list: Wanted[]): void {
@@ -88,12 +102,17 @@ export async function start(): Promise<void> {
   document.addEventListener("visibilitychange", () => (document.visibilityState === "visible" ? wakeUp() : doubt()));
   addEventListener("offline", doubt);
   addEventListener("online", wakeUp);
-  document.addEventListener("freeze", doubt);
-  document.addEventListener("resume", wakeUp);
-  addEventListener("pageshow", (event) => {
-    if (!event.persisted) return;
+  document.addEventListener("freeze", () => {
+    frozen = true;
+    doubt();
+  });
+  document.addEventListener("resume", () => {
+    frozen = false;
     wakeUp();
-    send(wanted);
+  });
+  addEventListener("pageshow", (event) => {
+    // It said good-bye when it was put away.
+    if (event.persisted) location.reload();
   });
   addEventListener("pagehide", () => send({ kind: "bye" }));
 }

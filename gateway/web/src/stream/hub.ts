@@ -13,6 +13,11 @@ import type { FromHub, StreamName, ToHub, Wanted } from "./messages";
 const DEPTH = 500;
 // Changes of 10 ms come together: a screen shows one in 16.
 const WINDOW = { seconds: 0n, nanos: 10_000_000 };
+// A quiet market says nothing for up to a heartbeat. After so long a silence the gateway is asked whether the network is there.
+const PROBE_MS = 2_000;
+const QUIET_MS = 4_000;
+const PROBED_MS = 3_000;
+const UPDATE_MS = 5_000;
 // Of a page that says nothing any more: it was closed without a word.
 const PAGE_GONE_MS = 70_000;
 
@@ -38,6 +43,7 @@ export class Hub {
   private market: KeptStream<SubscribeResponse> | null = null;
   private environment: Environment = 0;
   private streamId = "";
+  private updates: Promise<void> = Promise.resolve();
   private subscribed = new Map<string, Wanted>();
   private sequences = new Map<string, bigint>();
   private credential = { accountId: "", token: "" };
@@ -48,18 +54,24 @@ export class Hub {
 
   constructor() {
     setInterval(() => this.forget(), 10_000);
+    setInterval(() => void this.probe(), PROBE_MS);
     self.addEventListener("offline", () => this.lose("the network is gone"));
     self.addEventListener("online", () => this.comeBack());
   }
 
   take(port: Port, message: ToHub): void {
-    const page = this.pages.get(port) ?? { port, environment: 0, wanted: new Map(), heard: 0 };
+    const known = this.pages.get(port);
+    if (!known && (message.kind === "ping" || message.kind === "wake")) return port.postMessage({ kind: "stranger" });
+    const page = known ?? { port, environment: 0, wanted: new Map(), heard: 0 };
     page.heard = Date.now();
     this.pages.set(port, page);
     if (message.kind === "want") this.want(page, message.environment, message.wanted);
     else if (message.kind === "account") this.account(message.accountId, message.token, message.anew);
     else if (message.kind === "bye") this.drop(port);
     else if (message.kind === "wake") this.comeBack();
+    // A suspended machine wakes the page before the streams' own timers.
+    this.market?.watch();
+    for (const stream of this.private) stream.watch();
     port.postMessage(this.state());
   }
 
@@ -83,6 +95,15 @@ export class Hub {
     this.tell(this.state());
     this.market?.again();
     for (const stream of this.private) stream.again();
+  }
+
+  private async probe(): Promise<void> {
+    if (!this.states.market || !this.market || this.market.quietFor < QUIET_MS) return;
+    try {
+      await fetch(`${self.location.origin}/`, { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(PROBED_MS) });
+    } catch {
+      this.lose("the network is silent");
+    }
   }
 
   private comeBack(): void {
@@ -132,20 +153,24 @@ export class Hub {
     await this.update([...add, ...anew], [...remove, ...anew]);
   }
 
-  private async update(add: Wanted[], remove: Wanted[]): Promise<void> {
-    if (add.length + remove.length === 0) return;
+  private update(add: Wanted[], remove: Wanted[]): Promise<void> {
+    if (add.length + remove.length === 0) return this.updates;
     for (const one of remove) {
       this.subscribed.delete(keyOf(one));
       this.sequences.delete(keyOf(one));
     }
     for (const one of add) this.subscribed.set(keyOf(one), one);
     const streamId = this.streamId;
-    try {
-      if (remove.length) await marketData.updateSubscriptions({ streamId, remove });
-      if (add.length) await marketData.updateSubscriptions({ streamId, add });
-    } catch {
-      if (streamId === this.streamId) this.market?.again();
-    }
+    // One after the other: calls at once may overtake each other.
+    this.updates = this.updates.then(async () => {
+      try {
+        if (remove.length) await marketData.updateSubscriptions({ streamId, remove }, { timeoutMs: UPDATE_MS });
+        if (add.length) await marketData.updateSubscriptions({ streamId, add }, { timeoutMs: UPDATE_MS });
+      } catch {
+        if (streamId === this.streamId) this.market?.again();
+      }
+    });
+    return this.updates;
   }
 
   private endMarket(): void {

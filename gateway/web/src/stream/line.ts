@@ -56,7 +56,13 @@ export class KeptStream<Frame extends Envelope> {
     this.wake?.();
   }
 
-  private watch(): void {
+  /** How long nothing was heard, in milliseconds. */
+  get quietFor(): number {
+    return Date.now() - this.heard;
+  }
+
+  /** Looks whether it can still be believed. By a timer, and whenever somebody asks. */
+  watch(): void {
     const now = Date.now();
     const slept = now - this.ticked > SLEPT_MS;
     this.ticked = now;

@@ -23,4 +23,6 @@ export type FromHub =
   | { kind: "orders"; accountId: string; frame: StreamOrdersResponse }
   | { kind: "account"; accountId: string; frame: StreamAccountResponse }
   | { kind: "state"; states: Record<StreamName, boolean>; reasons: Partial<Record<StreamName, string>> }
-  | { kind: "token"; over: string };
+  | { kind: "token"; over: string }
+  /** The hub does not know the page: it was silent for too long, or the hub began anew. The page says again what it wants. */
+  | { kind: "stranger" };

@@ -54,6 +54,12 @@ class Half {
     });
   }
 
+  /** The row nearest to the spread is where Tab comes to; arrows go on from it. */
+  private reach(row: HTMLButtonElement, at: number): void {
+    const index = at === 0 ? 0 : -1;
+    if (row.tabIndex !== index) row.tabIndex = index;
+  }
+
   draw(count: number, step: bigint, deepest: bigint, lists: ReturnType<typeof book.rows>): void {
     while (this.rows.length < count) {
       const made = rowOf(this.side);
@@ -68,6 +74,7 @@ class Half {
       const level = lists[at];
       row.classList.toggle("none", !level);
       row.disabled = !level;
+      this.reach(row, at);
       if (!level) {
         for (const cell of cells) say(cell, "");
         bar.style.transform = "scaleX(0)";
@@ -86,6 +93,15 @@ class Half {
       row.title = marked ? "Your order rests here" : "";
     });
   }
+}
+
+function stepped(event: KeyboardEvent): void {
+  if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
+  const rows = [...(event.currentTarget as HTMLElement).querySelectorAll<HTMLButtonElement>(".level:not(.none)")];
+  const at = rows.indexOf(document.activeElement as HTMLButtonElement);
+  if (at < 0) return;
+  event.preventDefault();
+  rows[at + (event.key === "ArrowDown" ? 1 : -1)]?.focus();
 }
 
 export function Ladder() {
@@ -133,7 +149,7 @@ export function Ladder() {
           options={steps.map((step) => [step, plain(tick * BigInt(step))] as const)} />
       </header>
       <div class="level-head" aria-hidden="true"><span>Price</span><span>Size {base}</span><span>Total</span></div>
-      <div class="levels" ref={body}>
+      <div class="levels" ref={body} onKeyDown={stepped}>
         <div class="half asks" ref={asks} role="group" aria-label="Asks" />
         <div class="middle" ref={middle}><b /><span /></div>
         <div class="half bids" ref={bids} role="group" aria-label="Bids" />
