@@ -161,6 +161,7 @@ async function look(browser: Browser): Promise<object> {
   const found: Record<string, string[]> = {};
   const loaded: Record<string, number> = {};
   let checked = Infinity;
+  let interactive = Infinity;
   for (const colorScheme of ["dark", "light"] as const)
     for (const [name, [width, height]] of Object.entries(WIDTHS)) {
       if (colorScheme === "light" && name === "middle") continue;
@@ -172,8 +173,11 @@ async function look(browser: Browser): Promise<object> {
       const kinds = new Map<string, boolean>();
       devtools.on("Network.responseReceived", ({ requestId, response }) => kinds.set(requestId, !response.mimeType.startsWith("application/grpc")));
       devtools.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => (bytes += kinds.get(requestId) ? encodedDataLength : 0));
+      const begun = performance.now();
       await page.goto(`${given.url}/#/trade/ETH-USD`);
       await isLive(page, true);
+      if (name !== "narrow") await page.locator(".level.bid:not(.none)").first().waitFor();
+      interactive = Math.min(interactive, Math.round(performance.now() - begun));
       await page.locator("canvas").first().waitFor();
       loaded[`${colorScheme} ${name}`] = bytes;
       for (const [part, address] of [["trade", "trade/ETH-USD"], ["markets", "markets"], ["register", "register"]]) {
@@ -188,7 +192,7 @@ async function look(browser: Browser): Promise<object> {
       await context.close();
     }
   // What a worker fetches is not among the page's own requests.
-  return { found, loaded, checked };
+  return { found, loaded, checked, interactive };
 }
 
 async function signOn(browser: Browser): Promise<object> {
@@ -265,7 +269,11 @@ async function administration(browser: Browser): Promise<object> {
 async function frames(browser: Browser): Promise<object> {
   const page = await opened(browser, `${given.url}/#/trade/${given.symbol}`, { viewport: { width: 1600, height: 900 } });
   await isLive(page, true);
-  return page.evaluate(async () => {
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Performance.enable");
+  const busy = async () => (await devtools.send("Performance.getMetrics")).metrics.find(({ name }) => name === "TaskDuration")!.value;
+  const before = await busy();
+  const seen = await page.evaluate(async () => {
     const gaps: number[] = [];
     let changes = 0;
     const watched = new MutationObserver(() => changes++);
@@ -281,6 +289,7 @@ async function frames(browser: Browser): Promise<object> {
     const at = (part: number) => Number(gaps[Math.floor(gaps.length * part)]!.toFixed(1));
     return { frames: gaps.length, changedFrames: changes, median: at(0.5), p95: at(0.95), p99: at(0.99), longest: at(0.9999), dropped: gaps.filter((gap) => gap > 25).length };
   });
+  return { ...seen, mainThreadBusy: Number((((await busy()) - before) / 8).toFixed(3)) };
 }
 
 const PLAYS: Record<string, (browser: Browser) => Promise<object>> = { newcomer, look, signOn, administration, frames };
