@@ -84,6 +84,14 @@ class Action(Named):
     LIMITS_SET = auto()
     BALANCE_ADJUST = auto()
     DEPOSIT_CONFIRM = auto()
+    WITHDRAWAL_CREATE = auto()
+    WITHDRAWAL_REJECT = auto()
+    WITHDRAWAL_DECIDE = auto()
+    BENEFICIARY_ADD = auto()
+    BENEFICIARY_REMOVE = auto()
+    # Who somebody is.
+    KYC_SUBMIT = auto()
+    KYC_REVIEW = auto()
     # Deeds that two people must want.
     PENDING_ACTION_PROPOSE = auto()
     PENDING_ACTION_APPROVE = auto()

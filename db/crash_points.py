@@ -20,6 +20,12 @@ POINTS: Final = {
         "bonus-transferred",
         "reversal-held",
         "reversal-resolved",
+        "withdrawal-written",
+        "withdrawal-held",
+        "withdrawal-accepted",
+        "withdrawal-processing",
+        "payout-made",
+        "withdrawal-resolved",
     ),
 }
 

@@ -55,7 +55,11 @@ class Sealed(NamedTuple):
 
 
 # Every column that holds envelopes: what the re-encryption goes through.
-SEALED: Final[Sequence[Sealed]] = (Sealed("totp_factors", "user_id", "secret"),)
+SEALED: Final[Sequence[Sealed]] = (
+    Sealed("totp_factors", "user_id", "secret"),
+    Sealed("kyc_submissions", "kyc_submission_id", "details"),
+    Sealed("beneficiaries", "beneficiary_id", "details"),
+)
 
 
 class SealBroken(Exception):

@@ -162,6 +162,20 @@ class Settings(SecrecySettings, BaseSettings):
     # What a first deposit of real money brings, by asset: from how much on, and how much.
     signup_bonus: dict[str, tuple[Amount, Amount]] = {"USD": ("100", "10")}
 
+    # What may go out, by level of KYC: US dollars within 24 hours and within 30 days; from how much on two people approve it;
+    # what a unit of each asset that goes out counts as, in dollars.
+    withdrawal_limits: dict[Annotated[int, Field(ge=1, le=2)], tuple[Amount, Amount]] = {
+        1: ("2000", "10000"),
+        2: ("100000", "500000"),
+    }
+    withdrawal_review: Amount = "5000"
+    withdrawal_rates: dict[Literal["USD", "EUR"], Amount] = {"USD": "1", "EUR": "1.25"}
+    # Seconds until a new beneficiary is good for anything; unset: a day, and half a minute where DEMO is the default.
+    beneficiary_cooling_s: PositiveFloat | None = None
+    # Screening: countries of high risk, and a file with names that nothing goes to, a line each.
+    risky_countries: list[Annotated[str, Field(pattern=r"^[A-Z]{2}$")]] = ["IR", "KP"]
+    screened_names_file: Path | None = None
+
     # Prices from outside (docs/feeds.md). Simulated sources are for demo markets alone; unset: where DEMO is the default.
     feed_simulated: bool | None = None
     # In order of preference; of exchanges the names that ccxt has for them.
@@ -300,6 +314,18 @@ class Settings(SecrecySettings, BaseSettings):
         if "coinmarketcap" in self.feed_sources and not self.simulates and self.coinmarketcap_key is None:
             raise ValueError("VENUE_COINMARKETCAP_KEY: is needed for the source coinmarketcap")
         return self
+
+    @property
+    def cooling_s(self) -> float:
+        """How long a new beneficiary is not good for anything."""
+        return self.beneficiary_cooling_s or (86_400.0 if self.default_environment == "LIVE" else 30.0)
+
+    @property
+    def screened_names(self) -> list[str]:
+        """The names that nothing goes to; of the embedded venue one that nobody has. Raises OSError."""
+        if self.screened_names_file is None:
+            return ["Ivan Testname Sanctioned"]
+        return self.screened_names_file.read_text(encoding="utf-8").splitlines()
 
     @model_validator(mode="after")
     def _paid(self) -> Self:

@@ -15,6 +15,7 @@ from db.models.book_snapshots import BookSnapshotRow
 from db.models.credentials import ApiKeyRow, AuthorizationCodeRow, ClientRow, RecoveryCodeRow, TotpRow
 from db.models.deposits import DepositRow, ProviderEventRow, ReversalRow, SignupBonusRow
 from db.models.journal import JournalBatchRow, MachineRow, PartitionRow, ProjectionRow, RequestRow
+from db.models.kyc import KycSubmissionRow
 from db.models.markets import AssetRow, FeesRow, MarketRow
 from db.models.orders import OrderRow
 from db.models.pending_actions import PendingActionRow
@@ -28,6 +29,7 @@ from db.models.users import (
     UserRow,
     VerificationTokenRow,
 )
+from db.models.withdrawals import BeneficiaryRow, WithdrawalRow
 
 __all__ = [
     "AccountEventRow",
@@ -37,12 +39,14 @@ __all__ = [
     "AuditEntryRow",
     "AuthorizationCodeRow",
     "BalanceRow",
+    "BeneficiaryRow",
     "BookSnapshotRow",
     "CandleRow",
     "ClientRow",
     "DepositRow",
     "FeesRow",
     "JournalBatchRow",
+    "KycSubmissionRow",
     "LimitsRow",
     "LoginPlaceRow",
     "MachineRow",
@@ -68,4 +72,5 @@ __all__ = [
     "TransferRow",
     "UserRow",
     "VerificationTokenRow",
+    "WithdrawalRow",
 ]

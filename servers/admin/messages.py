@@ -128,4 +128,7 @@ def action_message(row: PendingActionRow) -> pb.PendingAction:
             message.adjust_balance.CopyFrom(pb.BalanceAdjustment(**payload))
         case executors.CONFIRM_DEPOSIT:
             message.confirm_deposit.CopyFrom(pb.DepositConfirmation(**payload))
+        case executors.DECIDE_WITHDRAWAL:
+            decision = pb.WithdrawalDecision.Value(f"WITHDRAWAL_DECISION_{payload['decision']}")
+            message.decide_withdrawal.CopyFrom(pb.WithdrawalDecided(**{**payload, "decision": decision}))
     return message

@@ -17,7 +17,7 @@ from db.audit import Action, Entry, Search
 from db.models.pending_actions import PendingActionRow
 from servers.admin.create_admin_token import AdminTokens
 from servers.admin.errors import PendingActionNotFound
-from servers.admin.funding import FundingDesk, wish_for_confirmation
+from servers.admin.funding import ComplianceDesk, FundingDesk, wish_for_confirmation, wish_for_decision
 from servers.admin.messages import action_message, entry_message
 from servers.admin.pending_actions import PendingActions, Wish, fingerprint
 from servers.admin.status import Status
@@ -38,6 +38,7 @@ Proposing = (
     | pb.SetLimitsRequest
     | pb.ProposeAdjustmentRequest
     | pb.ConfirmDepositRequest
+    | pb.DecideWithdrawalRequest
 )
 ACTIONS: Final = {
     "FreezeUser": Action.USER_FREEZE,
@@ -49,6 +50,8 @@ ACTIONS: Final = {
     "SetLimits": Action.PENDING_ACTION_PROPOSE,
     "ProposeAdjustment": Action.PENDING_ACTION_PROPOSE,
     "ConfirmDeposit": Action.PENDING_ACTION_PROPOSE,
+    "DecideWithdrawal": Action.PENDING_ACTION_PROPOSE,
+    "ReviewKyc": Action.KYC_REVIEW,
     "ApprovePendingAction": Action.PENDING_ACTION_APPROVE,
     "RejectPendingAction": Action.PENDING_ACTION_REJECT,
 }
@@ -66,6 +69,7 @@ class Rooms:
     pending: PendingActions
     status: Status
     funding: FundingDesk
+    compliance: ComplianceDesk
     page_tokens: PageTokens
     silence_s: float
 
@@ -143,6 +147,34 @@ class AdminServicer:
         wish = partial(wish_for_confirmation, self._rooms.funding, request)
         action, replayed = await self._proposed(call, request, wish)
         return pb.ConfirmDepositResponse(pending_action=action, replayed=replayed)
+
+    async def ListKycSubmissions(
+        self, request: pb.ListKycSubmissionsRequest, call: Call
+    ) -> pb.ListKycSubmissionsResponse:
+        await self._read(call, request)
+        return await self._rooms.compliance.queue(request, call.user_id)
+
+    async def GetKycSubmission(self, request: pb.GetKycSubmissionRequest, call: Call) -> pb.GetKycSubmissionResponse:
+        await self._read(call, request)
+        return await self._rooms.compliance.look(request.kyc_submission_id)
+
+    async def ReviewKyc(self, request: pb.ReviewKycRequest, call: Call) -> pb.ReviewKycResponse:
+        reviewing = self._rooms.compliance.review(request, actor_of(call))
+        return pb.ReviewKycResponse(submission=await self._told(call, request, reviewing))
+
+    async def ListCustomerWithdrawals(
+        self, request: pb.ListCustomerWithdrawalsRequest, call: Call
+    ) -> pb.ListCustomerWithdrawalsResponse:
+        await self._read(call, request)
+        return await self._rooms.compliance.list_withdrawals(request, call.user_id)
+
+    async def DecideWithdrawal(self, request: pb.DecideWithdrawalRequest, call: Call) -> pb.DecideWithdrawalResponse:
+        compliance = self._rooms.compliance
+        if request.decision == pb.WITHDRAWAL_DECISION_REJECT:
+            await self._told(call, request, compliance.reject(request.withdrawal_id, request.reason, actor_of(call)))
+            return pb.DecideWithdrawalResponse()
+        action, replayed = await self._proposed(call, request, partial(wish_for_decision, compliance, request))
+        return pb.DecideWithdrawalResponse(pending_action=action, replayed=replayed)
 
     async def ListPendingActions(
         self, request: pb.ListPendingActionsRequest, call: Call

@@ -14,6 +14,7 @@ from servers.funding.create_deposit import Beginning
 from servers.funding.errors import DepositNotFound, ProviderUnavailable
 from servers.funding.messages import deposit_message
 from servers.funding.receive_event import Receiving
+from servers.funding.withdrawal_servicer import Outgoing, WithdrawalServicer
 from servers.transport.call import Call
 from servers.transport.paging import PageTokens, page_size
 from venue.funding.v1 import funding_pb2 as pb
@@ -30,12 +31,14 @@ class Rooms:
     receiving: Receiving | None
     page_tokens: PageTokens
     instructions: Mapping[str, str]
+    outgoing: Outgoing
 
 
-class FundingServicer:
-    """Serves money in and out."""
+class FundingServicer(WithdrawalServicer):
+    """Serves money in and out; what goes out stands in withdrawal_servicer.py."""
 
     def __init__(self, rooms: Rooms) -> None:
+        super().__init__(rooms.outgoing)
         self._rooms = rooms
 
     async def CreateDeposit(self, request: pb.CreateDepositRequest, call: Call) -> pb.CreateDepositResponse:

@@ -8,11 +8,12 @@ from typing import Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import deposits, reversals
+from db import deposits, reversals, withdrawals
 from servers.domain.errors import PartUnavailable
 from servers.funding.credit_deposit import Crediting
 from servers.funding.provider import Provider, RefusedByProvider
 from servers.funding.reverse_deposit import Reversing
+from servers.funding.settle_withdrawal import Settling
 
 SWEEP_S: Final = 1.0
 # Until a payment that nobody has told of is looked at again.
@@ -25,12 +26,18 @@ class Sweeper:
     """One look at everything is a `sweep`."""
 
     def __init__(
-        self, engine: AsyncEngine, providers: Mapping[str, Provider], crediting: Crediting, reversing: Reversing
+        self,
+        engine: AsyncEngine,
+        providers: Mapping[str, Provider],
+        crediting: Crediting,
+        reversing: Reversing,
+        settling: Settling,
     ) -> None:
         self._engine = engine
         self._providers = providers
         self._crediting = crediting
         self._reversing = reversing
+        self._settling = settling
 
     async def sweep(self) -> None:
         """Raises PartUnavailable where the database is away; whatever else is away leaves its part for the next time."""
@@ -43,6 +50,8 @@ class Sweeper:
             await self._try(self._crediting.pay_bonus, user_id)
         for reversal_id in await reversals.list_undone(self._engine):
             await self._try(self._reversing.go_on, reversal_id)
+        for withdrawal_id in await withdrawals.list_undone(self._engine):
+            await self._try(self._settling.go_on, withdrawal_id)
 
     async def keep_sweeping(self, every_s: float = SWEEP_S) -> None:
         """Sweep for ever."""
@@ -50,7 +59,7 @@ class Sweeper:
             try:
                 await self.sweep()
             except PartUnavailable as error:
-                log.warning("deposits not swept", cause=str(error))
+                log.warning("funding not swept", cause=str(error))
             await asyncio.sleep(every_s)
 
     @staticmethod

@@ -24,6 +24,7 @@ class Rule:
     bucket: int
     second_factor: bool = False
     bound_keys: bool = False
+    kyc_level: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -62,6 +63,8 @@ def rule_of(method: MethodDescriptor, *, internal: bool) -> Rule:
         raise ValueError(f"{name} has no scope or no bucket")
     if access.scope == access_pb2.SCOPE_INTERNAL and not internal:
         raise ValueError(f"{name} is for servers of the venue only; this server is not one of the inside")
+    if access.kyc_level and access.scope in {access_pb2.SCOPE_PUBLIC, access_pb2.SCOPE_INTERNAL}:
+        raise ValueError(f"{name} demands a level of KYC of nobody in particular")
     if access.second_factor and access.scope in {access_pb2.SCOPE_PUBLIC, access_pb2.SCOPE_INTERNAL}:
         raise ValueError(f"{name} demands a second factor of nobody in particular")
     return Rule(
@@ -70,4 +73,5 @@ def rule_of(method: MethodDescriptor, *, internal: bool) -> Rule:
         access.bucket,
         second_factor=access.second_factor,
         bound_keys=access.bound_keys,
+        kyc_level=access.kyc_level,
     )

@@ -5,7 +5,7 @@ limits. So one bad request has one right answer.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from hmac import compare_digest
 from typing import Any, TypeAlias
@@ -25,7 +25,7 @@ from servers.transport.call import Call
 from servers.transport.errors import Ended, Handler, boundary
 from servers.transport.identity import Identity, TokenVerifier
 from servers.transport.limits import Limits
-from servers.transport.refusals import MessageTooLarge, NotAuthenticated, NotPermitted, TimedOut
+from servers.transport.refusals import KycRequired, MessageTooLarge, NotAuthenticated, NotPermitted, TimedOut
 from servers.transport.telemetry import MethodMetrics, Metrics
 from venue.option.v1 import access_pb2
 
@@ -56,12 +56,15 @@ class Guard:
         internal_key: str = "",
         gateway_key: str = "",
         api_keys: ApiKeys | None = None,
+        kyc_levels: Callable[[str], Awaitable[int]] | None = None,
     ) -> None:
         # What callers of internal methods must know; empty: nothing (a server that only tests can reach).
         self.internal_key = internal_key.encode()
         # What the gateway sends along; empty: everybody is believed about the caller's address (behind nothing but a test).
         self.gateway_key = gateway_key.encode()
         self.api_keys = api_keys
+        # The level of KYC that a user has; a server without it serves no method that demands one.
+        self.kyc_levels = kyc_levels
         self.verifier = verifier
         self.limits = limits
         self.metrics = metrics
@@ -74,7 +77,10 @@ class Guard:
 
     def bind(self, method: MethodDescriptor, servicer: object, *, internal: bool = False) -> Route:
         """The handler of a method. Raises ValueError where the contract does not allow to serve it here."""
-        bound = Bound(self, method, servicer, rule_of(method, internal=internal))
+        rule = rule_of(method, internal=internal)
+        if rule.kyc_level and self.kyc_levels is None:
+            raise ValueError(f"{method.full_name} demands a level of KYC, which this server does not know")
+        bound = Bound(self, method, servicer, rule)
         return bound.handler()
 
     def end_streams(self, reason: str) -> None:
@@ -136,7 +142,7 @@ class Bound:
         return Call(context, self._path, self._metrics, self._guard.gateway_key)
 
     async def _admit(self, call: Call) -> None:
-        """Identity and access. Raises NotAuthenticated, NotPermitted, DeadlinePassed, NotImplementedYet."""
+        """Identity and access. Raises NotAuthenticated, NotPermitted, KycRequired, DeadlinePassed, NotImplementedYet."""
         credential = call.credential
         if call.api_key:
             call.identity = await self._by_key(call)
@@ -147,6 +153,8 @@ class Bound:
             verifier = self._guard.verifier
             call.identity = verifier.remembered(token) or await verifier.verify(token)
         self._rule.check(call.identity)
+        if self._rule.kyc_level:
+            await self._check_level(call.user_id)
         if call.identity.account_id and not self._takes_bound:
             raise NotPermitted(account_id=call.identity.account_id)
         key = self._guard.internal_key
@@ -158,6 +166,13 @@ class Bound:
             raise NotImplementedYet(self._method.name)
         if call.deadline_monotonic is not None and call.timeout_s == 0.0:
             raise DeadlinePassed
+
+    async def _check_level(self, user_id: str) -> None:
+        """Raises KycRequired, PartUnavailable."""
+        levels = self._guard.kyc_levels
+        assert levels is not None, "looked at when the server was built"
+        if await levels(user_id) < self._rule.kyc_level:
+            raise KycRequired(self._rule.kyc_level)
 
     async def _by_key(self, call: Call) -> Identity:
         """Raises NotAuthenticated, RateLimited, PartUnavailable."""

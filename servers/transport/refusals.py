@@ -53,6 +53,16 @@ class SecondFactorMissing(Refused):
         super().__init__("this needs a second factor, and none is enrolled")
 
 
+class KycRequired(Forbidden):
+    """The user has not the level of KYC that this needs."""
+
+    reason = "KYC_REQUIRED"
+    precondition = "KYC"
+
+    def __init__(self, level: int) -> None:
+        super().__init__("the venue has to know who you are first", level=str(level))
+
+
 class InvalidField(Invalid):
     """Fields break constraints of the contract."""
 

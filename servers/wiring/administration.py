@@ -8,9 +8,10 @@ import httpx
 
 from db import session
 from db.audit import Action
+from db.sealing import Sealer
 from db.session import SERVICES
 from servers.admin.create_admin_token import AdminTokens
-from servers.admin.executors import CONFIRM_DEPOSIT, Kind, done_by, kinds
+from servers.admin.executors import CONFIRM_DEPOSIT, DECIDE_WITHDRAWAL, Kind, done_by, kinds
 from servers.admin.pending_actions import PendingActions
 from servers.admin.servicer import AdminServicer, Rooms
 from servers.admin.status import Status
@@ -22,6 +23,7 @@ from servers.config import PROCESSES
 from servers.domain.terms import Environment
 from servers.engine.client import Engines
 from servers.engine.remote import RemoteEngine
+from servers.funding.compliance import ComplianceDesk
 from servers.funding.desk import DepositDesk
 from servers.wiring.parts import Process, page_tokens
 
@@ -41,10 +43,16 @@ async def administration(
     }
     # Which kinds of pending actions there are: a room that has another one adds its executor here.
     desk = DepositDesk(database, page_tokens(settings))
+    compliance = ComplianceDesk(database, Sealer(settings.read_field_keys), page_tokens(settings))
     executors = kinds(engines) | {
         CONFIRM_DEPOSIT: Kind(
             done_by(desk.confirm), Action.DEPOSIT_CONFIRM, lambda payload: f"deposit/{payload['deposit_id']}"
-        )
+        ),
+        DECIDE_WITHDRAWAL: Kind(
+            done_by(compliance.decide),
+            Action.WITHDRAWAL_DECIDE,
+            lambda payload: f"withdrawal/{payload['withdrawal_id']}",
+        ),
     }
     pending = PendingActions(database, executors, life=timedelta(seconds=settings.pending_action_s))
     async with httpx.AsyncClient(trust_env=False) as client:
@@ -56,6 +64,7 @@ async def administration(
             pending=pending,
             status=Status(database, metrics, client),
             funding=desk,
+            compliance=compliance,
             page_tokens=page_tokens(settings),
             silence_s=settings.heartbeat_s,
         )

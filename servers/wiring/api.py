@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import session, user_sessions
 from db.guesses import Guesses, open_guesses
+from db.kyc import level_at
 from db.sealing import Sealer
 from db.session import SERVICES
 from servers.account.bus_feed import BusFeed
@@ -166,7 +167,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         pool_of(settings, "api") as pool,
         remote_engines(settings, pool) as engines,
         auth(process, engines) as auth_servicer,
-        guard_of(process, pool, own_keys(settings)) as guard,
+        guard_of(process, pool, own_keys(settings), partial(level_at, pool)) as guard,
         administration(process, signing_keys(settings), engines, auth_servicer.forget_guesses) as admin_servicer,
         funding(process, pool, engines, auth_servicer.post) as funding_servicer,
         bus_of(settings) as bus,

@@ -3,11 +3,13 @@
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
 from db import session, users
+from db.sealing import Sealer
 from db.session import SERVICES, Pool
 from servers.auth.mail import Mail
 from servers.config import Settings
@@ -16,16 +18,23 @@ from servers.domain.money import parse
 from servers.engine.client import Engines
 from servers.engine.remote import RemoteEngine
 from servers.funding.bank_transfer import BankTransfer
+from servers.funding.beneficiaries import Beneficiaries
 from servers.funding.create_deposit import Beginning
 from servers.funding.credit_deposit import Bonus, Crediting, Tell
 from servers.funding.movements import Movements
+from servers.funding.payouts import BankPayouts, PayoutProvider, SandboxPayouts
 from servers.funding.provider import Provider
 from servers.funding.receive_event import Receiving
+from servers.funding.request_withdrawal import Policy, Requesting
 from servers.funding.reverse_deposit import Reversing
 from servers.funding.sandbox import Sandbox
+from servers.funding.screening import NameList, Rules, Together
 from servers.funding.servicer import FundingServicer, Rooms
+from servers.funding.settle_withdrawal import Settling
 from servers.funding.stripe_payments import Credentials, Stripe
+from servers.funding.submit_kyc import Submitting
 from servers.funding.sweep import Sweeper
+from servers.funding.withdrawal_servicer import Outgoing
 from servers.wiring.parts import Process, page_tokens
 
 if TYPE_CHECKING:
@@ -51,7 +60,10 @@ async def funding(
         tell = telling(database, post)
         movements = Movements(engines, pool)
         crediting = Crediting(database, movements, bonuses(settings), tell)
-        sweeper = Sweeper(database, providers, crediting, Reversing(database, movements, tell))
+        payouts = payouts_of(settings)
+        sealer = Sealer(settings.read_field_keys)
+        settling = Settling(database, movements, payouts, sealer, tell)
+        sweeper = Sweeper(database, providers, crediting, Reversing(database, movements, tell), settling)
         sweeping = process.tasks.create_task(sweeper.keep_sweeping())
         held.callback(sweeping.cancel)
         rooms = Rooms(
@@ -60,8 +72,48 @@ async def funding(
             receiving=None if stripe is None else Receiving(database, stripe, crediting),
             page_tokens=page_tokens(settings),
             instructions=settings.bank_instructions,
+            outgoing=outgoing(settings, database, engines, payouts, settling, sealer, tell),
         )
         yield FundingServicer(rooms)
+
+
+def outgoing(
+    settings: Settings,
+    database: "AsyncEngine",
+    engines: Engines[RemoteEngine],
+    payouts: Mapping[str, PayoutProvider],
+    settling: Settling,
+    sealer: Sealer,
+    tell: Tell,
+) -> Outgoing:
+    """What goes out, and who asks for it."""
+    screener = Together([Rules(settings.risky_countries), NameList(settings.screened_names)])
+    policy = policy_of(settings)
+    return Outgoing(
+        engine=database,
+        submitting=Submitting(database, sealer, screener),
+        beneficiaries=Beneficiaries(database, sealer, timedelta(seconds=settings.cooling_s), tell),
+        requesting=Requesting(database, engines, payouts, policy, screener, sealer),
+        settling=settling,
+        policy=policy,
+        page_tokens=page_tokens(settings),
+    )
+
+
+def policy_of(settings: Settings) -> Policy:
+    return Policy(
+        limits={level: (parse(day), parse(month)) for level, (day, month) in settings.withdrawal_limits.items()},
+        review=parse(settings.withdrawal_review),
+        rates={asset: parse(rate) for asset, rate in settings.withdrawal_rates.items()},
+    )
+
+
+def payouts_of(settings: Settings) -> dict[str, PayoutProvider]:
+    """People of the venue, and in a demo venue a company that only seems to pay."""
+    made: dict[str, PayoutProvider] = {"MANUAL": BankPayouts()}
+    if settings.default_environment == "DEMO":
+        made["SANDBOX"] = SandboxPayouts()
+    return made
 
 
 def bonuses(settings: Settings) -> dict[str, Bonus]:

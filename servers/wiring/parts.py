@@ -4,7 +4,7 @@ Every builder is an async context manager: entered, the process serves; left, it
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -83,7 +83,9 @@ async def keys_of(settings: Settings) -> AsyncIterator[KeySource]:
 
 
 @asynccontextmanager
-async def guard_of(process: Process, pool: Pool, keys: KeySource) -> AsyncIterator[Guard]:
+async def guard_of(
+    process: Process, pool: Pool, keys: KeySource, kyc_levels: Callable[[str], Awaitable[int]] | None = None
+) -> AsyncIterator[Guard]:
     """The guard of a process: keys, revoked sessions from the tables, limits from the settings.
 
     Waits a little for the first key: a server that says it serves should know its callers. Without one it serves all the same,
@@ -101,6 +103,7 @@ async def guard_of(process: Process, pool: Pool, keys: KeySource) -> AsyncIterat
             internal_key=internal_key(process.settings),
             gateway_key=process.settings.state.secret("gateway"),
             api_keys=api_keys,
+            kyc_levels=kyc_levels,
         )
     finally:
         touching.cancel()

@@ -92,6 +92,16 @@ CASES: dict[str, Case] = {
     "funding.v1.FundingService.CreateDeposit": lambda owned: owned.deposit(),
     "funding.v1.FundingService.GetDeposit": lambda owned: {"depositId": owned.deposit_id()},
     "funding.v1.FundingService.ListDeposits": OF_THE_CALLER,
+    "funding.v1.FundingService.SubmitKyc": OF_THE_CALLER,
+    "funding.v1.FundingService.GetKyc": OF_THE_CALLER,
+    # A second factor and a level of KYC come first, which nobody here has: test_withdrawals.py asks with them.
+    "funding.v1.FundingService.CreateBeneficiary": OF_THE_CALLER,
+    "funding.v1.FundingService.CreateWithdrawal": OF_THE_CALLER,
+    "funding.v1.FundingService.ListBeneficiaries": OF_THE_CALLER,
+    "funding.v1.FundingService.DeleteBeneficiary": OF_THE_CALLER,
+    "funding.v1.FundingService.GetWithdrawal": OF_THE_CALLER,
+    "funding.v1.FundingService.ListWithdrawals": OF_THE_CALLER,
+    "funding.v1.FundingService.CancelWithdrawal": OF_THE_CALLER,
     "order.v1.OrderService.PlaceOrder": lambda owned: owned.order(),
     "order.v1.OrderService.PlaceOrders": lambda owned: {"orders": [owned.order()]},
     "order.v1.OrderService.PlaceOco": lambda owned: {

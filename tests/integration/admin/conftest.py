@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.revocations import revocations
+from db.sealing import INDEX, Sealer, new_entry
 from db.session import SERVICES, connect, engine, open_pool
 from db.streams import open_bus
 from servers.admin.create_admin_token import AdminTokens
@@ -27,6 +28,7 @@ from servers.domain.terms import Environment
 from servers.engine.client import Engines
 from servers.engine.remote import RemoteEngine
 from servers.engine.replica import run as project
+from servers.funding.compliance import ComplianceDesk
 from servers.funding.desk import DepositDesk
 from servers.transport.errors import from_call
 from servers.transport.guard import Guard
@@ -43,6 +45,7 @@ from venue.admin.v1 import admin_pb2 as pb
 from venue.admin.v1 import admin_pb2_grpc
 from venue.order.v1 import order_service_pb2_grpc
 
+KEYS = f"{new_entry()} {new_entry(INDEX)}"
 # Everybody there is: two administrators, one of each other desk, and two customers.
 ROLES = {
     "ada": "ADMIN",
@@ -196,6 +199,7 @@ def rooms_of(
         trading=Trading(tables, engines, Environment.DEMO),
         pending=pending,
         funding=DepositDesk(tables, tokens),
+        compliance=ComplianceDesk(tables, Sealer(lambda: KEYS), tokens),
         status=Status(tables, {"api": f"http://127.0.0.1:{free_port()}/metrics"}, client),
         page_tokens=tokens,
         silence_s=15.0,

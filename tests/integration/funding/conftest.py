@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -16,33 +19,46 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import crash_points
 from db.audit import Action
+from db.kyc import level_at
+from db.sealing import Sealer
 from db.session import SERVICES, Pool, connect, engine, open_pool
 from db.streams import open_bus
-from servers.admin.executors import CONFIRM_DEPOSIT, Kind, done_by
+from servers.admin.executors import CONFIRM_DEPOSIT, DECIDE_WITHDRAWAL, Kind, done_by
 from servers.admin.pending_actions import PendingActions
 from servers.domain.money import parse
+from servers.engine.client import Engines
+from servers.engine.remote import RemoteEngine
 from servers.engine.replica import run as project
 from servers.funding.bank_transfer import BankTransfer
+from servers.funding.beneficiaries import Beneficiaries
+from servers.funding.compliance import ComplianceDesk
 from servers.funding.create_deposit import Beginning
-from servers.funding.credit_deposit import Bonus, Crediting
+from servers.funding.credit_deposit import Bonus, Crediting, Tell
 from servers.funding.desk import DepositDesk
 from servers.funding.movements import Movements
+from servers.funding.payouts import BankPayouts, PayoutProvider, SandboxPayouts
 from servers.funding.provider import Provider
 from servers.funding.receive_event import Receiving
+from servers.funding.request_withdrawal import Policy, Requesting
 from servers.funding.reverse_deposit import Reversing
 from servers.funding.sandbox import Sandbox
+from servers.funding.screening import NameList, Rules, Together
 from servers.funding.servicer import FundingServicer, Rooms
+from servers.funding.settle_withdrawal import Settling
 from servers.funding.simulator.stripe import StripeSimulator
 from servers.funding.stripe_payments import Credentials, Stripe
+from servers.funding.submit_kyc import Submitting
 from servers.funding.sweep import Sweeper
+from servers.funding.withdrawal_servicer import Outgoing
 from servers.transport.errors import from_call
 from servers.transport.guard import Guard
-from servers.transport.identity import TokenVerifier
+from servers.transport.identity import ANONYMOUS, TokenVerifier
 from servers.transport.limits import Limits
+from servers.transport.paging import PageTokens
 from servers.transport.server import build_server
 from servers.transport.telemetry import Metrics
 from tests.integration.account.conftest import PARTITIONS, Floor, User, measures, routes_of
-from tests.integration.admin.conftest import add_people, user_id
+from tests.integration.admin.conftest import KEYS, add_people, user_id
 from tests.servers import free_port
 from tests.unit.transport.conftest import Keys
 from venue.account.v1 import account_pb2, account_pb2_grpc
@@ -51,6 +67,11 @@ from venue.funding.v1 import funding_pb2_grpc
 from venue.order.v1 import order_service_pb2_grpc
 
 BONUS = Bonus(parse("100"), parse("10"))
+POLICY = Policy(
+    limits={1: (parse("2000"), parse("3000")), 2: (parse("100000"), parse("500000"))},
+    review=parse("1000"),
+    rates={"USD": parse("1"), "EUR": parse("1.25")},
+)
 
 
 class Killed(BaseException):
@@ -70,13 +91,24 @@ class Till:
     receiving: Receiving
     sweeper: Sweeper
     desk: DepositDesk
+    sandbox: SandboxPayouts
+    out: Outgoing
+    compliance: ComplianceDesk
     pending: PendingActions
     database_url: str
     mails: list[tuple[str, str]] = field(default_factory=list)
 
     def metadata(self, name: str) -> tuple[tuple[str, str], ...]:
-        token = self.keys.token(sub=user_id(name), sid=f"ses-{name}", scope="read trade account")
+        """Of a session with a second factor just now."""
+        claims: dict[str, Any] = {"auth_time": int(time.time()), "amr": ["pwd", "otp"]}
+        token = self.keys.token(sub=user_id(name), sid=f"ses-{name}", scope="read trade account withdraw", **claims)
         return (("authorization", f"Bearer {token}"),)
+
+    def call(self, name: str) -> Any:
+        """What a deed sees of a call, where it is called without one."""
+        user = user_id(name)
+        identity = replace(ANONYMOUS, user_id=user, session_id=f"ses-{name}")
+        return SimpleNamespace(user_id=user, identity=identity, peer="127.0.0.1", request_id="test")
 
     async def ask(self, name: str, request: Any) -> Any:
         method = getattr(self.stub, type(request).__name__.removesuffix("Request"))
@@ -161,9 +193,9 @@ async def grounded(stack: AsyncExitStack, database_url: str, redis_url: str) -> 
     keys = Keys()
     verifier = TokenVerifier(keys.public, keys.revoked_ids)
     await verifier.fetch_keys()
-    guard = Guard(verifier, Limits({}), Metrics(CollectorRegistry()))
     pool = await open_pool(database_url, application_name="test", role=SERVICES)
     stack.push_async_callback(pool.close)
+    guard = Guard(verifier, Limits({}), Metrics(CollectorRegistry()), kyc_levels=partial(level_at, pool))
     bus = open_bus(redis_url)
     stack.push_async_callback(bus.aclose)
     floor = Floor(stack, pool, database_url, bus, guard, 15.0)
@@ -187,6 +219,25 @@ async def stripes(stack: AsyncExitStack) -> tuple[StripeSimulator, Stripe]:
     stripe = Stripe(credentials, "http://127.0.0.1")
     stack.push_async_callback(stripe.close)
     return simulator, stripe
+
+
+def outgoing(
+    tables: AsyncEngine, engines: Engines[RemoteEngine], movements: Movements, tokens: PageTokens, tell: Tell
+) -> tuple[Outgoing, SandboxPayouts]:
+    """What goes out, and the company that seems to pay."""
+    sealer, sandbox = Sealer(lambda: KEYS), SandboxPayouts()
+    payouts: dict[str, PayoutProvider] = {"MANUAL": BankPayouts(), "SANDBOX": sandbox}
+    screener = Together([Rules(["KP"]), NameList(["Ivan Listed"])])
+    made = Outgoing(
+        engine=tables,
+        submitting=Submitting(tables, sealer, screener),
+        beneficiaries=Beneficiaries(tables, sealer, timedelta(hours=1), tell),
+        requesting=Requesting(tables, engines, payouts, POLICY, screener, sealer),
+        settling=Settling(tables, movements, payouts, sealer, tell),
+        policy=POLICY,
+        page_tokens=tokens,
+    )
+    return made, sandbox
 
 
 async def customers(stack: AsyncExitStack, keys: Keys, account_port: int, address: str) -> Callable[[str], User]:
@@ -223,12 +274,14 @@ async def till(database_url: str, redis_url: str) -> AsyncIterator[Till]:
         crediting = Crediting(tables, movements, {"USD": BONUS}, tell)
         beginning = Beginning(tables, engines, providers, crediting)
         receiving = Receiving(tables, stripe, crediting)
+        out, sandbox = outgoing(tables, engines, movements, floor.tokens, tell)
         rooms = Rooms(
             engine=tables,
             beginning=beginning,
             receiving=receiving,
             page_tokens=floor.tokens,
             instructions={"USD": "IBAN 1"},
+            outgoing=out,
         )
         server = build_server(
             [(pb.DESCRIPTOR.services_by_name["FundingService"], FundingServicer(rooms))], ground.guard
@@ -236,7 +289,11 @@ async def till(database_url: str, redis_url: str) -> AsyncIterator[Till]:
         port = server.add_insecure_port("127.0.0.1:0")
         await floor.serve(server)
         desk = DepositDesk(tables, floor.tokens)
-        kinds = {CONFIRM_DEPOSIT: Kind(done_by(desk.confirm), Action.DEPOSIT_CONFIRM, lambda payload: "deposit")}
+        compliance = ComplianceDesk(tables, Sealer(lambda: KEYS), floor.tokens)
+        kinds = {
+            CONFIRM_DEPOSIT: Kind(done_by(desk.confirm), Action.DEPOSIT_CONFIRM, lambda payload: "deposit"),
+            DECIDE_WITHDRAWAL: Kind(done_by(compliance.decide), Action.WITHDRAWAL_DECIDE, lambda payload: "withdrawal"),
+        }
 
         customer = await customers(stack, keys, ground.account_port, ground.address)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
@@ -248,8 +305,11 @@ async def till(database_url: str, redis_url: str) -> AsyncIterator[Till]:
             stripe=simulator,
             beginning=beginning,
             receiving=receiving,
-            sweeper=Sweeper(tables, providers, crediting, Reversing(tables, movements, tell)),
+            sweeper=Sweeper(tables, providers, crediting, Reversing(tables, movements, tell), out.settling),
             desk=desk,
+            sandbox=sandbox,
+            out=out,
+            compliance=compliance,
             pending=PendingActions(tables, kinds, life=timedelta(hours=1)),
             database_url=database_url,
             mails=mails,

@@ -11,6 +11,8 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from venue.account.v1 import account_pb2 as _account_pb2
 from venue.funding.v1 import funding_pb2 as _funding_pb2
+from venue.funding.v1 import kyc_pb2 as _kyc_pb2
+from venue.funding.v1 import withdrawal_pb2 as _withdrawal_pb2
 from venue.marketdata.v1 import marketdata_pb2 as _marketdata_pb2
 from venue.option.v1 import access_pb2 as _access_pb2
 from venue.order.v1 import order_pb2 as _order_pb2
@@ -71,6 +73,8 @@ class _PendingActionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Pen
     """Corrects a balance."""
     PENDING_ACTION_KIND_CONFIRM_DEPOSIT: _PendingActionKind.ValueType  # 6
     """Credits a deposit by bank transfer."""
+    PENDING_ACTION_KIND_DECIDE_WITHDRAWAL: _PendingActionKind.ValueType  # 7
+    """Lets a withdrawal go out, or says what has become of one."""
 
 class PendingActionKind(_PendingActionKind, metaclass=_PendingActionKindEnumTypeWrapper):
     """What a pending action does when it is executed."""
@@ -89,6 +93,8 @@ PENDING_ACTION_KIND_ADJUST_BALANCE: PendingActionKind.ValueType  # 5
 """Corrects a balance."""
 PENDING_ACTION_KIND_CONFIRM_DEPOSIT: PendingActionKind.ValueType  # 6
 """Credits a deposit by bank transfer."""
+PENDING_ACTION_KIND_DECIDE_WITHDRAWAL: PendingActionKind.ValueType  # 7
+"""Lets a withdrawal go out, or says what has become of one."""
 Global___PendingActionKind: _TypeAlias = PendingActionKind  # noqa: Y015
 
 class _PendingActionState:
@@ -130,6 +136,38 @@ PENDING_ACTION_STATE_EXECUTED: PendingActionState.ValueType  # 5
 PENDING_ACTION_STATE_FAILED: PendingActionState.ValueType  # 6
 """Approved, and refused when it was to be executed; failure_reason says why. Nothing was changed. Final."""
 Global___PendingActionState: _TypeAlias = PendingActionState  # noqa: Y015
+
+class _WithdrawalDecision:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WithdrawalDecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WithdrawalDecision.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WITHDRAWAL_DECISION_UNSPECIFIED: _WithdrawalDecision.ValueType  # 0
+    """Not said; refused in requests."""
+    WITHDRAWAL_DECISION_APPROVE: _WithdrawalDecision.ValueType  # 1
+    """It may go out."""
+    WITHDRAWAL_DECISION_REJECT: _WithdrawalDecision.ValueType  # 2
+    """It may not."""
+    WITHDRAWAL_DECISION_PAID: _WithdrawalDecision.ValueType  # 3
+    """It was paid, of a bank transfer that people make."""
+    WITHDRAWAL_DECISION_NOT_PAID: _WithdrawalDecision.ValueType  # 4
+    """It was not, of such a one."""
+
+class WithdrawalDecision(_WithdrawalDecision, metaclass=_WithdrawalDecisionEnumTypeWrapper):
+    """What is decided of a withdrawal."""
+
+WITHDRAWAL_DECISION_UNSPECIFIED: WithdrawalDecision.ValueType  # 0
+"""Not said; refused in requests."""
+WITHDRAWAL_DECISION_APPROVE: WithdrawalDecision.ValueType  # 1
+"""It may go out."""
+WITHDRAWAL_DECISION_REJECT: WithdrawalDecision.ValueType  # 2
+"""It may not."""
+WITHDRAWAL_DECISION_PAID: WithdrawalDecision.ValueType  # 3
+"""It was paid, of a bank transfer that people make."""
+WITHDRAWAL_DECISION_NOT_PAID: WithdrawalDecision.ValueType  # 4
+"""It was not, of such a one."""
+Global___WithdrawalDecision: _TypeAlias = WithdrawalDecision  # noqa: Y015
 
 @_typing.final
 class User(_message.Message):
@@ -411,6 +449,7 @@ class PendingAction(_message.Message):
     SET_LIMITS_FIELD_NUMBER: _builtins.int
     ADJUST_BALANCE_FIELD_NUMBER: _builtins.int
     CONFIRM_DEPOSIT_FIELD_NUMBER: _builtins.int
+    DECIDE_WITHDRAWAL_FIELD_NUMBER: _builtins.int
     pending_action_id: _builtins.str
     """Its id."""
     kind: Global___PendingActionKind.ValueType
@@ -467,6 +506,10 @@ class PendingAction(_message.Message):
     def confirm_deposit(self) -> Global___DepositConfirmation:
         """A bank transfer that came."""
 
+    @_builtins.property
+    def decide_withdrawal(self) -> Global___WithdrawalDecided:
+        """A decision on a withdrawal."""
+
     def __init__(
         self,
         *,
@@ -488,12 +531,13 @@ class PendingAction(_message.Message):
         set_limits: Global___LimitsRule | None = ...,
         adjust_balance: Global___BalanceAdjustment | None = ...,
         confirm_deposit: Global___DepositConfirmation | None = ...,
+        decide_withdrawal: Global___WithdrawalDecided | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "confirm_deposit", b"confirm_deposit", "create_time", b"create_time", "decide_time", b"decide_time", "expire_time", b"expire_time", "finish_time", b"finish_time", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_user_role", b"set_user_role", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "confirm_deposit", b"confirm_deposit", "create_time", b"create_time", "decide_time", b"decide_time", "decide_withdrawal", b"decide_withdrawal", "expire_time", b"expire_time", "finish_time", b"finish_time", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_user_role", b"set_user_role", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "confirm_deposit", b"confirm_deposit", "create_time", b"create_time", "decide_time", b"decide_time", "decider_user_id", b"decider_user_id", "decision_reason", b"decision_reason", "expire_time", b"expire_time", "failure_reason", b"failure_reason", "finish_time", b"finish_time", "kind", b"kind", "pending_action_id", b"pending_action_id", "proposer_user_id", b"proposer_user_id", "reason", b"reason", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_user_role", b"set_user_role", "state", b"state", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "confirm_deposit", b"confirm_deposit", "create_time", b"create_time", "decide_time", b"decide_time", "decide_withdrawal", b"decide_withdrawal", "decider_user_id", b"decider_user_id", "decision_reason", b"decision_reason", "expire_time", b"expire_time", "failure_reason", b"failure_reason", "finish_time", b"finish_time", "kind", b"kind", "pending_action_id", b"pending_action_id", "proposer_user_id", b"proposer_user_id", "reason", b"reason", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_user_role", b"set_user_role", "state", b"state", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["set_user_role", "unfreeze_user", "set_market_state", "set_limits", "adjust_balance", "confirm_deposit"]  # noqa: Y015
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["set_user_role", "unfreeze_user", "set_market_state", "set_limits", "adjust_balance", "confirm_deposit", "decide_withdrawal"]  # noqa: Y015
     _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_action) -> _WhichOneofReturnType_action | None: ...
 
@@ -532,6 +576,78 @@ class DepositConfirmation(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DepositConfirmation: _TypeAlias = DepositConfirmation  # noqa: Y015
+
+@_typing.final
+class WithdrawalDecided(_message.Message):
+    """A decision on a withdrawal, with what it is about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WITHDRAWAL_ID_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    withdrawal_id: _builtins.str
+    """The withdrawal."""
+    decision: Global___WithdrawalDecision.ValueType
+    """What is decided."""
+    account_id: _builtins.str
+    """The account that pays."""
+    asset: _builtins.str
+    """The asset's symbol."""
+    amount: _builtins.str
+    """How much. Decimal."""
+    def __init__(
+        self,
+        *,
+        withdrawal_id: _builtins.str = ...,
+        decision: Global___WithdrawalDecision.ValueType = ...,
+        account_id: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        amount: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "asset", b"asset", "decision", b"decision", "withdrawal_id", b"withdrawal_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawalDecided: _TypeAlias = WithdrawalDecided  # noqa: Y015
+
+@_typing.final
+class CustomerWithdrawal(_message.Message):
+    """A withdrawal as people of the venue see it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WITHDRAWAL_FIELD_NUMBER: _builtins.int
+    SCREENING_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    approved: _builtins.bool
+    """True if it was approved."""
+    @_builtins.property
+    def withdrawal(self) -> _withdrawal_pb2.Withdrawal:
+        """The withdrawal."""
+
+    @_builtins.property
+    def screening(self) -> _kyc_pb2.Screening:
+        """What monitoring found."""
+
+    def __init__(
+        self,
+        *,
+        withdrawal: _withdrawal_pb2.Withdrawal | None = ...,
+        screening: _kyc_pb2.Screening | None = ...,
+        approved: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["screening", b"screening", "withdrawal", b"withdrawal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "screening", b"screening", "withdrawal", b"withdrawal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustomerWithdrawal: _TypeAlias = CustomerWithdrawal  # noqa: Y015
 
 @_typing.final
 class AuditEntry(_message.Message):
@@ -2096,3 +2212,297 @@ class ConfirmDepositResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConfirmDepositResponse: _TypeAlias = ConfirmDepositResponse  # noqa: Y015
+
+@_typing.final
+class ListKycSubmissionsRequest(_message.Message):
+    """Request of ListKycSubmissions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    state: _kyc_pb2.KycState.ValueType
+    """Only those in this state."""
+    page_size: _builtins.int
+    """How many at most; 0 means 50, more than 500 means 500."""
+    page_token: _builtins.str
+    """The next_page_token of the page before."""
+    def __init__(
+        self,
+        *,
+        state: _kyc_pb2.KycState.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListKycSubmissionsRequest: _TypeAlias = ListKycSubmissionsRequest  # noqa: Y015
+
+@_typing.final
+class ListKycSubmissionsResponse(_message.Message):
+    """Response of ListKycSubmissions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Hand it back for the next page; empty on the last."""
+    @_builtins.property
+    def submissions(self) -> _containers.RepeatedCompositeFieldContainer[_kyc_pb2.KycSubmission]:
+        """The submissions."""
+
+    def __init__(
+        self,
+        *,
+        submissions: _abc.Iterable[_kyc_pb2.KycSubmission] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "submissions", b"submissions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListKycSubmissionsResponse: _TypeAlias = ListKycSubmissionsResponse  # noqa: Y015
+
+@_typing.final
+class GetKycSubmissionRequest(_message.Message):
+    """Request of GetKycSubmission."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KYC_SUBMISSION_ID_FIELD_NUMBER: _builtins.int
+    kyc_submission_id: _builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        kyc_submission_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kyc_submission_id", b"kyc_submission_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetKycSubmissionRequest: _TypeAlias = GetKycSubmissionRequest  # noqa: Y015
+
+@_typing.final
+class GetKycSubmissionResponse(_message.Message):
+    """Response of GetKycSubmission."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    SCREENING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submission(self) -> _kyc_pb2.KycSubmission:
+        """The submission."""
+
+    @_builtins.property
+    def details(self) -> _kyc_pb2.KycDetails:
+        """What it says."""
+
+    @_builtins.property
+    def screening(self) -> _kyc_pb2.Screening:
+        """What screening found."""
+
+    def __init__(
+        self,
+        *,
+        submission: _kyc_pb2.KycSubmission | None = ...,
+        details: _kyc_pb2.KycDetails | None = ...,
+        screening: _kyc_pb2.Screening | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "screening", b"screening", "submission", b"submission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "screening", b"screening", "submission", b"submission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetKycSubmissionResponse: _TypeAlias = GetKycSubmissionResponse  # noqa: Y015
+
+@_typing.final
+class ReviewKycRequest(_message.Message):
+    """Request of ReviewKyc."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KYC_SUBMISSION_ID_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    kyc_submission_id: _builtins.str
+    """The submission's id."""
+    decision: _kyc_pb2.KycState.ValueType
+    """KYC_STATE_APPROVED or KYC_STATE_REJECTED."""
+    reason: _builtins.str
+    """Why, for the audit log and, of a rejection, for the user."""
+    def __init__(
+        self,
+        *,
+        kyc_submission_id: _builtins.str = ...,
+        decision: _kyc_pb2.KycState.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "kyc_submission_id", b"kyc_submission_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewKycRequest: _TypeAlias = ReviewKycRequest  # noqa: Y015
+
+@_typing.final
+class ReviewKycResponse(_message.Message):
+    """Response of ReviewKyc."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submission(self) -> _kyc_pb2.KycSubmission:
+        """The submission as it is now."""
+
+    def __init__(
+        self,
+        *,
+        submission: _kyc_pb2.KycSubmission | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewKycResponse: _TypeAlias = ReviewKycResponse  # noqa: Y015
+
+@_typing.final
+class ListCustomerWithdrawalsRequest(_message.Message):
+    """Request of ListCustomerWithdrawals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Only those of this user."""
+    state: _withdrawal_pb2.WithdrawalState.ValueType
+    """Only those in this state."""
+    page_size: _builtins.int
+    """How many at most; 0 means 50, more than 500 means 500."""
+    page_token: _builtins.str
+    """The next_page_token of the page before."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        state: _withdrawal_pb2.WithdrawalState.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCustomerWithdrawalsRequest: _TypeAlias = ListCustomerWithdrawalsRequest  # noqa: Y015
+
+@_typing.final
+class ListCustomerWithdrawalsResponse(_message.Message):
+    """Response of ListCustomerWithdrawals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WITHDRAWALS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Hand it back for the next page; empty on the last."""
+    @_builtins.property
+    def withdrawals(self) -> _containers.RepeatedCompositeFieldContainer[Global___CustomerWithdrawal]:
+        """The withdrawals."""
+
+    def __init__(
+        self,
+        *,
+        withdrawals: _abc.Iterable[Global___CustomerWithdrawal] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "withdrawals", b"withdrawals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCustomerWithdrawalsResponse: _TypeAlias = ListCustomerWithdrawalsResponse  # noqa: Y015
+
+@_typing.final
+class DecideWithdrawalRequest(_message.Message):
+    """Request of DecideWithdrawal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WITHDRAWAL_ID_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    withdrawal_id: _builtins.str
+    """The withdrawal's id."""
+    decision: Global___WithdrawalDecision.ValueType
+    """What is decided."""
+    reason: _builtins.str
+    """Why, for the audit log and for whoever approves."""
+    request_id: _builtins.str
+    """A UUID that makes repeating the call safe; UUIDv7 is best."""
+    def __init__(
+        self,
+        *,
+        withdrawal_id: _builtins.str = ...,
+        decision: Global___WithdrawalDecision.ValueType = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "reason", b"reason", "request_id", b"request_id", "withdrawal_id", b"withdrawal_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideWithdrawalRequest: _TypeAlias = DecideWithdrawalRequest  # noqa: Y015
+
+@_typing.final
+class DecideWithdrawalResponse(_message.Message):
+    """Response of DecideWithdrawal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PENDING_ACTION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True if an earlier call with the same request_id had proposed it."""
+    @_builtins.property
+    def pending_action(self) -> Global___PendingAction:
+        """What was proposed; not there where it holds at once."""
+
+    def __init__(
+        self,
+        *,
+        pending_action: Global___PendingAction | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pending_action", b"pending_action"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pending_action", b"pending_action", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideWithdrawalResponse: _TypeAlias = DecideWithdrawalResponse  # noqa: Y015

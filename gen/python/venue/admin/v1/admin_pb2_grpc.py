@@ -115,6 +115,31 @@ class AdminServiceStub(object):
                 request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ConfirmDepositRequest.SerializeToString,
                 response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ConfirmDepositResponse.FromString,
                 _registered_method=True)
+        self.ListKycSubmissions = channel.unary_unary(
+                '/venue.admin.v1.AdminService/ListKycSubmissions',
+                request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListKycSubmissionsRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListKycSubmissionsResponse.FromString,
+                _registered_method=True)
+        self.GetKycSubmission = channel.unary_unary(
+                '/venue.admin.v1.AdminService/GetKycSubmission',
+                request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.GetKycSubmissionRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.GetKycSubmissionResponse.FromString,
+                _registered_method=True)
+        self.ReviewKyc = channel.unary_unary(
+                '/venue.admin.v1.AdminService/ReviewKyc',
+                request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ReviewKycRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ReviewKycResponse.FromString,
+                _registered_method=True)
+        self.ListCustomerWithdrawals = channel.unary_unary(
+                '/venue.admin.v1.AdminService/ListCustomerWithdrawals',
+                request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListCustomerWithdrawalsRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListCustomerWithdrawalsResponse.FromString,
+                _registered_method=True)
+        self.DecideWithdrawal = channel.unary_unary(
+                '/venue.admin.v1.AdminService/DecideWithdrawal',
+                request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.DecideWithdrawalRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.DecideWithdrawalResponse.FromString,
+                _registered_method=True)
         self.ListPendingActions = channel.unary_unary(
                 '/venue.admin.v1.AdminService/ListPendingActions',
                 request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListPendingActionsRequest.SerializeToString,
@@ -283,6 +308,46 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListKycSubmissions(self, request, context):
+        """Lists submissions of who users are, those that wait longest first.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetKycSubmission(self, request, context):
+        """Reads a submission with what it says and what screening found.
+        Errors: KYC_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewKyc(self, request, context):
+        """Approves or rejects a submission; of one's own nobody does.
+        Errors: KYC_NOT_FOUND, KYC_DECIDED, OWN_SUBMISSION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCustomerWithdrawals(self, request, context):
+        """Lists withdrawals of everybody, the last asked for first, with what monitoring found.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideWithdrawal(self, request, context):
+        """Decides on a withdrawal. REJECT holds at once; everything else is proposed, and another administrator approves.
+        Errors: WITHDRAWAL_NOT_FOUND, WITHDRAWAL_NOT_DECIDABLE, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPendingActions(self, request, context):
         """Lists pending actions, the last proposed first.
         Errors: PAGE_TOKEN_INVALID.
@@ -417,6 +482,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ConfirmDeposit,
                     request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ConfirmDepositRequest.FromString,
                     response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ConfirmDepositResponse.SerializeToString,
+            ),
+            'ListKycSubmissions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListKycSubmissions,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListKycSubmissionsRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListKycSubmissionsResponse.SerializeToString,
+            ),
+            'GetKycSubmission': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetKycSubmission,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.GetKycSubmissionRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.GetKycSubmissionResponse.SerializeToString,
+            ),
+            'ReviewKyc': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewKyc,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ReviewKycRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ReviewKycResponse.SerializeToString,
+            ),
+            'ListCustomerWithdrawals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCustomerWithdrawals,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListCustomerWithdrawalsRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListCustomerWithdrawalsResponse.SerializeToString,
+            ),
+            'DecideWithdrawal': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideWithdrawal,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.DecideWithdrawalRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.DecideWithdrawalResponse.SerializeToString,
             ),
             'ListPendingActions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPendingActions,
@@ -865,6 +955,141 @@ class AdminService(object):
             '/venue.admin.v1.AdminService/ConfirmDeposit',
             venue_dot_admin_dot_v1_dot_admin__pb2.ConfirmDepositRequest.SerializeToString,
             venue_dot_admin_dot_v1_dot_admin__pb2.ConfirmDepositResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListKycSubmissions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/ListKycSubmissions',
+            venue_dot_admin_dot_v1_dot_admin__pb2.ListKycSubmissionsRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_admin__pb2.ListKycSubmissionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetKycSubmission(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/GetKycSubmission',
+            venue_dot_admin_dot_v1_dot_admin__pb2.GetKycSubmissionRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_admin__pb2.GetKycSubmissionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewKyc(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/ReviewKyc',
+            venue_dot_admin_dot_v1_dot_admin__pb2.ReviewKycRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_admin__pb2.ReviewKycResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCustomerWithdrawals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/ListCustomerWithdrawals',
+            venue_dot_admin_dot_v1_dot_admin__pb2.ListCustomerWithdrawalsRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_admin__pb2.ListCustomerWithdrawalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideWithdrawal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/DecideWithdrawal',
+            venue_dot_admin_dot_v1_dot_admin__pb2.DecideWithdrawalRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_admin__pb2.DecideWithdrawalResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -100,6 +100,26 @@ class AdminServiceStub:
     """Proposes to credit a deposit by bank transfer: the proposer has seen that the money came. It is credited once this is approved.
     Errors: DEPOSIT_NOT_FOUND, DEPOSIT_NOT_CONFIRMABLE, REQUEST_ID_REUSED.
     """
+    ListKycSubmissions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListKycSubmissionsRequest, _admin_pb2.ListKycSubmissionsResponse]
+    """Lists submissions of who users are, those that wait longest first.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    GetKycSubmission: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetKycSubmissionRequest, _admin_pb2.GetKycSubmissionResponse]
+    """Reads a submission with what it says and what screening found.
+    Errors: KYC_NOT_FOUND.
+    """
+    ReviewKyc: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReviewKycRequest, _admin_pb2.ReviewKycResponse]
+    """Approves or rejects a submission; of one's own nobody does.
+    Errors: KYC_NOT_FOUND, KYC_DECIDED, OWN_SUBMISSION.
+    """
+    ListCustomerWithdrawals: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListCustomerWithdrawalsRequest, _admin_pb2.ListCustomerWithdrawalsResponse]
+    """Lists withdrawals of everybody, the last asked for first, with what monitoring found.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    DecideWithdrawal: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DecideWithdrawalRequest, _admin_pb2.DecideWithdrawalResponse]
+    """Decides on a withdrawal. REJECT holds at once; everything else is proposed, and another administrator approves.
+    Errors: WITHDRAWAL_NOT_FOUND, WITHDRAWAL_NOT_DECIDABLE, REQUEST_ID_REUSED.
+    """
     ListPendingActions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPendingActionsRequest, _admin_pb2.ListPendingActionsResponse]
     """Lists pending actions, the last proposed first.
     Errors: PAGE_TOKEN_INVALID.
@@ -200,6 +220,26 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ConfirmDeposit: _aio.UnaryUnaryMultiCallable[_admin_pb2.ConfirmDepositRequest, _admin_pb2.ConfirmDepositResponse]  # type: ignore[assignment]
     """Proposes to credit a deposit by bank transfer: the proposer has seen that the money came. It is credited once this is approved.
     Errors: DEPOSIT_NOT_FOUND, DEPOSIT_NOT_CONFIRMABLE, REQUEST_ID_REUSED.
+    """
+    ListKycSubmissions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListKycSubmissionsRequest, _admin_pb2.ListKycSubmissionsResponse]  # type: ignore[assignment]
+    """Lists submissions of who users are, those that wait longest first.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    GetKycSubmission: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetKycSubmissionRequest, _admin_pb2.GetKycSubmissionResponse]  # type: ignore[assignment]
+    """Reads a submission with what it says and what screening found.
+    Errors: KYC_NOT_FOUND.
+    """
+    ReviewKyc: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReviewKycRequest, _admin_pb2.ReviewKycResponse]  # type: ignore[assignment]
+    """Approves or rejects a submission; of one's own nobody does.
+    Errors: KYC_NOT_FOUND, KYC_DECIDED, OWN_SUBMISSION.
+    """
+    ListCustomerWithdrawals: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListCustomerWithdrawalsRequest, _admin_pb2.ListCustomerWithdrawalsResponse]  # type: ignore[assignment]
+    """Lists withdrawals of everybody, the last asked for first, with what monitoring found.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    DecideWithdrawal: _aio.UnaryUnaryMultiCallable[_admin_pb2.DecideWithdrawalRequest, _admin_pb2.DecideWithdrawalResponse]  # type: ignore[assignment]
+    """Decides on a withdrawal. REJECT holds at once; everything else is proposed, and another administrator approves.
+    Errors: WITHDRAWAL_NOT_FOUND, WITHDRAWAL_NOT_DECIDABLE, REQUEST_ID_REUSED.
     """
     ListPendingActions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPendingActionsRequest, _admin_pb2.ListPendingActionsResponse]  # type: ignore[assignment]
     """Lists pending actions, the last proposed first.
@@ -388,6 +428,56 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.ConfirmDepositResponse, _abc.Awaitable[_admin_pb2.ConfirmDepositResponse]]:
         """Proposes to credit a deposit by bank transfer: the proposer has seen that the money came. It is credited once this is approved.
         Errors: DEPOSIT_NOT_FOUND, DEPOSIT_NOT_CONFIRMABLE, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListKycSubmissions(
+        self,
+        request: _admin_pb2.ListKycSubmissionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListKycSubmissionsResponse, _abc.Awaitable[_admin_pb2.ListKycSubmissionsResponse]]:
+        """Lists submissions of who users are, those that wait longest first.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def GetKycSubmission(
+        self,
+        request: _admin_pb2.GetKycSubmissionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.GetKycSubmissionResponse, _abc.Awaitable[_admin_pb2.GetKycSubmissionResponse]]:
+        """Reads a submission with what it says and what screening found.
+        Errors: KYC_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ReviewKyc(
+        self,
+        request: _admin_pb2.ReviewKycRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ReviewKycResponse, _abc.Awaitable[_admin_pb2.ReviewKycResponse]]:
+        """Approves or rejects a submission; of one's own nobody does.
+        Errors: KYC_NOT_FOUND, KYC_DECIDED, OWN_SUBMISSION.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCustomerWithdrawals(
+        self,
+        request: _admin_pb2.ListCustomerWithdrawalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListCustomerWithdrawalsResponse, _abc.Awaitable[_admin_pb2.ListCustomerWithdrawalsResponse]]:
+        """Lists withdrawals of everybody, the last asked for first, with what monitoring found.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def DecideWithdrawal(
+        self,
+        request: _admin_pb2.DecideWithdrawalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DecideWithdrawalResponse, _abc.Awaitable[_admin_pb2.DecideWithdrawalResponse]]:
+        """Decides on a withdrawal. REJECT holds at once; everything else is proposed, and another administrator approves.
+        Errors: WITHDRAWAL_NOT_FOUND, WITHDRAWAL_NOT_DECIDABLE, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -182,6 +182,32 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[UNAUTHENTICATED] The signature of an event is missing, wrong, or too old."""
     REASON_EVENT_MALFORMED: _Reason.ValueType  # 135
     """[INVALID_ARGUMENT] The event is signed and is none that can be read."""
+    REASON_KYC_PENDING: _Reason.ValueType  # 136
+    """[FAILED_PRECONDITION] An earlier submission of the user is not decided yet."""
+    REASON_KYC_LEVEL_HELD: _Reason.ValueType  # 137
+    """[FAILED_PRECONDITION] The user has the level already, or a higher one."""
+    REASON_KYC_NOT_FOUND: _Reason.ValueType  # 138
+    """[NOT_FOUND] No such submission."""
+    REASON_KYC_DECIDED: _Reason.ValueType  # 139
+    """[FAILED_PRECONDITION] The submission is decided already."""
+    REASON_OWN_SUBMISSION: _Reason.ValueType  # 140
+    """[PERMISSION_DENIED] Nobody decides on what he submitted himself."""
+    REASON_KYC_REQUIRED: _Reason.ValueType  # 141
+    """[PERMISSION_DENIED] The user has to say who he is first (SubmitKyc), and be approved. PreconditionFailure says KYC."""
+    REASON_BENEFICIARY_NOT_FOUND: _Reason.ValueType  # 142
+    """[NOT_FOUND] No such beneficiary, or not yours."""
+    REASON_BENEFICIARY_COOLING: _Reason.ValueType  # 143
+    """[FAILED_PRECONDITION] The beneficiary was added too lately; active_time says from when on it is good."""
+    REASON_WITHDRAWAL_LIMIT: _Reason.ValueType  # 144
+    """[FAILED_PRECONDITION] More than the user's level allows within the window."""
+    REASON_FUNDS_OWED: _Reason.ValueType  # 145
+    """[FAILED_PRECONDITION] Something of a deposit that was given back is owed."""
+    REASON_WITHDRAWAL_NOT_FOUND: _Reason.ValueType  # 146
+    """[NOT_FOUND] No such withdrawal, or not yours."""
+    REASON_WITHDRAWAL_NOT_CANCELLABLE: _Reason.ValueType  # 147
+    """[FAILED_PRECONDITION] The withdrawal is being paid, or has ended."""
+    REASON_WITHDRAWAL_NOT_DECIDABLE: _Reason.ValueType  # 148
+    """[FAILED_PRECONDITION] The withdrawal does not wait for this decision."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -340,4 +366,30 @@ REASON_SIGNATURE_INVALID: Reason.ValueType  # 134
 """[UNAUTHENTICATED] The signature of an event is missing, wrong, or too old."""
 REASON_EVENT_MALFORMED: Reason.ValueType  # 135
 """[INVALID_ARGUMENT] The event is signed and is none that can be read."""
+REASON_KYC_PENDING: Reason.ValueType  # 136
+"""[FAILED_PRECONDITION] An earlier submission of the user is not decided yet."""
+REASON_KYC_LEVEL_HELD: Reason.ValueType  # 137
+"""[FAILED_PRECONDITION] The user has the level already, or a higher one."""
+REASON_KYC_NOT_FOUND: Reason.ValueType  # 138
+"""[NOT_FOUND] No such submission."""
+REASON_KYC_DECIDED: Reason.ValueType  # 139
+"""[FAILED_PRECONDITION] The submission is decided already."""
+REASON_OWN_SUBMISSION: Reason.ValueType  # 140
+"""[PERMISSION_DENIED] Nobody decides on what he submitted himself."""
+REASON_KYC_REQUIRED: Reason.ValueType  # 141
+"""[PERMISSION_DENIED] The user has to say who he is first (SubmitKyc), and be approved. PreconditionFailure says KYC."""
+REASON_BENEFICIARY_NOT_FOUND: Reason.ValueType  # 142
+"""[NOT_FOUND] No such beneficiary, or not yours."""
+REASON_BENEFICIARY_COOLING: Reason.ValueType  # 143
+"""[FAILED_PRECONDITION] The beneficiary was added too lately; active_time says from when on it is good."""
+REASON_WITHDRAWAL_LIMIT: Reason.ValueType  # 144
+"""[FAILED_PRECONDITION] More than the user's level allows within the window."""
+REASON_FUNDS_OWED: Reason.ValueType  # 145
+"""[FAILED_PRECONDITION] Something of a deposit that was given back is owed."""
+REASON_WITHDRAWAL_NOT_FOUND: Reason.ValueType  # 146
+"""[NOT_FOUND] No such withdrawal, or not yours."""
+REASON_WITHDRAWAL_NOT_CANCELLABLE: Reason.ValueType  # 147
+"""[FAILED_PRECONDITION] The withdrawal is being paid, or has ended."""
+REASON_WITHDRAWAL_NOT_DECIDABLE: Reason.ValueType  # 148
+"""[FAILED_PRECONDITION] The withdrawal does not wait for this decision."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

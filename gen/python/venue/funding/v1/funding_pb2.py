@@ -26,10 +26,12 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from venue.funding.v1 import kyc_pb2 as venue_dot_funding_dot_v1_dot_kyc__pb2
+from venue.funding.v1 import withdrawal_pb2 as venue_dot_funding_dot_v1_dot_withdrawal__pb2
 from venue.option.v1 import access_pb2 as venue_dot_option_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evenue/funding/v1/funding.proto\x12\x10venue.funding.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cvenue/option/v1/access.proto\"\x9b\x04\n\x07\x44\x65posit\x12\x12\n\ndeposit_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\r\n\x05\x61sset\x18\x03 \x01(\t\x12\x0e\n\x06\x61mount\x18\x04 \x01(\t\x12\x33\n\x08provider\x18\x05 \x01(\x0e\x32!.venue.funding.v1.DepositProvider\x12-\n\x05state\x18\x06 \x01(\x0e\x32\x1e.venue.funding.v1.DepositState\x12\x14\n\x0c\x63heckout_url\x18\x07 \x01(\t\x12\x19\n\x11payment_reference\x18\x08 \x01(\t\x12\x1c\n\x14payment_instructions\x18\t \x01(\t\x12\x16\n\x0e\x66\x61ilure_reason\x18\n \x01(\t\x12\x13\n\x0btransfer_id\x18\x0b \x01(\t\x12\x17\n\x0frefunded_amount\x18\x0c \x01(\t\x12\x17\n\x0f\x64isputed_amount\x18\r \x01(\t\x12\x13\n\x0bowed_amount\x18\x0e \x01(\t\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x12 \x01(\t\"\xc0\x03\n\x14\x43reateDepositRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12%\n\x05\x61sset\x18\x02 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18\x10\x32\x0b^[A-Z0-9]*$\x12\xff\x01\n\x06\x61mount\x18\x03 \x01(\tB\xee\x01\xbaH\xea\x01r\x04\x10\x01\x18%\xba\x01\xe0\x01\n\x10\x64\x65\x63imal.positive\x12hmust be a decimal greater than zero in plain notation, with at most 18 digits before and after the point\x1a\x62this.matches(\'^(0{0,17}[1-9][0-9]{0,17}([.][0-9]{1,18})?|0{1,18}[.][0-9]{0,17}[1-9][0-9]{0,17})$\')\x12?\n\x08provider\x18\x04 \x01(\x0e\x32!.venue.funding.v1.DepositProviderB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"U\n\x15\x43reateDepositResponse\x12*\n\x07\x64\x65posit\x18\x01 \x01(\x0b\x32\x19.venue.funding.v1.Deposit\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"2\n\x11GetDepositRequest\x12\x1d\n\ndeposit_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"@\n\x12GetDepositResponse\x12*\n\x07\x64\x65posit\x18\x01 \x01(\x0b\x32\x19.venue.funding.v1.Deposit\"\xa5\x01\n\x13ListDepositsRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x37\n\x05state\x18\x02 \x01(\x0e\x32\x1e.venue.funding.v1.DepositStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"\\\n\x14ListDepositsResponse\x12+\n\x08\x64\x65posits\x18\x01 \x03(\x0b\x32\x19.venue.funding.v1.Deposit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"?\n\x19ReceiveStripeEventRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"/\n\x1aReceiveStripeEventResponse\x12\x11\n\tduplicate\x18\x01 \x01(\x08*\x8b\x01\n\x0f\x44\x65positProvider\x12 \n\x1c\x44\x45POSIT_PROVIDER_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45POSIT_PROVIDER_STRIPE\x10\x01\x12\x1b\n\x17\x44\x45POSIT_PROVIDER_MANUAL\x10\x02\x12\x1c\n\x18\x44\x45POSIT_PROVIDER_SANDBOX\x10\x03*\xd0\x01\n\x0c\x44\x65positState\x12\x1d\n\x19\x44\x45POSIT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45POSIT_STATE_PENDING\x10\x01\x12\x1c\n\x18\x44\x45POSIT_STATE_PROCESSING\x10\x02\x12\x16\n\x12\x44\x45POSIT_STATE_PAID\x10\x03\x12\x1b\n\x17\x44\x45POSIT_STATE_SUCCEEDED\x10\x04\x12\x18\n\x14\x44\x45POSIT_STATE_FAILED\x10\x05\x12\x19\n\x15\x44\x45POSIT_STATE_EXPIRED\x10\x06\x32\xb0\x04\n\x0e\x46undingService\x12\x81\x01\n\rCreateDeposit\x12&.venue.funding.v1.CreateDepositRequest\x1a\'.venue.funding.v1.CreateDepositResponse\"\x1f\x8a\xb5\x18\x04\x08\x05 \x03\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/deposits:\x01*\x12\x82\x01\n\nGetDeposit\x12#.venue.funding.v1.GetDepositRequest\x1a$.venue.funding.v1.GetDepositResponse\")\x8a\xb5\x18\x04\x08\x02 \x03\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/deposits/{deposit_id}\x12{\n\x0cListDeposits\x12%.venue.funding.v1.ListDepositsRequest\x1a&.venue.funding.v1.ListDepositsResponse\"\x1c\x8a\xb5\x18\x04\x08\x02 \x03\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/deposits\x12\x97\x01\n\x12ReceiveStripeEvent\x12+.venue.funding.v1.ReceiveStripeEventRequest\x1a,.venue.funding.v1.ReceiveStripeEventResponse\"&\x8a\xb5\x18\x04\x08\x01 \x01\x82\xd3\xe4\x93\x02\x18\"\x10/webhooks/stripe:\x04\x62odyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evenue/funding/v1/funding.proto\x12\x10venue.funding.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1avenue/funding/v1/kyc.proto\x1a!venue/funding/v1/withdrawal.proto\x1a\x1cvenue/option/v1/access.proto\"\x9b\x04\n\x07\x44\x65posit\x12\x12\n\ndeposit_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\r\n\x05\x61sset\x18\x03 \x01(\t\x12\x0e\n\x06\x61mount\x18\x04 \x01(\t\x12\x33\n\x08provider\x18\x05 \x01(\x0e\x32!.venue.funding.v1.DepositProvider\x12-\n\x05state\x18\x06 \x01(\x0e\x32\x1e.venue.funding.v1.DepositState\x12\x14\n\x0c\x63heckout_url\x18\x07 \x01(\t\x12\x19\n\x11payment_reference\x18\x08 \x01(\t\x12\x1c\n\x14payment_instructions\x18\t \x01(\t\x12\x16\n\x0e\x66\x61ilure_reason\x18\n \x01(\t\x12\x13\n\x0btransfer_id\x18\x0b \x01(\t\x12\x17\n\x0frefunded_amount\x18\x0c \x01(\t\x12\x17\n\x0f\x64isputed_amount\x18\r \x01(\t\x12\x13\n\x0bowed_amount\x18\x0e \x01(\t\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x12 \x01(\t\"\xc0\x03\n\x14\x43reateDepositRequest\x12\x1d\n\naccount_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12%\n\x05\x61sset\x18\x02 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18\x10\x32\x0b^[A-Z0-9]*$\x12\xff\x01\n\x06\x61mount\x18\x03 \x01(\tB\xee\x01\xbaH\xea\x01r\x04\x10\x01\x18%\xba\x01\xe0\x01\n\x10\x64\x65\x63imal.positive\x12hmust be a decimal greater than zero in plain notation, with at most 18 digits before and after the point\x1a\x62this.matches(\'^(0{0,17}[1-9][0-9]{0,17}([.][0-9]{1,18})?|0{1,18}[.][0-9]{0,17}[1-9][0-9]{0,17})$\')\x12?\n\x08provider\x18\x04 \x01(\x0e\x32!.venue.funding.v1.DepositProviderB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"U\n\x15\x43reateDepositResponse\x12*\n\x07\x64\x65posit\x18\x01 \x01(\x0b\x32\x19.venue.funding.v1.Deposit\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"2\n\x11GetDepositRequest\x12\x1d\n\ndeposit_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"@\n\x12GetDepositResponse\x12*\n\x07\x64\x65posit\x18\x01 \x01(\x0b\x32\x19.venue.funding.v1.Deposit\"\xa5\x01\n\x13ListDepositsRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x37\n\x05state\x18\x02 \x01(\x0e\x32\x1e.venue.funding.v1.DepositStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"\\\n\x14ListDepositsResponse\x12+\n\x08\x64\x65posits\x18\x01 \x03(\x0b\x32\x19.venue.funding.v1.Deposit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"?\n\x19ReceiveStripeEventRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"/\n\x1aReceiveStripeEventResponse\x12\x11\n\tduplicate\x18\x01 \x01(\x08\"\xa1\x01\n\x10SubmitKycRequest\x12\x35\n\x05level\x18\x01 \x01(\x0e\x32\x1a.venue.funding.v1.KycLevelB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x35\n\x07\x64\x65tails\x18\x02 \x01(\x0b\x32\x1c.venue.funding.v1.KycDetailsB\x06\xbaH\x03\xc8\x01\x01\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"Z\n\x11SubmitKycResponse\x12\x33\n\nsubmission\x18\x01 \x01(\x0b\x32\x1f.venue.funding.v1.KycSubmission\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\x0f\n\rGetKycRequest\"\xaa\x01\n\x0eGetKycResponse\x12)\n\x05level\x18\x01 \x01(\x0e\x32\x1a.venue.funding.v1.KycLevel\x12\x33\n\nsubmission\x18\x02 \x01(\x0b\x32\x1f.venue.funding.v1.KycSubmission\x12\x38\n\tallowance\x18\x03 \x01(\x0b\x32%.venue.funding.v1.WithdrawalAllowance*\x8b\x01\n\x0f\x44\x65positProvider\x12 \n\x1c\x44\x45POSIT_PROVIDER_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45POSIT_PROVIDER_STRIPE\x10\x01\x12\x1b\n\x17\x44\x45POSIT_PROVIDER_MANUAL\x10\x02\x12\x1c\n\x18\x44\x45POSIT_PROVIDER_SANDBOX\x10\x03*\xd0\x01\n\x0c\x44\x65positState\x12\x1d\n\x19\x44\x45POSIT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45POSIT_STATE_PENDING\x10\x01\x12\x1c\n\x18\x44\x45POSIT_STATE_PROCESSING\x10\x02\x12\x16\n\x12\x44\x45POSIT_STATE_PAID\x10\x03\x12\x1b\n\x17\x44\x45POSIT_STATE_SUCCEEDED\x10\x04\x12\x18\n\x14\x44\x45POSIT_STATE_FAILED\x10\x05\x12\x19\n\x15\x44\x45POSIT_STATE_EXPIRED\x10\x06\x32\xaf\x0e\n\x0e\x46undingService\x12\x81\x01\n\rCreateDeposit\x12&.venue.funding.v1.CreateDepositRequest\x1a\'.venue.funding.v1.CreateDepositResponse\"\x1f\x8a\xb5\x18\x04\x08\x05 \x03\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/deposits:\x01*\x12\x82\x01\n\nGetDeposit\x12#.venue.funding.v1.GetDepositRequest\x1a$.venue.funding.v1.GetDepositResponse\")\x8a\xb5\x18\x04\x08\x02 \x03\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/deposits/{deposit_id}\x12{\n\x0cListDeposits\x12%.venue.funding.v1.ListDepositsRequest\x1a&.venue.funding.v1.ListDepositsResponse\"\x1c\x8a\xb5\x18\x04\x08\x02 \x03\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/deposits\x12p\n\tSubmitKyc\x12\".venue.funding.v1.SubmitKycRequest\x1a#.venue.funding.v1.SubmitKycResponse\"\x1a\x8a\xb5\x18\x04\x08\x05 \x03\x82\xd3\xe4\x93\x02\x0c\"\x07/v1/kyc:\x01*\x12\x64\n\x06GetKyc\x12\x1f.venue.funding.v1.GetKycRequest\x1a .venue.funding.v1.GetKycResponse\"\x17\x8a\xb5\x18\x04\x08\x05 \x03\x82\xd3\xe4\x93\x02\t\x12\x07/v1/kyc\x12\x96\x01\n\x11\x43reateBeneficiary\x12*.venue.funding.v1.CreateBeneficiaryRequest\x1a+.venue.funding.v1.CreateBeneficiaryResponse\"(\x8a\xb5\x18\x08\x08\x04\x18\x01 \x03\x30\x01\x82\xd3\xe4\x93\x02\x16\"\x11/v1/beneficiaries:\x01*\x12\x8f\x01\n\x11ListBeneficiaries\x12*.venue.funding.v1.ListBeneficiariesRequest\x1a+.venue.funding.v1.ListBeneficiariesResponse\"!\x8a\xb5\x18\x04\x08\x05 \x03\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/beneficiaries\x12\xa0\x01\n\x11\x44\x65leteBeneficiary\x12*.venue.funding.v1.DeleteBeneficiaryRequest\x1a+.venue.funding.v1.DeleteBeneficiaryResponse\"2\x8a\xb5\x18\x04\x08\x05 \x03\x82\xd3\xe4\x93\x02$*\"/v1/beneficiaries/{beneficiary_id}\x12\x91\x01\n\x10\x43reateWithdrawal\x12).venue.funding.v1.CreateWithdrawalRequest\x1a*.venue.funding.v1.CreateWithdrawalResponse\"&\x8a\xb5\x18\x08\x08\x04\x18\x01 \x03\x30\x01\x82\xd3\xe4\x93\x02\x14\"\x0f/v1/withdrawals:\x01*\x12\x91\x01\n\rGetWithdrawal\x12&.venue.funding.v1.GetWithdrawalRequest\x1a\'.venue.funding.v1.GetWithdrawalResponse\"/\x8a\xb5\x18\x04\x08\x02 \x03\x82\xd3\xe4\x93\x02!\x12\x1f/v1/withdrawals/{withdrawal_id}\x12\x87\x01\n\x0fListWithdrawals\x12(.venue.funding.v1.ListWithdrawalsRequest\x1a).venue.funding.v1.ListWithdrawalsResponse\"\x1f\x8a\xb5\x18\x04\x08\x02 \x03\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/withdrawals\x12\xa4\x01\n\x10\x43\x61ncelWithdrawal\x12).venue.funding.v1.CancelWithdrawalRequest\x1a*.venue.funding.v1.CancelWithdrawalResponse\"9\x8a\xb5\x18\x04\x08\x05 \x03\x82\xd3\xe4\x93\x02+\"&/v1/withdrawals/{withdrawal_id}:cancel:\x01*\x12\x97\x01\n\x12ReceiveStripeEvent\x12+.venue.funding.v1.ReceiveStripeEventRequest\x1a,.venue.funding.v1.ReceiveStripeEventResponse\"&\x8a\xb5\x18\x04\x08\x01 \x01\x82\xd3\xe4\x93\x02\x18\"\x10/webhooks/stripe:\x04\x62odyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,36 +58,68 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTDEPOSITSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTDEPOSITSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTDEPOSITSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_SUBMITKYCREQUEST'].fields_by_name['level']._loaded_options = None
+  _globals['_SUBMITKYCREQUEST'].fields_by_name['level']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_SUBMITKYCREQUEST'].fields_by_name['details']._loaded_options = None
+  _globals['_SUBMITKYCREQUEST'].fields_by_name['details']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_SUBMITKYCREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SUBMITKYCREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_FUNDINGSERVICE'].methods_by_name['CreateDeposit']._loaded_options = None
   _globals['_FUNDINGSERVICE'].methods_by_name['CreateDeposit']._serialized_options = b'\212\265\030\004\010\005 \003\202\323\344\223\002\021\"\014/v1/deposits:\001*'
   _globals['_FUNDINGSERVICE'].methods_by_name['GetDeposit']._loaded_options = None
   _globals['_FUNDINGSERVICE'].methods_by_name['GetDeposit']._serialized_options = b'\212\265\030\004\010\002 \003\202\323\344\223\002\033\022\031/v1/deposits/{deposit_id}'
   _globals['_FUNDINGSERVICE'].methods_by_name['ListDeposits']._loaded_options = None
   _globals['_FUNDINGSERVICE'].methods_by_name['ListDeposits']._serialized_options = b'\212\265\030\004\010\002 \003\202\323\344\223\002\016\022\014/v1/deposits'
+  _globals['_FUNDINGSERVICE'].methods_by_name['SubmitKyc']._loaded_options = None
+  _globals['_FUNDINGSERVICE'].methods_by_name['SubmitKyc']._serialized_options = b'\212\265\030\004\010\005 \003\202\323\344\223\002\014\"\007/v1/kyc:\001*'
+  _globals['_FUNDINGSERVICE'].methods_by_name['GetKyc']._loaded_options = None
+  _globals['_FUNDINGSERVICE'].methods_by_name['GetKyc']._serialized_options = b'\212\265\030\004\010\005 \003\202\323\344\223\002\t\022\007/v1/kyc'
+  _globals['_FUNDINGSERVICE'].methods_by_name['CreateBeneficiary']._loaded_options = None
+  _globals['_FUNDINGSERVICE'].methods_by_name['CreateBeneficiary']._serialized_options = b'\212\265\030\010\010\004\030\001 \0030\001\202\323\344\223\002\026\"\021/v1/beneficiaries:\001*'
+  _globals['_FUNDINGSERVICE'].methods_by_name['ListBeneficiaries']._loaded_options = None
+  _globals['_FUNDINGSERVICE'].methods_by_name['ListBeneficiaries']._serialized_options = b'\212\265\030\004\010\005 \003\202\323\344\223\002\023\022\021/v1/beneficiaries'
+  _globals['_FUNDINGSERVICE'].methods_by_name['DeleteBeneficiary']._loaded_options = None
+  _globals['_FUNDINGSERVICE'].methods_by_name['DeleteBeneficiary']._serialized_options = b'\212\265\030\004\010\005 \003\202\323\344\223\002$*\"/v1/beneficiaries/{beneficiary_id}'
+  _globals['_FUNDINGSERVICE'].methods_by_name['CreateWithdrawal']._loaded_options = None
+  _globals['_FUNDINGSERVICE'].methods_by_name['CreateWithdrawal']._serialized_options = b'\212\265\030\010\010\004\030\001 \0030\001\202\323\344\223\002\024\"\017/v1/withdrawals:\001*'
+  _globals['_FUNDINGSERVICE'].methods_by_name['GetWithdrawal']._loaded_options = None
+  _globals['_FUNDINGSERVICE'].methods_by_name['GetWithdrawal']._serialized_options = b'\212\265\030\004\010\002 \003\202\323\344\223\002!\022\037/v1/withdrawals/{withdrawal_id}'
+  _globals['_FUNDINGSERVICE'].methods_by_name['ListWithdrawals']._loaded_options = None
+  _globals['_FUNDINGSERVICE'].methods_by_name['ListWithdrawals']._serialized_options = b'\212\265\030\004\010\002 \003\202\323\344\223\002\021\022\017/v1/withdrawals'
+  _globals['_FUNDINGSERVICE'].methods_by_name['CancelWithdrawal']._loaded_options = None
+  _globals['_FUNDINGSERVICE'].methods_by_name['CancelWithdrawal']._serialized_options = b'\212\265\030\004\010\005 \003\202\323\344\223\002+\"&/v1/withdrawals/{withdrawal_id}:cancel:\001*'
   _globals['_FUNDINGSERVICE'].methods_by_name['ReceiveStripeEvent']._loaded_options = None
   _globals['_FUNDINGSERVICE'].methods_by_name['ReceiveStripeEvent']._serialized_options = b'\212\265\030\004\010\001 \001\202\323\344\223\002\030\"\020/webhooks/stripe:\004body'
-  _globals['_DEPOSITPROVIDER']._serialized_start=1776
-  _globals['_DEPOSITPROVIDER']._serialized_end=1915
-  _globals['_DEPOSITSTATE']._serialized_start=1918
-  _globals['_DEPOSITSTATE']._serialized_end=2126
-  _globals['_DEPOSIT']._serialized_start=202
-  _globals['_DEPOSIT']._serialized_end=741
-  _globals['_CREATEDEPOSITREQUEST']._serialized_start=744
-  _globals['_CREATEDEPOSITREQUEST']._serialized_end=1192
-  _globals['_CREATEDEPOSITRESPONSE']._serialized_start=1194
-  _globals['_CREATEDEPOSITRESPONSE']._serialized_end=1279
-  _globals['_GETDEPOSITREQUEST']._serialized_start=1281
-  _globals['_GETDEPOSITREQUEST']._serialized_end=1331
-  _globals['_GETDEPOSITRESPONSE']._serialized_start=1333
-  _globals['_GETDEPOSITRESPONSE']._serialized_end=1397
-  _globals['_LISTDEPOSITSREQUEST']._serialized_start=1400
-  _globals['_LISTDEPOSITSREQUEST']._serialized_end=1565
-  _globals['_LISTDEPOSITSRESPONSE']._serialized_start=1567
-  _globals['_LISTDEPOSITSRESPONSE']._serialized_end=1659
-  _globals['_RECEIVESTRIPEEVENTREQUEST']._serialized_start=1661
-  _globals['_RECEIVESTRIPEEVENTREQUEST']._serialized_end=1724
-  _globals['_RECEIVESTRIPEEVENTRESPONSE']._serialized_start=1726
-  _globals['_RECEIVESTRIPEEVENTRESPONSE']._serialized_end=1773
-  _globals['_FUNDINGSERVICE']._serialized_start=2129
-  _globals['_FUNDINGSERVICE']._serialized_end=2689
+  _globals['_DEPOSITPROVIDER']._serialized_start=2285
+  _globals['_DEPOSITPROVIDER']._serialized_end=2424
+  _globals['_DEPOSITSTATE']._serialized_start=2427
+  _globals['_DEPOSITSTATE']._serialized_end=2635
+  _globals['_DEPOSIT']._serialized_start=265
+  _globals['_DEPOSIT']._serialized_end=804
+  _globals['_CREATEDEPOSITREQUEST']._serialized_start=807
+  _globals['_CREATEDEPOSITREQUEST']._serialized_end=1255
+  _globals['_CREATEDEPOSITRESPONSE']._serialized_start=1257
+  _globals['_CREATEDEPOSITRESPONSE']._serialized_end=1342
+  _globals['_GETDEPOSITREQUEST']._serialized_start=1344
+  _globals['_GETDEPOSITREQUEST']._serialized_end=1394
+  _globals['_GETDEPOSITRESPONSE']._serialized_start=1396
+  _globals['_GETDEPOSITRESPONSE']._serialized_end=1460
+  _globals['_LISTDEPOSITSREQUEST']._serialized_start=1463
+  _globals['_LISTDEPOSITSREQUEST']._serialized_end=1628
+  _globals['_LISTDEPOSITSRESPONSE']._serialized_start=1630
+  _globals['_LISTDEPOSITSRESPONSE']._serialized_end=1722
+  _globals['_RECEIVESTRIPEEVENTREQUEST']._serialized_start=1724
+  _globals['_RECEIVESTRIPEEVENTREQUEST']._serialized_end=1787
+  _globals['_RECEIVESTRIPEEVENTRESPONSE']._serialized_start=1789
+  _globals['_RECEIVESTRIPEEVENTRESPONSE']._serialized_end=1836
+  _globals['_SUBMITKYCREQUEST']._serialized_start=1839
+  _globals['_SUBMITKYCREQUEST']._serialized_end=2000
+  _globals['_SUBMITKYCRESPONSE']._serialized_start=2002
+  _globals['_SUBMITKYCRESPONSE']._serialized_end=2092
+  _globals['_GETKYCREQUEST']._serialized_start=2094
+  _globals['_GETKYCREQUEST']._serialized_end=2109
+  _globals['_GETKYCRESPONSE']._serialized_start=2112
+  _globals['_GETKYCRESPONSE']._serialized_end=2282
+  _globals['_FUNDINGSERVICE']._serialized_start=2638
+  _globals['_FUNDINGSERVICE']._serialized_end=4477
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,8 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from venue.funding.v1 import kyc_pb2 as _kyc_pb2
+from venue.funding.v1 import withdrawal_pb2 as _withdrawal_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -404,3 +406,114 @@ class ReceiveStripeEventResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReceiveStripeEventResponse: _TypeAlias = ReceiveStripeEventResponse  # noqa: Y015
+
+@_typing.final
+class SubmitKycRequest(_message.Message):
+    """Request of SubmitKyc."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEVEL_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    level: _kyc_pb2.KycLevel.ValueType
+    """The level that it is for."""
+    request_id: _builtins.str
+    """A UUID that makes repeating the call safe; UUIDv7 is best."""
+    @_builtins.property
+    def details(self) -> _kyc_pb2.KycDetails:
+        """What the user says of himself."""
+
+    def __init__(
+        self,
+        *,
+        level: _kyc_pb2.KycLevel.ValueType = ...,
+        details: _kyc_pb2.KycDetails | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["details", b"details"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "level", b"level", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitKycRequest: _TypeAlias = SubmitKycRequest  # noqa: Y015
+
+@_typing.final
+class SubmitKycResponse(_message.Message):
+    """Response of SubmitKyc."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True if an earlier call with the same request_id had made it."""
+    @_builtins.property
+    def submission(self) -> _kyc_pb2.KycSubmission:
+        """The submission."""
+
+    def __init__(
+        self,
+        *,
+        submission: _kyc_pb2.KycSubmission | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "submission", b"submission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitKycResponse: _TypeAlias = SubmitKycResponse  # noqa: Y015
+
+@_typing.final
+class GetKycRequest(_message.Message):
+    """Request of GetKyc."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetKycRequest: _TypeAlias = GetKycRequest  # noqa: Y015
+
+@_typing.final
+class GetKycResponse(_message.Message):
+    """Response of GetKyc."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEVEL_FIELD_NUMBER: _builtins.int
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    ALLOWANCE_FIELD_NUMBER: _builtins.int
+    level: _kyc_pb2.KycLevel.ValueType
+    """The level that the user has."""
+    @_builtins.property
+    def submission(self) -> _kyc_pb2.KycSubmission:
+        """The last submission, if there is one."""
+
+    @_builtins.property
+    def allowance(self) -> _withdrawal_pb2.WithdrawalAllowance:
+        """What may be withdrawn at this level."""
+
+    def __init__(
+        self,
+        *,
+        level: _kyc_pb2.KycLevel.ValueType = ...,
+        submission: _kyc_pb2.KycSubmission | None = ...,
+        allowance: _withdrawal_pb2.WithdrawalAllowance | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["allowance", b"allowance", "submission", b"submission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowance", b"allowance", "level", b"level", "submission", b"submission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetKycResponse: _TypeAlias = GetKycResponse  # noqa: Y015

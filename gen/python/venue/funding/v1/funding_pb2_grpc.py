@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from venue.funding.v1 import funding_pb2 as venue_dot_funding_dot_v1_dot_funding__pb2
+from venue.funding.v1 import withdrawal_pb2 as venue_dot_funding_dot_v1_dot_withdrawal__pb2
 
 GRPC_GENERATED_VERSION = '1.75.1'
 GRPC_VERSION = grpc.__version__
@@ -26,7 +27,7 @@ if _version_not_supported:
 
 
 class FundingServiceStub(object):
-    """Deposits of the calling user. A deposit or account of somebody else is NOT_FOUND.
+    """Deposits and withdrawals of the calling user, and who he is. What is somebody else's is NOT_FOUND.
     """
 
     def __init__(self, channel):
@@ -50,6 +51,51 @@ class FundingServiceStub(object):
                 request_serializer=venue_dot_funding_dot_v1_dot_funding__pb2.ListDepositsRequest.SerializeToString,
                 response_deserializer=venue_dot_funding_dot_v1_dot_funding__pb2.ListDepositsResponse.FromString,
                 _registered_method=True)
+        self.SubmitKyc = channel.unary_unary(
+                '/venue.funding.v1.FundingService/SubmitKyc',
+                request_serializer=venue_dot_funding_dot_v1_dot_funding__pb2.SubmitKycRequest.SerializeToString,
+                response_deserializer=venue_dot_funding_dot_v1_dot_funding__pb2.SubmitKycResponse.FromString,
+                _registered_method=True)
+        self.GetKyc = channel.unary_unary(
+                '/venue.funding.v1.FundingService/GetKyc',
+                request_serializer=venue_dot_funding_dot_v1_dot_funding__pb2.GetKycRequest.SerializeToString,
+                response_deserializer=venue_dot_funding_dot_v1_dot_funding__pb2.GetKycResponse.FromString,
+                _registered_method=True)
+        self.CreateBeneficiary = channel.unary_unary(
+                '/venue.funding.v1.FundingService/CreateBeneficiary',
+                request_serializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.CreateBeneficiaryRequest.SerializeToString,
+                response_deserializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.CreateBeneficiaryResponse.FromString,
+                _registered_method=True)
+        self.ListBeneficiaries = channel.unary_unary(
+                '/venue.funding.v1.FundingService/ListBeneficiaries',
+                request_serializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.ListBeneficiariesRequest.SerializeToString,
+                response_deserializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.ListBeneficiariesResponse.FromString,
+                _registered_method=True)
+        self.DeleteBeneficiary = channel.unary_unary(
+                '/venue.funding.v1.FundingService/DeleteBeneficiary',
+                request_serializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.DeleteBeneficiaryRequest.SerializeToString,
+                response_deserializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.DeleteBeneficiaryResponse.FromString,
+                _registered_method=True)
+        self.CreateWithdrawal = channel.unary_unary(
+                '/venue.funding.v1.FundingService/CreateWithdrawal',
+                request_serializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.CreateWithdrawalRequest.SerializeToString,
+                response_deserializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.CreateWithdrawalResponse.FromString,
+                _registered_method=True)
+        self.GetWithdrawal = channel.unary_unary(
+                '/venue.funding.v1.FundingService/GetWithdrawal',
+                request_serializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.GetWithdrawalRequest.SerializeToString,
+                response_deserializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.GetWithdrawalResponse.FromString,
+                _registered_method=True)
+        self.ListWithdrawals = channel.unary_unary(
+                '/venue.funding.v1.FundingService/ListWithdrawals',
+                request_serializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.ListWithdrawalsRequest.SerializeToString,
+                response_deserializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.ListWithdrawalsResponse.FromString,
+                _registered_method=True)
+        self.CancelWithdrawal = channel.unary_unary(
+                '/venue.funding.v1.FundingService/CancelWithdrawal',
+                request_serializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.CancelWithdrawalRequest.SerializeToString,
+                response_deserializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.CancelWithdrawalResponse.FromString,
+                _registered_method=True)
         self.ReceiveStripeEvent = channel.unary_unary(
                 '/venue.funding.v1.FundingService/ReceiveStripeEvent',
                 request_serializer=venue_dot_funding_dot_v1_dot_funding__pb2.ReceiveStripeEventRequest.SerializeToString,
@@ -58,7 +104,7 @@ class FundingServiceStub(object):
 
 
 class FundingServiceServicer(object):
-    """Deposits of the calling user. A deposit or account of somebody else is NOT_FOUND.
+    """Deposits and withdrawals of the calling user, and who he is. What is somebody else's is NOT_FOUND.
     """
 
     def CreateDeposit(self, request, context):
@@ -83,6 +129,83 @@ class FundingServiceServicer(object):
     def ListDeposits(self, request, context):
         """Lists the caller's deposits, the last begun first.
         Errors: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitKyc(self, request, context):
+        """Says who the user is, for a level. It is encrypted, screened, and looked at by people of the venue. One submission waits at a time.
+        Idempotent by request_id.
+        Errors: INVALID_FIELD, KYC_PENDING, KYC_LEVEL_HELD, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetKyc(self, request, context):
+        """Gets the user's level, the last submission, and what may be withdrawn.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateBeneficiary(self, request, context):
+        """Adds a bank account to withdraw to. It is good for nothing until its active_time: the deployment's cooling-off time, a day where
+        nothing else is set. A mail tells of it. Idempotent by request_id.
+        Errors: KYC_REQUIRED, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBeneficiaries(self, request, context):
+        """Lists the user's beneficiaries, the last added first.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteBeneficiary(self, request, context):
+        """Removes a beneficiary. Withdrawals to it that were asked for before go on.
+        Errors: BENEFICIARY_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateWithdrawal(self, request, context):
+        """Asks for a withdrawal. It is checked in this order: the account, the provider, the beneficiary, asset and amount, what is owed, the
+        limits of the level; then the amount is held, and a withdrawal that lacks funds or is of too high a risk is answered as
+        WITHDRAWAL_STATE_REJECTED. Above the deployment's amount, and where monitoring sees a risk, two people of the venue approve it.
+        Idempotent by request_id.
+        Errors: KYC_REQUIRED, ACCOUNT_NOT_FOUND, PROVIDER_UNAVAILABLE, BENEFICIARY_NOT_FOUND, BENEFICIARY_COOLING, ASSET_UNKNOWN,
+        AMOUNT_INVALID, FUNDS_OWED, WITHDRAWAL_LIMIT, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetWithdrawal(self, request, context):
+        """Gets one withdrawal.
+        Errors: WITHDRAWAL_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWithdrawals(self, request, context):
+        """Lists the caller's withdrawals, the last asked for first.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelWithdrawal(self, request, context):
+        """Cancels a withdrawal that is not being paid yet. Repeating it answers the same.
+        Errors: WITHDRAWAL_NOT_FOUND, WITHDRAWAL_NOT_CANCELLABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,6 +238,51 @@ def add_FundingServiceServicer_to_server(servicer, server):
                     request_deserializer=venue_dot_funding_dot_v1_dot_funding__pb2.ListDepositsRequest.FromString,
                     response_serializer=venue_dot_funding_dot_v1_dot_funding__pb2.ListDepositsResponse.SerializeToString,
             ),
+            'SubmitKyc': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitKyc,
+                    request_deserializer=venue_dot_funding_dot_v1_dot_funding__pb2.SubmitKycRequest.FromString,
+                    response_serializer=venue_dot_funding_dot_v1_dot_funding__pb2.SubmitKycResponse.SerializeToString,
+            ),
+            'GetKyc': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetKyc,
+                    request_deserializer=venue_dot_funding_dot_v1_dot_funding__pb2.GetKycRequest.FromString,
+                    response_serializer=venue_dot_funding_dot_v1_dot_funding__pb2.GetKycResponse.SerializeToString,
+            ),
+            'CreateBeneficiary': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateBeneficiary,
+                    request_deserializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.CreateBeneficiaryRequest.FromString,
+                    response_serializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.CreateBeneficiaryResponse.SerializeToString,
+            ),
+            'ListBeneficiaries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBeneficiaries,
+                    request_deserializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.ListBeneficiariesRequest.FromString,
+                    response_serializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.ListBeneficiariesResponse.SerializeToString,
+            ),
+            'DeleteBeneficiary': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteBeneficiary,
+                    request_deserializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.DeleteBeneficiaryRequest.FromString,
+                    response_serializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.DeleteBeneficiaryResponse.SerializeToString,
+            ),
+            'CreateWithdrawal': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateWithdrawal,
+                    request_deserializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.CreateWithdrawalRequest.FromString,
+                    response_serializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.CreateWithdrawalResponse.SerializeToString,
+            ),
+            'GetWithdrawal': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWithdrawal,
+                    request_deserializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.GetWithdrawalRequest.FromString,
+                    response_serializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.GetWithdrawalResponse.SerializeToString,
+            ),
+            'ListWithdrawals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWithdrawals,
+                    request_deserializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.ListWithdrawalsRequest.FromString,
+                    response_serializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.ListWithdrawalsResponse.SerializeToString,
+            ),
+            'CancelWithdrawal': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelWithdrawal,
+                    request_deserializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.CancelWithdrawalRequest.FromString,
+                    response_serializer=venue_dot_funding_dot_v1_dot_withdrawal__pb2.CancelWithdrawalResponse.SerializeToString,
+            ),
             'ReceiveStripeEvent': grpc.unary_unary_rpc_method_handler(
                     servicer.ReceiveStripeEvent,
                     request_deserializer=venue_dot_funding_dot_v1_dot_funding__pb2.ReceiveStripeEventRequest.FromString,
@@ -129,7 +297,7 @@ def add_FundingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FundingService(object):
-    """Deposits of the calling user. A deposit or account of somebody else is NOT_FOUND.
+    """Deposits and withdrawals of the calling user, and who he is. What is somebody else's is NOT_FOUND.
     """
 
     @staticmethod
@@ -203,6 +371,249 @@ class FundingService(object):
             '/venue.funding.v1.FundingService/ListDeposits',
             venue_dot_funding_dot_v1_dot_funding__pb2.ListDepositsRequest.SerializeToString,
             venue_dot_funding_dot_v1_dot_funding__pb2.ListDepositsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitKyc(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.funding.v1.FundingService/SubmitKyc',
+            venue_dot_funding_dot_v1_dot_funding__pb2.SubmitKycRequest.SerializeToString,
+            venue_dot_funding_dot_v1_dot_funding__pb2.SubmitKycResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetKyc(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.funding.v1.FundingService/GetKyc',
+            venue_dot_funding_dot_v1_dot_funding__pb2.GetKycRequest.SerializeToString,
+            venue_dot_funding_dot_v1_dot_funding__pb2.GetKycResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateBeneficiary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.funding.v1.FundingService/CreateBeneficiary',
+            venue_dot_funding_dot_v1_dot_withdrawal__pb2.CreateBeneficiaryRequest.SerializeToString,
+            venue_dot_funding_dot_v1_dot_withdrawal__pb2.CreateBeneficiaryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBeneficiaries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.funding.v1.FundingService/ListBeneficiaries',
+            venue_dot_funding_dot_v1_dot_withdrawal__pb2.ListBeneficiariesRequest.SerializeToString,
+            venue_dot_funding_dot_v1_dot_withdrawal__pb2.ListBeneficiariesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteBeneficiary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.funding.v1.FundingService/DeleteBeneficiary',
+            venue_dot_funding_dot_v1_dot_withdrawal__pb2.DeleteBeneficiaryRequest.SerializeToString,
+            venue_dot_funding_dot_v1_dot_withdrawal__pb2.DeleteBeneficiaryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateWithdrawal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.funding.v1.FundingService/CreateWithdrawal',
+            venue_dot_funding_dot_v1_dot_withdrawal__pb2.CreateWithdrawalRequest.SerializeToString,
+            venue_dot_funding_dot_v1_dot_withdrawal__pb2.CreateWithdrawalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWithdrawal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.funding.v1.FundingService/GetWithdrawal',
+            venue_dot_funding_dot_v1_dot_withdrawal__pb2.GetWithdrawalRequest.SerializeToString,
+            venue_dot_funding_dot_v1_dot_withdrawal__pb2.GetWithdrawalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWithdrawals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.funding.v1.FundingService/ListWithdrawals',
+            venue_dot_funding_dot_v1_dot_withdrawal__pb2.ListWithdrawalsRequest.SerializeToString,
+            venue_dot_funding_dot_v1_dot_withdrawal__pb2.ListWithdrawalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelWithdrawal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.funding.v1.FundingService/CancelWithdrawal',
+            venue_dot_funding_dot_v1_dot_withdrawal__pb2.CancelWithdrawalRequest.SerializeToString,
+            venue_dot_funding_dot_v1_dot_withdrawal__pb2.CancelWithdrawalResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ Money in and out."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from venue.funding.v1 import funding_pb2 as _funding_pb2
+from venue.funding.v1 import withdrawal_pb2 as _withdrawal_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -27,7 +28,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class FundingServiceStub:
-    """Deposits of the calling user. A deposit or account of somebody else is NOT_FOUND."""
+    """Deposits and withdrawals of the calling user, and who he is. What is somebody else's is NOT_FOUND."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -48,6 +49,46 @@ class FundingServiceStub:
     """Lists the caller's deposits, the last begun first.
     Errors: PAGE_TOKEN_INVALID.
     """
+    SubmitKyc: _grpc.UnaryUnaryMultiCallable[_funding_pb2.SubmitKycRequest, _funding_pb2.SubmitKycResponse]
+    """Says who the user is, for a level. It is encrypted, screened, and looked at by people of the venue. One submission waits at a time.
+    Idempotent by request_id.
+    Errors: INVALID_FIELD, KYC_PENDING, KYC_LEVEL_HELD, REQUEST_ID_REUSED.
+    """
+    GetKyc: _grpc.UnaryUnaryMultiCallable[_funding_pb2.GetKycRequest, _funding_pb2.GetKycResponse]
+    """Gets the user's level, the last submission, and what may be withdrawn."""
+    CreateBeneficiary: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.CreateBeneficiaryRequest, _withdrawal_pb2.CreateBeneficiaryResponse]
+    """Adds a bank account to withdraw to. It is good for nothing until its active_time: the deployment's cooling-off time, a day where
+    nothing else is set. A mail tells of it. Idempotent by request_id.
+    Errors: KYC_REQUIRED, REQUEST_ID_REUSED.
+    """
+    ListBeneficiaries: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.ListBeneficiariesRequest, _withdrawal_pb2.ListBeneficiariesResponse]
+    """Lists the user's beneficiaries, the last added first.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    DeleteBeneficiary: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.DeleteBeneficiaryRequest, _withdrawal_pb2.DeleteBeneficiaryResponse]
+    """Removes a beneficiary. Withdrawals to it that were asked for before go on.
+    Errors: BENEFICIARY_NOT_FOUND.
+    """
+    CreateWithdrawal: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.CreateWithdrawalRequest, _withdrawal_pb2.CreateWithdrawalResponse]
+    """Asks for a withdrawal. It is checked in this order: the account, the provider, the beneficiary, asset and amount, what is owed, the
+    limits of the level; then the amount is held, and a withdrawal that lacks funds or is of too high a risk is answered as
+    WITHDRAWAL_STATE_REJECTED. Above the deployment's amount, and where monitoring sees a risk, two people of the venue approve it.
+    Idempotent by request_id.
+    Errors: KYC_REQUIRED, ACCOUNT_NOT_FOUND, PROVIDER_UNAVAILABLE, BENEFICIARY_NOT_FOUND, BENEFICIARY_COOLING, ASSET_UNKNOWN,
+    AMOUNT_INVALID, FUNDS_OWED, WITHDRAWAL_LIMIT, REQUEST_ID_REUSED.
+    """
+    GetWithdrawal: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.GetWithdrawalRequest, _withdrawal_pb2.GetWithdrawalResponse]
+    """Gets one withdrawal.
+    Errors: WITHDRAWAL_NOT_FOUND.
+    """
+    ListWithdrawals: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.ListWithdrawalsRequest, _withdrawal_pb2.ListWithdrawalsResponse]
+    """Lists the caller's withdrawals, the last asked for first.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    CancelWithdrawal: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.CancelWithdrawalRequest, _withdrawal_pb2.CancelWithdrawalResponse]
+    """Cancels a withdrawal that is not being paid yet. Repeating it answers the same.
+    Errors: WITHDRAWAL_NOT_FOUND, WITHDRAWAL_NOT_CANCELLABLE.
+    """
     ReceiveStripeEvent: _grpc.UnaryUnaryMultiCallable[_funding_pb2.ReceiveStripeEventRequest, _funding_pb2.ReceiveStripeEventResponse]
     """Takes an event that Stripe sends. The body is Stripe's own, the header (metadata) `stripe-signature` its signature over these very
     bytes. An event counts once; events may come in any order, and as often as they like.
@@ -56,7 +97,7 @@ class FundingServiceStub:
 
 @_typing.type_check_only
 class FundingServiceAsyncStub(FundingServiceStub):
-    """Deposits of the calling user. A deposit or account of somebody else is NOT_FOUND."""
+    """Deposits and withdrawals of the calling user, and who he is. What is somebody else's is NOT_FOUND."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateDeposit: _aio.UnaryUnaryMultiCallable[_funding_pb2.CreateDepositRequest, _funding_pb2.CreateDepositResponse]  # type: ignore[assignment]
@@ -74,6 +115,46 @@ class FundingServiceAsyncStub(FundingServiceStub):
     """Lists the caller's deposits, the last begun first.
     Errors: PAGE_TOKEN_INVALID.
     """
+    SubmitKyc: _aio.UnaryUnaryMultiCallable[_funding_pb2.SubmitKycRequest, _funding_pb2.SubmitKycResponse]  # type: ignore[assignment]
+    """Says who the user is, for a level. It is encrypted, screened, and looked at by people of the venue. One submission waits at a time.
+    Idempotent by request_id.
+    Errors: INVALID_FIELD, KYC_PENDING, KYC_LEVEL_HELD, REQUEST_ID_REUSED.
+    """
+    GetKyc: _aio.UnaryUnaryMultiCallable[_funding_pb2.GetKycRequest, _funding_pb2.GetKycResponse]  # type: ignore[assignment]
+    """Gets the user's level, the last submission, and what may be withdrawn."""
+    CreateBeneficiary: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.CreateBeneficiaryRequest, _withdrawal_pb2.CreateBeneficiaryResponse]  # type: ignore[assignment]
+    """Adds a bank account to withdraw to. It is good for nothing until its active_time: the deployment's cooling-off time, a day where
+    nothing else is set. A mail tells of it. Idempotent by request_id.
+    Errors: KYC_REQUIRED, REQUEST_ID_REUSED.
+    """
+    ListBeneficiaries: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.ListBeneficiariesRequest, _withdrawal_pb2.ListBeneficiariesResponse]  # type: ignore[assignment]
+    """Lists the user's beneficiaries, the last added first.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    DeleteBeneficiary: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.DeleteBeneficiaryRequest, _withdrawal_pb2.DeleteBeneficiaryResponse]  # type: ignore[assignment]
+    """Removes a beneficiary. Withdrawals to it that were asked for before go on.
+    Errors: BENEFICIARY_NOT_FOUND.
+    """
+    CreateWithdrawal: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.CreateWithdrawalRequest, _withdrawal_pb2.CreateWithdrawalResponse]  # type: ignore[assignment]
+    """Asks for a withdrawal. It is checked in this order: the account, the provider, the beneficiary, asset and amount, what is owed, the
+    limits of the level; then the amount is held, and a withdrawal that lacks funds or is of too high a risk is answered as
+    WITHDRAWAL_STATE_REJECTED. Above the deployment's amount, and where monitoring sees a risk, two people of the venue approve it.
+    Idempotent by request_id.
+    Errors: KYC_REQUIRED, ACCOUNT_NOT_FOUND, PROVIDER_UNAVAILABLE, BENEFICIARY_NOT_FOUND, BENEFICIARY_COOLING, ASSET_UNKNOWN,
+    AMOUNT_INVALID, FUNDS_OWED, WITHDRAWAL_LIMIT, REQUEST_ID_REUSED.
+    """
+    GetWithdrawal: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.GetWithdrawalRequest, _withdrawal_pb2.GetWithdrawalResponse]  # type: ignore[assignment]
+    """Gets one withdrawal.
+    Errors: WITHDRAWAL_NOT_FOUND.
+    """
+    ListWithdrawals: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.ListWithdrawalsRequest, _withdrawal_pb2.ListWithdrawalsResponse]  # type: ignore[assignment]
+    """Lists the caller's withdrawals, the last asked for first.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    CancelWithdrawal: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.CancelWithdrawalRequest, _withdrawal_pb2.CancelWithdrawalResponse]  # type: ignore[assignment]
+    """Cancels a withdrawal that is not being paid yet. Repeating it answers the same.
+    Errors: WITHDRAWAL_NOT_FOUND, WITHDRAWAL_NOT_CANCELLABLE.
+    """
     ReceiveStripeEvent: _aio.UnaryUnaryMultiCallable[_funding_pb2.ReceiveStripeEventRequest, _funding_pb2.ReceiveStripeEventResponse]  # type: ignore[assignment]
     """Takes an event that Stripe sends. The body is Stripe's own, the header (metadata) `stripe-signature` its signature over these very
     bytes. An event counts once; events may come in any order, and as often as they like.
@@ -81,7 +162,7 @@ class FundingServiceAsyncStub(FundingServiceStub):
     """
 
 class FundingServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Deposits of the calling user. A deposit or account of somebody else is NOT_FOUND."""
+    """Deposits and withdrawals of the calling user, and who he is. What is somebody else's is NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def CreateDeposit(
@@ -114,6 +195,100 @@ class FundingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_funding_pb2.ListDepositsResponse, _abc.Awaitable[_funding_pb2.ListDepositsResponse]]:
         """Lists the caller's deposits, the last begun first.
         Errors: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def SubmitKyc(
+        self,
+        request: _funding_pb2.SubmitKycRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_funding_pb2.SubmitKycResponse, _abc.Awaitable[_funding_pb2.SubmitKycResponse]]:
+        """Says who the user is, for a level. It is encrypted, screened, and looked at by people of the venue. One submission waits at a time.
+        Idempotent by request_id.
+        Errors: INVALID_FIELD, KYC_PENDING, KYC_LEVEL_HELD, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetKyc(
+        self,
+        request: _funding_pb2.GetKycRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_funding_pb2.GetKycResponse, _abc.Awaitable[_funding_pb2.GetKycResponse]]:
+        """Gets the user's level, the last submission, and what may be withdrawn."""
+
+    @_abc_1.abstractmethod
+    def CreateBeneficiary(
+        self,
+        request: _withdrawal_pb2.CreateBeneficiaryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_withdrawal_pb2.CreateBeneficiaryResponse, _abc.Awaitable[_withdrawal_pb2.CreateBeneficiaryResponse]]:
+        """Adds a bank account to withdraw to. It is good for nothing until its active_time: the deployment's cooling-off time, a day where
+        nothing else is set. A mail tells of it. Idempotent by request_id.
+        Errors: KYC_REQUIRED, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListBeneficiaries(
+        self,
+        request: _withdrawal_pb2.ListBeneficiariesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_withdrawal_pb2.ListBeneficiariesResponse, _abc.Awaitable[_withdrawal_pb2.ListBeneficiariesResponse]]:
+        """Lists the user's beneficiaries, the last added first.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteBeneficiary(
+        self,
+        request: _withdrawal_pb2.DeleteBeneficiaryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_withdrawal_pb2.DeleteBeneficiaryResponse, _abc.Awaitable[_withdrawal_pb2.DeleteBeneficiaryResponse]]:
+        """Removes a beneficiary. Withdrawals to it that were asked for before go on.
+        Errors: BENEFICIARY_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateWithdrawal(
+        self,
+        request: _withdrawal_pb2.CreateWithdrawalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_withdrawal_pb2.CreateWithdrawalResponse, _abc.Awaitable[_withdrawal_pb2.CreateWithdrawalResponse]]:
+        """Asks for a withdrawal. It is checked in this order: the account, the provider, the beneficiary, asset and amount, what is owed, the
+        limits of the level; then the amount is held, and a withdrawal that lacks funds or is of too high a risk is answered as
+        WITHDRAWAL_STATE_REJECTED. Above the deployment's amount, and where monitoring sees a risk, two people of the venue approve it.
+        Idempotent by request_id.
+        Errors: KYC_REQUIRED, ACCOUNT_NOT_FOUND, PROVIDER_UNAVAILABLE, BENEFICIARY_NOT_FOUND, BENEFICIARY_COOLING, ASSET_UNKNOWN,
+        AMOUNT_INVALID, FUNDS_OWED, WITHDRAWAL_LIMIT, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetWithdrawal(
+        self,
+        request: _withdrawal_pb2.GetWithdrawalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_withdrawal_pb2.GetWithdrawalResponse, _abc.Awaitable[_withdrawal_pb2.GetWithdrawalResponse]]:
+        """Gets one withdrawal.
+        Errors: WITHDRAWAL_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListWithdrawals(
+        self,
+        request: _withdrawal_pb2.ListWithdrawalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_withdrawal_pb2.ListWithdrawalsResponse, _abc.Awaitable[_withdrawal_pb2.ListWithdrawalsResponse]]:
+        """Lists the caller's withdrawals, the last asked for first.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelWithdrawal(
+        self,
+        request: _withdrawal_pb2.CancelWithdrawalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_withdrawal_pb2.CancelWithdrawalResponse, _abc.Awaitable[_withdrawal_pb2.CancelWithdrawalResponse]]:
+        """Cancels a withdrawal that is not being paid yet. Repeating it answers the same.
+        Errors: WITHDRAWAL_NOT_FOUND, WITHDRAWAL_NOT_CANCELLABLE.
         """
 
     @_abc_1.abstractmethod

@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvenue/option/v1/access.proto\x12\x0fvenue.option.v1\x1a google/protobuf/descriptor.proto\"\xa9\x01\n\x06\x41\x63\x63\x65ss\x12%\n\x05scope\x18\x01 \x01(\x0e\x32\x16.venue.option.v1.Scope\x12$\n\x05roles\x18\x02 \x03(\x0e\x32\x15.venue.option.v1.Role\x12\x15\n\rsecond_factor\x18\x03 \x01(\x08\x12\'\n\x06\x62ucket\x18\x04 \x01(\x0e\x32\x17.venue.option.v1.Bucket\x12\x12\n\nbound_keys\x18\x05 \x01(\x08*\x9d\x01\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSCOPE_PUBLIC\x10\x01\x12\x0e\n\nSCOPE_READ\x10\x02\x12\x0f\n\x0bSCOPE_TRADE\x10\x03\x12\x12\n\x0eSCOPE_WITHDRAW\x10\x04\x12\x11\n\rSCOPE_ACCOUNT\x10\x05\x12\x0f\n\x0bSCOPE_ADMIN\x10\x06\x12\x12\n\x0eSCOPE_INTERNAL\x10\x07*y\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x15\n\x11ROLE_MARKET_MAKER\x10\x02\x12\x10\n\x0cROLE_SUPPORT\x10\x03\x12\x13\n\x0fROLE_COMPLIANCE\x10\x04\x12\x0e\n\nROLE_ADMIN\x10\x05*\xb5\x01\n\x06\x42ucket\x12\x16\n\x12\x42UCKET_UNSPECIFIED\x10\x00\x12\x11\n\rBUCKET_PUBLIC\x10\x01\x12\x10\n\x0c\x42UCKET_LOGIN\x10\x02\x12\x0f\n\x0b\x42UCKET_READ\x10\x03\x12\x10\n\x0c\x42UCKET_ORDER\x10\x04\x12\x11\n\rBUCKET_CANCEL\x10\x05\x12\x11\n\rBUCKET_STREAM\x10\x06\x12\x10\n\x0c\x42UCKET_ADMIN\x10\x07\x12\x13\n\x0f\x42UCKET_INTERNAL\x10\x08:I\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x17.venue.option.v1.Accessb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvenue/option/v1/access.proto\x12\x0fvenue.option.v1\x1a google/protobuf/descriptor.proto\"\xbc\x01\n\x06\x41\x63\x63\x65ss\x12%\n\x05scope\x18\x01 \x01(\x0e\x32\x16.venue.option.v1.Scope\x12$\n\x05roles\x18\x02 \x03(\x0e\x32\x15.venue.option.v1.Role\x12\x15\n\rsecond_factor\x18\x03 \x01(\x08\x12\'\n\x06\x62ucket\x18\x04 \x01(\x0e\x32\x17.venue.option.v1.Bucket\x12\x11\n\tkyc_level\x18\x06 \x01(\x05\x12\x12\n\nbound_keys\x18\x05 \x01(\x08*\x9d\x01\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSCOPE_PUBLIC\x10\x01\x12\x0e\n\nSCOPE_READ\x10\x02\x12\x0f\n\x0bSCOPE_TRADE\x10\x03\x12\x12\n\x0eSCOPE_WITHDRAW\x10\x04\x12\x11\n\rSCOPE_ACCOUNT\x10\x05\x12\x0f\n\x0bSCOPE_ADMIN\x10\x06\x12\x12\n\x0eSCOPE_INTERNAL\x10\x07*y\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x15\n\x11ROLE_MARKET_MAKER\x10\x02\x12\x10\n\x0cROLE_SUPPORT\x10\x03\x12\x13\n\x0fROLE_COMPLIANCE\x10\x04\x12\x0e\n\nROLE_ADMIN\x10\x05*\xb5\x01\n\x06\x42ucket\x12\x16\n\x12\x42UCKET_UNSPECIFIED\x10\x00\x12\x11\n\rBUCKET_PUBLIC\x10\x01\x12\x10\n\x0c\x42UCKET_LOGIN\x10\x02\x12\x0f\n\x0b\x42UCKET_READ\x10\x03\x12\x10\n\x0c\x42UCKET_ORDER\x10\x04\x12\x11\n\rBUCKET_CANCEL\x10\x05\x12\x11\n\rBUCKET_STREAM\x10\x06\x12\x10\n\x0c\x42UCKET_ADMIN\x10\x07\x12\x13\n\x0f\x42UCKET_INTERNAL\x10\x08:I\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x17.venue.option.v1.Accessb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'venue.option.v1.access_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCOPE']._serialized_start=256
-  _globals['_SCOPE']._serialized_end=413
-  _globals['_ROLE']._serialized_start=415
-  _globals['_ROLE']._serialized_end=536
-  _globals['_BUCKET']._serialized_start=539
-  _globals['_BUCKET']._serialized_end=720
+  _globals['_SCOPE']._serialized_start=275
+  _globals['_SCOPE']._serialized_end=432
+  _globals['_ROLE']._serialized_start=434
+  _globals['_ROLE']._serialized_end=555
+  _globals['_BUCKET']._serialized_start=558
+  _globals['_BUCKET']._serialized_end=739
   _globals['_ACCESS']._serialized_start=84
-  _globals['_ACCESS']._serialized_end=253
+  _globals['_ACCESS']._serialized_end=272
 # @@protoc_insertion_point(module_scope)

@@ -159,6 +159,7 @@ class Access(_message.Message):
     ROLES_FIELD_NUMBER: _builtins.int
     SECOND_FACTOR_FIELD_NUMBER: _builtins.int
     BUCKET_FIELD_NUMBER: _builtins.int
+    KYC_LEVEL_FIELD_NUMBER: _builtins.int
     BOUND_KEYS_FIELD_NUMBER: _builtins.int
     scope: Global___Scope.ValueType
     """What the credential must be good for."""
@@ -169,6 +170,8 @@ class Access(_message.Message):
     """
     bucket: Global___Bucket.ValueType
     """The limit it counts against."""
+    kyc_level: _builtins.int
+    """The level of KYC that the user must have (venue.funding.v1.KycLevel as a number); 0: none. Who lacks it is told KYC_REQUIRED."""
     bound_keys: _builtins.bool
     """True if an API key that is bound to one account may call although the request names no account: the method then shows
     nothing of the user's other accounts. Where a request names accounts, they must be the key's own anyway.
@@ -184,11 +187,12 @@ class Access(_message.Message):
         roles: _abc.Iterable[Global___Role.ValueType] | None = ...,
         second_factor: _builtins.bool = ...,
         bucket: Global___Bucket.ValueType = ...,
+        kyc_level: _builtins.int = ...,
         bound_keys: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound_keys", b"bound_keys", "bucket", b"bucket", "roles", b"roles", "scope", b"scope", "second_factor", b"second_factor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound_keys", b"bound_keys", "bucket", b"bucket", "kyc_level", b"kyc_level", "roles", b"roles", "scope", b"scope", "second_factor", b"second_factor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

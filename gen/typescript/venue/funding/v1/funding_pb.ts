@@ -12,6 +12,10 @@ import type { HttpBody } from "../../../google/api/httpbody_pb.js";
 import { file_google_api_httpbody } from "../../../google/api/httpbody_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { KycDetails, KycLevel, KycSubmission } from "./kyc_pb.js";
+import { file_venue_funding_v1_kyc } from "./kyc_pb.js";
+import type { CancelWithdrawalRequestSchema, CancelWithdrawalResponseSchema, CreateBeneficiaryRequestSchema, CreateBeneficiaryResponseSchema, CreateWithdrawalRequestSchema, CreateWithdrawalResponseSchema, DeleteBeneficiaryRequestSchema, DeleteBeneficiaryResponseSchema, GetWithdrawalRequestSchema, GetWithdrawalResponseSchema, ListBeneficiariesRequestSchema, ListBeneficiariesResponseSchema, ListWithdrawalsRequestSchema, ListWithdrawalsResponseSchema, WithdrawalAllowance } from "./withdrawal_pb.js";
+import { file_venue_funding_v1_withdrawal } from "./withdrawal_pb.js";
 import { file_venue_option_v1_access } from "../../option/v1/access_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -19,7 +23,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/funding/v1/funding.proto.
  */
 export const file_venue_funding_v1_funding: GenFile = /*@__PURE__*/
-  fileDesc("Ch52ZW51ZS9mdW5kaW5nL3YxL2Z1bmRpbmcucHJvdG8SEHZlbnVlLmZ1bmRpbmcudjEimwQKB0RlcG9zaXQSEgoKZGVwb3NpdF9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEg0KBWFzc2V0GAMgASgJEg4KBmFtb3VudBgEIAEoCRIzCghwcm92aWRlchgFIAEoDjIhLnZlbnVlLmZ1bmRpbmcudjEuRGVwb3NpdFByb3ZpZGVyEi0KBXN0YXRlGAYgASgOMh4udmVudWUuZnVuZGluZy52MS5EZXBvc2l0U3RhdGUSFAoMY2hlY2tvdXRfdXJsGAcgASgJEhkKEXBheW1lbnRfcmVmZXJlbmNlGAggASgJEhwKFHBheW1lbnRfaW5zdHJ1Y3Rpb25zGAkgASgJEhYKDmZhaWx1cmVfcmVhc29uGAogASgJEhMKC3RyYW5zZmVyX2lkGAsgASgJEhcKD3JlZnVuZGVkX2Ftb3VudBgMIAEoCRIXCg9kaXNwdXRlZF9hbW91bnQYDSABKAkSEwoLb3dlZF9hbW91bnQYDiABKAkSLwoLY3JlYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHdXNlcl9pZBgSIAEoCSLAAwoUQ3JlYXRlRGVwb3NpdFJlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEiUKBWFzc2V0GAIgASgJQha6SBNyERABGBAyC15bQS1aMC05XSokEv8BCgZhbW91bnQYAyABKAlC7gG6SOoBcgQQARglugHgAQoQZGVjaW1hbC5wb3NpdGl2ZRJobXVzdCBiZSBhIGRlY2ltYWwgZ3JlYXRlciB0aGFuIHplcm8gaW4gcGxhaW4gbm90YXRpb24sIHdpdGggYXQgbW9zdCAxOCBkaWdpdHMgYmVmb3JlIGFuZCBhZnRlciB0aGUgcG9pbnQaYnRoaXMubWF0Y2hlcygnXigwezAsMTd9WzEtOV1bMC05XXswLDE3fShbLl1bMC05XXsxLDE4fSk/fDB7MSwxOH1bLl1bMC05XXswLDE3fVsxLTldWzAtOV17MCwxN30pJCcpEj8KCHByb3ZpZGVyGAQgASgOMiEudmVudWUuZnVuZGluZy52MS5EZXBvc2l0UHJvdmlkZXJCCrpIB4IBBBABIAASHwoKcmVxdWVzdF9pZBgFIAEoCUILukgIcgOwAQHYAQEiVQoVQ3JlYXRlRGVwb3NpdFJlc3BvbnNlEioKB2RlcG9zaXQYASABKAsyGS52ZW51ZS5mdW5kaW5nLnYxLkRlcG9zaXQSEAoIcmVwbGF5ZWQYAiABKAgiMgoRR2V0RGVwb3NpdFJlcXVlc3QSHQoKZGVwb3NpdF9pZBgBIAEoCUIJukgGcgQQARhAIkAKEkdldERlcG9zaXRSZXNwb25zZRIqCgdkZXBvc2l0GAEgASgLMhkudmVudWUuZnVuZGluZy52MS5EZXBvc2l0IqUBChNMaXN0RGVwb3NpdHNSZXF1ZXN0EhsKCmFjY291bnRfaWQYASABKAlCB7pIBHICGEASNwoFc3RhdGUYAiABKA4yHi52ZW51ZS5mdW5kaW5nLnYxLkRlcG9zaXRTdGF0ZUIIukgFggECEAESGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIAEIlwKFExpc3REZXBvc2l0c1Jlc3BvbnNlEisKCGRlcG9zaXRzGAEgAygLMhkudmVudWUuZnVuZGluZy52MS5EZXBvc2l0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI/ChlSZWNlaXZlU3RyaXBlRXZlbnRSZXF1ZXN0EiIKBGJvZHkYASABKAsyFC5nb29nbGUuYXBpLkh0dHBCb2R5Ii8KGlJlY2VpdmVTdHJpcGVFdmVudFJlc3BvbnNlEhEKCWR1cGxpY2F0ZRgBIAEoCCqLAQoPRGVwb3NpdFByb3ZpZGVyEiAKHERFUE9TSVRfUFJPVklERVJfVU5TUEVDSUZJRUQQABIbChdERVBPU0lUX1BST1ZJREVSX1NUUklQRRABEhsKF0RFUE9TSVRfUFJPVklERVJfTUFOVUFMEAISHAoYREVQT1NJVF9QUk9WSURFUl9TQU5EQk9YEAMq0AEKDERlcG9zaXRTdGF0ZRIdChlERVBPU0lUX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVREVQT1NJVF9TVEFURV9QRU5ESU5HEAESHAoYREVQT1NJVF9TVEFURV9QUk9DRVNTSU5HEAISFgoSREVQT1NJVF9TVEFURV9QQUlEEAMSGwoXREVQT1NJVF9TVEFURV9TVUNDRUVERUQQBBIYChRERVBPU0lUX1NUQVRFX0ZBSUxFRBAFEhkKFURFUE9TSVRfU1RBVEVfRVhQSVJFRBAGMrAECg5GdW5kaW5nU2VydmljZRKBAQoNQ3JlYXRlRGVwb3NpdBImLnZlbnVlLmZ1bmRpbmcudjEuQ3JlYXRlRGVwb3NpdFJlcXVlc3QaJy52ZW51ZS5mdW5kaW5nLnYxLkNyZWF0ZURlcG9zaXRSZXNwb25zZSIfirUYBAgFIAOC0+STAhEiDC92MS9kZXBvc2l0czoBKhKCAQoKR2V0RGVwb3NpdBIjLnZlbnVlLmZ1bmRpbmcudjEuR2V0RGVwb3NpdFJlcXVlc3QaJC52ZW51ZS5mdW5kaW5nLnYxLkdldERlcG9zaXRSZXNwb25zZSIpirUYBAgCIAOC0+STAhsSGS92MS9kZXBvc2l0cy97ZGVwb3NpdF9pZH0SewoMTGlzdERlcG9zaXRzEiUudmVudWUuZnVuZGluZy52MS5MaXN0RGVwb3NpdHNSZXF1ZXN0GiYudmVudWUuZnVuZGluZy52MS5MaXN0RGVwb3NpdHNSZXNwb25zZSIcirUYBAgCIAOC0+STAg4SDC92MS9kZXBvc2l0cxKXAQoSUmVjZWl2ZVN0cmlwZUV2ZW50EisudmVudWUuZnVuZGluZy52MS5SZWNlaXZlU3RyaXBlRXZlbnRSZXF1ZXN0GiwudmVudWUuZnVuZGluZy52MS5SZWNlaXZlU3RyaXBlRXZlbnRSZXNwb25zZSImirUYBAgBIAGC0+STAhgiEC93ZWJob29rcy9zdHJpcGU6BGJvZHliBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_api_httpbody, file_google_protobuf_timestamp, file_venue_option_v1_access]);
+  fileDesc("Ch52ZW51ZS9mdW5kaW5nL3YxL2Z1bmRpbmcucHJvdG8SEHZlbnVlLmZ1bmRpbmcudjEimwQKB0RlcG9zaXQSEgoKZGVwb3NpdF9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEg0KBWFzc2V0GAMgASgJEg4KBmFtb3VudBgEIAEoCRIzCghwcm92aWRlchgFIAEoDjIhLnZlbnVlLmZ1bmRpbmcudjEuRGVwb3NpdFByb3ZpZGVyEi0KBXN0YXRlGAYgASgOMh4udmVudWUuZnVuZGluZy52MS5EZXBvc2l0U3RhdGUSFAoMY2hlY2tvdXRfdXJsGAcgASgJEhkKEXBheW1lbnRfcmVmZXJlbmNlGAggASgJEhwKFHBheW1lbnRfaW5zdHJ1Y3Rpb25zGAkgASgJEhYKDmZhaWx1cmVfcmVhc29uGAogASgJEhMKC3RyYW5zZmVyX2lkGAsgASgJEhcKD3JlZnVuZGVkX2Ftb3VudBgMIAEoCRIXCg9kaXNwdXRlZF9hbW91bnQYDSABKAkSEwoLb3dlZF9hbW91bnQYDiABKAkSLwoLY3JlYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHdXNlcl9pZBgSIAEoCSLAAwoUQ3JlYXRlRGVwb3NpdFJlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEiUKBWFzc2V0GAIgASgJQha6SBNyERABGBAyC15bQS1aMC05XSokEv8BCgZhbW91bnQYAyABKAlC7gG6SOoBcgQQARglugHgAQoQZGVjaW1hbC5wb3NpdGl2ZRJobXVzdCBiZSBhIGRlY2ltYWwgZ3JlYXRlciB0aGFuIHplcm8gaW4gcGxhaW4gbm90YXRpb24sIHdpdGggYXQgbW9zdCAxOCBkaWdpdHMgYmVmb3JlIGFuZCBhZnRlciB0aGUgcG9pbnQaYnRoaXMubWF0Y2hlcygnXigwezAsMTd9WzEtOV1bMC05XXswLDE3fShbLl1bMC05XXsxLDE4fSk/fDB7MSwxOH1bLl1bMC05XXswLDE3fVsxLTldWzAtOV17MCwxN30pJCcpEj8KCHByb3ZpZGVyGAQgASgOMiEudmVudWUuZnVuZGluZy52MS5EZXBvc2l0UHJvdmlkZXJCCrpIB4IBBBABIAASHwoKcmVxdWVzdF9pZBgFIAEoCUILukgIcgOwAQHYAQEiVQoVQ3JlYXRlRGVwb3NpdFJlc3BvbnNlEioKB2RlcG9zaXQYASABKAsyGS52ZW51ZS5mdW5kaW5nLnYxLkRlcG9zaXQSEAoIcmVwbGF5ZWQYAiABKAgiMgoRR2V0RGVwb3NpdFJlcXVlc3QSHQoKZGVwb3NpdF9pZBgBIAEoCUIJukgGcgQQARhAIkAKEkdldERlcG9zaXRSZXNwb25zZRIqCgdkZXBvc2l0GAEgASgLMhkudmVudWUuZnVuZGluZy52MS5EZXBvc2l0IqUBChNMaXN0RGVwb3NpdHNSZXF1ZXN0EhsKCmFjY291bnRfaWQYASABKAlCB7pIBHICGEASNwoFc3RhdGUYAiABKA4yHi52ZW51ZS5mdW5kaW5nLnYxLkRlcG9zaXRTdGF0ZUIIukgFggECEAESGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIAEIlwKFExpc3REZXBvc2l0c1Jlc3BvbnNlEisKCGRlcG9zaXRzGAEgAygLMhkudmVudWUuZnVuZGluZy52MS5EZXBvc2l0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI/ChlSZWNlaXZlU3RyaXBlRXZlbnRSZXF1ZXN0EiIKBGJvZHkYASABKAsyFC5nb29nbGUuYXBpLkh0dHBCb2R5Ii8KGlJlY2VpdmVTdHJpcGVFdmVudFJlc3BvbnNlEhEKCWR1cGxpY2F0ZRgBIAEoCCKhAQoQU3VibWl0S3ljUmVxdWVzdBI1CgVsZXZlbBgBIAEoDjIaLnZlbnVlLmZ1bmRpbmcudjEuS3ljTGV2ZWxCCrpIB4IBBBABIAASNQoHZGV0YWlscxgCIAEoCzIcLnZlbnVlLmZ1bmRpbmcudjEuS3ljRGV0YWlsc0IGukgDyAEBEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICHIDsAEB2AEBIloKEVN1Ym1pdEt5Y1Jlc3BvbnNlEjMKCnN1Ym1pc3Npb24YASABKAsyHy52ZW51ZS5mdW5kaW5nLnYxLkt5Y1N1Ym1pc3Npb24SEAoIcmVwbGF5ZWQYAiABKAgiDwoNR2V0S3ljUmVxdWVzdCKqAQoOR2V0S3ljUmVzcG9uc2USKQoFbGV2ZWwYASABKA4yGi52ZW51ZS5mdW5kaW5nLnYxLkt5Y0xldmVsEjMKCnN1Ym1pc3Npb24YAiABKAsyHy52ZW51ZS5mdW5kaW5nLnYxLkt5Y1N1Ym1pc3Npb24SOAoJYWxsb3dhbmNlGAMgASgLMiUudmVudWUuZnVuZGluZy52MS5XaXRoZHJhd2FsQWxsb3dhbmNlKosBCg9EZXBvc2l0UHJvdmlkZXISIAocREVQT1NJVF9QUk9WSURFUl9VTlNQRUNJRklFRBAAEhsKF0RFUE9TSVRfUFJPVklERVJfU1RSSVBFEAESGwoXREVQT1NJVF9QUk9WSURFUl9NQU5VQUwQAhIcChhERVBPU0lUX1BST1ZJREVSX1NBTkRCT1gQAyrQAQoMRGVwb3NpdFN0YXRlEh0KGURFUE9TSVRfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVERVBPU0lUX1NUQVRFX1BFTkRJTkcQARIcChhERVBPU0lUX1NUQVRFX1BST0NFU1NJTkcQAhIWChJERVBPU0lUX1NUQVRFX1BBSUQQAxIbChdERVBPU0lUX1NUQVRFX1NVQ0NFRURFRBAEEhgKFERFUE9TSVRfU1RBVEVfRkFJTEVEEAUSGQoVREVQT1NJVF9TVEFURV9FWFBJUkVEEAYyrw4KDkZ1bmRpbmdTZXJ2aWNlEoEBCg1DcmVhdGVEZXBvc2l0EiYudmVudWUuZnVuZGluZy52MS5DcmVhdGVEZXBvc2l0UmVxdWVzdBonLnZlbnVlLmZ1bmRpbmcudjEuQ3JlYXRlRGVwb3NpdFJlc3BvbnNlIh+KtRgECAUgA4LT5JMCESIML3YxL2RlcG9zaXRzOgEqEoIBCgpHZXREZXBvc2l0EiMudmVudWUuZnVuZGluZy52MS5HZXREZXBvc2l0UmVxdWVzdBokLnZlbnVlLmZ1bmRpbmcudjEuR2V0RGVwb3NpdFJlc3BvbnNlIimKtRgECAIgA4LT5JMCGxIZL3YxL2RlcG9zaXRzL3tkZXBvc2l0X2lkfRJ7CgxMaXN0RGVwb3NpdHMSJS52ZW51ZS5mdW5kaW5nLnYxLkxpc3REZXBvc2l0c1JlcXVlc3QaJi52ZW51ZS5mdW5kaW5nLnYxLkxpc3REZXBvc2l0c1Jlc3BvbnNlIhyKtRgECAIgA4LT5JMCDhIML3YxL2RlcG9zaXRzEnAKCVN1Ym1pdEt5YxIiLnZlbnVlLmZ1bmRpbmcudjEuU3VibWl0S3ljUmVxdWVzdBojLnZlbnVlLmZ1bmRpbmcudjEuU3VibWl0S3ljUmVzcG9uc2UiGoq1GAQIBSADgtPkkwIMIgcvdjEva3ljOgEqEmQKBkdldEt5YxIfLnZlbnVlLmZ1bmRpbmcudjEuR2V0S3ljUmVxdWVzdBogLnZlbnVlLmZ1bmRpbmcudjEuR2V0S3ljUmVzcG9uc2UiF4q1GAQIBSADgtPkkwIJEgcvdjEva3ljEpYBChFDcmVhdGVCZW5lZmljaWFyeRIqLnZlbnVlLmZ1bmRpbmcudjEuQ3JlYXRlQmVuZWZpY2lhcnlSZXF1ZXN0GisudmVudWUuZnVuZGluZy52MS5DcmVhdGVCZW5lZmljaWFyeVJlc3BvbnNlIiiKtRgICAQYASADMAGC0+STAhYiES92MS9iZW5lZmljaWFyaWVzOgEqEo8BChFMaXN0QmVuZWZpY2lhcmllcxIqLnZlbnVlLmZ1bmRpbmcudjEuTGlzdEJlbmVmaWNpYXJpZXNSZXF1ZXN0GisudmVudWUuZnVuZGluZy52MS5MaXN0QmVuZWZpY2lhcmllc1Jlc3BvbnNlIiGKtRgECAUgA4LT5JMCExIRL3YxL2JlbmVmaWNpYXJpZXMSoAEKEURlbGV0ZUJlbmVmaWNpYXJ5EioudmVudWUuZnVuZGluZy52MS5EZWxldGVCZW5lZmljaWFyeVJlcXVlc3QaKy52ZW51ZS5mdW5kaW5nLnYxLkRlbGV0ZUJlbmVmaWNpYXJ5UmVzcG9uc2UiMoq1GAQIBSADgtPkkwIkKiIvdjEvYmVuZWZpY2lhcmllcy97YmVuZWZpY2lhcnlfaWR9EpEBChBDcmVhdGVXaXRoZHJhd2FsEikudmVudWUuZnVuZGluZy52MS5DcmVhdGVXaXRoZHJhd2FsUmVxdWVzdBoqLnZlbnVlLmZ1bmRpbmcudjEuQ3JlYXRlV2l0aGRyYXdhbFJlc3BvbnNlIiaKtRgICAQYASADMAGC0+STAhQiDy92MS93aXRoZHJhd2FsczoBKhKRAQoNR2V0V2l0aGRyYXdhbBImLnZlbnVlLmZ1bmRpbmcudjEuR2V0V2l0aGRyYXdhbFJlcXVlc3QaJy52ZW51ZS5mdW5kaW5nLnYxLkdldFdpdGhkcmF3YWxSZXNwb25zZSIvirUYBAgCIAOC0+STAiESHy92MS93aXRoZHJhd2Fscy97d2l0aGRyYXdhbF9pZH0ShwEKD0xpc3RXaXRoZHJhd2FscxIoLnZlbnVlLmZ1bmRpbmcudjEuTGlzdFdpdGhkcmF3YWxzUmVxdWVzdBopLnZlbnVlLmZ1bmRpbmcudjEuTGlzdFdpdGhkcmF3YWxzUmVzcG9uc2UiH4q1GAQIAiADgtPkkwIREg8vdjEvd2l0aGRyYXdhbHMSpAEKEENhbmNlbFdpdGhkcmF3YWwSKS52ZW51ZS5mdW5kaW5nLnYxLkNhbmNlbFdpdGhkcmF3YWxSZXF1ZXN0GioudmVudWUuZnVuZGluZy52MS5DYW5jZWxXaXRoZHJhd2FsUmVzcG9uc2UiOYq1GAQIBSADgtPkkwIrIiYvdjEvd2l0aGRyYXdhbHMve3dpdGhkcmF3YWxfaWR9OmNhbmNlbDoBKhKXAQoSUmVjZWl2ZVN0cmlwZUV2ZW50EisudmVudWUuZnVuZGluZy52MS5SZWNlaXZlU3RyaXBlRXZlbnRSZXF1ZXN0GiwudmVudWUuZnVuZGluZy52MS5SZWNlaXZlU3RyaXBlRXZlbnRSZXNwb25zZSImirUYBAgBIAGC0+STAhgiEC93ZWJob29rcy9zdHJpcGU6BGJvZHliBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_api_httpbody, file_google_protobuf_timestamp, file_venue_funding_v1_kyc, file_venue_funding_v1_withdrawal, file_venue_option_v1_access]);
 
 /**
  * Money on its way in.
@@ -393,6 +397,119 @@ export const ReceiveStripeEventResponseSchema: GenMessage<ReceiveStripeEventResp
   messageDesc(file_venue_funding_v1_funding, 8);
 
 /**
+ * Request of SubmitKyc.
+ *
+ * @generated from message venue.funding.v1.SubmitKycRequest
+ */
+export type SubmitKycRequest = Message<"venue.funding.v1.SubmitKycRequest"> & {
+  /**
+   * The level that it is for.
+   *
+   * @generated from field: venue.funding.v1.KycLevel level = 1;
+   */
+  level: KycLevel;
+
+  /**
+   * What the user says of himself.
+   *
+   * @generated from field: venue.funding.v1.KycDetails details = 2;
+   */
+  details?: KycDetails | undefined;
+
+  /**
+   * A UUID that makes repeating the call safe; UUIDv7 is best.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message venue.funding.v1.SubmitKycRequest.
+ * Use `create(SubmitKycRequestSchema)` to create a new message.
+ */
+export const SubmitKycRequestSchema: GenMessage<SubmitKycRequest> = /*@__PURE__*/
+  messageDesc(file_venue_funding_v1_funding, 9);
+
+/**
+ * Response of SubmitKyc.
+ *
+ * @generated from message venue.funding.v1.SubmitKycResponse
+ */
+export type SubmitKycResponse = Message<"venue.funding.v1.SubmitKycResponse"> & {
+  /**
+   * The submission.
+   *
+   * @generated from field: venue.funding.v1.KycSubmission submission = 1;
+   */
+  submission?: KycSubmission | undefined;
+
+  /**
+   * True if an earlier call with the same request_id had made it.
+   *
+   * @generated from field: bool replayed = 2;
+   */
+  replayed: boolean;
+};
+
+/**
+ * Describes the message venue.funding.v1.SubmitKycResponse.
+ * Use `create(SubmitKycResponseSchema)` to create a new message.
+ */
+export const SubmitKycResponseSchema: GenMessage<SubmitKycResponse> = /*@__PURE__*/
+  messageDesc(file_venue_funding_v1_funding, 10);
+
+/**
+ * Request of GetKyc.
+ *
+ * @generated from message venue.funding.v1.GetKycRequest
+ */
+export type GetKycRequest = Message<"venue.funding.v1.GetKycRequest"> & {
+};
+
+/**
+ * Describes the message venue.funding.v1.GetKycRequest.
+ * Use `create(GetKycRequestSchema)` to create a new message.
+ */
+export const GetKycRequestSchema: GenMessage<GetKycRequest> = /*@__PURE__*/
+  messageDesc(file_venue_funding_v1_funding, 11);
+
+/**
+ * Response of GetKyc.
+ *
+ * @generated from message venue.funding.v1.GetKycResponse
+ */
+export type GetKycResponse = Message<"venue.funding.v1.GetKycResponse"> & {
+  /**
+   * The level that the user has.
+   *
+   * @generated from field: venue.funding.v1.KycLevel level = 1;
+   */
+  level: KycLevel;
+
+  /**
+   * The last submission, if there is one.
+   *
+   * @generated from field: venue.funding.v1.KycSubmission submission = 2;
+   */
+  submission?: KycSubmission | undefined;
+
+  /**
+   * What may be withdrawn at this level.
+   *
+   * @generated from field: venue.funding.v1.WithdrawalAllowance allowance = 3;
+   */
+  allowance?: WithdrawalAllowance | undefined;
+};
+
+/**
+ * Describes the message venue.funding.v1.GetKycResponse.
+ * Use `create(GetKycResponseSchema)` to create a new message.
+ */
+export const GetKycResponseSchema: GenMessage<GetKycResponse> = /*@__PURE__*/
+  messageDesc(file_venue_funding_v1_funding, 12);
+
+/**
  * Through whom money comes in.
  *
  * @generated from enum venue.funding.v1.DepositProvider
@@ -496,7 +613,7 @@ export const DepositStateSchema: GenEnum<DepositState> = /*@__PURE__*/
   enumDesc(file_venue_funding_v1_funding, 1);
 
 /**
- * Deposits of the calling user. A deposit or account of somebody else is NOT_FOUND.
+ * Deposits and withdrawals of the calling user, and who he is. What is somebody else's is NOT_FOUND.
  *
  * @generated from service venue.funding.v1.FundingService
  */
@@ -536,6 +653,110 @@ export const FundingService: GenService<{
     methodKind: "unary";
     input: typeof ListDepositsRequestSchema;
     output: typeof ListDepositsResponseSchema;
+  },
+  /**
+   * Says who the user is, for a level. It is encrypted, screened, and looked at by people of the venue. One submission waits at a time.
+   * Idempotent by request_id.
+   * Errors: INVALID_FIELD, KYC_PENDING, KYC_LEVEL_HELD, REQUEST_ID_REUSED.
+   *
+   * @generated from rpc venue.funding.v1.FundingService.SubmitKyc
+   */
+  submitKyc: {
+    methodKind: "unary";
+    input: typeof SubmitKycRequestSchema;
+    output: typeof SubmitKycResponseSchema;
+  },
+  /**
+   * Gets the user's level, the last submission, and what may be withdrawn.
+   *
+   * @generated from rpc venue.funding.v1.FundingService.GetKyc
+   */
+  getKyc: {
+    methodKind: "unary";
+    input: typeof GetKycRequestSchema;
+    output: typeof GetKycResponseSchema;
+  },
+  /**
+   * Adds a bank account to withdraw to. It is good for nothing until its active_time: the deployment's cooling-off time, a day where
+   * nothing else is set. A mail tells of it. Idempotent by request_id.
+   * Errors: KYC_REQUIRED, REQUEST_ID_REUSED.
+   *
+   * @generated from rpc venue.funding.v1.FundingService.CreateBeneficiary
+   */
+  createBeneficiary: {
+    methodKind: "unary";
+    input: typeof CreateBeneficiaryRequestSchema;
+    output: typeof CreateBeneficiaryResponseSchema;
+  },
+  /**
+   * Lists the user's beneficiaries, the last added first.
+   * Errors: PAGE_TOKEN_INVALID.
+   *
+   * @generated from rpc venue.funding.v1.FundingService.ListBeneficiaries
+   */
+  listBeneficiaries: {
+    methodKind: "unary";
+    input: typeof ListBeneficiariesRequestSchema;
+    output: typeof ListBeneficiariesResponseSchema;
+  },
+  /**
+   * Removes a beneficiary. Withdrawals to it that were asked for before go on.
+   * Errors: BENEFICIARY_NOT_FOUND.
+   *
+   * @generated from rpc venue.funding.v1.FundingService.DeleteBeneficiary
+   */
+  deleteBeneficiary: {
+    methodKind: "unary";
+    input: typeof DeleteBeneficiaryRequestSchema;
+    output: typeof DeleteBeneficiaryResponseSchema;
+  },
+  /**
+   * Asks for a withdrawal. It is checked in this order: the account, the provider, the beneficiary, asset and amount, what is owed, the
+   * limits of the level; then the amount is held, and a withdrawal that lacks funds or is of too high a risk is answered as
+   * WITHDRAWAL_STATE_REJECTED. Above the deployment's amount, and where monitoring sees a risk, two people of the venue approve it.
+   * Idempotent by request_id.
+   * Errors: KYC_REQUIRED, ACCOUNT_NOT_FOUND, PROVIDER_UNAVAILABLE, BENEFICIARY_NOT_FOUND, BENEFICIARY_COOLING, ASSET_UNKNOWN,
+   * AMOUNT_INVALID, FUNDS_OWED, WITHDRAWAL_LIMIT, REQUEST_ID_REUSED.
+   *
+   * @generated from rpc venue.funding.v1.FundingService.CreateWithdrawal
+   */
+  createWithdrawal: {
+    methodKind: "unary";
+    input: typeof CreateWithdrawalRequestSchema;
+    output: typeof CreateWithdrawalResponseSchema;
+  },
+  /**
+   * Gets one withdrawal.
+   * Errors: WITHDRAWAL_NOT_FOUND.
+   *
+   * @generated from rpc venue.funding.v1.FundingService.GetWithdrawal
+   */
+  getWithdrawal: {
+    methodKind: "unary";
+    input: typeof GetWithdrawalRequestSchema;
+    output: typeof GetWithdrawalResponseSchema;
+  },
+  /**
+   * Lists the caller's withdrawals, the last asked for first.
+   * Errors: PAGE_TOKEN_INVALID.
+   *
+   * @generated from rpc venue.funding.v1.FundingService.ListWithdrawals
+   */
+  listWithdrawals: {
+    methodKind: "unary";
+    input: typeof ListWithdrawalsRequestSchema;
+    output: typeof ListWithdrawalsResponseSchema;
+  },
+  /**
+   * Cancels a withdrawal that is not being paid yet. Repeating it answers the same.
+   * Errors: WITHDRAWAL_NOT_FOUND, WITHDRAWAL_NOT_CANCELLABLE.
+   *
+   * @generated from rpc venue.funding.v1.FundingService.CancelWithdrawal
+   */
+  cancelWithdrawal: {
+    methodKind: "unary";
+    input: typeof CancelWithdrawalRequestSchema;
+    output: typeof CancelWithdrawalResponseSchema;
   },
   /**
    * Takes an event that Stripe sends. The body is Stripe's own, the header (metadata) `stripe-signature` its signature over these very
