@@ -9,7 +9,6 @@ from typing import Final
 
 import grpc
 
-from examples.python.market_stream import MarketState
 from servers.cli import configure_gateway
 from servers.config import Settings
 from servers.embedded import envoy, health
@@ -17,6 +16,7 @@ from tests.chaos.driver import READY_S, Child, Venue, program, serves
 from tests.servers import free_port
 from venue.marketdata.v1 import marketdata_pb2 as pb
 from venue.marketdata.v1 import marketdata_pb2_grpc
+from venue_sdk.market import MarketState
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CHANNELS: Final = (pb.CHANNEL_TRADES, pb.CHANNEL_BOOK, pb.CHANNEL_TICKER, pb.CHANNEL_CANDLES, pb.CHANNEL_STATUS)

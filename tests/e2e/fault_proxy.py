@@ -19,6 +19,8 @@ class Fault(StrEnum):
     SILENT = "silent"
     DELAYED = "delayed"
     BYTEWISE = "bytewise"
+    # What the server says is lost; the connections are of no use afterwards.
+    UNANSWERED = "unanswered"
 
 
 class FaultProxy:
@@ -65,7 +67,10 @@ class FaultProxy:
             return
         both = {writer, far_writer}
         self._writers |= both
-        ways = [asyncio.ensure_future(self._pass(*way)) for way in ((reader, far_writer), (far_reader, writer))]
+        ways = [
+            asyncio.ensure_future(self._pass(reader, far_writer, Fault.NONE)),
+            asyncio.ensure_future(self._pass(far_reader, writer, Fault.UNANSWERED)),
+        ]
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         for way in ways:
             way.cancel()
@@ -73,10 +78,13 @@ class FaultProxy:
             each.close()
         self._writers -= both
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, losing: Fault) -> None:
+        """Under the fault `losing` nothing that comes this way arrives."""
         with suppress(ConnectionError):
             while data := await reader.read(PIECE_BYTES):
                 await self._passing.wait()
+                if losing is not Fault.NONE and self.fault is losing:
+                    continue
                 if self.fault is Fault.DELAYED:
                     await asyncio.sleep(DELAY_S)
                 pieces = [data[at : at + 1] for at in range(len(data))] if self.fault is Fault.BYTEWISE else [data]
@@ -102,10 +110,13 @@ class FaultProxy:
         async def end() -> None:
             self._server.close()
             self._passing.set()
+            # What passes bytes on ends by itself once its connections are gone, and closes them in order.
+            for writer in list(self._writers):
+                writer.transport.abort()
             others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            if others:
+                await asyncio.wait(others, timeout=5)
+            await asyncio.sleep(0)
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)

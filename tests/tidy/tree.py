@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("servers", "db", "tests", "tools")
+CODE = ("servers", "db", "sdk", "examples", "tests", "tools")
 TEXT = (
     ".py",
     ".pyi",

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from examples.python.market_stream import MarketState
 from servers.domain.identifiers import order_id
 from servers.domain.terms import Side
 from servers.engine.messages import book_message
@@ -22,6 +21,7 @@ from venue.engine.v1 import engine_pb2
 from venue.marketdata.v1 import marketdata_pb2 as pb
 from venue.order.v1 import order_pb2, order_service_pb2
 from venue.type.v1 import type_pb2
+from venue_sdk.market import MarketState
 
 SYMBOL = "BTC-USD-REPLAY"
 FILE = "bitstamp-btcusd-2015-05-01-orders.csv.xz"

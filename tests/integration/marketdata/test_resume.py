@@ -6,7 +6,6 @@ from contextlib import suppress
 import grpc
 import pytest
 
-from examples.python.market_stream import MarketState
 from servers.engine.replica import Replica
 from tests.integration.marketdata.conftest import Open
 from tests.integration.marketdata.stand import ALL, Stand, WitnessedLeader, next_frame, next_of_session, until
@@ -14,6 +13,7 @@ from tests.integration.replica.leader import MARKETS, PARTITION
 from tests.unit.transport.conftest import refusal_of
 from venue.engine.v1 import engine_pb2
 from venue.marketdata.v1 import marketdata_pb2 as pb
+from venue_sdk.market import MarketState
 
 BOOK, TRADES = pb.CHANNEL_BOOK, pb.CHANNEL_TRADES
 

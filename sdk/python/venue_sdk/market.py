@@ -21,6 +21,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from venue.marketdata.v1 import marketdata_pb2 as pb
+from venue_sdk.values import Level, read
 
 # So many levels of each side are in a checksum.
 CHECKED = 10
@@ -61,6 +62,11 @@ class Book:
                 else:
                     side[Decimal(level.price)] = level
 
+    def levels(self, depth: int = 10) -> tuple[list[Level], list[Level]]:
+        """(bids, asks), best first, in Decimal."""
+        bids = [read(Level, level) for level in self.best_bids()[:depth]]
+        return bids, [read(Level, level) for level in self.best_asks()[:depth]]
+
     def checksum(self) -> int:
         """CRC32 over the ten best levels, a bid and an ask in turns, each `price:quantity`, joined by `:`."""
         bids, asks = self.best_bids()[:CHECKED], self.best_asks()[:CHECKED]
@@ -82,6 +88,7 @@ class MarketState:
         self.position = ""
         # Trades may be missing there: a snapshot came instead of what was between.
         self.gaps: list[pb.SubscribeResponse] = []
+        self.depth = depth
         # A checksum is of ten levels: who has fewer cannot compare.
         self._checks = depth == 0 or depth >= CHECKED
         self._last: dict[tuple[str, str], int] = {}
