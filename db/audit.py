@@ -81,6 +81,7 @@ class Action(Named):
     USER_ORDERS_CANCEL = auto()
     # Administration: markets, risk, money.
     MARKET_STATE_SET = auto()
+    MARKET_HOURS_SET = auto()
     LIMITS_SET = auto()
     BALANCE_ADJUST = auto()
     DEPOSIT_CONFIRM = auto()
@@ -101,6 +102,7 @@ class Action(Named):
     KEY_ROTATE = auto()
     ADMIN_SIGN_IN = auto()
     ADMIN_READ = auto()
+    PRIVILEGE_REFUSED = auto()
     AUDIT_EXPORT = auto()
 
 

@@ -1,6 +1,5 @@
 """`venue audit`: reads, exports and verifies the audit log, from the machine that has the state folder."""
 
-import getpass
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,21 +15,17 @@ from rich.console import Console
 from rich.table import Table
 
 from db import audit, session
-from db.audit import Action, Actor, ActorKind, Entry, Search
+from db.audit import Action, Entry, Search
 from db.audit_chain import FIELDS, Head, Link, Verdict, verify
 from db.session import SERVICES
 from servers.admin.anchors import Anchors, BadAnchorError, read_anchors, read_key
 from servers.domain.errors import VenueError
+from servers.transport.auditing import operator
 
 app = typer.Typer(help="Read, export and verify the audit log.", no_args_is_help=True)
 console = Console()
 Given = TypeVar("Given")
 NAME: Final = "venue audit"
-
-
-def operator() -> Actor:
-    """Who sits at this machine's terminal."""
-    return Actor(ActorKind.OPERATOR, getpass.getuser())
 
 
 def run(deed: Callable[[], Awaitable[Given]]) -> Given:

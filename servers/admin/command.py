@@ -16,10 +16,12 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from db.audit import OK, Action, Entry
 from db.session import SERVICES, open_pool
 from servers.admin.hours import BadHoursError, hours_text, parse_hours
-from servers.domain.errors import MarketNotFound, VenueError
+from servers.domain.errors import MarketNotFound, PartUnavailable, VenueError
 from servers.engine.remote import RemoteEngine
+from servers.transport.auditing import note, operator
 from venue.engine.v1 import engine_pb2 as pb
 from venue.marketdata.v1 import marketdata_pb2
 
@@ -63,15 +65,19 @@ class Place:
     settings: Any
     environment: EnvironmentName | None
 
+    @property
+    def world(self) -> str:
+        """LIVE or DEMO."""
+        return self.environment.value.upper() if self.environment else str(self.settings.default_environment)
+
 
 @asynccontextmanager
 async def engines(place: Place) -> AsyncIterator[list[RemoteEngine]]:
     """The partitions of an environment."""
     settings = place.settings
-    wanted = place.environment.value.upper() if place.environment else settings.default_environment
     pool = await open_pool(settings.database, application_name="venue market", role=SERVICES)
     key = settings.state.secret("internal")
-    numbers = [number for number, name in sorted(settings.partitions.items()) if name == wanted]
+    numbers = [number for number, name in sorted(settings.partitions.items()) if name == place.world]
     found = [RemoteEngine(number, pool, key, settings.papers()) for number in numbers]
     try:
         yield found
@@ -86,16 +92,52 @@ async def markets_of(engine: RemoteEngine) -> list[marketdata_pb2.Market]:
 
 
 async def submit(place: Place, symbol: str, command: pb.Command) -> None:
-    """Send a command to the partition of a market, and show the market after it. Raises VenueError."""
+    """Send a command to the partition of a market, and show the market after it. Raises VenueError.
+
+    Who sent it is in the audit log, with what it changed or why it was refused.
+    """
     async with engines(place) as partitions:
         for engine in partitions:
-            if any(market.symbol == symbol for market in await markets_of(engine)):
+            before = [market for market in await markets_of(engine) if market.symbol == symbol]
+            if before:
                 outcome = (await engine.submit((command,), SUBMIT_S))[0]
+                after = [market for market in await markets_of(engine) if market.symbol == symbol]
+                await write_down(place, command, before[0], after[0], outcome)
                 if isinstance(outcome, VenueError):
                     raise outcome
-                show([market for market in await markets_of(engine) if market.symbol == symbol])
+                show(after)
                 return
     raise MarketNotFound(symbol)
+
+
+async def write_down(
+    place: Place,
+    command: pb.Command,
+    before: marketdata_pb2.Market,
+    after: marketdata_pb2.Market,
+    outcome: bytes | VenueError,
+) -> None:
+    """Raises Exit: what was done is not in the audit log."""
+    is_state = command.HasField("set_market_state")
+    entry = Entry(
+        actor=operator(),
+        action=Action.MARKET_STATE_SET if is_state else Action.MARKET_HOURS_SET,
+        object=f"market/{place.world}/{before.symbol}",
+        before=facts(before, is_state=is_state),
+        after=facts(after, is_state=is_state),
+        outcome=outcome.reason if isinstance(outcome, VenueError) else OK,
+    )
+    try:
+        await note(place.settings.database, entry)
+    except PartUnavailable:
+        raise refusal("the audit log is away: what was asked for is not in it") from None
+
+
+def facts(market: marketdata_pb2.Market, *, is_state: bool) -> dict[str, Any]:
+    """What a command changes of a market."""
+    if is_state:
+        return {"state": marketdata_pb2.MarketState.Name(market.state).removeprefix("MARKET_STATE_")}
+    return {"hours": [hours_text(each) for each in market.trading_hours]}
 
 
 def show(markets: list[marketdata_pb2.Market]) -> None:

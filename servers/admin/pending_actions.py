@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -166,9 +166,18 @@ class PendingActions:
         approved, expired = await pending_actions.list_undone(self._engine)
         for pending_action_id in approved:
             with suppress(PartUnavailable):
-                await self.execute(pending_action_id, SWEEPER)
+                await self._survive(self.execute(pending_action_id, SWEEPER), pending_action_id)
         for pending_action_id in expired:
-            await self._expire(pending_action_id)
+            await self._survive(self._expire(pending_action_id), pending_action_id)
+
+    @staticmethod
+    async def _survive(deed: Awaitable[None], pending_action_id: str) -> None:
+        """One action that the program is wrong about stays as it is, and does not stand in the way of the others."""
+        (failed,) = await asyncio.gather(deed, return_exceptions=True)
+        if isinstance(failed, PartUnavailable):
+            raise failed
+        if isinstance(failed, Exception):
+            log.error("pending action not executed: a fault", id=pending_action_id, exc_info=failed)
 
     async def _expire(self, pending_action_id: str) -> None:
         async with transaction(self._engine) as session, session.begin():

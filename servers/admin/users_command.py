@@ -20,7 +20,8 @@ from db.models.users import UserRow
 from db.people import UserSearch
 from db.session import SERVICES
 from db.transactions import transaction
-from servers.admin.audit_command import operator, refusal, run
+from servers.admin.audit_command import refusal, run
+from servers.transport.auditing import operator
 
 NAME: Final = "venue users"
 LISTED_MAX: Final = 500

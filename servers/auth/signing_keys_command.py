@@ -1,6 +1,5 @@
 """`venue keys rotate` and `venue keys signing`: the keys that access tokens are signed with."""
 
-import getpass
 from datetime import UTC, datetime
 
 import typer
@@ -8,10 +7,10 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from db import audit, session
-from db.session import SERVICES
+from db.audit import Action, Entry
 from servers.auth.keys import CLOCKS_S, RotationUnderWay, SigningKey, SigningKeys
 from servers.domain.errors import PartUnavailable
+from servers.transport.auditing import note, operator
 
 console = Console()
 
@@ -36,25 +35,15 @@ def rotate(context: typer.Context) -> None:
         Console(stderr=True).print(f"{error}: it will at {moment(error.signs_from)}", style="red", highlight=False)
         raise typer.Exit(1) from None
     try:
-        uvloop.run(note(context.obj.database, added))
+        uvloop.run(note(context.obj.database, entry_of(added)))
     except PartUnavailable:
         # Who must replace a key at once should not have to wait for a database.
         Console(stderr=True).print("the audit log is away: the rotation is not in it", style="red", highlight=False)
     console.print(f"added {added.kid}: signs from {moment(keys.signs_from(added))}", highlight=False, soft_wrap=True)
 
 
-async def note(database: str, added: SigningKey) -> None:
-    """Raises PartUnavailable."""
-    engine = session.engine(database, application_name="venue keys", role=SERVICES)
-    entry = audit.Entry(
-        actor=audit.Actor(audit.ActorKind.OPERATOR, getpass.getuser()),
-        action=audit.Action.KEY_ROTATE,
-        object=f"signing-key/{added.kid}",
-    )
-    try:
-        await audit.record(engine, entry)
-    finally:
-        await engine.dispose()
+def entry_of(added: SigningKey) -> Entry:
+    return Entry(actor=operator(), action=Action.KEY_ROTATE, object=f"signing-key/{added.kid}")
 
 
 def signing(context: typer.Context) -> None:

@@ -6,12 +6,15 @@ from typing import Annotated, Any, TypeVar
 
 import psycopg
 import typer
+from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 from rich.table import Table
 
+from db.audit import OK, Action, Entry
 from db.session import SERVICES, open_pool
 from servers.domain.errors import VenueError
 from servers.engine.remote import RemoteEngine
+from servers.transport.auditing import note, operator
 from venue.engine.v1 import engine_pb2 as pb
 from venue.order.v1 import order_pb2
 
@@ -59,14 +62,20 @@ def show(context: typer.Context, environment: Environment = "LIVE") -> None:
     """Show all limits that were set; what is empty is left to wider ones, 0 is no limit."""
     settings: Any = context.obj
 
-    async def read(engine: RemoteEngine) -> pb.QueryResponse:
-        return await engine.query(pb.QueryRequest(limits=pb.LimitsQuery()))
-
     table = Table("account", "tier", "market", *_COLUMNS, "symbols_allowed")
-    for row in _ask(settings, _partition(settings, environment), read).limits:
+    for row in _ask(settings, _partition(settings, environment), limits_of):
         values = [str(getattr(row.limits, name) or "") for name in _COLUMNS]
         table.add_row(row.account_id, row.tier, row.symbol, *values, " ".join(row.limits.symbols_allowed))
     console.print(table)
+
+
+async def limits_of(engine: RemoteEngine) -> list[pb.SetLimits]:
+    return list((await engine.query(pb.QueryRequest(limits=pb.LimitsQuery()))).limits)
+
+
+def names(limits: pb.SetLimits) -> tuple[str, str, str]:
+    """What limits are of: account, tier, market; empty where they are of all."""
+    return limits.account_id, limits.tier, limits.symbol
 
 
 def _limits(values: list[str]) -> order_pb2.Limits:
@@ -99,7 +108,17 @@ def set_limits(
     settings: Any = context.obj
 
     async def submit(engine: RemoteEngine) -> None:
+        before = [each for each in await limits_of(engine) if names(each) == names(limits)]
         outcome = (await engine.submit((pb.Command(set_limits=limits),), CALL_S))[0]
+        entry = Entry(
+            actor=operator(),
+            action=Action.LIMITS_SET,
+            object="/".join(("limits", environment.upper(), *filter(None, names(limits)))),
+            before={"limits": MessageToDict(before[0].limits) if before else {}},
+            after={"limits": MessageToDict(limits.limits)},
+            outcome=outcome.reason if isinstance(outcome, VenueError) else OK,
+        )
+        await note(settings.database, entry)
         if isinstance(outcome, VenueError):
             raise outcome
 

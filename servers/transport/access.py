@@ -31,6 +31,11 @@ class Rule:
         """True where no credential is needed."""
         return self.scope in {access_pb2.SCOPE_PUBLIC, access_pb2.SCOPE_INTERNAL}
 
+    @property
+    def is_privileged(self) -> bool:
+        """True where not everybody who is logged in may call: a role is needed, or a token for administration."""
+        return bool(self.roles) or self.scope == access_pb2.SCOPE_ADMIN
+
     def check(self, identity: Identity) -> None:
         """Raises NotAuthenticated, NotPermitted, StepUpRequired, SecondFactorMissing."""
         if self.is_open:

@@ -16,7 +16,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from grpc.aio import EOF, BaseError
 
-from servers.domain.errors import DeadlinePassed, NotImplementedYet
+from servers.domain.errors import DeadlinePassed, Forbidden, NotImplementedYet, VenueError
 from servers.transport import validation
 from servers.transport.access import Rule, rule_of
 from servers.transport.api_keys import ApiKeys
@@ -65,6 +65,8 @@ class Guard:
         self.api_keys = api_keys
         # The level of KYC that a user has; a server without it serves no method that demands one.
         self.kyc_levels = kyc_levels
+        # Told of a known caller who was refused a privileged method.
+        self.on_refused: Callable[[Call, VenueError], None] | None = None
         self.verifier = verifier
         self.limits = limits
         self.metrics = metrics
@@ -152,7 +154,12 @@ class Bound:
             token = credential[len(BEARER) :]
             verifier = self._guard.verifier
             call.identity = verifier.remembered(token) or await verifier.verify(token)
-        self._rule.check(call.identity)
+        try:
+            self._rule.check(call.identity)
+        except Forbidden as error:
+            if self._rule.is_privileged and self._guard.on_refused is not None:
+                self._guard.on_refused(call, error)
+            raise
         if self._rule.kyc_level:
             await self._check_level(call.user_id)
         if call.identity.account_id and not self._takes_bound:

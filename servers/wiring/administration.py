@@ -13,6 +13,7 @@ from db.session import SERVICES
 from servers.admin.create_admin_token import AdminTokens
 from servers.admin.executors import CONFIRM_DEPOSIT, DECIDE_WITHDRAWAL, Kind, done_by, kinds
 from servers.admin.pending_actions import PendingActions
+from servers.admin.refused_calls import RefusedCalls
 from servers.admin.servicer import AdminServicer, Rooms
 from servers.admin.status import Status
 from servers.admin.users import Unlock, Users
@@ -25,14 +26,15 @@ from servers.engine.client import Engines
 from servers.engine.remote import RemoteEngine
 from servers.funding.compliance import ComplianceDesk
 from servers.funding.desk import DepositDesk
+from servers.transport.guard import Guard
 from servers.wiring.parts import Process, page_tokens
 
 
 @asynccontextmanager
 async def administration(
-    process: Process, keys: SigningKeys, engines: Engines[RemoteEngine], unlock: Unlock
+    process: Process, guard: Guard, keys: SigningKeys, engines: Engines[RemoteEngine], unlock: Unlock
 ) -> AsyncIterator[AdminServicer]:
-    """AdminService, and the sweeper that executes what was left approved."""
+    """AdminService, the sweeper that executes what was left approved, and the log of what the guard refused."""
     settings = process.settings
     database = session.engine(settings.database, application_name="venue admin", role=SERVICES)
     access = AccessTokens(keys, life_s=settings.access_ttl_s)
@@ -68,9 +70,12 @@ async def administration(
             page_tokens=page_tokens(settings),
             silence_s=settings.heartbeat_s,
         )
-        sweeping = process.tasks.create_task(pending.keep_sweeping())
+        refused = RefusedCalls(database)
+        guard.on_refused = refused.note
+        tasks = [process.tasks.create_task(work) for work in (pending.keep_sweeping(), refused.run())]
         try:
             yield AdminServicer(rooms)
         finally:
-            sweeping.cancel()
+            for task in tasks:
+                task.cancel()
             await database.dispose()

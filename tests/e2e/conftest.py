@@ -134,13 +134,13 @@ def untouched(venue: Venue, rest: Rest, victim: Victim) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def over_rest(venue: Venue) -> Iterator[RestProbe]:
-    probe = RestProbe(venue)
+    probe = RestProbe(venue.url)
     yield probe
     probe.close()
 
 
 @pytest.fixture(scope="module")
 def over_grpc(venue: Venue) -> Iterator[GrpcProbe]:
-    probe = GrpcProbe(venue)
+    probe = GrpcProbe(venue.target)
     yield probe
     probe.close()

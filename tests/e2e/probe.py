@@ -10,7 +10,6 @@ import httpx
 from google.protobuf import json_format, message_factory
 
 from tests.contract.descriptors import methods
-from tests.e2e.launching import Venue
 from tests.e2e.people import Person, balances, ledger
 from tests.e2e.rest import Json, form, rules
 from tests.e2e.ways import CODES, Rest, Way, bearer, refusal_in, serialized
@@ -43,8 +42,8 @@ class Said:
 class RestProbe:
     """Over REST: bodies and queries as bytes."""
 
-    def __init__(self, venue: Venue) -> None:
-        self._client = httpx.Client(base_url=venue.url, timeout=CALL_S)
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, timeout=CALL_S)
 
     def ask(self, method: str, request: Json, token: str, raw: str | None = None) -> Said:
         """With `raw`, JSON text in the place of the mark RAW."""
@@ -89,8 +88,8 @@ def same(raw: bytes) -> bytes:
 class GrpcProbe:
     """Over gRPC: bytes where a message belongs."""
 
-    def __init__(self, venue: Venue) -> None:
-        self._channel = grpc.insecure_channel(venue.target)
+    def __init__(self, target: str) -> None:
+        self._channel = grpc.insecure_channel(target)
 
     def ask(self, method: str, request: Json, token: str) -> Said:
         kind = message_factory.GetMessageClass(methods()[f"venue.{method}"].input_type)

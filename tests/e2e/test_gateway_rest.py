@@ -74,7 +74,7 @@ def test_an_order_is_cancelled_by_its_label(client: httpx.Client, bearer: dict[s
     assert answer.json()["details"][0]["metadata"] == {"order_id": ""}
 
 
-def test_a_fault_says_nothing_of_itself(client: httpx.Client, bearer: dict[str, str]) -> None:
+def test_s20_a_fault_says_nothing_of_itself(client: httpx.Client, bearer: dict[str, str]) -> None:
     answer = client.get("/v1/orders/1-7", headers=bearer)
     assert answer.status_code == 500
     assert answer.json()["message"] == "internal error"

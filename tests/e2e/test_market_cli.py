@@ -1,7 +1,10 @@
 """An operator takes a market through its states from the terminal, while people trade on it over REST."""
 
+import getpass
+import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -117,3 +120,30 @@ def test_what_is_wrong_is_said(venue: Venue) -> None:
         done = market(venue, *arguments)
         assert (done.returncode, "Traceback" in done.stderr) == (1, False)
         assert complaint in done.stderr
+
+
+def test_s22_what_an_operator_does_at_the_terminal_is_in_the_audit_log(operated: Venue, tmp_path: Path) -> None:
+    def run(*arguments: str) -> None:
+        subprocess.run(operated.command(*arguments), cwd=ROOT, env=operated.environment(), timeout=CALL_S, check=True)
+
+    good(operated, "halt", SYMBOL)
+    good(operated, "hours", SYMBOL, "mon=10:00-11:00")
+    assert market(operated, "hours", SYMBOL, "mon=10:00-09:00").returncode == 1
+    run("limits", "set", "quantity_max=77", "--environment", "DEMO", "--tier", "terminal")
+    run("limits", "set", "--environment", "DEMO", "--tier", "terminal")
+    run("audit", "export", str(tmp_path / "log.jsonl"))
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    mine = [entry for entry in entries if entry["actor_kind"] == "OPERATOR" and entry["actor"] == getpass.getuser()]
+    hours = [entry for entry in mine if entry["action"] == "MARKET_HOURS_SET"][-2:]
+    assert [(entry["object"], entry["outcome"]) for entry in hours] == [
+        (f"market/DEMO/{SYMBOL}", "OK"),
+        (f"market/DEMO/{SYMBOL}", "DEFINITION_INVALID"),
+    ]
+    assert [json.loads(hours[0][which])["hours"] for which in ("before", "after")] == [[], ["mon=10:00-11:00"]]
+    halted = [entry for entry in mine if entry["action"] == "MARKET_STATE_SET"][-1]
+    assert [json.loads(halted[which]) for which in ("before", "after")] == [{"state": "OPEN"}, {"state": "HALTED"}]
+    limits = [entry for entry in mine if entry["action"] == "LIMITS_SET"]
+    assert [(entry["object"], json.loads(entry["before"]), json.loads(entry["after"])) for entry in limits] == [
+        ("limits/DEMO/terminal", {"limits": {}}, {"limits": {"quantityMax": "77"}}),
+        ("limits/DEMO/terminal", {"limits": {"quantityMax": "77"}}, {"limits": {}}),
+    ]

@@ -15,6 +15,7 @@ import grpc
 import httpx
 from google.protobuf import json_format, message_factory
 from google.protobuf.message import Message
+from google.rpc import error_details_pb2 as _details  # noqa: F401  imported for what it registers with the pool
 from grpc_status import rpc_status
 
 from tests.contract.descriptors import methods

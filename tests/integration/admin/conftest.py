@@ -1,6 +1,7 @@
 """AdminService as process `api` serves it, with engines, projectors, accounts and people around it, on real servers."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from db.streams import open_bus
 from servers.admin.create_admin_token import AdminTokens
 from servers.admin.executors import Kind, kinds
 from servers.admin.pending_actions import PendingActions
+from servers.admin.refused_calls import RefusedCalls
 from servers.admin.servicer import AdminServicer, Rooms
 from servers.admin.status import Status
 from servers.admin.users import Unlock, Users
@@ -76,7 +78,8 @@ class Desk:
     unlocked: list[str] = field(default_factory=list)
 
     def token(self, name: str, **changes: Any) -> str:
-        claims = {"sub": user_id(name), "sid": f"ses-{name}", "role": ROLES[name].lower()}
+        claims: dict[str, Any] = {"sub": user_id(name), "sid": f"ses-{name}", "role": ROLES[name].lower()}
+        claims["auth_time"] = int(time.time())
         return self.keys.token(**(claims | {"scope": "admin", "aud": "venue-admin"} | changes))
 
     async def ask(self, name: str, request: Any) -> Any:
@@ -155,9 +158,11 @@ async def desk(database_url: str, redis_url: str) -> AsyncIterator[Desk]:
         client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
         rooms = rooms_of(tables, engines, pending, floor.tokens, unlock, client)
         # In a guard of its own: people at a desk make few calls, tests many.
-        server = build_server(
-            [(pb.DESCRIPTOR.services_by_name["AdminService"], AdminServicer(rooms))], guard_of(verifier)
-        )
+        asked = guard_of(verifier)
+        refused = RefusedCalls(tables)
+        asked.on_refused = refused.note
+        floor.begin(refused.run())
+        server = build_server([(pb.DESCRIPTOR.services_by_name["AdminService"], AdminServicer(rooms))], asked)
         port = server.add_insecure_port("127.0.0.1:0")
         await floor.serve(server)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import grpc
@@ -81,6 +82,32 @@ async def test_an_admin_token_is_given_to_who_has_a_role_now_and_a_living_sessio
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await create(name, **changes)
         assert from_call(failed.value).reason == reason
+
+
+async def test_s22_what_the_guard_refuses_to_somebody_known_is_in_the_audit_log_once_a_minute(desk: Desk) -> None:
+    for _ in range(5):
+        assert await desk.refused("sam", pb.FreezeUserRequest(user_id=user_id("ulla"), reason=WHY)) == NOT_PERMITTED
+        assert await code_of(desk.stub.ListUsers(pb.ListUsersRequest())) == ("UNAUTHENTICATED", "UNAUTHENTICATED")
+    bearer = f"Bearer {desk.token('ulla', scope='read trade account', aud='venue-api')}"
+    assert await code_of(desk.stub.ListUsers(pb.ListUsersRequest(), metadata=(("authorization", bearer),))) == (
+        NOT_PERMITTED
+    )
+
+    async def written() -> bool:
+        return len(await desk.audited("PRIVILEGE_REFUSED")) >= 2
+
+    await desk.eventually(written, "both are written down")
+    assert await desk.audited("PRIVILEGE_REFUSED") == [
+        (user_id("sam"), "rpc/FreezeUser", None, {"lacking": {"role": "support"}, "left_out": 0}, "NOT_PERMITTED"),
+        (user_id("ulla"), "rpc/ListUsers", None, {"lacking": {"scope": "admin"}, "left_out": 0}, "NOT_PERMITTED"),
+    ]
+
+
+async def test_s06_an_admin_token_needs_a_fresh_authentication(desk: Desk) -> None:
+    old = desk.token("ada", scope="account", aud="venue-api", auth_time=int(time.time()) - 400)
+    call = desk.stub.CreateAdminToken(pb.CreateAdminTokenRequest(), metadata=(("authorization", f"Bearer {old}"),))
+    assert await code_of(call) == ("PERMISSION_DENIED", "STEP_UP_REQUIRED")
+    assert await desk.audited("ADMIN_SIGN_IN") == []
 
 
 async def test_users_are_found_by_what_is_known_of_them(desk: Desk) -> None:

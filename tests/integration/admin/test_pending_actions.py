@@ -143,6 +143,37 @@ async def test_after_a_crash_between_approval_and_execution_the_sweeper_executes
     assert (before, after["available"]) == (None, "100007"), "what was before is not known any more"
 
 
+async def test_the_sweeper_goes_on_past_an_action_that_the_program_is_wrong_about(desk: Desk) -> None:
+    account_id = await account_of(desk, "ulla")
+    kind, broken, ran = desk.kinds[ADJUST_BALANCE], "", 0
+
+    async def execute(session: AsyncSession, row: PendingActionRow) -> Deed:
+        nonlocal ran
+        ran += 1
+        if row.pending_action_id == broken:
+            raise ZeroDivisionError
+        if ran <= 2:
+            raise PartUnavailable("the engine")
+        return await kind.execute(session, row)
+
+    desk.kinds[ADJUST_BALANCE] = replace(kind, execute=execute)
+    actions = [await adjust(desk, account_id, amount) for amount in ("5", "9")]
+    for action in actions:
+        await desk.ask("ben", approve(action))
+    broken = actions[0].pending_action_id
+    await desk.pending.sweep()
+    assert await usd(desk, "ulla", account_id) == "100009"
+    found = [
+        (await desk.ask("ada", pb.GetPendingActionRequest(pending_action_id=action.pending_action_id))).pending_action
+        for action in actions
+    ]
+    assert [action.state for action in found] == [pb.PENDING_ACTION_STATE_APPROVED, pb.PENDING_ACTION_STATE_EXECUTED]
+    # Once the program is right again, what was left is done.
+    desk.kinds[ADJUST_BALANCE] = kind
+    await desk.pending.sweep()
+    assert await usd(desk, "ulla", account_id) == "100014"
+
+
 async def test_of_two_that_decide_at_once_one_does(desk: Desk) -> None:
     account_id = await account_of(desk, "ulla")
     await desk.rows("UPDATE users SET role = 'ADMIN' WHERE user_id = %s", user_id("cleo"))

@@ -61,7 +61,7 @@ async def test_a_domain_error_is_its_code_with_details(
 
 
 @pytest.mark.parametrize("fault", [RuntimeError(SECRET), KeyError(SECRET), AssertionError(SECRET), Exception(SECRET)])
-async def test_no_text_of_an_exception_leaves(
+async def test_s20_no_text_of_an_exception_leaves(
     bench: Bench, order: wire.PlaceOrderRequest, fault: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def fail(_request: wire.PlaceOrderRequest, _call: Call) -> bytes:

@@ -188,7 +188,7 @@ class AdminServiceServicer(object):
 
     def CreateAdminToken(self, request, context):
         """Exchanges an access token of a user with a role for administration for an admin token of the same session, good on this port
-        alone, for at most 15 minutes. It ends with the session.
+        alone, for at most 15 minutes. It ends with the session. A fresh authentication is demanded: log in, or step up, before it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,7 +41,7 @@ class AdminServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     CreateAdminToken: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateAdminTokenRequest, _admin_pb2.CreateAdminTokenResponse]
     """Exchanges an access token of a user with a role for administration for an admin token of the same session, good on this port
-    alone, for at most 15 minutes. It ends with the session.
+    alone, for at most 15 minutes. It ends with the session. A fresh authentication is demanded: log in, or step up, before it.
     """
     ListUsers: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListUsersRequest, _admin_pb2.ListUsersResponse]
     """Lists users, the last registered first.
@@ -162,7 +162,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateAdminToken: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateAdminTokenRequest, _admin_pb2.CreateAdminTokenResponse]  # type: ignore[assignment]
     """Exchanges an access token of a user with a role for administration for an admin token of the same session, good on this port
-    alone, for at most 15 minutes. It ends with the session.
+    alone, for at most 15 minutes. It ends with the session. A fresh authentication is demanded: log in, or step up, before it.
     """
     ListUsers: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListUsersRequest, _admin_pb2.ListUsersResponse]  # type: ignore[assignment]
     """Lists users, the last registered first.
@@ -286,7 +286,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.CreateAdminTokenResponse, _abc.Awaitable[_admin_pb2.CreateAdminTokenResponse]]:
         """Exchanges an access token of a user with a role for administration for an admin token of the same session, good on this port
-        alone, for at most 15 minutes. It ends with the session.
+        alone, for at most 15 minutes. It ends with the session. A fresh authentication is demanded: log in, or step up, before it.
         """
 
     @_abc_1.abstractmethod
