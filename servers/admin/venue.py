@@ -171,7 +171,8 @@ def check_limits(rule: pb.LimitsRule) -> None:
     for name in DECIMALS:
         text = getattr(rule.limits, name)
         try:
-            parse(text or "0")
+            if parse(text or "0") < 0:
+                wrong.append(FieldViolation(f"rule.limits.{name}", "must not be negative", "decimal.negative"))
         except NotDecimal:
             wrong.append(FieldViolation(f"rule.limits.{name}", "is not a decimal", "decimal"))
     if rule.symbol and (rule.limits.open_orders_max or rule.limits.symbols_allowed):

@@ -65,6 +65,9 @@ def test_s20_a_wrong_field_of_administration_is_refused(
     method: str, over_rest: RestProbe, over_grpc: GrpcProbe, admin_token: str
 ) -> None:
     good, wrong = request_of(method, "demo-none", "2-1"), []
+    if method.endswith("SetLimits"):
+        # In a market not all limits can be set.
+        del good["rule"]["symbol"]
     for case in FIELDS[method]:
         if not case.raw:
             said = over_grpc.ask(method, changed(good, case.path, case.value), admin_token)

@@ -304,6 +304,11 @@ async def test_limits_hold_when_a_second_person_has_approved_them(desk: Desk) ->
     assert await desk.refused("ada", wrong) == ("NOT_FOUND", "ACCOUNT_NOT_FOUND")
     bad = pb.SetLimitsRequest(rule=rule, reason=WHY)
     assert await desk.refused("ada", bad) == ("INVALID_ARGUMENT", "INVALID_FIELD")
+    # What the engine would refuse when two people have wanted it.
+    for wrong_limits in (order_pb2.Limits(notional_max="-1"), order_pb2.Limits(open_orders_max=-1)):
+        negative = pb.LimitsRule(environment=type_pb2.ENVIRONMENT_DEMO, tier="vip", limits=wrong_limits)
+        found = await desk.refused("ada", pb.SetLimitsRequest(rule=negative, reason=WHY))
+        assert found == ("INVALID_ARGUMENT", "INVALID_FIELD")
 
 
 async def test_what_makes_no_sense_is_not_proposed(desk: Desk) -> None:

@@ -768,7 +768,7 @@ class Limits(_message.Message):
     """
     @_builtins.property
     def symbols_allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Markets that may be traded, "*" for all of them (only without a market)."""
+        """Markets that may be traded, "*" for all of them (only without a market). At most 1,000."""
 
     def __init__(
         self,
