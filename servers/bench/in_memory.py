@@ -213,12 +213,13 @@ def run_book(todo: list[Operation]) -> tuple[float, int]:
         order = next(coming)
         opposite = book.opposite[order.side]
         for _, maker, lots in plan(order, opposite, order.ticks, order.lots, -1).steps:
-            opposite.reduce(maker, lots)
             maker.filled_lots += lots
             order.filled_lots += lots
             fills += 1
             if maker.filled_lots == maker.lots:
-                opposite.remove(maker, 0)
+                opposite.remove(maker, lots)
+            else:
+                opposite.reduce(maker, lots)
         if order.filled_lots < order.lots:
             book.sides[order.side].add(order)
     return time.perf_counter() - begun_s, fills
