@@ -105,10 +105,12 @@ down: setup
 reset: setup
 	@$(VENUE) reset
 
+# What is measured is what runs wherever there is a C compiler; the page says which rules ran.
 bench: setup
+	@$(BIN)/python tools/native.py try
 	@$(VENUE) bench
 
-# The rules as machine code, into the environment: `make up` and all else then run them until their source changes.
+# The rules as machine code, into the environment: all that is started then runs them until their source changes.
 native: setup
 	@$(BIN)/python tools/native.py
 

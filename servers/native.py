@@ -1,7 +1,8 @@
-"""The rules compiled to machine code, where `make native` has put them into the environment; else their source is what runs.
+"""The rules compiled to machine code, where they were compiled into the environment; else their source is what runs.
 
-Compiled rules lie in a folder that is named by the bytes of every source file of servers/domain and by the Python that compiled
-them. A start names the folder anew from the source it has, so rules that were compiled from any other source are not found.
+With them what is done for every order beside them: bytes into commands, and what a command caused into bytes and lines. Compiled
+modules lie in a folder that is named by the bytes of every source file of theirs and by the Python that compiled them. A start
+names the folder anew from the source it has, so what was compiled from any other source is not found.
 `python -m servers.bench.source MODULE ARGUMENT...` runs a module on the source whatever has been compiled.
 """
 
@@ -14,16 +15,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-SOURCE: Final = Path(__file__).resolve().parent / "domain"
+SERVERS: Final = Path(__file__).resolve().parent
 PACKAGE: Final = "servers.domain."
+# All of them below `servers`, whose import comes first and looks for what is compiled: a module from its source that calls on
+# compiled ones is all right, the other way round it would not be.
+ENGINE: Final = "servers.engine."
+PARTS: Final = ("answers", "codec", "effects", "frames", "messages", "projection", "publication", "standing", "wire")
 # What all compiled modules share.
 GROUP: Final = "venue_rules"
 BUILDS: Final = Path(sys.prefix) / "native"
 
 
 def sources() -> list[Path]:
-    """The modules of the rules, by name."""
-    return sorted(SOURCE.glob("*.py"))
+    """The files of what is compiled: the rules by name, then the parts of the engine."""
+    return sorted((SERVERS / "domain").glob("*.py")) + [SERVERS / "engine" / f"{part}.py" for part in PARTS]
 
 
 def build_folder() -> Path:
@@ -31,16 +36,17 @@ def build_folder() -> Path:
     digest = sha256(f"{sys.version}\0{sys.platform}\0".encode())
     for path in sources():
         raw = path.read_bytes()
-        digest.update(f"{path.name}\0{len(raw)}\0".encode() + raw)
+        digest.update(f"{path.relative_to(SERVERS)}\0{len(raw)}\0".encode() + raw)
     return BUILDS / digest.hexdigest()[:32]
 
 
 class CompiledRules(MetaPathFinder):
-    """Finds the modules of the rules in a build, before their source is looked for."""
+    """Finds compiled modules in a build, before their source is looked for."""
 
     def __init__(self, folder: Path) -> None:
         self._shared = [str(folder)]
         self._rules = [str(folder / "servers" / "domain")]
+        self._parts = [str(folder / "servers" / "engine")]
 
     def find_spec(
         self,
@@ -50,6 +56,8 @@ class CompiledRules(MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname.startswith(PACKAGE):
             return PathFinder.find_spec(fullname, self._rules, target)
+        if fullname.startswith(ENGINE):
+            return PathFinder.find_spec(fullname, self._parts, target)
         return PathFinder.find_spec(fullname, self._shared, target) if fullname == f"{GROUP}__mypyc" else None
 
 

@@ -136,7 +136,8 @@ request_id; each is a new one.
   keep-alive connections with the same load client. It has no accounts, ledger or database.
 - P6: the book and its matching alone beside `litebook` (Rust, which returns fills) from the package index: the same 200,000
   operations, two thirds resting within fifty ticks, a sixth crossing, a sixth cancelling; both have their orders made before.
-  `execute` does them as commands, with risk, holds, ledger, fees and events; compiled only after `make native`.
+  `execute` does them as commands, with risk, holds, ledger, fees and events. The book, and P9a, run the rules that the venue
+  runs (see "rules" above); P6b, P8 and P12a run their source.
 - P7: 500 subscribers of BTC-USD's book and trades on one process, its own port, frames joined, the usual window of 100 ms, while
   4,000 orders a second arrive in batches of 50. An update is a trade, or a level as it has become, at each subscriber. Delay:
   from when a frame was made until a reader has it. Then 10,000 subscriptions to a quiet book through Envoy: the memory of Envoy

@@ -24,6 +24,8 @@ from typing import NoReturn, Protocol, cast
 
 import setproctitle
 
+from servers import native
+
 NICE = "nice"
 
 
@@ -146,7 +148,9 @@ def exit_code(end: SystemExit) -> int:
 
 
 def loaded_files() -> list[str]:
-    return [file for module in list(sys.modules.values()) if (file := file_of(module)) is not None]
+    """The files of what is loaded, and the source of what was compiled: where that changed, the compiled is of another source."""
+    files = [file for module in list(sys.modules.values()) if (file := file_of(module)) is not None]
+    return files + [str(path) for path in native.sources()]
 
 
 def file_of(module: ModuleType) -> str | None:
