@@ -85,6 +85,7 @@ class Action(Named):
     LIMITS_SET = auto()
     BALANCE_ADJUST = auto()
     DEPOSIT_CONFIRM = auto()
+    LEDGER_VERIFY = auto()
     WITHDRAWAL_CREATE = auto()
     WITHDRAWAL_REJECT = auto()
     WITHDRAWAL_DECIDE = auto()

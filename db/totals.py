@@ -25,7 +25,7 @@ class AccountTotal(NamedTuple):
     entries: int
 
 
-_BY_ASSET: Final = """
+BY_ASSET: Final = """
 SELECT symbol, scale,
        (SELECT coalesce(sum(amount), 0) FROM ledger_entries WHERE partition = assets.partition AND asset = symbol),
        (SELECT coalesce(sum(available + held), 0) FROM balances WHERE partition = assets.partition AND asset = symbol)
@@ -45,7 +45,7 @@ async def sum_ledger(
     try:
         async with connection.transaction():
             async with connection.cursor(row_factory=args_row(AssetTotal)) as cursor:
-                await cursor.execute(_BY_ASSET, [partition])
+                await cursor.execute(BY_ASSET, [partition])
                 by_asset = await cursor.fetchall()
             async with connection.cursor(row_factory=args_row(AccountTotal)) as cursor:
                 await cursor.execute(_BY_ACCOUNT, [partition, accounts])

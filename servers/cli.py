@@ -31,6 +31,7 @@ ROOMS = {
     "limits": "servers.risk.command",
     "market": "servers.admin.command",
     "audit": "servers.admin.audit_command",
+    "ledger": "servers.admin.ledger_command",
     "users": "servers.admin.users_command",
     "keys": "servers.auth.field_keys",
     "clients": "servers.auth.clients",

@@ -55,3 +55,12 @@ class NothingToChange(Refused):
 
     def __init__(self, what: str) -> None:
         super().__init__("it is so already", what=what)
+
+
+class PartitionNotFound(NotFound):
+    """No such partition."""
+
+    reason = "PARTITION_NOT_FOUND"
+
+    def __init__(self, partition: int) -> None:
+        super().__init__("no such partition", partition=str(partition))

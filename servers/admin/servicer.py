@@ -24,6 +24,7 @@ from servers.admin.status import Status
 from servers.admin.stream_system import Monitor
 from servers.admin.users import Users
 from servers.admin.venue import Trading
+from servers.admin.verify_ledger import Prover
 from servers.domain.errors import FieldViolation, VenueError
 from servers.transport.auditing import actor_of
 from servers.transport.call import Call
@@ -52,6 +53,7 @@ ACTIONS: Final = {
     "ConfirmDeposit": Action.PENDING_ACTION_PROPOSE,
     "DecideWithdrawal": Action.PENDING_ACTION_PROPOSE,
     "ReviewKyc": Action.KYC_REVIEW,
+    "VerifyLedger": Action.LEDGER_VERIFY,
     "ApprovePendingAction": Action.PENDING_ACTION_APPROVE,
     "RejectPendingAction": Action.PENDING_ACTION_REJECT,
 }
@@ -70,6 +72,7 @@ class Rooms:
     status: Status
     funding: FundingDesk
     compliance: ComplianceDesk
+    prover: Prover
     page_tokens: PageTokens
     silence_s: float
 
@@ -136,6 +139,9 @@ class AdminServicer:
     async def ProposeAdjustment(self, request: pb.ProposeAdjustmentRequest, call: Call) -> pb.ProposeAdjustmentResponse:
         action, replayed = await self._proposed(call, request, lambda: self._rooms.trading.wish_for_adjustment(request))
         return pb.ProposeAdjustmentResponse(pending_action=action, replayed=replayed)
+
+    async def VerifyLedger(self, request: pb.VerifyLedgerRequest, call: Call) -> pb.VerifyLedgerResponse:
+        return await self._told(call, request, self._rooms.prover.prove(request, actor_of(call)))
 
     async def ListCustomerDeposits(
         self, request: pb.ListCustomerDepositsRequest, call: Call

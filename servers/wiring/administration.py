@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
 from db import session
 from db.audit import Action
 from db.sealing import Sealer
-from db.session import SERVICES
+from db.session import SERVICES, Pool
 from servers.admin.create_admin_token import AdminTokens
 from servers.admin.executors import CONFIRM_DEPOSIT, DECIDE_WITHDRAWAL, Kind, done_by, kinds
 from servers.admin.pending_actions import PendingActions
@@ -18,6 +18,7 @@ from servers.admin.servicer import AdminServicer, Rooms
 from servers.admin.status import Status
 from servers.admin.users import Unlock, Users
 from servers.admin.venue import Trading
+from servers.admin.verify_ledger import Prover
 from servers.auth.keys import SigningKeys
 from servers.auth.tokens import AccessTokens
 from servers.config import PROCESSES
@@ -32,7 +33,12 @@ from servers.wiring.parts import Process, page_tokens
 
 @asynccontextmanager
 async def administration(
-    process: Process, guard: Guard, keys: SigningKeys, engines: Engines[RemoteEngine], unlock: Unlock
+    process: Process,
+    pool: Pool,
+    guard: Guard,
+    keys: SigningKeys,
+    engines: Engines[RemoteEngine],
+    unlock: Unlock,
 ) -> AsyncIterator[AdminServicer]:
     """AdminService, the sweeper that executes what was left approved, and the log of what the guard refused."""
     settings = process.settings
@@ -57,6 +63,7 @@ async def administration(
         ),
     }
     pending = PendingActions(database, executors, life=timedelta(seconds=settings.pending_action_s))
+    prover = Prover(pool, database, settings.partitions)
     async with httpx.AsyncClient(trust_env=False) as client:
         rooms = Rooms(
             engine=database,
@@ -67,15 +74,26 @@ async def administration(
             status=Status(database, metrics, client),
             funding=desk,
             compliance=compliance,
+            prover=prover,
             page_tokens=page_tokens(settings),
             silence_s=settings.heartbeat_s,
         )
         refused = RefusedCalls(database)
         guard.on_refused = refused.note
-        tasks = [process.tasks.create_task(work) for work in (pending.keep_sweeping(), refused.run())]
+        tasks = [
+            process.tasks.create_task(work)
+            for work in (pending.keep_sweeping(), refused.run(), prover.keep_proving(until_two()))
+        ]
         try:
             yield AdminServicer(rooms)
         finally:
             for task in tasks:
                 task.cancel()
             await database.dispose()
+
+
+def until_two() -> float:
+    """Seconds until the next 02:00 UTC, when the ledger is proved."""
+    now = datetime.now(UTC)
+    two = now.replace(hour=2, minute=0, second=0, microsecond=0)
+    return (two - now).total_seconds() % 86_400.0

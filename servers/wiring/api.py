@@ -168,7 +168,9 @@ async def build(process: Process) -> AsyncIterator[None]:
         remote_engines(settings, pool) as engines,
         auth(process, engines) as auth_servicer,
         guard_of(process, pool, own_keys(settings), partial(level_at, pool)) as guard,
-        administration(process, guard, signing_keys(settings), engines, auth_servicer.forget_guesses) as admin_servicer,
+        administration(
+            process, pool, guard, signing_keys(settings), engines, auth_servicer.forget_guesses
+        ) as admin_servicer,
         funding(process, pool, engines, auth_servicer.post) as funding_servicer,
         bus_of(settings) as bus,
     ):

@@ -100,6 +100,7 @@ REST = {
     "venue.admin.v1.AdminService.GetLimits": ["GET /v1/admin/limits"],
     "venue.admin.v1.AdminService.SetLimits": ["POST /v1/admin/limits"],
     "venue.admin.v1.AdminService.ProposeAdjustment": ["POST /v1/admin/adjustments"],
+    "venue.admin.v1.AdminService.VerifyLedger": ["POST /v1/admin/ledger:verify"],
     "venue.admin.v1.AdminService.ListCustomerDeposits": ["GET /v1/admin/deposits"],
     "venue.admin.v1.AdminService.ConfirmDeposit": ["POST /v1/admin/deposits/{deposit_id}:confirm"],
     "venue.admin.v1.AdminService.ListKycSubmissions": ["GET /v1/admin/kyc-submissions"],

@@ -26,6 +26,7 @@ from servers.admin.servicer import AdminServicer, Rooms
 from servers.admin.status import Status
 from servers.admin.users import Unlock, Users
 from servers.admin.venue import Trading
+from servers.admin.verify_ledger import Prover
 from servers.domain.terms import Environment
 from servers.engine.client import Engines
 from servers.engine.remote import RemoteEngine
@@ -156,7 +157,7 @@ async def desk(database_url: str, redis_url: str) -> AsyncIterator[Desk]:
             unlocked.append(email_key)
 
         client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-        rooms = rooms_of(tables, engines, pending, floor.tokens, unlock, client)
+        rooms = rooms_of(tables, engines, pending, floor.tokens, unlock, client, Prover(pool, tables, PARTITIONS))
         # In a guard of its own: people at a desk make few calls, tests many.
         asked = guard_of(verifier)
         refused = RefusedCalls(tables)
@@ -196,6 +197,7 @@ def rooms_of(
     tokens: PageTokens,
     unlock: Unlock,
     client: httpx.AsyncClient,
+    prover: Prover,
 ) -> Rooms:
     return Rooms(
         engine=tables,
@@ -205,6 +207,7 @@ def rooms_of(
         pending=pending,
         funding=DepositDesk(tables, tokens),
         compliance=ComplianceDesk(tables, Sealer(lambda: KEYS), tokens),
+        prover=prover,
         status=Status(tables, {"api": f"http://127.0.0.1:{free_port()}/metrics"}, client),
         page_tokens=tokens,
         silence_s=15.0,

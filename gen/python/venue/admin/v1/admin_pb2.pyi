@@ -2506,3 +2506,145 @@ class DecideWithdrawalResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecideWithdrawalResponse: _TypeAlias = DecideWithdrawalResponse  # noqa: Y015
+
+@_typing.final
+class VerifyLedgerRequest(_message.Message):
+    """Request of VerifyLedger."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITION_FIELD_NUMBER: _builtins.int
+    partition: _builtins.int
+    """Only this partition; 0: all."""
+    def __init__(
+        self,
+        *,
+        partition: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partition", b"partition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyLedgerRequest: _TypeAlias = VerifyLedgerRequest  # noqa: Y015
+
+@_typing.final
+class BalanceDifference(_message.Message):
+    """A balance that is not the sum of its entries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    asset: _builtins.str
+    """The asset's symbol."""
+    balance: _builtins.str
+    """What the account has. Decimal."""
+    entries: _builtins.str
+    """What its entries sum to. Decimal."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        balance: _builtins.str = ...,
+        entries: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "asset", b"asset", "balance", b"balance", "entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BalanceDifference: _TypeAlias = BalanceDifference  # noqa: Y015
+
+@_typing.final
+class LedgerProof(_message.Message):
+    """What was found of a partition's ledger."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITION_FIELD_NUMBER: _builtins.int
+    HOLDS_FIELD_NUMBER: _builtins.int
+    JOURNAL_ROWS_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    BROKEN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    BALANCES_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    UNBALANCED_ASSETS_FIELD_NUMBER: _builtins.int
+    partition: _builtins.int
+    """The partition."""
+    holds: _builtins.bool
+    """True if everything holds."""
+    journal_rows: _builtins.int
+    """How many rows of the journal were read."""
+    first_sequence: _builtins.int
+    """The sequence that the oldest of them begins with."""
+    last_sequence: _builtins.int
+    """The last sequence of those that follow each other."""
+    broken_sequence: _builtins.int
+    """Where the chain breaks first; 0: nowhere."""
+    sequence: _builtins.int
+    """The sequence that the tables are as of."""
+    balances: _builtins.int
+    """How many balances were looked at."""
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___BalanceDifference]:
+        """The first hundred that differ."""
+
+    @_builtins.property
+    def unbalanced_assets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Assets whose entries or balances do not sum to zero over all accounts, the venue's own included."""
+
+    def __init__(
+        self,
+        *,
+        partition: _builtins.int = ...,
+        holds: _builtins.bool = ...,
+        journal_rows: _builtins.int = ...,
+        first_sequence: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+        broken_sequence: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+        balances: _builtins.int = ...,
+        differences: _abc.Iterable[Global___BalanceDifference] | None = ...,
+        unbalanced_assets: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "broken_sequence", b"broken_sequence", "differences", b"differences", "first_sequence", b"first_sequence", "holds", b"holds", "journal_rows", b"journal_rows", "last_sequence", b"last_sequence", "partition", b"partition", "sequence", b"sequence", "unbalanced_assets", b"unbalanced_assets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LedgerProof: _TypeAlias = LedgerProof  # noqa: Y015
+
+@_typing.final
+class VerifyLedgerResponse(_message.Message):
+    """Response of VerifyLedger."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROOFS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def proofs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerProof]:
+        """By partition."""
+
+    def __init__(
+        self,
+        *,
+        proofs: _abc.Iterable[Global___LedgerProof] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proofs", b"proofs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyLedgerResponse: _TypeAlias = VerifyLedgerResponse  # noqa: Y015

@@ -105,6 +105,11 @@ class AdminServiceStub(object):
                 request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ProposeAdjustmentRequest.SerializeToString,
                 response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ProposeAdjustmentResponse.FromString,
                 _registered_method=True)
+        self.VerifyLedger = channel.unary_unary(
+                '/venue.admin.v1.AdminService/VerifyLedger',
+                request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.VerifyLedgerRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.VerifyLedgerResponse.FromString,
+                _registered_method=True)
         self.ListCustomerDeposits = channel.unary_unary(
                 '/venue.admin.v1.AdminService/ListCustomerDeposits',
                 request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ListCustomerDepositsRequest.SerializeToString,
@@ -292,6 +297,16 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyLedger(self, request, context):
+        """Proves the ledger: the journal's hash chain, double entry, and every balance as the sum of its entries, of one partition or all.
+        It reads everything that is kept: of a large venue ask for one partition at a time, or use `venue ledger verify`. It also runs
+        every night; each run leaves an entry LEDGER_VERIFY in the audit log, whose outcome is DIFFERS where something differs.
+        Errors: PARTITION_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListCustomerDeposits(self, request, context):
         """Lists deposits of everybody, the last begun first.
         Errors: PAGE_TOKEN_INVALID.
@@ -472,6 +487,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ProposeAdjustment,
                     request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.ProposeAdjustmentRequest.FromString,
                     response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ProposeAdjustmentResponse.SerializeToString,
+            ),
+            'VerifyLedger': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyLedger,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.VerifyLedgerRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.VerifyLedgerResponse.SerializeToString,
             ),
             'ListCustomerDeposits': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCustomerDeposits,
@@ -901,6 +921,33 @@ class AdminService(object):
             '/venue.admin.v1.AdminService/ProposeAdjustment',
             venue_dot_admin_dot_v1_dot_admin__pb2.ProposeAdjustmentRequest.SerializeToString,
             venue_dot_admin_dot_v1_dot_admin__pb2.ProposeAdjustmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/VerifyLedger',
+            venue_dot_admin_dot_v1_dot_admin__pb2.VerifyLedgerRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_admin__pb2.VerifyLedgerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -92,6 +92,12 @@ class AdminServiceStub:
     """Proposes a correction of a balance: a transfer from or to the venue's own account of that world, entered as ADJUSTMENT.
     Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, REQUEST_ID_REUSED; available funds are looked at when it is executed.
     """
+    VerifyLedger: _grpc.UnaryUnaryMultiCallable[_admin_pb2.VerifyLedgerRequest, _admin_pb2.VerifyLedgerResponse]
+    """Proves the ledger: the journal's hash chain, double entry, and every balance as the sum of its entries, of one partition or all.
+    It reads everything that is kept: of a large venue ask for one partition at a time, or use `venue ledger verify`. It also runs
+    every night; each run leaves an entry LEDGER_VERIFY in the audit log, whose outcome is DIFFERS where something differs.
+    Errors: PARTITION_NOT_FOUND.
+    """
     ListCustomerDeposits: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListCustomerDepositsRequest, _admin_pb2.ListCustomerDepositsResponse]
     """Lists deposits of everybody, the last begun first.
     Errors: PAGE_TOKEN_INVALID.
@@ -212,6 +218,12 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ProposeAdjustment: _aio.UnaryUnaryMultiCallable[_admin_pb2.ProposeAdjustmentRequest, _admin_pb2.ProposeAdjustmentResponse]  # type: ignore[assignment]
     """Proposes a correction of a balance: a transfer from or to the venue's own account of that world, entered as ADJUSTMENT.
     Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, REQUEST_ID_REUSED; available funds are looked at when it is executed.
+    """
+    VerifyLedger: _aio.UnaryUnaryMultiCallable[_admin_pb2.VerifyLedgerRequest, _admin_pb2.VerifyLedgerResponse]  # type: ignore[assignment]
+    """Proves the ledger: the journal's hash chain, double entry, and every balance as the sum of its entries, of one partition or all.
+    It reads everything that is kept: of a large venue ask for one partition at a time, or use `venue ledger verify`. It also runs
+    every night; each run leaves an entry LEDGER_VERIFY in the audit log, whose outcome is DIFFERS where something differs.
+    Errors: PARTITION_NOT_FOUND.
     """
     ListCustomerDeposits: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListCustomerDepositsRequest, _admin_pb2.ListCustomerDepositsResponse]  # type: ignore[assignment]
     """Lists deposits of everybody, the last begun first.
@@ -408,6 +420,18 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.ProposeAdjustmentResponse, _abc.Awaitable[_admin_pb2.ProposeAdjustmentResponse]]:
         """Proposes a correction of a balance: a transfer from or to the venue's own account of that world, entered as ADJUSTMENT.
         Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, REQUEST_ID_REUSED; available funds are looked at when it is executed.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyLedger(
+        self,
+        request: _admin_pb2.VerifyLedgerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.VerifyLedgerResponse, _abc.Awaitable[_admin_pb2.VerifyLedgerResponse]]:
+        """Proves the ledger: the journal's hash chain, double entry, and every balance as the sum of its entries, of one partition or all.
+        It reads everything that is kept: of a large venue ask for one partition at a time, or use `venue ledger verify`. It also runs
+        every night; each run leaves an entry LEDGER_VERIFY in the audit log, whose outcome is DIFFERS where something differs.
+        Errors: PARTITION_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

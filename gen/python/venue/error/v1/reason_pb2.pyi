@@ -208,6 +208,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[FAILED_PRECONDITION] The withdrawal is being paid, or has ended."""
     REASON_WITHDRAWAL_NOT_DECIDABLE: _Reason.ValueType  # 148
     """[FAILED_PRECONDITION] The withdrawal does not wait for this decision."""
+    REASON_PARTITION_NOT_FOUND: _Reason.ValueType  # 149
+    """[NOT_FOUND] The venue has no such partition."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -392,4 +394,6 @@ REASON_WITHDRAWAL_NOT_CANCELLABLE: Reason.ValueType  # 147
 """[FAILED_PRECONDITION] The withdrawal is being paid, or has ended."""
 REASON_WITHDRAWAL_NOT_DECIDABLE: Reason.ValueType  # 148
 """[FAILED_PRECONDITION] The withdrawal does not wait for this decision."""
+REASON_PARTITION_NOT_FOUND: Reason.ValueType  # 149
+"""[NOT_FOUND] The venue has no such partition."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
