@@ -55,8 +55,9 @@ def play(name: str, venue: Venue, **more: object) -> dict[str, Any]:
     """What people saw who performed the play at this venue's terminal. Raises AssertionError with the browser's own words."""
     if not (node_client.FOLDER / "node_modules" / "playwright-core").is_dir():
         pytest.skip("no Node packages: `make test` installs them")
-    if not (ROOT / "gateway" / "web" / "dist" / "index.html").is_file():
-        pytest.skip("the terminal is not built: `make test` builds it")
+    assert (ROOT / "gateway" / "web" / "dist" / "index.html").is_file(), (
+        "the terminal is not built: make .venv/.stamp-web"
+    )
     PICTURES.mkdir(parents=True, exist_ok=True)
     given = {
         "play": name,
@@ -66,6 +67,7 @@ def play(name: str, venue: Venue, **more: object) -> dict[str, Any]:
         "folder": str(PICTURES),
         "pids": venue.pids(),
         "logins": venue.logins,
+        "mailbox": str(venue.state / "mailbox"),
         "address": "",
         "symbol": "",
     }

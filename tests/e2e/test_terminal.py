@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.browser import PICTURES, built, play
 from tests.e2e.gateway import ROOT
 from tests.e2e.launching import Venue
-from tests.e2e.people import PASSWORD
+from tests.e2e.people import PASSWORD, join
 from tests.e2e.ways import Rest
 
 pytestmark = pytest.mark.timeout(300)
@@ -64,6 +64,18 @@ def test_every_page_can_be_read_by_everybody_and_loads_little(venue: Venue) -> N
     assert all(size < FIRST_LOAD_BYTES for size in seen["loaded"].values()), seen["loaded"]
     files = [path for path in built() if path.is_file() and not LATER.search(path.name)]
     assert sum(len(gzip.compress(path.read_bytes())) for path in files) < FIRST_LOAD_BYTES
+
+
+def test_somebody_secures_an_account_and_comes_back_into_it(venue: Venue, rest: Rest) -> None:
+    person = join(rest, "portal")
+    seen = play("portal", venue, address=person.email)
+    assert seen["problems"] == []
+    assert (seen["picture"], seen["recovery"]) == (True, 10)
+    # What is wrong is said where it was typed, in the server's words.
+    assert "wrong" in seen["refused"].lower() or "password" in seen["refused"].lower()
+    assert "token" in seen["unknown"].lower()
+    assert all(seen[field] for field in ("malformed", "network", "weak"))
+    assert re.fullmatch(r"\S+\.\S{40,}", seen["key"])
 
 
 def test_another_program_signs_on_through_the_terminal(venue: Venue, rest: Rest) -> None:

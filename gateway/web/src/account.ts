@@ -1,7 +1,7 @@
 // The account that trades: its orders, fills, balances and positions, as the streams tell them.
 import { computed, effect, signal } from "@preact/signals";
 import { AccountType, type Account, type Balance, type Position } from "@gen/venue/account/v1/account_pb";
-import { OrderStatus, type Fill, type Order } from "@gen/venue/order/v1/order_pb";
+import { OrderStatus, OrderType, type Fill, type Order } from "@gen/venue/order/v1/order_pb";
 import type { OrderUpdate } from "@gen/venue/order/v1/order_pb";
 import { accounts, failure, orders, requestId, surely } from "./api";
 import { renew, session } from "./session";
@@ -110,6 +110,9 @@ function updated(updates: OrderUpdate[]): void {
 
 function announce(order: Order, before: Order | undefined, list: Fill[]): void {
   const what = `${sideName(order.side)} ${order.quantity || order.quoteAmount} ${order.symbol}`;
+  const terms = `${order.price ? ` at ${order.price}` : ""}${order.stopPrice ? `, stop ${order.stopPrice}` : ""}`;
+  // A trailing stop moves by itself.
+  const moved = before && before.stopPrice !== order.stopPrice && order.type !== OrderType.TRAILING_STOP;
   const average = order.averagePrice ? ` at ${order.averagePrice}` : "";
   if (order.status === OrderStatus.FILLED) toast("good", "Filled", `${what}${average}`);
   else if (order.status === OrderStatus.REJECTED) toast("bad", "Rejected", `${what}: ${rejection(order.rejectReason)}`);
@@ -118,10 +121,10 @@ function announce(order: Order, before: Order | undefined, list: Fill[]): void {
     toast("plain", "Cancelled", `${what}${why === "requested" ? "" : ` (${why})`}`);
   } else if (order.status === OrderStatus.EXPIRED) toast("plain", "Expired", what);
   else if (list.length) toast("good", "Partly filled", `${order.filledQuantity} of ${what}${average}`);
-  else if (!before) toast("plain", order.status === OrderStatus.PENDING_TRIGGER ? "Waiting" : "Placed", `${what}${order.price ? ` at ${order.price}` : ""}`);
+  else if (!before) toast("plain", order.status === OrderStatus.PENDING_TRIGGER ? "Waiting" : "Placed", `${what}${terms}`);
   else if (before.status === OrderStatus.PENDING_TRIGGER && order.status === OrderStatus.OPEN) toast("plain", "Triggered", what);
-  else if (before.price !== order.price || before.quantity !== order.quantity || before.stopPrice !== order.stopPrice)
-    toast("plain", "Changed", `${what}${order.price ? ` at ${order.price}` : ""}`);
+  else if (before.price !== order.price || before.quantity !== order.quantity || moved)
+    toast("plain", "Changed", `${what}${terms}`);
 }
 
 listen((message) => {

@@ -23,7 +23,9 @@ export function failure(error: unknown): Failure {
     for (const violation of detail.fieldViolations) {
       const parts = violation.field.split(".").map(camel);
       const name = ["takeProfit", "stopLoss"].includes(parts.at(-2) ?? "") ? parts.slice(-2).join(".") : parts.at(-1)!;
-      fields[name.replace(/\[\d+\]$/, "")] ??= sentence(violation.description);
+      // A pattern is for programs.
+      const said = /regex pattern/.test(violation.description) ? "Does not have the form that is expected here" : violation.description;
+      fields[name.replace(/\[\d+\]$/, "")] ??= sentence(said);
     }
   const [retry] = refused.findDetails(RetryInfoSchema);
   const seconds = Number(retry?.retryDelay?.seconds ?? 0n) + (retry?.retryDelay?.nanos ? 1 : 0);

@@ -10,4 +10,6 @@ export const query = computed(() => new URLSearchParams(here.value.split("?")[1]
 
 export function go(to: string): void {
   location.hash = `#/${to}`;
+  // The event comes later; nothing in between shall act on where one was.
+  here.value = read();
 }

@@ -1,6 +1,8 @@
 // People at the browser terminal. Takes what to play and where the venue is on standard input, prints what was seen as JSON.
-import { readFileSync } from "node:fs";
+import { createHmac } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
@@ -13,6 +15,7 @@ interface Given {
   folder: string;
   pids: Record<string, number>;
   logins: Record<string, string>;
+  mailbox: string;
   address: string;
   symbol: string;
 }
@@ -211,6 +214,100 @@ async function signOn(browser: Browser): Promise<object> {
   return { asked, back };
 }
 
+/** The link of the last mail to the address with the subject. */
+async function mailed(address: string, subject: string): Promise<string> {
+  for (const end = Date.now() + SOON_MS; Date.now() < end; await new Promise((again) => setTimeout(again, 100)))
+    for (const name of readdirSync(given.mailbox).sort().reverse()) {
+      if (!name.endsWith(".eml")) continue;
+      const mail = readFileSync(join(given.mailbox, name), "utf8").replaceAll("=\r\n", "");
+      if (!mail.includes(address) || !mail.includes(subject)) continue;
+      const token = /^Token: (\S+)\r?$/m.exec(mail)?.[1];
+      const link = /(\/#\/[a-z]+)\?token=/.exec(mail)?.[1];
+      if (token && link) return `${given.url}${link}?token=${token}`;
+    }
+  throw new Error(`no mail "${subject}"`);
+}
+
+/** The code of a secret (RFC 6238), of the interval that lies so many intervals ahead. */
+function codeOf(secret: string, ahead: number): string {
+  const bits = [...secret].map((letter) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter).toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from(bits.match(/.{8}/g)!.map((byte) => parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + ahead));
+  const hash = createHmac("sha1", key).update(counter).digest();
+  return String((hash.readUInt32BE(hash[19]! & 15) & 0x7fffffff) % 1_000_000).padStart(6, "0");
+}
+
+/** Verifies, enrolls a second factor, makes a key, sets another password by mail, and comes back in with a recovery code. */
+async function portal(browser: Browser): Promise<object> {
+  const page = await opened(browser, `${given.url}/#/login`);
+  await page.getByLabel("E-mail").fill(given.address);
+  await page.getByLabel("Password").fill("not this one at all");
+  await sent(page, "Log in");
+  const refused = await page.locator(".card .error").innerText();
+  await page.getByLabel("Password").fill(PASSWORD);
+  await sent(page, "Log in");
+  await page.getByText("Log out").waitFor();
+  await page.goto(`${given.url}/#/verify?token=nonsense`);
+  await sent(page, "Verify");
+  const unknown = await page.locator(".card .error").innerText();
+  await page.goto(await mailed(given.address, "Verify your address"));
+  await page.reload();
+  await sent(page, "Verify");
+  await page.getByText("Your address is verified").waitFor();
+
+  await page.goto(`${given.url}/#/settings`);
+  await page.getByText("verified", { exact: true }).waitFor();
+  await sent(page, "Enroll");
+  const picture = await page.locator(".qr").evaluate((image: HTMLImageElement) => image.complete && image.naturalWidth > 100);
+  const secret = await page.locator(".enroll .secret").innerText();
+  const recovery = await page.locator(".codes code").allInnerTexts();
+  await page.getByLabel("Code", { exact: true }).fill("12");
+  await sent(page, "Confirm");
+  const malformed = await page.locator(".card .error").first().innerText();
+  await page.getByLabel("Code", { exact: true }).fill(codeOf(secret, 0));
+  await sent(page, "Confirm");
+  await page.getByText("Enrolled: log-ins ask for its code.").waitFor();
+
+  const keys = page.getByRole("region", { name: "Keys in use" });
+  await page.getByLabel("Name", { exact: true }).fill("robot");
+  await page.getByLabel("Networks").fill("not-an-address");
+  await sent(page, "Make a key");
+  const network = await page.locator("section", { hasText: "For programs" }).locator(".field .error").innerText();
+  await page.getByLabel("Networks").fill("127.0.0.1");
+  await sent(page, "Make a key");
+  const key = await page.locator(".shown .secret").innerText();
+  await keys.getByText("robot").waitFor();
+
+  await page.getByRole("button", { name: "Log out" }).click();
+  await page.getByRole("link", { name: "Register" }).first().waitFor();
+  await page.goto(`${given.url}/#/forgot`);
+  await page.getByLabel("E-mail").fill(given.address);
+  await sent(page, "Mail it");
+  await page.getByText("Check your mail").first().waitFor();
+  await page.goto(await mailed(given.address, "Set a new password"));
+  await page.reload();
+  await page.getByLabel("New password", { exact: true }).fill("password");
+  await sent(page, "Set it");
+  const weak = await page.locator(".field .error").innerText();
+  await page.getByLabel("New password", { exact: true }).fill(`${PASSWORD} anew`);
+  await sent(page, "Set it");
+  await page.getByText("The new password is set").waitFor();
+
+  await page.goto(`${given.url}/#/login`);
+  await page.getByLabel("E-mail").fill(given.address);
+  await page.getByLabel("Password").fill(`${PASSWORD} anew`);
+  await sent(page, "Log in");
+  await page.getByLabel(/recovery code/).fill(recovery[0]!);
+  await sent(page, "Log in");
+  await page.getByText("Log out").waitFor();
+  await page.goto(`${given.url}/#/settings`);
+  await page.getByRole("region", { name: "Open sessions" }).getByText("this one").waitFor();
+  await keys.getByRole("button", { name: "Revoke" }).click();
+  await keys.waitFor({ state: "detached" });
+  return { refused, unknown, picture, recovery: recovery.length, malformed, network, key, weak };
+}
+
 async function entered(browser: Browser, email: string): Promise<Page> {
   const page = await opened(browser, given.administration, { viewport: { width: 1440, height: 900 } });
   await page.getByLabel("E-mail").fill(email);
@@ -292,7 +389,7 @@ async function frames(browser: Browser): Promise<object> {
   return { ...seen, mainThreadBusy: Number((((await busy()) - before) / 8).toFixed(3)) };
 }
 
-const PLAYS: Record<string, (browser: Browser) => Promise<object>> = { newcomer, look, signOn, administration, frames };
+const PLAYS: Record<string, (browser: Browser) => Promise<object>> = { newcomer, portal, look, signOn, administration, frames };
 const browser = await chromium.launch({ executablePath: given.chromium, args: QUIET, headless: true });
 try {
   const seen = await PLAYS[given.play]!(browser);

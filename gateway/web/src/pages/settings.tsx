@@ -53,7 +53,7 @@ function Factor({ who, changed }: { who: WhoAmIResponse; changed: () => void }) 
           <div><p class="dim">Or type the secret:</p><code class="secret">{secret}</code><p class="dim">Recovery codes</p><ul class="codes">{recoveryCodes.map((one) => <li key={one}><code>{one}</code></li>)}</ul></div>
         </div>
         <form class="row" onSubmit={confirm} noValidate>
-          <Field label="Code" name="code" inputMode="numeric" autoComplete="one-time-code" value={code.value} onInput={(value) => (code.value = value)} error={deed.errors.code ?? (deed.failed?.reason === "TOTP_INVALID" ? deed.failed.message : undefined)} />
+          <Field label="Code" hint="Six digits" name="code" inputMode="numeric" autoComplete="one-time-code" value={code.value} onInput={(value) => (code.value = value)} error={deed.errors.code ?? (deed.failed?.reason === "TOTP_INVALID" ? deed.failed.message : undefined)} />
           <Send deed={deed} text="Confirm" />
         </form>
         <Wrong deed={deed} except={["TOTP_INVALID"]} />
@@ -103,7 +103,7 @@ function Sessions() {
   };
   return (
     <Part title="Sessions">
-      <div class="scroll" tabIndex={0} role="region" aria-label="Sessions"><table>
+      <div class="scroll" tabIndex={0} role="region" aria-label="Open sessions"><table>
         <thead><tr><th>Program</th><th>Address</th><th>Opened</th><th>Last used</th><th><span class="unseen">Do</span></th></tr></thead>
         <tbody>{list.value?.map((one) => <tr key={one.sessionId}><td class="cut" title={one.userAgent}>{one.userAgent || "unknown"} {one.current && <span class="badge good">this one</span>}</td><td>{one.address}</td><td>{day(one.createTime)}</td><td>{day(one.lastUsedTime)}</td><td class="n"><button type="button" class="cancel" onClick={() => void end(one)}>End</button></td></tr>)}</tbody>
       </table></div>
@@ -147,7 +147,7 @@ function Keys() {
         <Wrong deed={deed} except={["STEP_UP_REQUIRED"]} />
         <Send deed={deed} text="Make a key" />
       </form>
-      {list.value && list.value.length > 0 && <div class="scroll" tabIndex={0} role="region" aria-label="API keys"><table>
+      {list.value && list.value.length > 0 && <div class="scroll" tabIndex={0} role="region" aria-label="Keys in use"><table>
         <thead><tr><th>Name</th><th>Key</th><th>Good for</th><th>Last used</th><th>Ends</th><th><span class="unseen">Do</span></th></tr></thead>
         <tbody>{list.value.map((one) => <tr key={one.apiKeyId}><td>{one.name}</td><td><code>{one.apiKeyId}</code></td><td>{one.scopes.map((scope) => Scope[scope]?.toLowerCase()).join(", ")}</td><td>{day(one.lastUseTime)}</td><td>{day(one.expireTime)}</td><td class="n"><button type="button" class="cancel" onClick={() => void revoke(one)}>Revoke</button></td></tr>)}</tbody>
       </table></div>}

@@ -15,8 +15,8 @@ export const helpOpen = signal(false);
 
 export async function logOut(): Promise<void> {
   await auth.logout({}).catch(() => null);
-  keep(null);
   go(`trade/${symbol.peek()}`);
+  keep(null);
 }
 
 /** Says in words whether numbers are live; never by colour alone. */

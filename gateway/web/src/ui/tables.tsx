@@ -91,7 +91,7 @@ function Open() {
   const list = [...openOrders.value.values()].filter((one) => !hereOnly.value || one.symbol === symbol.value).reverse();
   if (!list.length) return <p class="empty">No open orders.</p>;
   return (
-    <table>
+    <table class="orders">
       <thead><tr><th>Market</th><th>Side</th><th>Type</th><th class="n">Price</th><th class="n">Stop</th><th class="n">Size</th><th class="n">Filled</th><th>State</th><th>Placed</th><th><span class="unseen">Do</span></th></tr></thead>
       <tbody>
         {list.map((order) => {
@@ -105,13 +105,13 @@ function Open() {
               chosen.value = order;
               trayOpen.value = matchMedia("(max-width: 759px)").matches;
             }}>
-              <td>{symbolLink(order.symbol)}</td><td>{way(order.side)}</td><td>{typeName(order.type)}{order.postOnly && " · post"}{order.reduceOnly && " · reduce"}</td>
-              <td class="n"><Changed order={order} name="price" text={shown(order.price, price)} /></td>
-              <td class="n">{order.type === OrderType.TRAILING_STOP ? shown(order.stopPrice, price) : <Changed order={order} name="stopPrice" text={shown(order.stopPrice, price)} />}</td>
-              <td class="n"><Changed order={order} name="quantity" text={shown(order.quantity, size)} /></td>
-              <td class="n">{shown(order.filledQuantity, size)}</td>
-              <td>{statusName(order.status)}</td><td>{moment(order.createTime)}</td>
-              <td class="n"><button type="button" class="cancel" aria-label={`Cancel ${sideName(order.side)} ${order.quantity} ${order.symbol}`} onClick={(event) => {
+              <td>{symbolLink(order.symbol)}</td><td>{way(order.side)}</td><td class="kind">{typeName(order.type)}{order.postOnly && " · post"}{order.reduceOnly && " · reduce"}</td>
+              <td class="n" data-label="Price"><Changed order={order} name="price" text={shown(order.price, price)} /></td>
+              <td class="n" data-label="Stop">{order.type === OrderType.TRAILING_STOP ? shown(order.stopPrice, price) : <Changed order={order} name="stopPrice" text={shown(order.stopPrice, price)} />}</td>
+              <td class="n" data-label="Size"><Changed order={order} name="quantity" text={shown(order.quantity, size)} /></td>
+              <td class="n" data-label="Filled">{shown(order.filledQuantity, size)}</td>
+              <td class="state">{statusName(order.status)}</td><td class="when">{moment(order.createTime)}</td>
+              <td class="n do"><button type="button" class="cancel" aria-label={`Cancel ${sideName(order.side)} ${order.quantity} ${order.symbol}`} onClick={(event) => {
                 event.stopPropagation();
                 void cancelOrder(order);
               }}>Cancel</button></td>

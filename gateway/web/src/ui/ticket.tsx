@@ -53,7 +53,9 @@ function Preview() {
   const spends = form.side.value === Side.BUY ? quote : of.baseAsset;
   const free = balances.value.get(spends);
   const filled = told ? told.fills.reduce((sum, fill) => sum + times(amount(fill.price), amount(fill.quantity)), 0n) : null;
-  const resting = told && told.order?.price ? times(amount(told.order.price), amount(told.remainingQuantity)) : 0n;
+  // One that waits without a limit is reckoned at its stop price.
+  const at = told?.order?.price || told?.order?.stopPrice || "";
+  const resting = told ? times(amount(at), amount(told.remainingQuantity)) : 0n;
   const fee = told ? amount(told.estimatedFee) : 0n;
   const cost = filled === null ? null : filled + resting;
   const total = cost === null ? null : form.side.value === Side.BUY ? cost + fee : cost - fee;
@@ -66,7 +68,7 @@ function Preview() {
         <div><dt>Fee</dt><dd data-testid="fee">{told ? `${fixed(fee, 4)} ${quote}` : "–"}</dd></div>
         <div><dt>Average price</dt><dd>{told?.averagePrice ? fixed(amount(told.averagePrice), priceDigits.value) : "–"}</dd></div>
         <div><dt>Holds after</dt><dd>{told?.hold && amount(told.hold) ? `${fixed(amount(told.hold), told.holdAsset === quote ? 2 : 6)} ${told.holdAsset}` : "–"}</dd></div>
-        <div><dt>Available</dt><dd>{free ? `${fixed(amount(free.available), spends === quote ? 2 : 6)} ${spends}` : "–"}</dd></div>
+        <div><dt>Available</dt><dd class={accountLive.value ? "" : "dim"} title={accountLive.value ? undefined : "Not live"}>{free ? `${fixed(amount(free.available), spends === quote ? 2 : 6)} ${spends}` : "–"}</dd></div>
         {told && failed.length === 0 && <div><dt>Checks</dt><dd class="up">all {told.checks.length} passed</dd></div>}
       </dl>
       {failed.length > 0 && (
@@ -171,7 +173,7 @@ export function Ticket() {
           {check("Iceberg", form.iceberg, form.priced.value && form.mayRest.value && form.kind.value !== "oco")}
           {check("TP / SL", form.bracket, form.mayBracket.value)}
         </div>
-        {form.iceberg.value && form.priced.value && form.mayRest.value && <Field label="Shown at a time" small step={of.lotSize} unit={of.baseAsset} value={form.display.value} onInput={(value) => (form.display.value = value)} error={errors.displayQuantity} />}
+        {form.iceberg.value && form.priced.value && form.mayRest.value && <Field label="Shown" small step={of.lotSize} unit={of.baseAsset} value={form.display.value} onInput={(value) => (form.display.value = value)} error={errors.displayQuantity} />}
         {form.bracket.value && form.mayBracket.value && (
           <div class="pair">
             <Field label="Take profit at" small step={of.tickSize} value={form.takeProfit.value} onInput={(value) => (form.takeProfit.value = value)} error={errors["takeProfit.stopPrice"]} />
