@@ -203,6 +203,7 @@ async function signOn(browser: Browser): Promise<object> {
   await page.getByLabel("E-mail").fill("demo@venue.local");
   await page.getByLabel("Password").fill(given.logins["demo@venue.local"]!);
   await sent(page, "Log in");
+  await page.getByRole("button", { name: "Allow", exact: true }).waitFor();
   const asked = await page.locator(".card").innerText();
   let back = "";
   await page.route(/127\.0\.0\.1:1\//, (route) => {
