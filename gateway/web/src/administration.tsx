@@ -57,7 +57,11 @@ async function renewed(now: Tokens): Promise<Tokens> {
   try {
     return await renewing;
   } catch (error) {
-    if (failure(error).reason) keep(null);
+    // A token is bought with a fresh authentication only: after a quarter of an hour somebody says again who he is.
+    if (failure(error).reason) {
+      keep(null);
+      toast("plain", "Log in again", "An administrator is asked anew every fifteen minutes.");
+    }
     throw error;
   }
 }
