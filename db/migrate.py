@@ -10,7 +10,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from db.revision import LOCK, PARTITIONS, SCRIPTS
+from db.revision import HYPERTABLES, LOCK, PARTITIONS, SCRIPTS
 from db.session import sqlalchemy_url
 
 
@@ -20,6 +20,8 @@ class SchemaUnknownError(RuntimeError):
 
 def migrate(url: str, revision: str = "head", scripts: Path = SCRIPTS) -> str:
     """Migrate the database at `url` and make the coming months' table partitions. Returns the revision it is at now.
+
+    Where the server has TimescaleDB, series become hypertables, also those of a database that had none before.
 
     Idempotent. Waits for nothing but another migration of the same database.
     Raises SchemaUnknownError, or what PostgreSQL refused; either way the database is as it was.
@@ -37,6 +39,8 @@ def migrate(url: str, revision: str = "head", scripts: Path = SCRIPTS) -> str:
             raise SchemaUnknownError(
                 f"the database is at revision {before}, which this version does not know"
             ) from error
+        if connection.exec_driver_sql("SELECT to_regproc('make_hypertables') IS NOT NULL").scalar():
+            connection.exec_driver_sql(HYPERTABLES)
         connection.exec_driver_sql(PARTITIONS, {"now": datetime.now(UTC)})
         return current(connection) or ""
 

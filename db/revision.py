@@ -8,6 +8,8 @@ import psycopg
 SCRIPTS = Path(__file__).resolve().parent / "migrations"
 # Two processes that start together must not both run the first revision.
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('venue.migrate'))"
+# Does nothing on a server without TimescaleDB, and nothing twice.
+HYPERTABLES = "SELECT make_hypertables()"
 PARTITIONS = "SELECT ensure_partitions(%(now)s)"
 
 
@@ -30,5 +32,6 @@ def kept(url: str) -> str | None:
         rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
         if [row[0] for row in rows] != [newest()]:
             return None
+        connection.execute(HYPERTABLES)
         connection.execute(PARTITIONS, {"now": datetime.now(UTC)})
         return newest()

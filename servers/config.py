@@ -100,6 +100,8 @@ class Settings(SecrecySettings, BaseSettings):
     # How often the replica puts books down, in seconds (0: never), and for how many days they are kept (0: for ever).
     book_snapshot_s: Annotated[float, Field(ge=0)] = 60.0
     book_snapshots_days: Annotated[int, Field(ge=0)] = 7
+    # How long the raw ticks of sources are kept; a whole hour is dropped at once, up to an hour later.
+    price_ticks_hours: PositiveInt = 24
 
     # Accounts that a user may open, of each type.
     accounts_max: PositiveInt = 20

@@ -19,6 +19,7 @@ from db.models.kyc import KycSubmissionRow
 from db.models.markets import AssetRow, FeesRow, MarketRow
 from db.models.orders import OrderRow
 from db.models.pending_actions import PendingActionRow
+from db.models.price_ticks import PriceTickRow
 from db.models.row import Row
 from db.models.trades import CandleRow, TradeRow
 from db.models.users import (
@@ -57,6 +58,7 @@ __all__ = [
     "PendingActionRow",
     "PositionRow",
     "PostingRow",
+    "PriceTickRow",
     "ProjectionRow",
     "ProviderEventRow",
     "RecoveryCodeRow",

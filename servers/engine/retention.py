@@ -1,4 +1,4 @@
-"""Once a day what is old is let go: remembered requests, and by configuration account events and the journal."""
+"""Once a day what is old is let go: remembered requests, by configuration account events and the journal; hourly raw ticks."""
 
 import asyncio
 from collections.abc import Iterable
@@ -9,11 +9,13 @@ from typing import Final
 import psycopg
 import structlog
 
+from db.price_ticks import turn_price_ticks
 from db.retention import drop_account_events, prune_journal, prune_requests
 from db.session import PROJECTOR, Connection, connect
 
 log = structlog.get_logger()
 EVERY_S: Final = 24 * 3600.0
+TICKS_EVERY_S: Final = 3600.0
 RETRY_S: Final = 60.0
 # Rows of one statement, and how long others have the database between two.
 ROWS_MAX: Final = 5_000
@@ -46,6 +48,22 @@ async def run(partitions: Iterable[int], url: str, kept: Retention) -> None:
             await asyncio.sleep(RETRY_S)
         else:
             await asyncio.sleep(EVERY_S)
+
+
+async def run_ticks(url: str, hours: int) -> None:
+    """Every hour until cancelled: raw ticks of sources that are older than so many hours go. They are no record of the venue."""
+    while True:
+        try:
+            async with await connect(url, application_name="venue ticks", role=PROJECTOR) as connection:
+                now = datetime.now(UTC)
+                dropped = await turn_price_ticks(connection, now, now - timedelta(hours=hours))
+            if dropped:
+                log.info("raw ticks dropped", hours=dropped)
+        except psycopg.OperationalError as error:
+            log.warning("raw ticks not let go of yet", cause=str(error))
+            await asyncio.sleep(RETRY_S)
+        else:
+            await asyncio.sleep(TICKS_EVERY_S)
 
 
 async def let_go(connection: Connection, partitions: Iterable[int], kept: Retention, now: datetime) -> dict[str, int]:

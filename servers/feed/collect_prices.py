@@ -14,6 +14,7 @@ from db import feeds
 from servers.feed.faults import SourceFault
 from servers.feed.lease import Lease, LeaseLostError
 from servers.feed.measures import FeedMeasures
+from servers.feed.record_ticks import TickRecorder
 from servers.feed.source import Observation, Source
 from servers.transport.breaker import Breaker
 
@@ -25,7 +26,13 @@ class Collector:
     """One source, behind its breaker and under its lease."""
 
     def __init__(
-        self, source: Source, bus: Redis, holder: str, measures: FeedMeasures, chance: random.Random | None = None
+        self,
+        source: Source,
+        bus: Redis,
+        holder: str,
+        measures: FeedMeasures,
+        ticks: TickRecorder,
+        chance: random.Random | None = None,
     ) -> None:
         self.source = source
         self.lease = Lease(bus, source.name, holder)
@@ -33,7 +40,7 @@ class Collector:
         self.told = 0
         self.faults = 0
         self.fault = ""
-        self._bus, self._holder, self._measures = bus, holder, measures
+        self._bus, self._holder, self._measures, self._ticks = bus, holder, measures, ticks
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -63,6 +70,7 @@ class Collector:
         quotes = [(each.pair, each.price, int(each.age_s * 1000)) for each in observations]
         if not self.lease.held or not await feeds.write_quotes(self._bus, self.source.name, self.lease.epoch, quotes):
             raise LeaseLostError(self.source.name)
+        self._ticks.note(self.source.name, observations)
         self.told += len(quotes)
         self._measures.told(self.source.name, len(quotes))
         self.breaker.worked(time.monotonic())

@@ -3,14 +3,18 @@
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
+import psycopg
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from db import feeds
 from db.feeds import INDEX_KEY, STATES_KEY, Told
+from db.price_ticks import PriceTick, list_price_ticks
+from db.session import SERVICES, connect
 from db.streams import BusError, open_bus
 from servers.domain.money import ATTO_SCALE, format_units
 from servers.feed.aggregation import SCORE_FULL
@@ -39,8 +43,21 @@ async def look(url: str) -> Shown:
         await bus.aclose()
 
 
-def command(context: typer.Context) -> None:
+async def read_ticks(url: str, pair: str, limit: int) -> list[PriceTick]:
+    """Raises psycopg.OperationalError."""
+    async with await connect(url, application_name="venue feed", role=SERVICES) as connection:
+        return await list_price_ticks(connection, pair, limit)
+
+
+def command(
+    context: typer.Context,
+    ticks: Annotated[str, typer.Option(help="Show the raw ticks of this pair (BTC-USD) instead, newest first.")] = "",
+    last: Annotated[int, typer.Option(help="How many.", min=1, max=10_000)] = 20,
+) -> None:
     """Show each source of prices: its last prices, age, score, breaker and faults; and the index of each pair."""
+    if ticks:
+        show_ticks(context, ticks, last)
+        return
     try:
         shown = asyncio.run(look(context.obj.redis))
     except BusError as error:
@@ -51,6 +68,25 @@ def command(context: typer.Context) -> None:
         raise typer.Exit(1)
     console.print(sources_table(shown))
     console.print(index_table(shown))
+
+
+def show_ticks(context: typer.Context, pair: str, last: int) -> None:
+    """What sources told of a pair."""
+    try:
+        found = asyncio.run(read_ticks(context.obj.database, pair, last))
+    except psycopg.OperationalError as error:
+        Console(stderr=True, soft_wrap=True).print(f"database: {error}", style="red", highlight=False, markup=False)
+        raise typer.Exit(1) from None
+    if not found:
+        console.print(f"no source has told anything of {pair} for a day", markup=False)
+        raise typer.Exit(1)
+    table = Table("heard (UTC)", "source", "price", "age")
+    for tick in found:
+        heard = datetime.fromtimestamp(tick.time / 1e6, UTC)
+        table.add_row(
+            f"{heard:%Y-%m-%d %H:%M:%S.%f}", tick.source, format_units(tick.price, ATTO_SCALE), seconds(tick.age_ms)
+        )
+    console.print(table)
 
 
 def sources_table(shown: Shown) -> Table:

@@ -37,6 +37,10 @@ class FeedMeasures:
             "venue_feed_commands", "Index prices sent to an engine.", ["environment", "outcome"], registry=registry
         )
 
+        self.ticks_lost = Counter(
+            "venue_feed_ticks_lost", "Raw ticks that the database was away for too long for.", registry=registry
+        )
+
     def told(self, source: str, count: int) -> None:
         self.observations.labels(source).inc(count)
 

@@ -18,6 +18,7 @@ from servers.feed.exchange import Exchange
 from servers.feed.measures import FeedMeasures
 from servers.feed.pairs import BINANCE, COINMARKETCAP, NAMES, OWN, YAHOO, names_of
 from servers.feed.publish_index import IndexPublisher, Pacing
+from servers.feed.record_ticks import TickRecorder
 from servers.feed.simulator.run import KEY, Simulated, simulated
 from servers.feed.source import Source
 from servers.feed.yahoo import Yahoo
@@ -52,9 +53,10 @@ async def build(process: Process) -> AsyncIterator[None]:
             measures,
             pacing=Pacing(settings.feed_pace_s, settings.feed_step_bps, settings.feed_refresh_s),
         )
-        collectors = [Collector(source, bus, holder, measures) for source in sources]
+        ticks = TickRecorder(pool, measures)
+        collectors = [Collector(source, bus, holder, measures, ticks) for source in sources]
         tasks = [process.tasks.create_task(collector.run()) for collector in collectors]
-        tasks.append(process.tasks.create_task(publisher.run()))
+        tasks += [process.tasks.create_task(publisher.run()), process.tasks.create_task(ticks.run())]
         yield
         for task in tasks:
             task.cancel()

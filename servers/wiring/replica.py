@@ -40,8 +40,12 @@ async def build(process: Process) -> AsyncIterator[None]:
             settings.journal_days,
             settings.request_memory,
         )
-        letting_go = process.tasks.create_task(retention.run(settings.partitions, settings.database, kept))
+        letting_go = [
+            process.tasks.create_task(retention.run(settings.partitions, settings.database, kept)),
+            process.tasks.create_task(retention.run_ticks(settings.database, settings.price_ticks_hours)),
+        ]
         async with serving(process, "replica", [], guard):
             yield
         projecting.cancel()
-        letting_go.cancel()
+        for task in letting_go:
+            task.cancel()

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
+import psycopg_pool
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from db import feeds
 from db.feeds import INDEX_KEY, STATES_KEY
+from db.price_ticks import list_price_ticks
+from db.session import SERVICES, Pool, open_pool
 from servers.domain.errors import PartUnavailable
 from servers.domain.terms import Environment
 from servers.engine.client import Engine, Engines
@@ -24,8 +27,10 @@ from servers.feed.conversion import Tether
 from servers.feed.measures import FeedMeasures
 from servers.feed.pairs import BINANCE, COINMARKETCAP, NAMES, YAHOO
 from servers.feed.publish_index import IndexPublisher, Pacing
+from servers.feed.record_ticks import TickRecorder
 from servers.feed.simulator.faults import Behaviour
 from servers.feed.simulator.run import KEY, Simulated
+from servers.feed.source import Observation
 from servers.feed.yahoo import Yahoo
 from tests.integration.feed.conftest import SEEDS
 from tests.integration.marketdata.stand import until
@@ -43,7 +48,9 @@ STALE_S = 1.0
 class Feed:
     """One feed process: collectors of all sources and a publisher."""
 
-    def __init__(self, sources: Simulated, bus: Redis, engines: Engines[Engine], tether: Tether = "par") -> None:
+    def __init__(
+        self, sources: Simulated, bus: Redis, pool: Pool, engines: Engines[Engine], tether: Tether = "par"
+    ) -> None:
         self.registry = CollectorRegistry()
         made = (
             Binance(sources.binance.address, NAMES[BINANCE], silence_s=0.5),
@@ -51,7 +58,8 @@ class Feed:
             CoinMarketCap(sources.coinmarketcap.address, NAMES[COINMARKETCAP], KEY, 0.1, call_s=0.5),
         )
         measures, holder = FeedMeasures(self.registry), f"feed-{id(self)}"
-        self.collectors = [Collector(source, bus, holder, measures) for source in made]
+        self.ticks = TickRecorder(pool, measures)
+        self.collectors = [Collector(source, bus, holder, measures, self.ticks) for source in made]
         stale = {source.name: STALE_S for source in made}
         demo = [Environment.DEMO]
         rules = Rules(confirm_ms=500)
@@ -76,7 +84,7 @@ def engines_of(floor: Floor) -> Engines[Engine]:
 
 @pytest.fixture
 async def feed(floor: Floor, sources: Simulated, bus: Redis) -> AsyncIterator[Feed]:
-    made = Feed(sources, bus, engines_of(floor))
+    made = Feed(sources, bus, floor.room.pool, engines_of(floor))
     yield made
     await made.stop()
 
@@ -206,7 +214,7 @@ async def test_of_two_feed_processes_one_works_and_the_other_takes_over(
     floor: Floor, feed: Feed, sources: Simulated, bus: Redis
 ) -> None:
     await becomes(floor, 63_000, 67_000)
-    second = Feed(sources, bus, engines_of(floor))
+    second = Feed(sources, bus, floor.room.pool, engines_of(floor))
     told = [collector.told for collector in feed.collectors]
     await until(lambda: all(c.told > before + 10 for c, before in zip(feed.collectors, told, strict=True)))
     assert [collector.told for collector in second.collectors] == [0, 0, 0]
@@ -222,7 +230,7 @@ async def test_of_two_feed_processes_one_works_and_the_other_takes_over(
 async def test_a_tether_is_worth_what_the_sources_say_where_that_is_asked_for(
     floor: Floor, sources: Simulated, bus: Redis
 ) -> None:
-    feed = Feed(sources, bus, engines_of(floor), "rate")
+    feed = Feed(sources, bus, floor.room.pool, engines_of(floor), "rate")
     sources.walks.set("USDT-USD", "0.9")
     # Its rate makes of Binance's price one that no other source has.
     await comes_to(bus, "BTC-USD", {YAHOO, COINMARKETCAP})
@@ -252,7 +260,7 @@ class Away:
 
 async def test_an_engine_that_is_away_gets_no_old_price_later(floor: Floor, sources: Simulated, bus: Redis) -> None:
     away = Away(floor.room.engines[2])
-    feed = Feed(sources, bus, Engines({int(Environment.DEMO): away}))
+    feed = Feed(sources, bus, floor.room.pool, Engines({int(Environment.DEMO): away}))
     await until(lambda: feed.sample("venue_feed_commands_total", environment="DEMO", outcome="UNAVAILABLE") > 3)
     assert await index_of(floor) == 0
     away.submit = floor.room.engines[2].submit  # type: ignore[method-assign]
@@ -277,3 +285,36 @@ def test_an_index_is_sent_after_a_step_or_a_while(
     price: int, sent: tuple[int, float] | None, now: float, due: bool
 ) -> None:
     assert Pacing(pace_s=1.0, step_bps=1, refresh_s=10.0).due(price, sent, now) == due
+
+
+async def test_what_every_source_told_is_kept_as_raw_ticks(floor: Floor, feed: Feed) -> None:
+    await until(lambda: all(collector.told for collector in feed.collectors))
+    await feed.ticks.write()
+    async with floor.room.pool.connection() as connection:
+        ticks = await list_price_ticks(connection, "AAPL-USD", 1000)
+        tethers = await list_price_ticks(connection, "BTC-USDT", 1000)
+    # Shares are Yahoo's alone; Binance and CoinMarketCap quote in tether and in dollars.
+    assert {tick.source for tick in ticks} == {YAHOO}
+    assert BINANCE in {tick.source for tick in tethers}
+    assert all(0.95 < tick.price / 10**18 / float(SEEDS["AAPL-USD"]) < 1.05 for tick in ticks)
+    assert [tick.time for tick in ticks] == sorted((tick.time for tick in ticks), reverse=True)
+
+
+async def test_ticks_wait_for_a_database_that_is_away_as_many_as_may(database_url: str) -> None:
+    pool = await open_pool(database_url, application_name="test ticks", role=SERVICES)
+    measures = FeedMeasures(CollectorRegistry())
+    recorder = TickRecorder(pool, measures, waiting_max=3)
+    recorder.note("s", [Observation("A-USD", 1)])
+    await pool.close()
+    with pytest.raises(psycopg_pool.PoolClosed):
+        await recorder.write()
+    recorder.note("s", [Observation(f"{name}-USD", 1) for name in "BCD"])
+    assert measures.ticks_lost._value.get() == 1
+    back = await open_pool(database_url, application_name="test ticks", role=SERVICES)
+    recorder._pool = back
+    await recorder.write()
+    await recorder.write()
+    async with back.connection() as connection:
+        cursor = await connection.execute("SELECT pair FROM price_ticks ORDER BY 1")
+        assert [pair for (pair,) in await cursor.fetchall()] == ["B-USD", "C-USD", "D-USD"]
+    await back.close()
