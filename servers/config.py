@@ -190,6 +190,8 @@ class Settings(SecrecySettings, BaseSettings):
     feed_pace_s: PositiveFloat = 1.0
     feed_step_bps: Annotated[int, Field(ge=0, le=1000)] = 1
     feed_refresh_s: PositiveFloat = 10.0
+    # How long an index price holds without being set again, whoever set it (0: for ever); more than feed_refresh_s.
+    index_stale_s: Annotated[float, Field(ge=0)] = 60.0
     feed_poll_s: dict[str, Annotated[float, Field(ge=1)]] = {}
     binance_url: str = "wss://stream.binance.com:9443"
     yahoo_url: str = "https://query1.finance.yahoo.com"

@@ -36,6 +36,7 @@ class MarketRow(Row):
     book_sequence: Mapped[Big]
     mark_price: Mapped[Units]
     index_price: Mapped[Units]
+    index_time: Mapped[Time]
     hours: Mapped[str]
     next_state_time: Mapped[Time]
     auction_ticks: Mapped[Units]

@@ -210,11 +210,12 @@ class SetMarketState(Command):
 
 @dataclass(slots=True)
 class SetReferencePrices(Command):
-    """Sets the mark and the index price of a market; 0: unchanged."""
+    """Sets the mark and the index price of a market; 0: unchanged. Or takes back the index price that was set at a time."""
 
     symbol: str
     mark_price: int
     index_price: int
+    stale_index_time: int = 0
 
 
 @dataclass(slots=True)

@@ -47,8 +47,8 @@ def rises(order: Order) -> bool:
 
 
 def met(order: Order, price: int) -> bool:
-    """Whether a price triggers the order: one that is equal to its stop price does."""
-    return price >= order.stop_price if rises(order) else price <= order.stop_price
+    """Whether a price triggers the order: one that is equal to its stop price does; 0 is none."""
+    return price > 0 and (price >= order.stop_price if rises(order) else price <= order.stop_price)
 
 
 def trailing_stop(order: Order, best: int) -> int:

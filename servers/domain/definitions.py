@@ -77,6 +77,9 @@ def define_market(floor: Floor, command: c.DefineMarket) -> None:
 
 def set_references(floor: Floor, market: Market, command: c.SetReferencePrices) -> None:
     """Set the prices that come from outside, and look at what waits for them. Raises DefinitionInvalid."""
+    if command.stale_index_time:
+        _withdraw_index(floor, market, command)
+        return
     mark_price, index_price = command.mark_price, command.index_price
     if min(mark_price, index_price) < 0 or not mark_price + index_price:
         raise DefinitionInvalid("mark_price", "or index_price is required, and both must be greater than zero")
@@ -84,12 +87,24 @@ def set_references(floor: Floor, market: Market, command: c.SetReferencePrices) 
     if market.day != day:
         begin_day(market, day)
     market.mark_price = mark_price or market.mark_price
-    market.index_price = index_price or market.index_price
+    if index_price:
+        market.index_price, market.index_time = index_price, command.time
     market.moves.add(market)
     floor.record.events.append(MarketChanged(market))
     floor.record.fold(mark_price, index_price)
     for source, price in ((_MARK, mark_price), (_INDEX, index_price)):
         floor.triggers.observe(market, source, price)
+
+
+def _withdraw_index(floor: Floor, market: Market, command: c.SetReferencePrices) -> None:
+    """Nobody says any more what the index is: bands go by the next best reference, and what waits for the index waits."""
+    if command.mark_price or command.index_price:
+        raise DefinitionInvalid("stale_index_time", "takes an index price back; it goes with no other price")
+    if not market.index_price or market.index_time != command.stale_index_time:
+        raise DefinitionInvalid("stale_index_time", "is not when the index price was set")
+    market.index_price = market.index_time = 0
+    floor.record.events.append(MarketChanged(market))
+    floor.record.fold(0, command.stale_index_time)
 
 
 def set_fees(floor: Floor, market: Market, tier: str, maker_rate: int, taker_rate: int) -> None:

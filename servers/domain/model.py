@@ -76,6 +76,8 @@ class Market:
     # Prices from outside, in atto; 0: not known.
     mark_price: int = field(metadata=STORED, default=0)
     index_price: int = field(metadata=STORED, default=0)
+    # When the index price was set last, the same one again included (microseconds since 1970).
+    index_time: int = field(metadata=STORED, default=0)
     # Its trading hours (see hours.py), empty: none; and when they change its state next (microseconds since 1970), 0: never.
     hours: str = field(metadata=STORED, default="")
     next_state_time: int = field(metadata=STORED, default=0)

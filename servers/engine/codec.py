@@ -77,14 +77,12 @@ def _decimal(text: str, field: str, scale: int = 18) -> int:
         raise DefinitionInvalid(field, "is not a decimal of this scale") from None
 
 
-def _expires(moment: Timestamp) -> int:
+def _moment(moment: Timestamp, field: str) -> int:
     try:
-        # 0 would mean never; whatever lies before 1970 is as past as its first microsecond.
+        # 0 would mean none; whatever lies before 1970 is as past as its first microsecond.
         return max(moment.ToMicroseconds(), 1)
     except ValueError:
-        raise InvalidField(
-            [FieldViolation("expire_time", "must be a time of the years 1 to 9999", "timestamp")]
-        ) from None
+        raise InvalidField([FieldViolation(field, "must be a time of the years 1 to 9999", "timestamp")]) from None
 
 
 def decode_placement(command: pb.Command, body: order_pb.PlaceOrderRequest) -> c.PlaceOrder:
@@ -107,7 +105,7 @@ def _placement(stamp: tuple[int, int, str, str, bytes], body: order_pb.PlaceOrde
         body.reduce_only,
         body.self_trade_prevention,
         body.client_order_id,
-        _expires(body.expire_time) if body.HasField("expire_time") else 0,
+        _moment(body.expire_time, "expire_time") if body.HasField("expire_time") else 0,
         body.tag,
         parse(body.display_quantity) if body.display_quantity else 0,
         parse(body.stop_price) if body.stop_price else 0,
@@ -245,7 +243,8 @@ def _market_state(command: pb.Command, body: pb.SetMarketState) -> c.SetMarketSt
 def _reference_prices(command: pb.Command, body: pb.SetReferencePrices) -> c.SetReferencePrices:
     mark = _decimal(body.mark_price, "mark_price") if body.mark_price else 0
     index = _decimal(body.index_price, "index_price") if body.index_price else 0
-    return c.SetReferencePrices(*_stamp(command, "", body), body.symbol, mark, index)
+    stale = _moment(body.stale_index_time, "stale_index_time") if body.HasField("stale_index_time") else 0
+    return c.SetReferencePrices(*_stamp(command, "", body), body.symbol, mark, index, stale)
 
 
 def _trading_hours(command: pb.Command, body: pb.SetTradingHours) -> c.SetTradingHours:

@@ -30,6 +30,7 @@ from servers.engine.local import LocalEngine
 from servers.engine.recovery import Recovered, recover
 from servers.engine.replay import JournalCorrupt, RulesUnknown
 from servers.engine.sequencer import Sequencer
+from servers.engine.stale_index import watch_index
 from servers.engine.standby import Standby
 from venue.engine.v1 import engine_pb2 as pb
 
@@ -52,6 +53,8 @@ class Terms:
     queue_max: int
     request_memory: int
     projector_lag_max: int
+    # How long an index price holds without being set again; 0: for ever.
+    index_stale_s: float = 0.0
 
 
 class Leader:
@@ -148,6 +151,8 @@ class Leader:
             asyncio.ensure_future(self._tick(sequencer, clock)),
             asyncio.ensure_future(self._watch_lag(sequencer)),
         }
+        if self._terms.index_stale_s:
+            watchers.add(asyncio.ensure_future(watch_index(sequencer, clock, self._terms.index_stale_s)))
         try:
             done, _ = await asyncio.wait({committing, *watchers}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:

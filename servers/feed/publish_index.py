@@ -1,6 +1,6 @@
 """Turns what the sources told into index prices, and sends those that changed to the engines as commands.
 
-A price goes out when it moved by a step, or after a while when it moved at all, at most so often a market; what an engine did not
+A price goes out when it moved by a step, or after a while anyway, at most so often a market; what an engine did not
 take is not kept for it: the next turn has a newer one. Nothing here is waited for by anybody.
 """
 
@@ -36,7 +36,10 @@ _PAR: Final = Price(ATTO, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """A command a market at most every `pace_s`: after a move of `step_bps`, or of any size after `refresh_s`."""
+    """A command a market at most every `pace_s`: after a move of `step_bps`; after `refresh_s` also if it did not move.
+
+    So an index that nobody sets again is one that nobody knows: the engine takes it back.
+    """
 
     pace_s: float = 1.0
     step_bps: int = 1
@@ -47,9 +50,9 @@ class Pacing:
         if sent is None:
             return True
         last, when = sent
-        if price == last or now < when + self.pace_s:
+        if now < when + self.pace_s:
             return False
-        return now >= when + self.refresh_s or not near(price, last, self.step_bps)
+        return now >= when + self.refresh_s or (price != last and not near(price, last, self.step_bps))
 
 
 class Listed(NamedTuple):

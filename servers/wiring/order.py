@@ -62,6 +62,7 @@ async def leading(
         queue_max=settings.queue_max,
         request_memory=settings.request_memory,
         projector_lag_max=settings.projector_lag_max,
+        index_stale_s=settings.index_stale_s,
     )
     leaders = [
         Leader(

@@ -126,7 +126,7 @@ class Placed:
 
     def met(self, price: Fraction) -> bool:
         assert self.wait is not None
-        return price >= self.wait.stop if self.rises else price <= self.wait.stop
+        return price > 0 and (price >= self.wait.stop if self.rises else price <= self.wait.stop)
 
     def follow(self, price: Fraction) -> None:
         """Let a trailing stop follow a price."""

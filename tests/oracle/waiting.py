@@ -26,6 +26,9 @@ def begin(venue: "NaiveVenue", placed: Placed) -> None:
 def set_references(venue: "NaiveVenue", command: c.SetReferencePrices) -> None:
     """Prices come from outside: both are known before either is looked at."""
     market = venue.markets[command.symbol]
+    if command.stale_index_time:
+        del market.outside[TriggerSource.INDEX]
+        return
     prices = ((TriggerSource.MARK, command.mark_price), (TriggerSource.INDEX, command.index_price))
     given = [(source, Fraction(price, ATTO)) for source, price in prices if price]
     market.outside.update(given)

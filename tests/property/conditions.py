@@ -112,7 +112,13 @@ class ConditionalTraffic(Traffic):
     def _reference(self) -> c.SetReferencePrices:
         symbol = self.random.choice(SYMBOLS)
         prices = [self.random.choice((0, self._price(symbol), self._price(symbol) + 1)) for _ in range(2)]
-        return c.SetReferencePrices(*self._stamp(), symbol, *prices)
+        command = c.SetReferencePrices(*self._stamp(), symbol, *prices)
+        if command.sequence % 5 == 0 and symbol in self.indexed:
+            command.mark_price, command.index_price, command.stale_index_time = 0, 0, self.indexed.pop(symbol)
+            return command
+        if prices[1]:
+            self.indexed[symbol] = command.time
+        return command
 
     def _retarget(self) -> c.AmendOrder:
         """Another stop price, and perhaps another quantity, for a recent order, which may not wait."""

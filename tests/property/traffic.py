@@ -66,6 +66,8 @@ class Traffic:
         self.alive: Mapping[int, object] = {}
         # What was sent as the order of each number.
         self.sent: dict[int, c.PlaceOrder] = {}
+        # When the index price of a market was set last.
+        self.indexed: dict[str, int] = {}
         self.pending: list[str] = []
         # By account: the sequence that opened its session last.
         self.sessions: dict[str, int] = {}

@@ -161,6 +161,6 @@ async def has_timescaledb(connection: Connection) -> bool:
 
 
 async def one(connection: Connection, query: str) -> object:
-    row = await (await connection.execute(query)).fetchone()  # type: ignore[call-overload]  # of this file alone
+    row = await (await connection.execute(query)).fetchone()
     assert row is not None
     return row[0]

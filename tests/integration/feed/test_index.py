@@ -273,7 +273,8 @@ async def test_an_engine_that_is_away_gets_no_old_price_later(floor: Floor, sour
     ("price", "sent", "now", "due"),
     [
         (10_000, None, 0.0, True),
-        (10_000, (10_000, 0.0), 99.0, False),
+        (10_000, (10_000, 0.0), 9.9, False),
+        (10_000, (10_000, 0.0), 10.0, True),
         (10_100, (10_000, 0.0), 0.9, False),
         (10_100, (10_000, 0.0), 1.0, True),
         (10_001, (10_000, 0.0), 9.0, False),

@@ -52,16 +52,16 @@ async def test_a_stop_waits_is_listed_and_triggers(floor: Floor) -> None:
 
 async def test_a_mark_price_triggers(floor: Floor) -> None:
     ana = floor.ana
-    mark = {"symbol": "BTC-USD", "mark_price": "50000"}
-    await floor.room.submit(pb.Command(set_reference_prices=pb.SetReferencePrices(**mark)))
+    mark = pb.SetReferencePrices(symbol="BTC-USD", mark_price="50000")
+    await floor.room.submit(pb.Command(set_reference_prices=mark))
     placed = (
         await ana.place(
             type=order_pb2.ORDER_TYPE_STOP_LIMIT, stop_price="51000", price="50500", trigger_source=2, quantity="1"
         )
     ).order
     assert placed.status == WAITS
-    mark["mark_price"] = "51000.5"
-    await floor.room.submit(pb.Command(set_reference_prices=pb.SetReferencePrices(**mark)))
+    mark.mark_price = "51000.5"
+    await floor.room.submit(pb.Command(set_reference_prices=mark))
     assert (await now(ana, placed.order_id)).status == OPEN
 
 

@@ -6,6 +6,7 @@ Between servers: commands into the engine, committed batches out of it. Never ro
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
@@ -540,22 +541,30 @@ class SetReferencePrices(_message.Message):
     SYMBOL_FIELD_NUMBER: _builtins.int
     MARK_PRICE_FIELD_NUMBER: _builtins.int
     INDEX_PRICE_FIELD_NUMBER: _builtins.int
+    STALE_INDEX_TIME_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     """The market."""
     mark_price: _builtins.str
     """The mark price; empty: unchanged. Decimal."""
     index_price: _builtins.str
     """The index price; empty: unchanged. Decimal."""
+    @_builtins.property
+    def stale_index_time(self) -> _timestamp_pb2.Timestamp:
+        """Instead of prices: the index price that was set at this time is not known any more. Refused where a newer one was set.
+        Nothing is triggered by it; what waits for the index waits for the next one.
+        """
+
     def __init__(
         self,
         *,
         symbol: _builtins.str = ...,
         mark_price: _builtins.str = ...,
         index_price: _builtins.str = ...,
+        stale_index_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stale_index_time", b"stale_index_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index_price", b"index_price", "mark_price", b"mark_price", "symbol", b"symbol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index_price", b"index_price", "mark_price", b"mark_price", "stale_index_time", b"stale_index_time", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

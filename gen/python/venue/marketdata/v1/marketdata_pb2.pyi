@@ -244,7 +244,7 @@ class Market(_message.Message):
     mark_price: _builtins.str
     """The mark price; empty: unknown. Decimal."""
     index_price: _builtins.str
-    """The index price; empty: unknown. Decimal."""
+    """The index price; empty: unknown, or nobody has confirmed it for a minute (as the deployment has it). Decimal."""
     auction_price: _builtins.str
     """While it is PRE_OPEN: the price at which its auction would trade now; empty: nothing would trade. Decimal."""
     auction_quantity: _builtins.str
@@ -518,7 +518,7 @@ class Ticker(_message.Message):
     mark_price: _builtins.str
     """The mark price; empty: unknown. Decimal."""
     index_price: _builtins.str
-    """The index price, of sources outside the venue; empty: unknown. Decimal."""
+    """The index price, of sources outside the venue; empty: unknown, or not confirmed for a minute. Decimal."""
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """As of when."""

@@ -137,7 +137,7 @@ export type Market = Message<"venue.marketdata.v1.Market"> & {
   markPrice: string;
 
   /**
-   * The index price; empty: unknown. Decimal.
+   * The index price; empty: unknown, or nobody has confirmed it for a minute (as the deployment has it). Decimal.
    *
    * @generated from field: string index_price = 17;
    */
@@ -517,7 +517,7 @@ export type Ticker = Message<"venue.marketdata.v1.Ticker"> & {
   markPrice: string;
 
   /**
-   * The index price, of sources outside the venue; empty: unknown. Decimal.
+   * The index price, of sources outside the venue; empty: unknown, or not confirmed for a minute. Decimal.
    *
    * @generated from field: string index_price = 16;
    */
