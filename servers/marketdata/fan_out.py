@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from servers.domain.errors import MarketNotFound
@@ -14,6 +15,12 @@ from servers.marketdata.view import View
 
 # The windows that a stream may have: few, since each is work of its own.
 WINDOWS_S: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+# To write to a stream takes some 70 us, and the last of five hundred would wait for all others. So those of one window are told
+# in phases, this far apart: fewer at a time, as many in all, each of them once a window. A phase makes its own frames, which is
+# worth it for this many streams.
+PHASE_S: Final = 0.02
+PHASES_MAX: Final = 5
+PHASE_STREAMS: Final = 64
 
 
 class FanOut:
@@ -26,7 +33,8 @@ class FanOut:
         self._bounds = bounds
         self._views: dict[tuple[int, str], View] = {}
         self._sources: dict[int, Sources] = {}
-        self._rhythms: dict[tuple[int, float], Rhythm] = {}
+        # Of an environment and window, in phases; no phase is taken away.
+        self._rhythms: dict[tuple[int, float], list[Rhythm]] = {}
 
     def add(self, source: Source, view: View) -> None:
         """Serve a market from now on."""
@@ -49,12 +57,14 @@ class FanOut:
     def open(self, environment: int, depth: int, *, window_s: float | None = None, joined: bool = False) -> Subscriber:
         """A stream without subscriptions; `close` it. A window is made one of WINDOWS_S; None: the deployment's."""
         rhythm = self._rhythm(environment, self._window_s if window_s is None else allowed_window(window_s))
+        rhythm.streams += 1
         subscriber = Subscriber(rhythm, depth, self._silence_s, joined=joined)
         self.streams[subscriber.stream_id] = subscriber
         return subscriber
 
     def close(self, subscriber: Subscriber) -> None:
         del self.streams[subscriber.stream_id]
+        subscriber.rhythm.streams -= 1
         subscriber.end("")
 
     def find_stream(self, stream_id: str) -> Subscriber | None:
@@ -64,20 +74,19 @@ class FanOut:
 
     def changed(self, environment: int, view: View) -> None:
         """A market may have something to tell: at once to those who want that."""
-        rhythm = self._rhythms.get((environment, 0.0))
-        if rhythm is not None:
+        for rhythm in self._rhythms.get((environment, 0.0), ()):
             rhythm.changed(view)
 
     def settle(self, environment: int) -> None:
         """What was known of the environment's partitions has been told to those who want it at once."""
-        rhythm = self._rhythms.get((environment, 0.0))
-        if rhythm is not None:
+        for rhythm in self._rhythms.get((environment, 0.0), ()):
             rhythm.told = rhythm.sources.taken()
 
     def restart(self, environment: int, view: View, channel: int) -> None:
         """A channel does not go on where it was: its readers start over."""
-        for rhythm in self._of(environment):
-            rhythm.restart(view, channel)
+        for rhythm in self._all():
+            if rhythm.sources.environment == environment:
+                rhythm.restart(view, channel)
 
     async def run(self) -> None:
         """Tell what changed, until cancelled."""
@@ -88,29 +97,32 @@ class FanOut:
                 second = int(time.time())
                 self._pass_time(second)
             self.tick(now)
-            due = min((rhythm.due for rhythm in self._rhythms.values()), default=now + (self._window_s or WINDOWS_S[1]))
+            due = min((rhythm.due for rhythm in self._all()), default=now + (self._window_s or WINDOWS_S[1]))
             # A rhythm that begins while this sleeps is heard after it.
             await asyncio.sleep(max(due - time.monotonic(), 0.001))
 
     def tick(self, now: float) -> None:
         """Tell everything whose time has come. `now` is monotonic."""
-        for rhythm in self._rhythms.values():
+        for rhythm in self._all():
             if rhythm.due <= now:
                 rhythm.tick(now)
 
     def _rhythm(self, environment: int, window_s: float) -> Rhythm:
-        rhythm = self._rhythms.get((environment, window_s))
-        if rhythm is None:
-            rhythm = self._rhythms[environment, window_s] = Rhythm(self.sources(environment), window_s, self._bounds)
-        return rhythm
+        """The phase with the fewest streams; another one once each has enough, as far as the window has room for them."""
+        phases = self._rhythms.setdefault((environment, window_s), [])
+        best = min(phases, key=lambda rhythm: rhythm.streams, default=None)
+        if best is None or (best.streams >= PHASE_STREAMS and len(phases) < min(PHASES_MAX, int(window_s / PHASE_S))):
+            best = Rhythm(self.sources(environment), window_s, self._bounds, PHASE_S * len(phases))
+            phases.append(best)
+        return best
 
-    def _of(self, environment: int) -> Iterator[Rhythm]:
-        return (rhythm for (of, _), rhythm in self._rhythms.items() if of == environment)
+    def _all(self) -> Iterator[Rhythm]:
+        return chain.from_iterable(self._rhythms.values())
 
     def _pass_time(self, second: int) -> None:
         for view in self._views.values():
             view.pass_time(second)
-        for rhythm in self._rhythms.values():
+        for rhythm in self._all():
             rhythm.trim()
 
 

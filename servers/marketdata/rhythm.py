@@ -65,11 +65,14 @@ class Group:
 class Rhythm:
     """One window of one environment; 0 is none: each change is told at once."""
 
-    def __init__(self, sources: Sources, window_s: float, bounds: Bounds) -> None:
+    def __init__(self, sources: Sources, window_s: float, bounds: Bounds, phase_s: float = 0.0) -> None:
         self.sources = sources
         self.window_s = window_s
         self.told = sources.taken()
         self.due = 0.0
+        # How many read in it.
+        self.streams = 0
+        self._phase_s = phase_s
         self._bounds = bounds
         self._groups: dict[View, Group] = {}
 
@@ -112,7 +115,9 @@ class Rhythm:
 
     def tick(self, now: float) -> None:
         """Tell everything, and then that it was told."""
-        self.due = now + (self.window_s or TICK_S)
+        # On a grid, so that phases stay apart: one that is late is not late again.
+        window, phase = self.window_s or TICK_S, self._phase_s
+        self.due = ((now - phase) // window + 1) * window + phase
         for group in self._groups.values():
             if group.watch.changed:
                 group.flush(now, self.told, paced=True)

@@ -1,13 +1,14 @@
 """Streams: what waits for a reader is bounded, what it loses is announced, and what the others get is not touched."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator
 from typing import Any, cast
 
 import pytest
 
 from servers.marketdata.errors import TooManySubscriptions
-from servers.marketdata.fan_out import FanOut
+from servers.marketdata.fan_out import PHASE_STREAMS, FanOut
 from servers.marketdata.open_candles import OpenCandles
 from servers.marketdata.series import Bounds
 from servers.marketdata.source import Source
@@ -240,3 +241,29 @@ async def test_a_series_that_starts_over_says_so_to_its_readers() -> None:
     gap, snapshot = await take(frames, 2)
     assert (gap.gap.from_sequence, gap.gap.to_sequence, gap.gap.reason) == (1, 900, "NOT_KEPT")
     assert [one.trade_id for one in snapshot.snapshot.trades.trades] == ["2-t900"]
+
+
+async def test_many_streams_of_a_window_are_told_in_phases_and_each_once_a_window() -> None:
+    feed = Feed()
+    feed.fan_out = FanOut(book_window_s=0.1, silence_s=15.0, bounds=BOUNDS)
+    feed.fan_out.add(feed.source, feed.view)
+    opened_streams = [feed.open(BOOK) for _ in range(3 * PHASE_STREAMS)]
+    phases = list(dict.fromkeys(stream.rhythm for stream, _ in opened_streams))
+    assert [phase.streams for phase in phases] == [PHASE_STREAMS] * 3
+    for _, frames in opened_streams:
+        await take(frames, 2)
+    feed.fan_out.tick(1000.0)
+    told: list[tuple[int, int]] = []
+    for millisecond in range(200):
+        feed.quote(millisecond + 1)
+        sizes = [max(cursor.series.log.end for cursor in stream.cursors.values()) for stream, _ in opened_streams[::64]]
+        feed.fan_out.tick(1000.0 + millisecond / 1000 + 0.0005)
+        for phase, (stream, _) in enumerate(opened_streams[::64]):
+            (cursor,) = stream.cursors.values()
+            if cursor.series.log.end > sizes[phase]:
+                told.append((millisecond, phase))
+    # Twice in 200 ms each, 20 ms apart.
+    assert [phase for _, phase in told] == [0, 1, 2, 0, 1, 2]
+    assert [later - earlier for (earlier, _), (later, _) in itertools.pairwise(told)] == [20, 20, 60, 20, 20]
+    feed.fan_out.close(opened_streams[0][0])
+    assert feed.fan_out.open(DEMO, 50).rhythm is phases[0]
