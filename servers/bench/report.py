@@ -139,8 +139,9 @@ request_id; each is a new one.
   `execute` does them as commands, with risk, holds, ledger, fees and events. The book, and P9a, run the rules that the venue
   runs (see "rules" above); P6b, P8 and P12a run their source.
 - P7: 500 subscribers of BTC-USD's book and trades on one process, its own port, frames joined, the usual window of 100 ms, while
-  4,000 orders a second arrive in batches of 50. An update is a trade, or a level as it has become, at each subscriber. Delay:
-  from when a frame was made until a reader has it. Then 10,000 subscriptions to a quiet book through Envoy: the memory of Envoy
+  4,000 orders a second arrive in batches of 50; for the delay half as many, which still are more updates than the floor asks for.
+  An update is a trade, or a level as it has become, at each subscriber. Delay: from when a frame was made until a reader that
+  only looks at the clock has it. Then 10,000 subscriptions to a quiet book through Envoy: the memory of Envoy
   and of the process together, and how long until all are open again after the client was killed and started anew.
 - P8: orders that meet two by two in the machine in memory, large and small in turns. What was there before is left out of the
   collector's searches, as it is after a recovery.
