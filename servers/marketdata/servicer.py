@@ -112,12 +112,9 @@ class MarketDataServicer:
         self._reads.viewed()
         return list_market_statistics(self._data.tails(request.environment), self._tokens, request)
 
-    async def Subscribe(self, request: pb.SubscribeRequest, call: Call) -> AsyncGenerator[bytes, None]:
+    def Subscribe(self, request: pb.SubscribeRequest, call: Call) -> AsyncGenerator[bytes, None]:
         data = self._data
-        frames = subscribe(data.fan_out, data.tails(request.environment), data.pool, request, call)
-        async with aclosing(frames):
-            async for frame in frames:
-                yield frame
+        return subscribe(data.fan_out, data.tails(request.environment), data.pool, request, call)
 
     async def UpdateSubscriptions(
         self, request: pb.UpdateSubscriptionsRequest, call: Call

@@ -52,7 +52,15 @@ def key_of(symbol: str, channel: int, interval: int) -> Key:
 
 
 class Subscriber:
-    """A stream's side of the fan-out. Messages are `stream id field + shared bytes`."""
+    """A stream's side of the fan-out. Messages are `stream id field + shared bytes`.
+
+    There are ten thousand of them, most of which wait: what each one has is small, and made when it is needed.
+    """
+
+    __slots__ = (
+        "_ended", "_failure", "_joined", "_own", "_prefix", "_silence_s", "_waiter", "cursors", "depth", "position",
+        "resumed", "rhythm", "stream_id",
+    )  # fmt: skip
 
     def __init__(self, rhythm: Rhythm, depth: int, silence_s: float, *, joined: bool) -> None:
         self.stream_id = secrets.token_hex(16)
@@ -67,8 +75,8 @@ class Subscriber:
         self._silence_s = silence_s
         self._joined = joined
         # Made for this reader alone: what he missed before, or a gap and its snapshot.
-        self._own: deque[bytes] = deque()
-        self._awake = asyncio.Event()
+        self._own: deque[bytes] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
         self._ended = ""
         self._failure: VenueError | None = None
 
@@ -112,11 +120,12 @@ class Subscriber:
 
     def give(self, frames: Iterable[bytes]) -> None:
         """Frames for this reader alone, which go before all others."""
-        self._own.extend(frames)
+        self._own = deque([*(self._own or ()), *frames])
 
     def wake(self) -> None:
         """There may be something to read."""
-        self._awake.set()
+        if self._waiter is not None:
+            _answer(self._waiter, woken=True)
 
     def lose(self, cursor: Cursor) -> None:
         """Go on with a snapshot, or not at all."""
@@ -128,7 +137,7 @@ class Subscriber:
 
     def interrupt(self) -> None:
         """Yield an empty message next, for whoever has something of his own to say in between."""
-        self._own.append(b"")
+        self.give([b""])
         self.wake()
 
     def end(self, reason: str) -> None:
@@ -137,7 +146,7 @@ class Subscriber:
         for cursor in self.cursors.values():
             self.rhythm.leave(cursor)
         self.cursors = {}
-        self._own.clear()
+        self._own = None
         self.wake()
 
     def fail(self, error: VenueError) -> None:
@@ -173,6 +182,7 @@ class Subscriber:
         """The next message, None where there is none yet. Snapshots wait until all that was told is sent."""
         if self._own:
             own = self._own.popleft()
+            self._own = self._own or None
             return self._prefix + own if own else b""
         waiting = []
         fresh = None
@@ -233,18 +243,20 @@ class Subscriber:
         self.position = snapshot.position
         if gap is None:
             return snapshot.frame
-        self._own.append(snapshot.frame)
+        self.give([snapshot.frame])
         return gap
 
     async def _wait(self) -> bool:
         """Until there is something to do; False after a silence."""
-        self._awake.clear()
+        loop = asyncio.get_running_loop()
+        self._waiter = waiter = loop.create_future()
+        silence = loop.call_later(self._silence_s, _answer, waiter)
         try:
-            async with asyncio.timeout(self._silence_s):
-                await self._awake.wait()
-        except TimeoutError:
-            return False
-        return True
+            woken: bool = await waiter
+            return woken
+        finally:
+            silence.cancel()
+            self._waiter = None
 
     def _said(self, **frame: object) -> bytes:
         told = self.rhythm.sources.frame(position=self.position, **frame)  # type: ignore[arg-type]
@@ -252,3 +264,8 @@ class Subscriber:
 
     def _wake(self, _end: object) -> None:
         self.wake()
+
+
+def _answer(waiter: "asyncio.Future[bool]", *, woken: bool = False) -> None:
+    if not waiter.done():
+        waiter.set_result(woken)
