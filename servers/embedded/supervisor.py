@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import xmlrpc.client  # nosec B411  the supervisor is our own child, on a socket of ours
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,13 +97,23 @@ def configuration(state: State, programs: Sequence[Program]) -> str:
             "stdout_logfile": escaped(str(state.log(program.name))),
             "stdout_logfile_maxbytes": LOG_SIZE,
             "stdout_logfile_backups": "2",
-            "environment": ",".join(f'{name}="{escaped(value)}"' for name, value in program.environment.items()),
+            "environment": written(program.environment),
         }
     path = state.root / "supervisor.conf"
     path.touch(mode=0o600)
     with path.open("w", encoding="utf-8") as file:
         settings.write(file)
     return str(path)
+
+
+def written(environment: Mapping[str, str]) -> str:
+    """Variables as the supervisor reads them: it knows two kinds of quotes and no way to put one kind into itself."""
+    pairs = []
+    for name, value in environment.items():
+        quote = "'" if '"' in value else '"'
+        assert quote not in value, name
+        pairs.append(f"{name}={quote}{escaped(value)}{quote}")
+    return ",".join(pairs)
 
 
 def escaped(text: str) -> str:
