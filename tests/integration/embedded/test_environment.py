@@ -3,7 +3,7 @@
 from configparser import ConfigParser
 
 import pytest
-from supervisor.datatypes import dict_of_key_value_pairs
+from supervisor.datatypes import dict_of_key_value_pairs  # type: ignore[import-untyped]
 
 from servers.embedded.supervisor import written
 
