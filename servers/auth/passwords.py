@@ -6,14 +6,13 @@ password itself, as other systems store it. A log-in replaces what is not of tod
 """
 
 import asyncio
-import os
-import sys
 import threading
 import unicodedata
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
+from hmac import compare_digest
 from hmac import digest as hmac_digest
 from typing import Final, TypeVar
 
@@ -22,11 +21,13 @@ from zxcvbn import zxcvbn  # type: ignore[import-untyped]
 from zxcvbn.matching import RANKED_DICTIONARIES  # type: ignore[import-untyped]
 
 from servers.auth.errors import PasswordTooWeak
+from servers.auth.hashing import Hashers
 from servers.domain.errors import Overloaded
 
 SCHEME: Final = "p1"
 SCORE_MIN: Final = 2
 BCRYPT_BYTES: Final = 72
+NICE: Final = 19
 # The estimate's time grows steeply with the length (2 s for 72 characters made for it, 0.2 s for 24: as long as one hash), and
 # what the beginning is worth the whole is worth.
 ESTIMATED_MAX: Final = 24
@@ -38,14 +39,19 @@ T = TypeVar("T")
 
 
 class Passwords:
-    """Hashes and checks in threads of its own (bcrypt lets go of the interpreter), with a bound on those that wait."""
+    """Hashes and checks in threads of its own (bcrypt lets go of the interpreter), with a bound on those that wait.
 
-    def __init__(self, *, pepper: str, cost: int, workers: int, queue_max: int = 32) -> None:
+    `apart`: each of the threads has a process that hashes and stands back for everybody, as a server's log-ins should.
+    """
+
+    def __init__(self, *, pepper: str, cost: int, workers: int, queue_max: int = 32, apart: bool = False) -> None:
         self._pepper = pepper.encode()
         self._cost = cost
         # Well-formed and matched by nothing: what an unknown user's password is checked against.
         self._nobody = bcrypt.gensalt(cost) + b"." * 31
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="passwords", initializer=_step_back)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="passwords")
+        self._hashers = Hashers() if apart else None
+        self._hashpw = bcrypt.hashpw if self._hashers is None else self._hashers.hashpw
         # In Python, so it holds the interpreter that answers calls: it must not be one that waits for a processor meanwhile.
         self._estimates = ThreadPoolExecutor(1, thread_name_prefix="estimates")
         self._jobs_max = workers + queue_max
@@ -64,7 +70,7 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """What is stored. Raises Overloaded."""
-        hashed = await self._run(bcrypt.hashpw, self._prepared(password), bcrypt.gensalt(self._cost))
+        hashed = await self._run(self._hashpw, self._prepared(password), bcrypt.gensalt(self._cost))
         return f"{SCHEME}:{hashed.decode()}"
 
     async def matches(self, password: str, stored: str | None) -> bool:
@@ -72,7 +78,7 @@ class Passwords:
         scheme, _, text = (stored or "").rpartition(":")
         prepared = self._prepared(password) if stored is None or scheme == SCHEME else _bare(password)
         hashed = self._nobody if stored is None else text.encode()
-        same = await self._run(bcrypt.checkpw, prepared, hashed)
+        same = compare_digest(await self._run(self._hashpw, prepared, hashed), hashed)
         return same and stored is not None
 
     def is_outdated(self, stored: str) -> bool:
@@ -81,6 +87,8 @@ class Passwords:
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
+        if self._hashers is not None:
+            self._hashers.close()
         self._estimates.shutdown(cancel_futures=True)
 
     def _prepared(self, password: str) -> bytes:
@@ -99,16 +107,6 @@ class Passwords:
     def _leave(self, _: object) -> None:
         with self._counting:
             self._jobs -= 1
-
-
-def _step_back() -> None:
-    """Let orders go first: a flood of log-ins then takes what they leave of the processors (measured as F36).
-
-    On Linux a thread has a policy of its own. Being nice is not enough: who wakes up then waits for the end of a slice all the
-    same (2 ms in the middle where all processors hash, against 0.3 ms with this policy). Elsewhere hashing is one of many.
-    """
-    if sys.platform == "linux":
-        os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
 
 
 def words_of(email: str, display_name: str) -> list[str]:

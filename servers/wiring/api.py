@@ -69,7 +69,9 @@ async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterato
     settings = process.settings
     state = settings.state
     database = session.engine(settings.database, application_name="venue auth", role=SERVICES)
-    passwords = Passwords(pepper=state.secret("pepper"), cost=settings.bcrypt_cost, workers=settings.auth_workers)
+    passwords = Passwords(
+        pepper=state.secret("pepper"), cost=settings.bcrypt_cost, workers=settings.auth_workers, apart=True
+    )
     outbox = Outbox(mail_provider(settings))
     redis = open_guesses(settings.redis)
     quotas = Quotas(counting(settings), internal_key(settings), settings.papers())

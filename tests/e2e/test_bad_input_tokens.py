@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import grpc
+import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -63,6 +64,21 @@ def test_forged_tokens_are_refused_over_grpc(over_grpc: GrpcProbe, victim: Victi
     made = forgeries(victim.person.token)
     answers = {name: over_grpc.ask(ME, {}, token).code for name, token in made.items()}
     assert answers == dict.fromkeys(made, "UNAUTHENTICATED")
+
+
+def test_b07_two_credentials_are_none(venue: Venue, victim: Victim) -> None:
+    """Even where each of them is good, as who reads the other one of the two may come to another end."""
+    good = ("authorization", f"Bearer {victim.person.token}")
+    for pair in ([good, good], [good, ("authorization", "Bearer nonsense")], [("authorization", "Basic eDp5"), good]):
+        answer = httpx.get(f"{venue.url}/v1/auth/me", headers=pair)
+        assert (answer.status_code, answer.json()["code"]) == (401, 16), answer.text
+        for target in (venue.target, f"127.0.0.1:{venue.port('API')}"):
+            with grpc.insecure_channel(target) as channel:
+                call: Any = channel.unary_unary("/venue.auth.v1.AuthService/WhoAmI")
+                with pytest.raises(grpc.RpcError) as refused:
+                    call(b"", metadata=tuple(pair), timeout=5)
+                error: Any = refused.value
+                assert error.code() == grpc.StatusCode.UNAUTHENTICATED, target
 
 
 def test_each_server_looks_for_itself(venue: Venue, victim: Victim) -> None:

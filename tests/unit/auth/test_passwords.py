@@ -1,6 +1,8 @@
 """Passwords: nothing is cut, nothing is skipped, and guessable ones are refused."""
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -8,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from servers.auth.errors import PasswordTooWeak
+from servers.auth.hashing import NICE
 from servers.auth.passwords import Passwords, score
 from servers.domain.errors import Overloaded
 
@@ -76,6 +79,31 @@ async def test_a_hash_of_lower_cost_is_outdated(passwords: Passwords) -> None:
     stored = await passwords.hash("quiet harbour lantern")
     assert (passwords.is_outdated(stored), dearer.is_outdated(stored)) == (False, True)
     dearer.close()
+
+
+async def test_hashing_apart_gives_the_same_stands_back_and_survives_the_end_of_its_process() -> None:
+    plain = Passwords(pepper="pepper", cost=4, workers=1)
+    passwords = Passwords(pepper="pepper", cost=4, workers=2, apart=True)
+    stored = await passwords.hash("quiet harbour lantern")
+    assert await plain.matches("quiet harbour lantern", stored)
+    assert not await passwords.matches("quiet harbour", stored)
+    assert not await passwords.matches("quiet harbour lantern", None)
+    with pytest.raises(ValueError, match="salt"):
+        await passwords.matches("quiet harbour lantern", "p1:$2b$none")
+    assert passwords._hashers is not None
+    processes = list(passwords._hashers._running)
+    for process in processes:
+        assert os.getsid(process.pid) == process.pid
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == NICE
+        if sys.platform == "linux":
+            assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
+        process.kill()
+        process.wait()
+    assert all(await asyncio.gather(*(passwords.matches("quiet harbour lantern", stored) for _ in range(4))))
+    processes += passwords._hashers._running
+    passwords.close()
+    plain.close()
+    assert None not in {process.poll() for process in processes}
 
 
 async def test_over_the_bound_it_says_when_to_come_again() -> None:

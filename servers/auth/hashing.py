@@ -1,0 +1,109 @@
+"""Hashing in processes of its own: `python -m servers.auth.hashing`, one for each thread that asks.
+
+Linux shares processors between sessions first, and between threads then. A hash in a server's own session is paid for by the
+whole venue, however nice its thread is; so it has a session of its own, which counts least. A line in, base64 of the text and the
+salt; a line out, the hash, or `!` where the salt is none.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from base64 import b64decode, b64encode
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import bcrypt
+import structlog
+
+NICE: Final = 19
+AUTOGROUP: Final = Path("/proc/self/autogroup")
+BAD_SALT: Final = b"!"
+STOP_S: Final = 5.0
+log = structlog.get_logger()
+
+
+class Hashers:
+    """Asked by threads; each has a process, which is started when it is needed, and again where it has ended."""
+
+    def __init__(self) -> None:
+        self._mine = threading.local()
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+
+    def hashpw(self, text: bytes, salt: bytes) -> bytes:
+        """As bcrypt.hashpw. Raises ValueError: the salt is none; RuntimeError: no process lives long enough."""
+        line = b64encode(text) + b" " + salt + b"\n"
+        for _ in range(2):
+            process = self._process()
+            told = _ask(process, line)
+            if told == BAD_SALT:
+                raise ValueError("invalid salt")
+            if told:
+                return told
+            log.warning("a hashing process ended", returncode=process.poll())
+            self._end(process)
+        raise RuntimeError("hashing processes end at once")
+
+    def close(self) -> None:
+        """End all processes; nobody may be asking."""
+        for process in list(self._running):
+            self._end(process)
+
+    def _process(self) -> subprocess.Popen[bytes]:
+        process: subprocess.Popen[bytes] | None = getattr(self._mine, "process", None)
+        if process is None or process not in self._running:
+            command = [sys.executable, "-m", "servers.auth.hashing"]
+            process = subprocess.Popen(  # noqa: S603  this program itself
+                command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            )
+            self._mine.process = process
+            with self._lock:
+                self._running.add(process)
+        return process
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._running.discard(process)
+        process.kill()
+        with process:
+            process.wait(STOP_S)
+
+
+def _ask(process: subprocess.Popen[bytes], line: bytes) -> bytes:
+    """Empty where the process has ended."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(line)
+    except BrokenPipeError:
+        return b""
+    return process.stdout.readline().strip()
+
+
+def step_back() -> None:
+    """Let everybody else go first. Elsewhere than on Linux the process is nice, and no more."""
+    os.nice(NICE)
+    if sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        # Where sessions are no groups, they do not matter.
+        with suppress(OSError):
+            AUTOGROUP.write_text(str(NICE))
+
+
+def main() -> None:
+    """Until nobody asks any more."""
+    step_back()
+    for line in sys.stdin.buffer:
+        text, salt = line.split()
+        try:
+            told = bcrypt.hashpw(b64decode(text), salt)
+        except ValueError:
+            told = BAD_SALT
+        sys.stdout.buffer.write(told + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
