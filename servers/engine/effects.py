@@ -7,18 +7,8 @@ from servers.domain.events import AccountTouched, BalanceChanged, Event, OrderCh
 from servers.domain.exchange import Exchange
 from servers.domain.model import Balance, Position
 from servers.domain.positions import DAY_US
-from servers.engine.wire import (
-    BALANCES,
-    FILLS,
-    ORDER,
-    ORDERS,
-    POSITIONS,
-    balance_wire,
-    field,
-    fill_wire,
-    order_wire,
-    position_wire,
-)
+from servers.engine.standing import position_message
+from servers.engine.wire import BALANCES, FILLS, ORDER, ORDERS, POSITIONS, balance_wire, field, fill_wire, order_wire
 
 
 class AccountChange(NamedTuple):
@@ -89,7 +79,8 @@ def account_changes(exchange: Exchange, events: list[Event]) -> list[AccountChan
             wire = balance_wire(balance, assets[balance.asset].scale)
             parts[balance.account.account_id].append(field(BALANCES, wire))
     for position in positions:
-        wire = position_wire(position, record.time // DAY_US)
+        message = position_message(position, record.time // DAY_US)
+        wire = message.SerializeToString(deterministic=True).decode("latin-1")
         parts[position.account.account_id].append(field(POSITIONS, wire))
     return [
         AccountChange(

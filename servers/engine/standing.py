@@ -34,16 +34,10 @@ def position_message(position: Position, day: int) -> account_pb2.Position:
         sequence=position.update_sequence,
     )
     if position.lots:
-        message.average_price = format_units(average_cost(position), scale)
+        base = abs(position.lots) * market.lot_units
+        cost = abs(position.cost) * 10**market.base_scale
+        message.average_price = format_units((cost * 2 + base) // (2 * base), scale)
     return message
-
-
-def average_cost(position: Position) -> int:
-    """What one of a position that is not empty cost or brought, in quote units, rounded half up."""
-    market = position.market
-    base = abs(position.lots) * market.lot_units
-    cost = abs(position.cost) * 10**market.base_scale
-    return int((cost * 2 + base) // (2 * base))
 
 
 def limits_messages(exchange: Exchange) -> list[engine_pb2.SetLimits]:

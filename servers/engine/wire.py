@@ -14,12 +14,10 @@ from google.protobuf.message import Message
 from servers.domain.events import Traded
 from servers.domain.exchange import Exchange
 from servers.domain.identifiers import order_id
-from servers.domain.model import Balance, Order, Position
+from servers.domain.model import Balance, Order
 from servers.domain.money import ATTO_SCALE, format_once, format_units
-from servers.domain.positions import day_profit, unrealized, valuation_ticks
 from servers.domain.terms import OrderStatus
 from servers.engine.messages import average_price, order_message
-from servers.engine.standing import average_cost
 from venue.account.v1 import account_pb2
 from venue.engine.v1 import engine_pb2
 from venue.marketdata.v1 import marketdata_pb2
@@ -88,7 +86,6 @@ _O: Final = {name: tag(order_pb2.Order, name) for name in order_pb2.Order.DESCRI
 _F: Final = {name: tag(order_pb2.Fill, name) for name in order_pb2.Fill.DESCRIPTOR.fields_by_name}
 _T: Final = {name: tag(marketdata_pb2.Trade, name) for name in marketdata_pb2.Trade.DESCRIPTOR.fields_by_name}
 _B: Final = {name: tag(account_pb2.Balance, name) for name in account_pb2.Balance.DESCRIPTOR.fields_by_name}
-_P: Final = {name: tag(account_pb2.Position, name) for name in account_pb2.Position.DESCRIPTOR.fields_by_name}
 ORDERS: Final = tag(engine_pb2.AccountRecord, "orders")
 BALANCES: Final = tag(engine_pb2.AccountRecord, "balances")
 POSITIONS: Final = tag(engine_pb2.AccountRecord, "positions")
@@ -240,28 +237,3 @@ def balance_wire(balance: Balance, scale: int) -> str:
         text = format_once(balance.available + held, scale)
         total = f"{_LENGTHS[len(text)]}{text}"
     return f"{_ASSET}{_raw(balance.asset)}{_AVAILABLE}{available}{_HELD}{on_hold}{_TOTAL}{total}"
-
-
-_HELD_SYMBOL, _HELD_QUANTITY, _HELD_AVERAGE, _HELD_COST = _P["symbol"], _P["quantity"], _P["average_price"], _P["cost"]
-_REALIZED, _UNREALIZED, _DAY_PROFIT = _P["realized_profit"], _P["unrealized_profit"], _P["day_profit"]
-_VALUATION, _QUOTE_ASSET, _HELD_SEQUENCE = _P["valuation_price"], _P["quote_asset"], _P["sequence"]
-
-
-def _once(units: int, scale: int) -> str:
-    """A length and a decimal text that hardly comes again."""
-    text = format_once(units, scale)
-    return f"{_LENGTHS[len(text)]}{text}"
-
-
-def position_wire(position: Position, day: int) -> str:
-    """A position as its owner sees it on a day (UTC, counted from 1970)."""
-    market = position.market
-    scale = market.quote_scale
-    average = f"{_HELD_AVERAGE}{_once(average_cost(position), scale)}" if position.lots else ""
-    return (
-        f"{_HELD_SYMBOL}{_raw(market.symbol)}{_HELD_QUANTITY}{_once(position.lots * market.lot_size, ATTO_SCALE)}{average}"
-        f"{_HELD_COST}{_once(position.cost, scale)}{_REALIZED}{_once(position.realized, scale)}"
-        f"{_UNREALIZED}{_once(unrealized(position), scale)}{_DAY_PROFIT}{_once(day_profit(position, day), scale)}"
-        f"{_VALUATION}{_units(valuation_ticks(market) * market.tick_size, ATTO_SCALE)}"
-        f"{_QUOTE_ASSET}{_raw(market.quote_asset)}{_HELD_SEQUENCE}{_number(position.update_sequence)}"
-    )
