@@ -4,6 +4,7 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from hashlib import sha256
+from string import ascii_uppercase, digits
 from typing import Final
 
 import structlog
@@ -25,7 +26,8 @@ from servers.transport.call import Call
 from venue.engine.v1 import engine_pb2
 from venue.funding.v1 import funding_pb2 as pb
 
-REFERENCE_LETTERS: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+# Without those that look like each other.
+REFERENCE_LETTERS: Final = "".join(letter for letter in ascii_uppercase + digits if letter not in "IO01")
 REFERENCE_LENGTH: Final = 10
 
 log = structlog.get_logger()

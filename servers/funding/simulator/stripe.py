@@ -130,11 +130,11 @@ class StripeSimulator:
         }
         return event(f"charge.dispute.{'closed' if status in {'won', 'lost'} else 'created'}", dispute)
 
-    def signed(self, told: Json, *, at: float | None = None, secret: str = "") -> tuple[bytes, str]:
+    def signed(self, told: Json, *, at: float | None = None, by: str = "") -> tuple[bytes, str]:
         """The body of an event and its `stripe-signature`."""
         body = json.dumps(told, separators=(",", ":"))
         stamp = int(time.time() if at is None else at)
-        mac = hmac.new((secret or self.webhook_secret).encode(), f"{stamp}.{body}".encode(), sha256).hexdigest()
+        mac = hmac.new((by or self.webhook_secret).encode(), f"{stamp}.{body}".encode(), sha256).hexdigest()
         return body.encode(), f"t={stamp},v1={mac}"
 
     def post(self, told: Json) -> None:

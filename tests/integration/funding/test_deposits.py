@@ -120,7 +120,7 @@ async def test_forged_stale_and_broken_events_move_nothing(till: Till) -> None:
     assert await till.refused(till.send(body + b" ", signature)) == invalid
     assert await till.refused(till.send(b"\xff", signature)) == invalid
     assert await till.refused(till.tell(told, at=told["created"] - 301)) == invalid
-    assert await till.refused(till.tell(told, secret="whsec_wrong")) == invalid
+    assert await till.refused(till.tell(told, by="whsec_wrong")) == invalid
     broken: list[Any] = [[], {}, {"id": "evt_1", "type": "checkout.session.completed", "data": 3}]
     broken.append({"id": "evt_2", "object": "event", "type": "checkout.session.completed", "data": {"object": []}})
     for each in broken:
@@ -129,7 +129,7 @@ async def test_forged_stale_and_broken_events_move_nothing(till: Till) -> None:
     assert await till.usd("ulla", account_id) == ("0", "0", "0")
     assert await till.rows("SELECT 1 FROM provider_events") == []
     # Signed with the secret that is being replaced it is as good.
-    await till.tell(told, secret="whsec_old")
+    await till.tell(told, by="whsec_old")
     assert (await till.get("ulla", deposit.deposit_id)).state == SUCCEEDED
 
 
