@@ -1,8 +1,8 @@
 """Hashing in processes of its own: `python -m servers.auth.hashing`, one for each thread that asks.
 
 Linux shares processors between sessions first, and between threads then. A hash in a server's own session is paid for by the
-whole venue, however nice its thread is; so it has a session of its own, which counts a third of another. A line in, base64 of the text and the
-salt; a line out, the hash, or `!` where the salt is none.
+whole venue, however nice its thread is; so it has a session of its own, which counts a third of another. A line in, base64 of the
+text and the salt; a line out, the hash, or `!` where the salt is none.
 """
 
 import os
@@ -85,7 +85,7 @@ def _ask(process: subprocess.Popen[bytes], line: bytes) -> bytes:
 
 
 def step_back() -> None:
-    """Let everybody else in the session go first, and the session come after others. Elsewhere than on Linux the process is nice, and no more."""
+    """Come after all others. Elsewhere than on Linux the process is nice, and no more."""
     os.nice(NICE)
     if sys.platform == "linux":
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
