@@ -6,6 +6,12 @@ import { capital, stateName } from "./words";
 
 export const kindName = (action: PendingAction): string => capital(PendingActionKind[action.kind]!.toLowerCase().replaceAll("_", " "));
 
+const fields = (value: object): string =>
+  Object.entries(value)
+    .filter(([name, one]) => !name.startsWith("$") && one !== "" && one !== 0 && one !== undefined && typeof one !== "object")
+    .map(([name, one]) => `${name} ${String(one)}`)
+    .join(", ");
+
 /** What exactly is to be done: whoever approves it reads this. */
 export function describe({ action }: PendingAction): string {
   switch (action.case) {
@@ -19,6 +25,8 @@ export function describe({ action }: PendingAction): string {
       return `${whom} (${Environment[environment]}): ${set.map(([name, value]) => `${name} ${String(value)}`).join(", ")}`;
     }
     case "adjustBalance": return `${action.value.accountId}: ${action.value.amount} ${action.value.asset}`;
-    default: return "";
+    case undefined: return "";
+    // Whatever else there is to approve: every field that is set, so that nobody approves blindly.
+    default: return fields(action.value);
   }
 }
