@@ -12,7 +12,7 @@ import { AuthService } from "@gen/venue/auth/v1/auth_pb";
 import { MarketDataService, MarketState, type Market } from "@gen/venue/marketdata/v1/marketdata_pb";
 import { Role } from "@gen/venue/option/v1/access_pb";
 import { Environment } from "@gen/venue/type/v1/type_pb";
-import { failure, requestId } from "./failure";
+import { failure, requestId, surely } from "./failure";
 import { describe, kindName } from "./pending";
 import { KeptStream } from "./stream/line";
 import { theme, turn } from "./theme";
@@ -249,7 +249,8 @@ function Pending() {
   useEffect(() => void load(), [waiting]);
   const decide = (action: PendingAction, yes: boolean) => ask(yes ? "Approve" : "Reject", describe(action), async (reason) => {
     const call = { pendingActionId: action.pendingActionId, reason };
-    const { pendingAction } = yes ? await admin.approvePendingAction(call) : await admin.rejectPendingAction(call);
+    // Repeating a decision answers the same.
+    const { pendingAction } = await surely(async () => (yes ? admin.approvePendingAction(call) : admin.rejectPendingAction(call)));
     void load();
     return `It is ${PendingActionState[pendingAction!.state]!.toLowerCase()}${pendingAction!.failureReason ? `: ${pendingAction!.failureReason}` : ""}.`;
   }, yes);

@@ -7,7 +7,7 @@ import { MarketDataService } from "@gen/venue/marketdata/v1/marketdata_pb";
 import { OrderService } from "@gen/venue/order/v1/order_service_pb";
 import { renew, token } from "./session";
 
-export { failure, requestId, type Failure } from "./failure";
+export { failure, requestId, surely, type Failure } from "./failure";
 
 const CALL_MS = 15_000;
 // Methods that read no credential, and refuse a bad one.
@@ -41,17 +41,3 @@ export const auth = createClient(AuthService, transport);
 export const accounts = createClient(AccountService, transport);
 export const orders = createClient(OrderService, transport);
 export const marketData = createClient(MarketDataService, transport);
-
-const OUTCOME_UNKNOWN = [Code.Unavailable, Code.DeadlineExceeded, Code.Unknown, Code.Internal, Code.Canceled];
-
-/** Calls again with the same request id where the outcome is unknown, so that nothing is done twice or lost. */
-export async function surely<Answer>(call: () => Promise<Answer>, tries = 3): Promise<Answer> {
-  for (let left = tries; ; left--) {
-    try {
-      return await call();
-    } catch (error) {
-      if (left <= 1 || !OUTCOME_UNKNOWN.includes(ConnectError.from(error).code)) throw error;
-      await new Promise((done) => setTimeout(done, 400 * (tries - left + 1)));
-    }
-  }
-}

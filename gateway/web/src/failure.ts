@@ -47,3 +47,17 @@ export function requestId(): string {
   const text = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   return text.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
+
+const OUTCOME_UNKNOWN = [Code.Unavailable, Code.DeadlineExceeded, Code.Unknown, Code.Internal, Code.Canceled];
+
+/** Calls again with the same request id where the outcome is unknown, so that nothing is done twice or lost. */
+export async function surely<Answer>(call: () => Promise<Answer>, tries = 3): Promise<Answer> {
+  for (let left = tries; ; left--) {
+    try {
+      return await call();
+    } catch (error) {
+      if (left <= 1 || !OUTCOME_UNKNOWN.includes(ConnectError.from(error).code)) throw error;
+      await new Promise((done) => setTimeout(done, 400 * (tries - left + 1)));
+    }
+  }
+}

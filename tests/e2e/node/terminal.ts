@@ -321,7 +321,10 @@ async function entered(browser: Browser, email: string): Promise<Page> {
 async function decided(page: Page, why: string): Promise<void> {
   await page.getByRole("dialog").getByRole("textbox").fill(why);
   await sent(page, "Do it");
-  await page.getByRole("dialog").waitFor({ state: "detached" });
+  const refused = page.locator(".dialog .error").waitFor().then(() => page.locator(".dialog").innerText(), () => "");
+  const done = page.getByRole("dialog").waitFor({ state: "detached" }).then(() => "");
+  const said = await Promise.race([refused, done]);
+  if (said) throw new Error(`refused: ${said}`);
 }
 
 async function administration(browser: Browser): Promise<object> {

@@ -21,8 +21,9 @@ export function useDeed(): Deed {
       event.preventDefault();
       if (busy.peek()) return;
       busy.value = true;
+      failed.value = null;
       work()
-        .then(() => (failed.value = null), (error: unknown) => (failed.value = failure(error)))
+        .catch((error: unknown) => (failed.value = failure(error)))
         .finally(() => (busy.value = false));
     },
   };
