@@ -72,6 +72,11 @@ class Action(Named):
     RECOVERY_CODE_USE = auto()
     API_KEY_CREATE = auto()
     API_KEY_REVOKE = auto()
+    # Webhooks.
+    WEBHOOK_CREATE = auto()
+    WEBHOOK_UPDATE = auto()
+    WEBHOOK_DELETE = auto()
+    WEBHOOK_SECRET_ROTATE = auto()
     # Administration: people.
     USER_ROLE_SET = auto()
     USER_FREEZE = auto()

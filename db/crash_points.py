@@ -27,6 +27,7 @@ POINTS: Final = {
         "payout-made",
         "withdrawal-resolved",
     ),
+    "notify": ("webhook-made", "webhook-moved", "webhook-sending", "webhook-sent", "webhook-recorded"),
 }
 
 

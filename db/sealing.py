@@ -59,6 +59,7 @@ SEALED: Final[Sequence[Sealed]] = (
     Sealed("totp_factors", "user_id", "secret"),
     Sealed("kyc_submissions", "kyc_submission_id", "details"),
     Sealed("beneficiaries", "beneficiary_id", "details"),
+    Sealed("webhook_secrets", "secret_id", "secret"),
 )
 
 

@@ -207,7 +207,7 @@ def down(context: typer.Context) -> None:
 @app.command()
 def restart(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="order, api, marketdata, envoy, replica, bot or feed.")],
+    name: Annotated[str, typer.Argument(help="order, api, marketdata, envoy, replica, bot, feed or notify.")],
 ) -> None:
     """Start a process of the running venue anew, while calls go on. Takes the variables that `venue up` was given."""
     from servers.embedded import rolling
@@ -335,7 +335,7 @@ def upgraded(url: str) -> str:
 
 
 @app.command()
-def serve(names: Annotated[list[str], typer.Argument(help="order replica marketdata api bot feed")]) -> None:
+def serve(names: Annotated[list[str], typer.Argument(help="order replica marketdata api bot feed notify")]) -> None:
     """Run the named processes in this one, in the foreground."""
     from servers.main import run
 

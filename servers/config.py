@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from servers.embedded.addresses import postgres_url, valkey_url
+from servers.embedded.messaging import MessageSettings
 from servers.embedded.secrecy import SecrecySettings, is_loopback
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -29,14 +30,14 @@ Environment = Literal["LIVE", "DEMO"]
 Amount = Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,2})?$")]
 Bucket = Literal["PUBLIC", "LOGIN", "READ", "ORDER", "CANCEL", "STREAM", "ADMIN"]
 
-PROCESSES = ("order", "replica", "marketdata", "api", "bot", "feed")
+PROCESSES = ("order", "replica", "marketdata", "api", "bot", "feed", "notify")
 
 
 class BadSettingsError(Exception):
     """One line a wrong variable, each with the variable's name first."""
 
 
-class Settings(SecrecySettings, BaseSettings):
+class Settings(MessageSettings, SecrecySettings, BaseSettings):
     """Every setting with its default, which is the one of the embedded venue."""
 
     model_config = SettingsConfigDict(env_prefix="VENUE_", frozen=True, extra="ignore", validate_default=True)
@@ -69,6 +70,7 @@ class Settings(SecrecySettings, BaseSettings):
     replica_metrics_port: Port = 9104
     bot_metrics_port: Port = 9105
     feed_metrics_port: Port = 9106
+    notify_metrics_port: Port = 9107
 
     # The engine.
     partitions: dict[PositiveInt, Environment] = {1: "LIVE", 2: "DEMO"}
@@ -377,7 +379,7 @@ class Settings(SecrecySettings, BaseSettings):
 
     def port(self, process: str) -> int | None:
         """The gRPC port of a process, None where it serves nothing."""
-        return None if process in {"bot", "feed"} else int(getattr(self, f"{process}_port"))
+        return None if process in {"bot", "feed", "notify"} else int(getattr(self, f"{process}_port"))
 
     def metrics_port(self, process: str) -> int:
         return int(getattr(self, f"{process}_metrics_port"))

@@ -30,6 +30,13 @@ from db.models.users import (
     UserRow,
     VerificationTokenRow,
 )
+from db.models.webhooks import (
+    WebhookCursorRow,
+    WebhookDeliveryRow,
+    WebhookEndpointRow,
+    WebhookReplayRow,
+    WebhookSecretRow,
+)
 from db.models.withdrawals import BeneficiaryRow, WithdrawalRow
 
 __all__ = [
@@ -74,5 +81,10 @@ __all__ = [
     "TransferRow",
     "UserRow",
     "VerificationTokenRow",
+    "WebhookCursorRow",
+    "WebhookDeliveryRow",
+    "WebhookEndpointRow",
+    "WebhookReplayRow",
+    "WebhookSecretRow",
     "WithdrawalRow",
 ]

@@ -64,10 +64,10 @@ class Program:
 STORES = 10
 # What `python -m` runs for a process of ours.
 MODULE = "servers.main"
-PRIORITIES = {"order": 20, "replica": 30, "marketdata": 30, "api": 30, "bot": 50, "feed": 50}
+PRIORITIES = {"order": 20, "replica": 30, "marketdata": 30, "api": 30, "bot": 50, "feed": 50, "notify": 50}
 # What follows the order path gives way to it where cores are short; it catches up from the journal. More than this many steps
 # win orders nothing further and let the tables fall behind.
-FOLLOWING = frozenset({"replica", "marketdata", "feed"})
+FOLLOWING = frozenset({"replica", "marketdata", "feed", "notify"})
 NICE_STEPS = 5
 
 

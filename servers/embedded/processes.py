@@ -14,7 +14,7 @@ from servers.embedded.state import State
 SLACK_S = 2.0
 POLL_S = 0.05
 # Clients first, stores last.
-STOP_ORDER = ("bot", "feed", "envoy", "api", "marketdata", "replica", "order", "valkey", "postgres")
+STOP_ORDER = ("bot", "feed", "notify", "envoy", "api", "marketdata", "replica", "order", "valkey", "postgres")
 
 
 def started_at(pid: int) -> float | None:

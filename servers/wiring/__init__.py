@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from servers.wiring.parts import Builder, Process
 
-NAMES: Final = ("order", "replica", "marketdata", "api", "bot", "feed")
+NAMES: Final = ("order", "replica", "marketdata", "api", "bot", "feed", "notify")
 
 
 def _of(name: str) -> Builder:

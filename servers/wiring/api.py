@@ -39,6 +39,8 @@ from servers.engine.missed import Past
 from servers.engine.remote import RemoteEngine
 from servers.transport.call import Call
 from servers.transport.identity import KeySource
+from servers.webhook.addresses import Guard
+from servers.webhook.servicer import WebhookServicer
 from servers.wiring.administration import administration
 from servers.wiring.funding import funding
 from servers.wiring.parts import Process, bus_of, guard_of, internal_key, page_tokens, pool_of, remote_engines, serving
@@ -48,6 +50,7 @@ from venue.auth.v1 import auth_pb2
 from venue.funding.v1 import funding_pb2
 from venue.marketdata.v1 import marketdata_pb2
 from venue.order.v1 import order_service_pb2
+from venue.webhook.v1 import webhook_pb2
 
 # The gateway asks this process for reflection: it tells of what other processes serve too.
 ELSEWHERE: Final = (
@@ -150,6 +153,27 @@ async def forget_daily(
             pause = retry_s
 
 
+@asynccontextmanager
+async def webhooks(settings: Settings, engines: Engines[RemoteEngine]) -> AsyncIterator[WebhookServicer]:
+    """WebhookService; what it promises is kept by the process `notify`."""
+    database = session.engine(settings.database, application_name="venue webhooks", role=SERVICES)
+
+    async def owned(account_id: str, call: Call) -> int:
+        await check_owned(engines, account_id, call)
+        return engines.for_account(account_id).partition
+
+    try:
+        yield WebhookServicer(
+            database,
+            Sealer(settings.read_field_keys),
+            Guard(loopback=settings.webhook_loopback),
+            owned,
+            page_tokens(settings),
+        )
+    finally:
+        await database.dispose()
+
+
 def own_keys(settings: Settings) -> KeySource:
     """The keys that this process signs with: it need not ask itself."""
     signing = signing_keys(settings)
@@ -162,7 +186,7 @@ def own_keys(settings: Settings) -> KeySource:
 
 @asynccontextmanager
 async def build(process: Process) -> AsyncIterator[None]:
-    """AuthService, AccountService, FundingService and AdminService."""
+    """AuthService, AccountService, FundingService, AdminService and WebhookService."""
     settings = process.settings
     # The first users are made before anybody hears that the server is there: the bot logs in as one of them.
     async with (
@@ -175,6 +199,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         ) as admin_servicer,
         funding(process, pool, engines, auth_servicer.post) as funding_servicer,
         bus_of(settings) as bus,
+        webhooks(settings, engines) as webhook_servicer,
     ):
         feeds = {number: BusFeed(bus, pool, number) for number in settings.partitions}
         feeding = [process.tasks.create_task(feed.run()) for feed in feeds.values()]
@@ -195,6 +220,7 @@ async def build(process: Process) -> AsyncIterator[None]:
             (account_pb2.DESCRIPTOR.services_by_name["AccountService"], accounts),
             (funding_pb2.DESCRIPTOR.services_by_name["FundingService"], funding_servicer),
             (admin_pb2.DESCRIPTOR.services_by_name["AdminService"], admin_servicer),
+            (webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"], webhook_servicer),
         ]
         async with serving(process, "api", services, guard, mirrored=ELSEWHERE):
             yield

@@ -23,6 +23,7 @@ from venue.funding.v1 import funding_pb2
 from venue.marketdata.v1 import marketdata_pb2
 from venue.option.v1 import access_pb2
 from venue.order.v1 import order_service_pb2
+from venue.webhook.v1 import webhook_pb2
 
 FILES: list[FileDescriptor] = [
     account_pb2.DESCRIPTOR,
@@ -33,6 +34,7 @@ FILES: list[FileDescriptor] = [
     limits_service_pb2.DESCRIPTOR,
     marketdata_pb2.DESCRIPTOR,
     order_service_pb2.DESCRIPTOR,
+    webhook_pb2.DESCRIPTOR,
 ]
 # Not of this contract: health and reflection, open to everybody.
 COMPANIONS = {

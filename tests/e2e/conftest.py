@@ -106,7 +106,7 @@ def client(edge: Gateway) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
     """Every process of a fresh embedded venue on free ports, market maker included; one for all tests."""
-    with launched(tmp_path_factory.mktemp("venue")) as running:
+    with launched(tmp_path_factory.mktemp("venue"), VENUE_WEBHOOK_LOOPBACK="true") as running:
         yield running
 
 

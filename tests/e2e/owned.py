@@ -57,6 +57,13 @@ class Owned:
         found: str = made["apiKey"]["apiKeyId"]
         return found
 
+    def webhook(self) -> Json:
+        return {"url": "https://example.com/hook", "eventTypes": ["EVENT_TYPE_ORDER_FILLED"]}
+
+    def endpoint(self) -> Json:
+        made = self._rest.call("webhook.v1.WebhookService.CreateEndpoint", self.webhook(), self.person.token)
+        return {"endpointId": made["endpoint"]["endpointId"]}
+
     def session_id(self) -> str:
         """Of another log-in than the one that calls."""
         other = log_in(self._rest, self.person.email)
@@ -80,6 +87,15 @@ CASES: dict[str, Case] = {
     "auth.v1.AuthService.RevokeApiKey": lambda owned: {"apiKeyId": owned.api_key_id()},
     "auth.v1.AuthService.Authorize": OF_THE_CALLER,
     "admin.v1.AdminService.CreateAdminToken": OF_THE_CALLER,
+    "webhook.v1.WebhookService.CreateEndpoint": lambda owned: owned.webhook() | owned.account,
+    "webhook.v1.WebhookService.ListEndpoints": OF_THE_CALLER,
+    "webhook.v1.WebhookService.GetEndpoint": lambda owned: owned.endpoint(),
+    "webhook.v1.WebhookService.UpdateEndpoint": lambda owned: owned.endpoint() | {"description": "x"},
+    "webhook.v1.WebhookService.DeleteEndpoint": lambda owned: owned.endpoint(),
+    "webhook.v1.WebhookService.RotateSecret": lambda owned: owned.endpoint(),
+    "webhook.v1.WebhookService.ListDeliveries": lambda owned: owned.endpoint(),
+    "webhook.v1.WebhookService.Redeliver": lambda owned: owned.endpoint() | {"after": owned.account},
+    "webhook.v1.WebhookService.SendTest": lambda owned: owned.endpoint(),
     "account.v1.AccountService.CreateAccount": OF_THE_CALLER,
     "account.v1.AccountService.ListAccounts": OF_THE_CALLER,
     "account.v1.AccountService.GetAccount": lambda owned: owned.account,

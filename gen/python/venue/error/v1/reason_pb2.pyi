@@ -126,6 +126,16 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[FAILED_PRECONDITION] The market has ended: nothing about it can be changed."""
     REASON_LIST_INVALID: _Reason.ValueType  # 48
     """[INVALID_ARGUMENT] Orders that cannot stand in for each other (PlaceOco)."""
+    REASON_WEBHOOK_ENDPOINT_NOT_FOUND: _Reason.ValueType  # 180
+    """[NOT_FOUND] The caller has no such webhook endpoint."""
+    REASON_WEBHOOK_URL_REFUSED: _Reason.ValueType  # 181
+    """[INVALID_ARGUMENT] The address is none that webhooks are posted to: not https, or one that is not public."""
+    REASON_TOO_MANY_WEBHOOK_ENDPOINTS: _Reason.ValueType  # 182
+    """[FAILED_PRECONDITION] The user has all the webhook endpoints that one may have."""
+    REASON_WEBHOOK_ENDPOINT_DISABLED: _Reason.ValueType  # 183
+    """[FAILED_PRECONDITION] The webhook endpoint is disabled: enable it first."""
+    REASON_WEBHOOK_DELIVERY_NOT_FOUND: _Reason.ValueType  # 184
+    """[NOT_FOUND] No such message was made for the webhook endpoint, or it is not kept any more."""
     REASON_AMOUNT_INVALID: _Reason.ValueType  # 120
     """[INVALID_ARGUMENT] An amount of a movement of funds is zero or less, or finer than its asset."""
     REASON_ASSET_UNKNOWN: _Reason.ValueType  # 121
@@ -312,6 +322,16 @@ REASON_MARKET_CLOSED: Reason.ValueType  # 47
 """[FAILED_PRECONDITION] The market has ended: nothing about it can be changed."""
 REASON_LIST_INVALID: Reason.ValueType  # 48
 """[INVALID_ARGUMENT] Orders that cannot stand in for each other (PlaceOco)."""
+REASON_WEBHOOK_ENDPOINT_NOT_FOUND: Reason.ValueType  # 180
+"""[NOT_FOUND] The caller has no such webhook endpoint."""
+REASON_WEBHOOK_URL_REFUSED: Reason.ValueType  # 181
+"""[INVALID_ARGUMENT] The address is none that webhooks are posted to: not https, or one that is not public."""
+REASON_TOO_MANY_WEBHOOK_ENDPOINTS: Reason.ValueType  # 182
+"""[FAILED_PRECONDITION] The user has all the webhook endpoints that one may have."""
+REASON_WEBHOOK_ENDPOINT_DISABLED: Reason.ValueType  # 183
+"""[FAILED_PRECONDITION] The webhook endpoint is disabled: enable it first."""
+REASON_WEBHOOK_DELIVERY_NOT_FOUND: Reason.ValueType  # 184
+"""[NOT_FOUND] No such message was made for the webhook endpoint, or it is not kept any more."""
 REASON_AMOUNT_INVALID: Reason.ValueType  # 120
 """[INVALID_ARGUMENT] An amount of a movement of funds is zero or less, or finer than its asset."""
 REASON_ASSET_UNKNOWN: Reason.ValueType  # 121

@@ -1,0 +1,67 @@
+"""The process `notify` ends between any two steps, as by a loss of power: nothing is lost, and no message has two ids."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from db.crash_points import POINTS
+from tests.integration.webhook.conftest import Hooks, eventually
+from tests.servers import free_port
+from venue.webhook.v1 import webhook_pb2 as pb
+
+ROOT = Path(__file__).resolve().parents[3]
+WEBHOOK_POINTS = [point for point in POINTS["notify"] if point.startswith("webhook-")]
+
+
+@asynccontextmanager
+async def notify(hooks: Hooks, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The process as it is deployed, with nothing but the database around it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("VENUE_")} | {
+        "VENUE_DATABASE_URL": hooks.database_url,
+        "VENUE_REDIS_URL": "redis://127.0.0.1:1/0",
+        "VENUE_STATE_DIR": str(folder / "state"),
+        "VENUE_FIELD_KEYS": hooks.field_keys,
+        "VENUE_WEBHOOK_LOOPBACK": "true",
+        "VENUE_NOTIFY_METRICS_PORT": str(free_port()),
+        "VENUE_CRASH_POINTS": str(folder / "crash"),
+    }
+    with (folder / "notify.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "servers.main", "notify", cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def test_a_crash_between_any_two_steps_loses_nothing_and_makes_nothing_twice(
+    hooks: Hooks, tmp_path: Path
+) -> None:
+    receiver = await hooks.receiver()
+    endpoint_id, secret = await hooks.endpoint(receiver.url)
+    for point in WEBHOOK_POINTS:
+        (tmp_path / "crash").write_text(f"{point} 1")
+        await hooks.happens()
+        async with notify(hooks, tmp_path) as process, asyncio.timeout(60):
+            assert await process.wait() == -signal.SIGKILL, point
+    async with notify(hooks, tmp_path) as process:
+
+        async def all_are_taken() -> bool:
+            assert process.returncode is None, (tmp_path / "notify.log").read_text()[-2000:]
+            states = [each.state for each in await hooks.deliveries(endpoint_id)]
+            return states == [pb.DELIVERY_STATE_SUCCEEDED] * len(WEBHOOK_POINTS)
+
+        await eventually(all_are_taken, within_s=60)
+    made = [f"msg_2-{sequence}-0-0" for sequence in range(1, len(WEBHOOK_POINTS) + 1)]
+    assert list(dict.fromkeys(receiver.ids)) == made
+    # What was sent and not recorded was sent again, under the same id and signed as well.
+    assert len(receiver.ids) > len(made)
+    for index in range(len(receiver.came)):
+        assert receiver.verified(secret, index)["type"] == "order_filled"
