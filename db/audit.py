@@ -72,6 +72,7 @@ class Action(Named):
     RECOVERY_CODE_USE = auto()
     API_KEY_CREATE = auto()
     API_KEY_REVOKE = auto()
+    NOTIFICATION_PREFERENCES_SET = auto()
     # Webhooks.
     WEBHOOK_CREATE = auto()
     WEBHOOK_UPDATE = auto()

@@ -27,7 +27,15 @@ POINTS: Final = {
         "payout-made",
         "withdrawal-resolved",
     ),
-    "notify": ("webhook-made", "webhook-moved", "webhook-sending", "webhook-sent", "webhook-recorded"),
+    "notify": (
+        "webhook-made",
+        "webhook-moved",
+        "webhook-sending",
+        "webhook-sent",
+        "webhook-recorded",
+        "letter-taken",
+        "letter-sent",
+    ),
 }
 
 

@@ -60,6 +60,7 @@ SEALED: Final[Sequence[Sealed]] = (
     Sealed("kyc_submissions", "kyc_submission_id", "details"),
     Sealed("beneficiaries", "beneficiary_id", "details"),
     Sealed("webhook_secrets", "secret_id", "secret"),
+    Sealed("outgoing", "message_id", "content"),
 )
 
 

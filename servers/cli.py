@@ -36,6 +36,7 @@ ROOMS = {
     "keys": "servers.auth.field_keys",
     "clients": "servers.auth.clients",
     "feed": "servers.feed.command",
+    "mail": "servers.notify.command",
 }
 
 app = typer.Typer(
@@ -175,6 +176,7 @@ def gateway_values(settings: Settings) -> dict[str, str | int]:
         "ADMIN_PORT": settings.envoy_admin_port,
         "ENDPOINTS": str(settings.state.endpoints),
         "DESCRIPTOR": str(CHECKOUT / "gen" / "venue.binpb"),
+        "MAILBOX": str(settings.shown_mailbox),
         "WEB_ROOT": str((settings.web_root or page()).resolve()),
         # Into the log of the process, which its supervisor rotates.
         "ACCESS_LOG": "/dev/stdout",

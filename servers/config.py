@@ -124,10 +124,6 @@ class Settings(MessageSettings, SecrecySettings, BaseSettings):
     # the entry `index` is for blind indexes. In the file, else in the variable, else made in the state folder.
     field_keys: SecretStr | None = None
     field_keys_file: Path | None = None
-    # Mails go into the mailbox folder, or to this server: smtps://user:password@host:port, smtp+starttls://..., or smtp:// to
-    # this machine alone.
-    smtp_url: SecretStr | None = None
-    mail_sender: str = "venue <no-reply@venue.local>"
     # Where links in mails point; the gateway's own address where it is not set.
     public_url: str = ""
     cors_origins: list[str] = ["http://localhost:5173", "http://127.0.0.1:5173"]
@@ -237,7 +233,7 @@ class Settings(MessageSettings, SecrecySettings, BaseSettings):
     @classmethod
     def _reachable(cls, address: SecretStr | None) -> SecretStr | None:
         if address is not None:
-            from servers.auth.smtp import Smtp
+            from servers.notify.smtp import Smtp
 
             Smtp(address.get_secret_value(), "")
         return address

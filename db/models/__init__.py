@@ -18,6 +18,7 @@ from db.models.journal import JournalBatchRow, MachineRow, PartitionRow, Project
 from db.models.kyc import KycSubmissionRow
 from db.models.markets import AssetRow, FeesRow, MarketRow
 from db.models.orders import OrderRow
+from db.models.outgoing import NotificationPreferenceRow, OutgoingRow
 from db.models.pending_actions import PendingActionRow
 from db.models.price_ticks import PriceTickRow
 from db.models.row import Row
@@ -60,7 +61,9 @@ __all__ = [
     "MachineRow",
     "MailedTokenRow",
     "MarketRow",
+    "NotificationPreferenceRow",
     "OrderRow",
+    "OutgoingRow",
     "PartitionRow",
     "PendingActionRow",
     "PositionRow",

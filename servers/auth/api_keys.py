@@ -19,6 +19,7 @@ from servers.auth.keys import base64url
 from servers.auth.notices import notify
 from servers.auth.outbox import Outbox
 from servers.domain.errors import FieldViolation
+from servers.domain.letters import Template
 from servers.transport.auditing import actor_of
 from servers.transport.call import Call
 from servers.transport.identity import SCOPES, scope_name
@@ -29,7 +30,6 @@ from venue.option.v1 import access_pb2
 
 KEYS_MAX: Final = 50
 SECRET_BYTES: Final = 32
-MADE: Final = "The API key {name!r} was made for your account; it is good for: {scopes}."
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -68,8 +68,7 @@ async def create_api_key(
         raise SecondFactorMissing
     user = await users.find_user(engine, call.user_id)
     if user is not None:
-        text = MADE.format(name=request.name, scopes=", ".join(scopes))
-        notify(outbox, user, "An API key was made", text)
+        notify(outbox, user, Template.API_KEY_MADE, {"name": request.name, "scopes": ", ".join(scopes)})
     return row, secret
 
 

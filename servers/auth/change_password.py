@@ -1,24 +1,18 @@
 """A user changes the password. Every other session ends, and the mail tells of it."""
 
 from dataclasses import replace
-from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import audit, users
+from db.outgoing import Letter
 from servers.auth.attempts import Attempts, network_of
 from servers.auth.errors import PasswordWrong
-from servers.auth.mail import Mail
 from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords, words_of
 from servers.domain.errors import Overloaded
+from servers.domain.letters import Template
 from servers.transport.refusals import NotAuthenticated
-
-CHANGED: Final = """\
-The password of your account at venue was changed, and every other session was ended.
-
-If it was not you, set a new password with RequestPasswordReset at once.
-"""
 
 
 async def change_password(
@@ -55,4 +49,4 @@ async def change_password(
         engine, user.user_id, user.password_hash, hashed, kept_session=kept, entry=entry
     ):
         raise PasswordWrong  # somebody else changed it meanwhile
-    outbox.post(Mail(user.email, "Your password was changed", CHANGED))
+    outbox.post(Letter(user.email, Template.PASSWORD_CHANGED, {}, user.user_id))

@@ -1,24 +1,23 @@
-"""Mails to users about what happened to their credentials (OWASP ASVS 6.3.7).
+"""Letters to users about what happened to their credentials (OWASP ASVS 6.3.7).
 
-It has happened by then: a mail that is not taken changes nothing.
+It has happened by then: a letter that is not taken changes nothing.
 """
 
-from typing import Final
+from collections.abc import Mapping
 
 import structlog
 
 from db.models.users import UserRow
-from servers.auth.mail import Mail
+from db.outgoing import Letter
 from servers.auth.outbox import Outbox
 from servers.domain.errors import Overloaded
-
-NOT_YOU: Final = "If it was not you, change your password and revoke your sessions and API keys at once."
+from servers.domain.letters import Template
 
 log = structlog.get_logger()
 
 
-def notify(outbox: Outbox, user: UserRow, subject: str, text: str) -> None:
+def notify(outbox: Outbox, user: UserRow, template: Template, values: Mapping[str, str] | None = None) -> None:
     try:
-        outbox.post(Mail(user.email, subject, f"{text}\n\n{NOT_YOU}\n"))
+        outbox.post(Letter(user.email, template, values or {}, user.user_id))
     except Overloaded:
-        log.error("mail not taken", user_id=user.user_id, subject=subject)
+        log.error("letter not taken", user_id=user.user_id, template=template.value)

@@ -1,7 +1,7 @@
-"""Mails on their way: written and sent beside the call that asked for them, so its answer takes as long whether there is one.
+"""Letters on their way: written and stored beside the call that asked for them, so its answer takes as long whether there is one.
 
-What waits is bounded and lies in memory: a mail that a crash takes is asked for again by whoever misses it. A mail that is not
-taken is tried again, each time after twice as long.
+What waits is bounded and lies in memory until it is stored, which takes a moment: a letter that a crash takes then is asked for
+again by whoever misses it. One that is not taken is tried again, each time after twice as long.
 """
 
 import asyncio
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from servers.auth.mail import Mail, MailNotTaken, MailProvider
+from db.outgoing import Letter
+from servers.auth.mail import LetterBox, LetterNotTaken
 from servers.domain.errors import Overloaded, PartUnavailable
 
 if TYPE_CHECKING:
@@ -24,42 +25,42 @@ FIRST_WAIT_S: Final = 1.0
 DRAIN_S: Final = 3.0
 RETRY_AFTER_S: Final = 5.0
 
-Letter = Callable[[], Awaitable[Mail | None]]
-"""Writes the mail when its turn has come; None where there is none to send. May raise PartUnavailable: it is tried again."""
+Writing = Callable[[], Awaitable[Letter | None]]
+"""Writes the letter when its turn has come; None where there is none to send. May raise PartUnavailable: it is tried again."""
 
 log = structlog.get_logger()
 
 
 class Outbox:
-    """Hands mails to a provider, a few at a time."""
+    """Hands letters on, a few at a time."""
 
-    def __init__(self, provider: MailProvider, *, first_wait_s: float = FIRST_WAIT_S) -> None:
-        self._provider = provider
+    def __init__(self, box: LetterBox, *, first_wait_s: float = FIRST_WAIT_S) -> None:
+        self._box = box
         self._first_wait_s = first_wait_s
-        self._waiting: asyncio.Queue[Letter] = asyncio.Queue(WAITING_MAX)
+        self._waiting: asyncio.Queue[Writing] = asyncio.Queue(WAITING_MAX)
 
     def check_room(self) -> None:
-        """Raises Overloaded where another mail would not be taken. Asked before a deed that ends with one."""
+        """Raises Overloaded where another letter would not be taken. Asked before a deed that ends with one."""
         if self._waiting.full():
             raise Overloaded(RETRY_AFTER_S)
 
-    def post(self, mail: Mail) -> None:
-        """Send a mail. Raises Overloaded."""
+    def post(self, letter: Letter) -> None:
+        """Send a letter. Raises Overloaded."""
 
-        async def written() -> Mail:
-            return mail
+        async def written() -> Letter:
+            return letter
 
         self.write(written)
 
-    def write(self, letter: Letter) -> None:
-        """Have a mail written and sent. Raises Overloaded."""
+    def write(self, writing: Writing) -> None:
+        """Have a letter written and sent. Raises Overloaded."""
         try:
-            self._waiting.put_nowait(letter)
+            self._waiting.put_nowait(writing)
         except asyncio.QueueFull:
             raise Overloaded(RETRY_AFTER_S) from None
 
     async def empty(self) -> None:
-        """Until every mail was sent or given up."""
+        """Until every letter was handed on or given up."""
         await self._waiting.join()
 
     @asynccontextmanager
@@ -79,23 +80,20 @@ class Outbox:
 
     async def _send_all(self) -> None:
         while True:
-            letter = await self._waiting.get()
+            writing = await self._waiting.get()
             try:
-                await self._send(letter)
+                await self._send(writing)
             finally:
                 self._waiting.task_done()
 
-    async def _send(self, letter: Letter) -> None:
+    async def _send(self, writing: Writing) -> None:
         for turn in range(TRIES):
             try:
-                mail = await letter()
-                if mail is not None:
-                    await self._provider.send(mail)
+                letter = await writing()
+                if letter is not None:
+                    await self._box.send(letter)
                 return
-            except (MailNotTaken, PartUnavailable) as error:
-                if isinstance(error, MailNotTaken) and error.lasting:
-                    log.error("mail refused", cause=str(error))
-                    return
+            except (LetterNotTaken, PartUnavailable) as error:
                 log.warning("mail not sent yet", cause=str(error), turn=turn + 1)
             await asyncio.sleep(self._first_wait_s * 2.0**turn)
         log.error("mail given up")

@@ -5,35 +5,15 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import audit, users
+from db.outgoing import Letter
 from servers.auth.identifiers import new_id
-from servers.auth.mail import Mail
 from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords, words_of
 from servers.auth.tokens import VERIFICATION, new_token, token_hash
+from servers.domain.letters import Template
 
 VERIFICATION_S: Final = 48 * 3600.0
 MESSAGE: Final = "Check your mail: it says how to go on."
-# No word of what was typed into the form stands in a mail: it may have been typed by somebody else.
-VERIFY: Final = """\
-Somebody, hopefully you, registered this address at venue.
-
-To verify it, send the token below within 48 hours to VerifyEmail:
-
-    curl {url}/v1/auth/verify-email -d '{{"token": "{token}"}}'
-
-or open
-
-    {url}/#/verify?token={token}
-
-Until then you can log in and trade on demo accounts. If it was not you, do nothing.
-
-Token: {token}
-"""
-KNOWN: Final = """\
-Somebody, hopefully you, registered this address at venue. It has an account already: log in with its password.
-
-If it was not you, do nothing: nothing was changed.
-"""
 
 
 async def register(
@@ -63,6 +43,8 @@ async def register(
     hashed = token_hash(token)
     user = await users.add_user(engine, new, verification_hash=hashed, verification_s=VERIFICATION_S, actor=actor)
     if user.email_verified:
-        outbox.post(Mail(user.email, "You have an account already", KNOWN))
+        outbox.post(Letter(user.email, Template.ACCOUNT_EXISTS, {}, user.user_id))
     else:
-        outbox.post(Mail(user.email, "Verify your address", VERIFY.format(url=public_url, token=token)))
+        # No word of what was typed into the form stands in the letter: it may have been typed by somebody else.
+        values = {"url": public_url, "token": token}
+        outbox.post(Letter(user.email, Template.VERIFY_EMAIL, values, user.user_id))

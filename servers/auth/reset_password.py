@@ -9,35 +9,16 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import audit, mailed_tokens, users
+from db.outgoing import Letter
 from servers.auth.attempts import network_of
 from servers.auth.errors import MailedTokenInvalid
-from servers.auth.mail import Mail
 from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords, words_of
 from servers.auth.tokens import RESET, new_token, token_hash
+from servers.domain.letters import Template
 
 RESET_S: Final = 1800.0
 MESSAGE: Final = "Check your mail: it says how to go on."
-ASKED: Final = """\
-Somebody, hopefully you, asked for a new password for your account at venue.
-
-To set one, send the token below within 30 minutes to ResetPassword:
-
-    curl {url}/v1/auth/reset-password -d '{{"token": "{token}", "newPassword": "..."}}'
-
-or open
-
-    {url}/#/reset?token={token}
-
-If it was not you, do nothing: nothing was changed.
-
-Token: {token}
-"""
-DONE: Final = """\
-A new password was set for your account at venue, with a token that was mailed to you. Every session was ended.
-
-If it was not you, somebody reads your mail: change its password, then this one.
-"""
 
 
 async def request_password_reset(
@@ -45,7 +26,7 @@ async def request_password_reset(
 ) -> None:
     """Mail a token to the user who has the address, if there is one. Raises Overloaded."""
 
-    async def letter() -> Mail | None:
+    async def letter() -> Letter | None:
         user = await users.find_user_by_email(engine, email)
         if user is None:
             return None
@@ -53,7 +34,8 @@ async def request_password_reset(
         entry = audit.Entry(actor=actor, action=audit.Action.PASSWORD_RESET_REQUEST, object=f"user/{user.user_id}")
         purpose, hashed = mailed_tokens.RESET, token_hash(token)
         added = await mailed_tokens.add_mailed_token(engine, user.user_id, purpose, hashed, life_s=RESET_S, entry=entry)
-        return Mail(user.email, "Set a new password", ASKED.format(url=public_url, token=token)) if added else None
+        values = {"url": public_url, "token": token}
+        return Letter(user.email, Template.PASSWORD_RESET, values, user.user_id) if added else None
 
     outbox.write(letter)
 
@@ -75,4 +57,4 @@ async def reset_password(
     place = network_of(actor.address)
     if await mailed_tokens.reset_password(engine, hashed_token, hashed, place, entry=entry) is None:
         raise MailedTokenInvalid
-    outbox.post(Mail(user.email, "Your password was changed", DONE))
+    outbox.post(Letter(user.email, Template.PASSWORD_WAS_RESET, {}, user.user_id))

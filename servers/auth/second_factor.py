@@ -15,17 +15,12 @@ from servers.auth import totp
 from servers.auth.errors import SecondFactorEnrolled, TotpInvalid, TotpRequired
 from servers.auth.notices import notify
 from servers.auth.outbox import Outbox
+from servers.domain.letters import Template
 from servers.transport.auditing import actor_of
 from servers.transport.call import Call
 from servers.transport.refusals import NotAuthenticated, RateLimited, SecondFactorMissing
 
 BUCKET: Final = "TOTP"
-ENROLLED: Final = (
-    "From now on a code of it is asked for when somebody logs in to your account. All other sessions were ended."
-)
-REMOVED: Final = (
-    "A password alone opens your account now. All other sessions were ended, and API keys for withdrawals revoked."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,7 @@ class SecondFactor:
         if verdict is Verdict.ENROLLED:
             raise SecondFactorEnrolled
         _accept(verdict)
-        notify(self._outbox, user, "A second factor was enrolled", ENROLLED)
+        notify(self._outbox, user, Template.TOTP_ENROLLED)
 
     async def disable(self, call: Call) -> None:
         """Raises SecondFactorMissing."""
@@ -71,7 +66,7 @@ class SecondFactor:
         entry = _entry(call, Action.TOTP_DISABLE)
         if not await factors.remove(self._engine, user.user_id, call.identity.session_id, entry):
             raise SecondFactorMissing
-        notify(self._outbox, user, "The second factor was removed", REMOVED)
+        notify(self._outbox, user, Template.TOTP_REMOVED)
 
     async def prove_at_login(self, user_id: str, code: str, actor: Actor) -> bool:
         """Whether the user has a second factor, by which he proved himself. Raises TotpRequired, TotpInvalid, RateLimited."""

@@ -7,31 +7,16 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import audit, mailed_tokens, users
+from db.outgoing import Letter
 from servers.auth.attempts import network_of
 from servers.auth.errors import MailedTokenInvalid
-from servers.auth.mail import Mail
 from servers.auth.outbox import Outbox
 from servers.auth.tokens import UNLOCK, new_token, token_hash
 from servers.domain.errors import Overloaded
+from servers.domain.letters import Template
 
 UNLOCK_S: Final = 3600.0
 ALARMED_MAX: Final = 10_000
-GUESSED: Final = """\
-Somebody is guessing at the password of your account at venue, from places that you never logged in from. Log-ins from such
-places have to wait for now.
-
-If you cannot log in where you are, send the token below from there, within an hour, to UnlockLogin; then log in as ever:
-
-    curl {url}/v1/auth/unlock-login -d '{{"token": "{token}"}}'
-
-or open
-
-    {url}/#/unlock?token={token}
-
-Nothing was changed. A password that you use nowhere else, and a second factor, keep it that way.
-
-Token: {token}
-"""
 
 
 class Alarm:
@@ -50,7 +35,7 @@ class Alarm:
         if key in self._writing or len(self._writing) >= ALARMED_MAX:
             return
 
-        async def letter() -> Mail | None:
+        async def letter() -> Letter | None:
             try:
                 return await self._letter(email, actor)
             finally:
@@ -62,7 +47,7 @@ class Alarm:
             return  # the next guess rings again
         self._writing[key] = None
 
-    async def _letter(self, email: str, actor: audit.Actor) -> Mail | None:
+    async def _letter(self, email: str, actor: audit.Actor) -> Letter | None:
         user = await users.find_user_by_email(self._engine, email)
         if user is None:
             return None
@@ -75,7 +60,8 @@ class Alarm:
         )
         if not added:
             return None
-        return Mail(user.email, "Somebody guesses at your password", GUESSED.format(url=self._public_url, token=token))
+        values = {"url": self._public_url, "token": token}
+        return Letter(user.email, Template.LOGIN_GUESSED, values, user.user_id)
 
 
 async def unlock_login(engine: AsyncEngine, *, actor: audit.Actor, token: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -10,9 +11,10 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import session, user_sessions
+from db import outgoing, session, user_sessions
 from db.guesses import Guesses, open_guesses
 from db.kyc import level_at
+from db.outgoing import Letter
 from db.sealing import Sealer
 from db.session import SERVICES
 from servers.account.bus_feed import BusFeed
@@ -22,13 +24,11 @@ from servers.admin.anchors import Anchors, keep_anchored
 from servers.auth.attempts import Attempts
 from servers.auth.credential_servicer import Elsewhere
 from servers.auth.keys import CLOCKS_S, SigningKeys
-from servers.auth.mail import Mailbox, MailProvider
 from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
 from servers.auth.quota import Quotas
 from servers.auth.seed_users import seed_users
 from servers.auth.servicer import AuthRules, AuthServicer
-from servers.auth.smtp import Smtp
 from servers.auth.tokens import RefreshTokens
 from servers.config import Settings
 from servers.domain.errors import PartUnavailable
@@ -37,6 +37,7 @@ from servers.engine.fence import Fence
 from servers.engine.markets import Markets
 from servers.engine.missed import Past
 from servers.engine.remote import RemoteEngine
+from servers.notify.servicer import NotificationServicer
 from servers.transport.call import Call
 from servers.transport.identity import KeySource
 from servers.webhook.addresses import Guard
@@ -49,6 +50,7 @@ from venue.admin.v1 import admin_pb2
 from venue.auth.v1 import auth_pb2
 from venue.funding.v1 import funding_pb2
 from venue.marketdata.v1 import marketdata_pb2
+from venue.notify.v1 import notify_pb2
 from venue.order.v1 import order_service_pb2
 from venue.webhook.v1 import webhook_pb2
 
@@ -66,6 +68,17 @@ FORGET_RETRY_S: Final = 300.0
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Letters are stored; the process `notify` sends them."""
+
+    engine: AsyncEngine
+    sealer: Sealer
+
+    async def send(self, letter: Letter) -> None:
+        await outgoing.add(self.engine, self.sealer, letter)
+
+
 @asynccontextmanager
 async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterator[AuthServicer]:
     """AuthService with the secrets of the state folder, and the first users of an embedded venue."""
@@ -75,7 +88,8 @@ async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterato
     passwords = Passwords(
         pepper=state.secret("pepper"), cost=settings.bcrypt_cost, workers=settings.auth_workers, apart=True
     )
-    outbox = Outbox(mail_provider(settings))
+    sealer = Sealer(settings.read_field_keys)
+    outbox = Outbox(Stored(database, sealer))
     redis = open_guesses(settings.redis)
     quotas = Quotas(counting(settings), internal_key(settings), settings.papers())
     try:
@@ -91,7 +105,7 @@ async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterato
                 outbox=outbox,
                 attempts=Attempts(Guesses(redis), secret=state.secret("guesses")),
                 page_tokens=page_tokens(settings),
-                sealer=Sealer(settings.read_field_keys),
+                sealer=sealer,
                 elsewhere=Elsewhere(partial(check_owned, engines), quotas),
                 rules=AuthRules(
                     public_url=settings.public_url or settings.gateway_url,
@@ -111,13 +125,6 @@ async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterato
 def signing_keys(settings: Settings) -> SigningKeys:
     """The keys of the state folder; a replaced one stays until the last token signed with it is over for everybody."""
     return SigningKeys(settings.state.root / "secrets", retire_s=settings.access_ttl_s + CLOCKS_S)
-
-
-def mail_provider(settings: Settings) -> MailProvider:
-    """Where mails go: to the server of the settings, else into the mailbox folder."""
-    if settings.smtp_url is None:
-        return Mailbox(settings.state.root / "mailbox", settings.mail_sender)
-    return Smtp(settings.smtp_url.get_secret_value(), settings.mail_sender)
 
 
 def counting(settings: Settings) -> dict[str, list[str]]:
@@ -154,22 +161,25 @@ async def forget_daily(
 
 
 @asynccontextmanager
-async def webhooks(settings: Settings, engines: Engines[RemoteEngine]) -> AsyncIterator[WebhookServicer]:
-    """WebhookService; what it promises is kept by the process `notify`."""
-    database = session.engine(settings.database, application_name="venue webhooks", role=SERVICES)
+async def messages(
+    settings: Settings, engines: Engines[RemoteEngine]
+) -> AsyncIterator[tuple[WebhookServicer, NotificationServicer]]:
+    """WebhookService and NotificationService; what they promise is kept by the process `notify`."""
+    database = session.engine(settings.database, application_name="venue messages", role=SERVICES)
 
     async def owned(account_id: str, call: Call) -> int:
         await check_owned(engines, account_id, call)
         return engines.for_account(account_id).partition
 
     try:
-        yield WebhookServicer(
+        webhook_servicer = WebhookServicer(
             database,
             Sealer(settings.read_field_keys),
             Guard(loopback=settings.webhook_loopback),
             owned,
             page_tokens(settings),
         )
+        yield webhook_servicer, NotificationServicer(database)
     finally:
         await database.dispose()
 
@@ -186,7 +196,7 @@ def own_keys(settings: Settings) -> KeySource:
 
 @asynccontextmanager
 async def build(process: Process) -> AsyncIterator[None]:
-    """AuthService, AccountService, FundingService, AdminService and WebhookService."""
+    """AuthService, AccountService, FundingService, AdminService, WebhookService and NotificationService."""
     settings = process.settings
     # The first users are made before anybody hears that the server is there: the bot logs in as one of them.
     async with (
@@ -199,7 +209,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         ) as admin_servicer,
         funding(process, pool, engines, auth_servicer.post) as funding_servicer,
         bus_of(settings) as bus,
-        webhooks(settings, engines) as webhook_servicer,
+        messages(settings, engines) as (webhook_servicer, notification_servicer),
     ):
         feeds = {number: BusFeed(bus, pool, number) for number in settings.partitions}
         feeding = [process.tasks.create_task(feed.run()) for feed in feeds.values()]
@@ -221,6 +231,7 @@ async def build(process: Process) -> AsyncIterator[None]:
             (funding_pb2.DESCRIPTOR.services_by_name["FundingService"], funding_servicer),
             (admin_pb2.DESCRIPTOR.services_by_name["AdminService"], admin_servicer),
             (webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"], webhook_servicer),
+            (notify_pb2.DESCRIPTOR.services_by_name["NotificationService"], notification_servicer),
         ]
         async with serving(process, "api", services, guard, mirrored=ELSEWHERE):
             yield

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from db import session, users
+from db.outgoing import Letter
 from db.sealing import Sealer
 from db.session import SERVICES, Pool
-from servers.auth.mail import Mail
 from servers.config import Settings
 from servers.domain.errors import Overloaded, PartUnavailable
+from servers.domain.letters import Template
 from servers.domain.money import parse
 from servers.engine.client import Engines
 from servers.engine.remote import RemoteEngine
@@ -45,7 +46,7 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def funding(
-    process: Process, pool: Pool, engines: Engines[RemoteEngine], post: Callable[[Mail], None]
+    process: Process, pool: Pool, engines: Engines[RemoteEngine], post: Callable[[Letter], None]
 ) -> AsyncIterator[FundingServicer]:
     """FundingService, and the sweeper that goes on with what was left half done."""
     settings = process.settings
@@ -120,14 +121,14 @@ def bonuses(settings: Settings) -> dict[str, Bonus]:
     return {asset: Bonus(parse(least), parse(given)) for asset, (least, given) in settings.signup_bonus.items()}
 
 
-def telling(database: "AsyncEngine", post: Callable[[Mail], None]) -> Tell:
+def telling(database: "AsyncEngine", post: Callable[[Letter], None]) -> Tell:
     """Mails to users by their id. It has happened by then: a mail that is not taken changes nothing."""
 
     async def tell(user_id: str, subject: str, text: str) -> None:
         try:
             user = await users.find_user(database, user_id)
             if user is not None:
-                post(Mail(user.email, subject, f"{text}\n"))
+                post(Letter(user.email, Template.NOTICE, {"subject": subject, "text": text}, user_id))
         except (Overloaded, PartUnavailable):
             log.error("mail not taken", user_id=user_id, subject=subject)
 

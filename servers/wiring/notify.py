@@ -1,42 +1,105 @@
 """Process `notify`: every message that leaves the venue."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+import httpx
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import outgoing, session, users
+from db.outgoing import Letter
 from db.sealing import Sealer
+from db.session import SERVICES
+from servers.config import Settings
+from servers.domain.errors import PartUnavailable
+from servers.domain.letters import Template
+from servers.notify.companies import URLS, Company, Form, Mailgun, Postmark, Resend, SendGrid
+from servers.notify.mailbox import Mailbox
+from servers.notify.provider import Provider
+from servers.notify.send_letters import LetterMeasures, Sender
+from servers.notify.smtp import Smtp
 from servers.webhook.addresses import Guard
 from servers.webhook.deliver import Worker
+from servers.webhook.lane import Gone
 from servers.webhook.measures import WebhookMeasures
 from servers.webhook.posting import Poster
 from servers.wiring.parts import Process, pool_of
 
+log = structlog.get_logger()
+
 
 @asynccontextmanager
 async def build(process: Process) -> AsyncIterator[None]:
-    """The worker that delivers webhooks. Of several such processes one delivers."""
+    """The worker that delivers webhooks, and the sender of letters. Of several such processes one delivers; all send."""
     settings = process.settings
-    async with (
-        pool_of(settings, "notify") as pool,
-        Poster(Guard(loopback=settings.webhook_loopback)) as poster,
-    ):
+    # A line for every letter tells nobody anything, and would name addresses.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    async with AsyncExitStack() as held:
+        pool = await held.enter_async_context(pool_of(settings, "notify"))
+        poster = await held.enter_async_context(Poster(Guard(loopback=settings.webhook_loopback)))
+        client = await held.enter_async_context(httpx.AsyncClient(trust_env=False))
+        database = session.engine(settings.database, application_name="venue notify", role=SERVICES)
+        held.push_async_callback(database.dispose)
+        sealer = Sealer(settings.read_field_keys)
+        registry = process.metrics.registry
         worker = Worker(
             settings.database,
             pool,
             list(settings.partitions),
-            Sealer(settings.read_field_keys),
+            sealer,
             poster,
-            WebhookMeasures(process.metrics.registry),
-            tell_gone,
+            WebhookMeasures(registry),
+            telling(database, sealer),
         )
-        delivering = process.tasks.create_task(worker.run())
+        sender = Sender(database, sealer, providers(settings, client), LetterMeasures(registry))
+        working = [process.tasks.create_task(each.run()) for each in (worker, sender)]
         try:
             yield
         finally:
-            delivering.cancel()
-            with suppress(asyncio.CancelledError):
-                await delivering
+            for task in working:
+                task.cancel()
+            for task in working:
+                with suppress(asyncio.CancelledError):
+                    await task
 
 
-async def tell_gone(user_id: str, endpoint_id: str, url: str) -> None:
-    """Nobody is told yet but by the state of the endpoint."""
+def telling(database: AsyncEngine, sealer: Sealer) -> Gone:
+    """Writes to users whose endpoint is gone."""
+
+    async def tell(user_id: str, endpoint_id: str, url: str) -> None:
+        values = {"endpoint_id": endpoint_id, "endpoint_url": url}
+        try:
+            user = await users.find_user(database, user_id)
+            if user is not None:
+                await outgoing.add(database, sealer, Letter(user.email, Template.WEBHOOK_GONE, values, user_id))
+        except PartUnavailable:
+            # The endpoint says it too.
+            log.error("letter not taken", user_id=user_id, template=Template.WEBHOOK_GONE.value)
+
+    return tell
+
+
+def providers(settings: Settings, client: httpx.AsyncClient) -> Sequence[Provider]:
+    """Who takes mails, in order of preference."""
+    return [provider(name, settings, client) for name in settings.mailers]
+
+
+def provider(name: str, settings: Settings, client: httpx.AsyncClient) -> Provider:
+    sender = settings.mail_sender
+    if name == "mailbox":
+        return Mailbox(settings.state.root / "mailbox", sender)
+    if name == "smtp":
+        assert settings.smtp_url is not None, "the settings have looked"
+        return Smtp(settings.smtp_url.get_secret_value(), sender)
+    keys = {str(company): key.get_secret_value() for company, key in settings.mail_keys.items()}
+    forms: dict[str, Form] = {
+        "resend": Resend(keys.get("resend", "")),
+        "sendgrid": SendGrid(keys.get("sendgrid", "")),
+        "mailgun": Mailgun(keys.get("mailgun", ""), settings.mailgun_domain),
+        "postmark": Postmark(keys.get("postmark", "")),
+    }
+    given: dict[str, str] = dict(settings.mail_urls)  # type: ignore[arg-type]  # names of companies are names
+    return Company(forms[name], given.get(name, URLS[name]), sender, client)

@@ -18,6 +18,7 @@ from venue.engine.v1 import limits_service_pb2 as _limits  # noqa: F401
 from venue.error.v1 import reason_pb2 as _reason  # noqa: F401
 from venue.funding.v1 import funding_pb2 as _funding  # noqa: F401
 from venue.marketdata.v1 import marketdata_pb2 as _marketdata  # noqa: F401
+from venue.notify.v1 import notify_pb2 as _notify  # noqa: F401
 from venue.option.v1 import access_pb2 as _access  # noqa: F401
 from venue.order.v1 import order_service_pb2 as _order  # noqa: F401
 from venue.webhook.v1 import webhook_pb2 as _webhook  # noqa: F401

@@ -118,6 +118,8 @@ REST = {
     "venue.engine.v1.LimitsService.TellUse": [],
     "venue.engine.v1.EngineService.Submit": [],
     "venue.engine.v1.EngineService.Query": [],
+    "venue.notify.v1.NotificationService.GetPreferences": ["GET /v1/notifications/preferences"],
+    "venue.notify.v1.NotificationService.UpdatePreferences": ["PATCH /v1/notifications/preferences"],
     "venue.webhook.v1.WebhookService.CreateEndpoint": ["POST /v1/webhooks"],
     "venue.webhook.v1.WebhookService.ListEndpoints": ["GET /v1/webhooks"],
     "venue.webhook.v1.WebhookService.GetEndpoint": ["GET /v1/webhooks/{endpoint_id}"],

@@ -21,6 +21,7 @@ from venue.engine.v1 import engine_pb2, limits_service_pb2
 from venue.error.v1 import reason_pb2
 from venue.funding.v1 import funding_pb2
 from venue.marketdata.v1 import marketdata_pb2
+from venue.notify.v1 import notify_pb2
 from venue.option.v1 import access_pb2
 from venue.order.v1 import order_service_pb2
 from venue.webhook.v1 import webhook_pb2
@@ -33,6 +34,7 @@ FILES: list[FileDescriptor] = [
     funding_pb2.DESCRIPTOR,
     limits_service_pb2.DESCRIPTOR,
     marketdata_pb2.DESCRIPTOR,
+    notify_pb2.DESCRIPTOR,
     order_service_pb2.DESCRIPTOR,
     webhook_pb2.DESCRIPTOR,
 ]

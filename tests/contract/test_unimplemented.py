@@ -17,6 +17,7 @@ SERVICERS = {
     "venue.admin.v1.AdminService": ("servers.admin.servicer", "AdminServicer"),
     "venue.order.v1.OrderService": ("servers.order.servicer", "OrderServicer"),
     "venue.marketdata.v1.MarketDataService": ("servers.marketdata.servicer", "MarketDataServicer"),
+    "venue.notify.v1.NotificationService": ("servers.notify.servicer", "NotificationServicer"),
     "venue.webhook.v1.WebhookService": ("servers.webhook.servicer", "WebhookServicer"),
     "venue.engine.v1.LimitsService": ("servers.transport.limits_servicer", "LimitsServicer"),
     "venue.engine.v1.EngineService": ("servers.engine.servicer", "EngineServicer"),

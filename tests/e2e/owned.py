@@ -87,6 +87,8 @@ CASES: dict[str, Case] = {
     "auth.v1.AuthService.RevokeApiKey": lambda owned: {"apiKeyId": owned.api_key_id()},
     "auth.v1.AuthService.Authorize": OF_THE_CALLER,
     "admin.v1.AdminService.CreateAdminToken": OF_THE_CALLER,
+    "notify.v1.NotificationService.GetPreferences": OF_THE_CALLER,
+    "notify.v1.NotificationService.UpdatePreferences": OF_THE_CALLER,
     "webhook.v1.WebhookService.CreateEndpoint": lambda owned: owned.webhook() | owned.account,
     "webhook.v1.WebhookService.ListEndpoints": OF_THE_CALLER,
     "webhook.v1.WebhookService.GetEndpoint": lambda owned: owned.endpoint(),

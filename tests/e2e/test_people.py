@@ -29,6 +29,7 @@ from tests.e2e.launching import Venue, eventually
 from tests.e2e.people import PASSWORD, join, log_in
 from tests.e2e.probe import GrpcProbe, RestProbe, Victim
 from tests.e2e.ways import Native, Refused, Rest, Way, opened
+from tests.integration.auth.conftest import plain
 from tests.unit.transport.forging import Forger
 
 AUTH = "auth.v1.AuthService"
@@ -58,7 +59,7 @@ def refused(way: Way, method: str, request: dict[str, Any], token: str = "") -> 
 def mails(venue: Venue, email: str) -> list[tuple[str, str]]:
     """Subject and text of what was mailed to somebody, the oldest first."""
     found = [message_from_bytes(path.read_bytes(), policy=SMTP) for path in sorted(venue.state.glob("mailbox/*.eml"))]
-    return [(mail["Subject"], mail.get_content()) for mail in found if mail["To"] == email]
+    return [(mail["Subject"], plain(mail)) for mail in found if mail["To"] == email]
 
 
 def mailed(venue: Venue, email: str, subject: str) -> str:

@@ -19,18 +19,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import revocations
 from db.key_lookups import find_key, touch_keys
+from db.outgoing import Letter
 from db.sealing import INDEX, Sealer, new_entry
 from db.session import SERVICES, engine, open_pool
 from servers.auth.attempts import Attempts
 from servers.auth.credential_servicer import Elsewhere
 from servers.auth.keys import SigningKeys
-from servers.auth.mail import Mailbox
 from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
 from servers.auth.quota import Quotas
 from servers.auth.servicer import AuthRules, AuthServicer
 from servers.auth.tokens import RefreshTokens
 from servers.domain.errors import AccountNotFound
+from servers.notify.mailbox import Mailbox
+from servers.notify.writing import write
 from servers.transport.api_keys import ApiKeys
 from servers.transport.call import Call
 from servers.transport.errors import from_call
@@ -89,7 +91,7 @@ class Auth:
     def mails(self) -> list[tuple[str, str, str]]:
         """Address, subject and text of each mail, the oldest first."""
         found = [message_from_bytes(path.read_bytes(), policy=SMTP) for path in sorted(self.mailbox.glob("*.eml"))]
-        return [(mail["To"], mail["Subject"], mail.get_content().replace("\r\n", "\n")) for mail in found]
+        return [(mail["To"], mail["Subject"], plain(mail)) for mail in found]
 
     def mailed_token(self) -> str:
         match = TOKEN.search(self.mails()[-1][2])
@@ -103,8 +105,24 @@ class Auth:
             return await cursor.fetchall() if cursor.description else []
 
 
+def plain(mail: Any) -> str:
+    """The plain form of a mail."""
+    text: str = mail.get_body(("plain",)).get_content()
+    return text.replace("\r\n", "\n")
+
+
 def bearer(access_token: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {access_token}"),)
+
+
+class AtOnce:
+    """Letters go into the mailbox folder without being stored before."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+
+    async def send(self, letter: Letter) -> None:
+        await self._mailbox.send(write(letter.address, letter.template, letter.values))
 
 
 Open = Callable[..., Awaitable[Auth]]
@@ -139,7 +157,7 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
             verifier = TokenVerifier(key_set, lambda: revocations.revocations(pool, timedelta(minutes=16)))
             await verifier.start()
             stack.push_async_callback(verifier.stop)
-            outbox = Outbox(Mailbox(tmp_path / "mailbox"))
+            outbox = Outbox(AtOnce(Mailbox(tmp_path / "mailbox")))
             await stack.enter_async_context(outbox.sending())
             servicer = AuthServicer(
                 engine=tables,

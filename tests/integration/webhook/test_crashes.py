@@ -6,14 +6,21 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email import message_from_bytes
 from pathlib import Path
 
+from db import outgoing
 from db.crash_points import POINTS
+from db.outgoing import Letter
+from db.sealing import Sealer
+from db.session import SERVICES, engine
+from servers.domain.letters import Template
 from tests.integration.webhook.conftest import Hooks, eventually
 from tests.servers import free_port
 from venue.webhook.v1 import webhook_pb2 as pb
 
 ROOT = Path(__file__).resolve().parents[3]
+LETTER_POINTS = [point for point in POINTS["notify"] if point.startswith("letter-")]
 WEBHOOK_POINTS = [point for point in POINTS["notify"] if point.startswith("webhook-")]
 
 
@@ -65,3 +72,26 @@ async def test_a_crash_between_any_two_steps_loses_nothing_and_makes_nothing_twi
     assert len(receiver.ids) > len(made)
     for index in range(len(receiver.came)):
         assert receiver.verified(secret, index)["type"] == "order_filled"
+
+
+async def test_a_crash_between_any_two_steps_loses_no_letter(hooks: Hooks, tmp_path: Path) -> None:
+    tables = engine(hooks.database_url, application_name="test", role=SERVICES)
+    hooks.stack.push_async_callback(tables.dispose)
+    letter = Letter("ann@example.com", Template.PASSWORD_CHANGED, {}, "usr-ann")
+    for point in LETTER_POINTS:
+        (tmp_path / "crash").write_text(f"{point} 1")
+        await outgoing.add(tables, Sealer(lambda: hooks.field_keys), letter)
+        async with notify(hooks, tmp_path) as process, asyncio.timeout(60):
+            assert await process.wait() == -signal.SIGKILL, point
+    # Whoever takes a letter has a while to send it; nobody waits for that here.
+    await hooks.rows("UPDATE outgoing SET next_time = clock_timestamp()")
+
+    async def is_empty() -> bool:
+        return not await hooks.rows("SELECT message_id FROM outgoing")
+
+    async with notify(hooks, tmp_path):
+        await eventually(is_empty, within_s=60)
+    mails = [message_from_bytes(path.read_bytes()) for path in sorted((tmp_path / "state/mailbox").glob("*.eml"))]
+    # One was handed over and not forgotten: it is there twice, under one id.
+    assert len(mails) == len(LETTER_POINTS) + 1
+    assert len({mail["Message-ID"] for mail in mails}) == len(LETTER_POINTS)

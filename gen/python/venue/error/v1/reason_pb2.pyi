@@ -136,6 +136,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[FAILED_PRECONDITION] The webhook endpoint is disabled: enable it first."""
     REASON_WEBHOOK_DELIVERY_NOT_FOUND: _Reason.ValueType  # 184
     """[NOT_FOUND] No such message was made for the webhook endpoint, or it is not kept any more."""
+    REASON_SECURITY_MAIL_REQUIRED: _Reason.ValueType  # 185
+    """[INVALID_ARGUMENT] Mails about security cannot be switched off."""
     REASON_AMOUNT_INVALID: _Reason.ValueType  # 120
     """[INVALID_ARGUMENT] An amount of a movement of funds is zero or less, or finer than its asset."""
     REASON_ASSET_UNKNOWN: _Reason.ValueType  # 121
@@ -332,6 +334,8 @@ REASON_WEBHOOK_ENDPOINT_DISABLED: Reason.ValueType  # 183
 """[FAILED_PRECONDITION] The webhook endpoint is disabled: enable it first."""
 REASON_WEBHOOK_DELIVERY_NOT_FOUND: Reason.ValueType  # 184
 """[NOT_FOUND] No such message was made for the webhook endpoint, or it is not kept any more."""
+REASON_SECURITY_MAIL_REQUIRED: Reason.ValueType  # 185
+"""[INVALID_ARGUMENT] Mails about security cannot be switched off."""
 REASON_AMOUNT_INVALID: Reason.ValueType  # 120
 """[INVALID_ARGUMENT] An amount of a movement of funds is zero or less, or finer than its asset."""
 REASON_ASSET_UNKNOWN: Reason.ValueType  # 121

@@ -1,19 +1,17 @@
-"""Mails: whole files in the mailbox, tried again where they were not taken, given up in the end."""
+"""Letters on their way to whoever stores them: tried again where they were not taken, given up in the end."""
 
 import asyncio
-import stat
 from collections.abc import Sequence
-from email import message_from_bytes
-from email.policy import SMTP
-from pathlib import Path
 
 import pytest
 
-from servers.auth.mail import Mail, Mailbox, MailNotTaken
+from db.outgoing import Letter
+from servers.auth.mail import LetterNotTaken
 from servers.auth.outbox import TRIES, WAITING_MAX, Outbox
 from servers.domain.errors import Overloaded, PartUnavailable
+from servers.domain.letters import Template
 
-MAIL = Mail("ada@example.com", "Verify your address", "Token: vvt_x\n")
+MAIL = Letter("ada@example.com", Template.VERIFY_EMAIL, {"token": "vvt_x"})
 
 
 class Scripted:
@@ -21,33 +19,17 @@ class Scripted:
 
     def __init__(self, outcomes: Sequence[Exception | None]) -> None:
         self.outcomes = list(outcomes)
-        self.sent: list[Mail] = []
+        self.sent: list[Letter] = []
 
-    async def send(self, mail: Mail) -> None:
+    async def send(self, mail: Letter) -> None:
         outcome = self.outcomes.pop(0)
         if outcome is not None:
             raise outcome
         self.sent.append(mail)
 
 
-@pytest.mark.parametrize("address", ["ada@example.com", "O'Neil+{x}@example.com"])
-async def test_a_mail_is_a_file_for_its_owner_alone(tmp_path: Path, address: str) -> None:
-    await Mailbox(tmp_path / "mailbox").send(Mail(address, "Verify your address", "Token: vvt_x\n"))
-    (path,) = (tmp_path / "mailbox").iterdir()
-    mail = message_from_bytes(path.read_bytes(), policy=SMTP)
-    assert (mail["To"], mail["Subject"]) == (address, "Verify your address")
-    assert mail.get_content().replace("\r\n", "\n") == "Token: vvt_x\n"
-    assert (stat.S_IMODE(path.stat().st_mode), path.suffix) == (0o600, ".eml")
-
-
-async def test_a_mailbox_that_cannot_be_written_did_not_take_the_mail(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(MailNotTaken):
-        await Mailbox(tmp_path / "file").send(MAIL)
-
-
 async def test_a_mail_that_was_not_taken_is_tried_again() -> None:
-    provider = Scripted([MailNotTaken("away"), PartUnavailable("x"), None])
+    provider = Scripted([LetterNotTaken("away"), PartUnavailable("x"), None])
     outbox = Outbox(provider, first_wait_s=0.001)
     async with outbox.sending():
         outbox.post(MAIL)
@@ -55,17 +37,8 @@ async def test_a_mail_that_was_not_taken_is_tried_again() -> None:
     assert provider.sent == [MAIL]
 
 
-async def test_a_mail_that_never_will_be_taken_is_not() -> None:
-    provider = Scripted([MailNotTaken("no such mailbox", lasting=True), None])
-    outbox = Outbox(provider, first_wait_s=0.001)
-    async with outbox.sending():
-        outbox.post(MAIL)
-        await outbox.empty()
-    assert (provider.sent, len(provider.outcomes)) == ([], 1)
-
-
 async def test_it_is_given_up_in_the_end_and_the_next_one_goes() -> None:
-    provider = Scripted([MailNotTaken("away")] * TRIES + [None])
+    provider = Scripted([LetterNotTaken("away")] * TRIES + [None])
     outbox = Outbox(provider, first_wait_s=0.0001)
     async with outbox.sending():
         outbox.post(MAIL)

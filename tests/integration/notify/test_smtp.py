@@ -18,15 +18,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from servers.auth.mail import Mail, MailNotTaken
-from servers.auth.smtp import Smtp
 from servers.config import BadSettingsError, Settings
+from servers.notify.provider import MailNotTaken
+from servers.notify.smtp import Smtp
+from servers.notify.writing import Mail
 from tests.servers import free_port
 
 # The test's server says so of itself where it takes a log-in without TLS.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 SENDER = "venue <no-reply@venue.example>"
-MAIL = Mail("O'Neil+x@example.com", "Verify your address", "Token: vvt_x\nümlaut\n")
+MAIL = Mail("O'Neil+x@example.com", "Verify your address", "Token: vvt_x\nümlaut\n", "<p>ümlaut</p>\n", "ltr-1")
 
 
 class Postbox:
@@ -113,8 +114,11 @@ async def test_a_mail_arrives_as_it_was_written(running: tuple[str, Postbox, ssl
     mail = message_from_bytes(content, policy=SMTP)
     assert (sender, recipients) == ("no-reply@venue.example", [MAIL.address])
     assert (mail["From"], mail["To"], mail["Subject"]) == (SENDER, MAIL.address, MAIL.subject)
-    assert mail.get_content().replace("\r\n", "\n") == MAIL.text
-    assert mail["Message-ID"].endswith("@venue.example>")
+    for form, wanted in (("plain", MAIL.text), ("html", MAIL.html)):
+        part = mail.get_body((form,))
+        assert part is not None
+        assert part.get_content().replace("\r\n", "\n") == wanted
+    assert mail["Message-ID"] == "<ltr-1@venue.example>"
 
 
 async def test_what_is_refused_for_good_and_what_may_be_tried_again(
@@ -124,7 +128,7 @@ async def test_what_is_refused_for_good_and_what_may_be_tried_again(
     smtp = Smtp(address, SENDER, trust=trust)
     for to, lasting in (("nobody@example.com", True), ("full@example.com", False)):
         with pytest.raises(MailNotTaken) as refused:
-            await smtp.send(Mail(to, "Subject", "Text\n"))
+            await smtp.send(Mail(to, "Subject", "Text\n", "<p>Text</p>\n"))
         assert refused.value.lasting is lasting
         assert to not in str(refused.value)
     wrong = Smtp(address.replace("p%3Aw", "other"), SENDER, trust=trust)

@@ -8,7 +8,9 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from servers.auth.mail import Mail, MailNotTaken, message_of
+from servers.notify.mailbox import message_of
+from servers.notify.provider import MailNotTaken
+from servers.notify.writing import Mail
 
 TIMEOUT_S: Final = 15.0
 PORTS: Final = {"smtps": 465, "smtp+starttls": 587, "smtp": 25}
@@ -22,6 +24,8 @@ class Smtp:
 
     Raises ValueError for any other address.
     """
+
+    name = "smtp"
 
     def __init__(self, address: str, sender: str, *, trust: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(address)

@@ -1,0 +1,131 @@
+"""Letters that are to leave: stored in the transaction of the deed that they tell of, taken out by whoever sends them.
+
+What a letter says may be secret (a token), so it lies sealed, and is gone once somebody else is answerable for the letter.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from db.models.outgoing import NotificationPreferenceRow, OutgoingRow
+from db.sealing import Place, Sealer
+from db.transactions import NOW, transaction
+from servers.domain.letters import Category, Template, category_of
+
+PENDING: Final = "PENDING"
+FAILED: Final = "FAILED"
+# Whoever takes a letter has so long to send it; then it is anybody's again.
+TAKEN_S: Final = 90
+FAILED_DAYS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A letter to one address. The values may hold a token, so they are never printed."""
+
+    address: str = field(repr=False)
+    template: Template
+    values: Mapping[str, str] = field(repr=False)
+    user_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A letter that is to be sent, for the so-manieth time."""
+
+    message_id: str
+    letter: Letter
+    attempts: int
+
+
+def _place(message_id: str) -> Place:
+    return Place("outgoing", "content", message_id)
+
+
+async def append(session: AsyncSession, sealer: Sealer, letter: Letter) -> bool:
+    """Store a letter in the caller's transaction. False, and nothing is stored, where its user wants none of its kind."""
+    category = category_of(letter.template)
+    if category is not Category.SECURITY and letter.user_id:
+        unwanted = select(NotificationPreferenceRow.user_id).where(
+            NotificationPreferenceRow.user_id == letter.user_id,
+            NotificationPreferenceRow.category == category,
+            NotificationPreferenceRow.mail.is_(False),
+        )
+        if await session.scalar(unwanted) is not None:
+            return False
+    message_id = f"ltr-{uuid.uuid4()}"
+    content = json.dumps({"address": letter.address, "values": dict(letter.values)}).encode()
+    sealed = sealer.seal(_place(message_id), content)
+    row = {"message_id": message_id, "user_id": letter.user_id, "template": letter.template.value, "content": sealed}
+    await session.execute(insert(OutgoingRow).values(**row))
+    return True
+
+
+async def add(engine: AsyncEngine, sealer: Sealer, letter: Letter) -> None:
+    """Store a letter by itself. Raises PartUnavailable."""
+    async with transaction(engine) as session, session.begin():
+        await append(session, sealer, letter)
+
+
+async def take(engine: AsyncEngine, sealer: Sealer, limit: int) -> Sequence[Taken]:
+    """Letters that are due, which nobody else takes for a while. Raises PartUnavailable, SealBroken."""
+    due = select(OutgoingRow.message_id).where(OutgoingRow.state == PENDING, OutgoingRow.next_time <= NOW)
+    due = due.order_by(OutgoingRow.next_time).limit(limit).with_for_update(skip_locked=True)
+    taken = update(OutgoingRow).where(OutgoingRow.message_id.in_(due.scalar_subquery()))
+    taken = taken.values(
+        attempts=OutgoingRow.attempts + 1, next_time=NOW + func.make_interval(0, 0, 0, 0, 0, 0, TAKEN_S)
+    )
+    async with transaction(engine) as session, session.begin():
+        rows = (await session.scalars(taken.returning(OutgoingRow))).all()
+    return [Taken(row.message_id, _opened(sealer, row), row.attempts) for row in rows]
+
+
+def _opened(sealer: Sealer, row: OutgoingRow) -> Letter:
+    content = json.loads(sealer.open(_place(row.message_id), row.content))
+    return Letter(content["address"], Template(row.template), content["values"], row.user_id)
+
+
+async def forget(engine: AsyncEngine, message_id: str) -> None:
+    """It was sent."""
+    async with transaction(engine) as session, session.begin():
+        await session.execute(delete(OutgoingRow).where(OutgoingRow.message_id == message_id))
+
+
+async def put_off(engine: AsyncEngine, message_id: str, error: str, wait_s: float | None) -> None:
+    """It was not sent: to be tried again after a while, or, where that is None, never."""
+    values: dict[str, object] = {"last_error": error}
+    if wait_s is None:
+        values["state"] = FAILED
+    else:
+        values["next_time"] = NOW + func.make_interval(0, 0, 0, 0, 0, 0, wait_s)
+    async with transaction(engine) as session, session.begin():
+        await session.execute(update(OutgoingRow).where(OutgoingRow.message_id == message_id).values(**values))
+
+
+async def forget_failed(engine: AsyncEngine) -> None:
+    """Let go of letters that were given up long ago."""
+    old = OutgoingRow.create_time < NOW - func.make_interval(0, 0, 0, FAILED_DAYS)
+    async with transaction(engine) as session, session.begin():
+        await session.execute(delete(OutgoingRow).where(OutgoingRow.state == FAILED, old))
+
+
+async def list_preferences(engine: AsyncEngine, user_id: str) -> Mapping[Category, bool]:
+    """What a user wants mails about; by default about everything."""
+    query = select(NotificationPreferenceRow).where(NotificationPreferenceRow.user_id == user_id)
+    async with transaction(engine) as session:
+        told = {row.category: row.mail for row in (await session.scalars(query)).all()}
+    return {category: told.get(category, True) for category in Category}
+
+
+async def set_preferences(session: AsyncSession, user_id: str, wanted: Mapping[Category, bool]) -> None:
+    """Set some of them, in the caller's transaction."""
+    for category, mail in wanted.items():
+        put = upsert(NotificationPreferenceRow).values(user_id=user_id, category=category.value, mail=mail)
+        put = put.on_conflict_do_update(index_elements=["user_id", "category"], set_={"mail": mail})
+        await session.execute(put)

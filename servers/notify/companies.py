@@ -1,0 +1,162 @@
+"""Mail through companies that take it over HTTP: Resend, SendGrid, Mailgun, Postmark.
+
+Each is a request in the company's own form. What is said of the address (no such mailbox, suppressed) is lasting; all else, a key
+that does not hold included, is the company's, and another one may do better.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parseaddr
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+import httpx
+
+from servers.notify.provider import MailNotTaken
+from servers.notify.writing import Mail
+
+DEADLINE_S: Final = 15.0
+URLS: Final[Mapping[str, str]] = {
+    "resend": "https://api.resend.com",
+    "sendgrid": "https://api.sendgrid.com",
+    "mailgun": "https://api.mailgun.net",
+    "postmark": "https://api.postmarkapp.com",
+}
+# Postmark's codes for an address that is none, or that is suppressed.
+POSTMARK_ADDRESSES: Final = frozenset({300, 406})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request: a path, headers, and a body as JSON or as a form."""
+
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    json: Mapping[str, Any] | None = field(default=None, repr=False)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    auth: tuple[str, str] | None = field(default=None, repr=False)
+
+
+class Form(Protocol):
+    """A company's form."""
+
+    @property
+    def name(self) -> str: ...
+
+    def ask(self, mail: Mail, sender: str) -> Asked: ...
+
+    def is_lasting(self, response: httpx.Response) -> bool:
+        """Whether a refusal is about the address."""
+
+
+class Company:
+    """Sends through a company."""
+
+    def __init__(self, form: Form, url: str, sender: str, client: httpx.AsyncClient) -> None:
+        self.name = form.name
+        self._form, self._url, self._sender, self._client = form, url.rstrip("/"), sender, client
+
+    async def send(self, mail: Mail) -> None:
+        """Raises MailNotTaken."""
+        asked = self._form.ask(mail, self._sender)
+        try:
+            response = await self._client.post(
+                self._url + asked.path,
+                headers=dict(asked.headers),
+                json=asked.json,
+                data=asked.form,
+                auth=httpx.USE_CLIENT_DEFAULT if asked.auth is None else asked.auth,
+                timeout=DEADLINE_S,
+            )
+        except httpx.HTTPError as error:
+            raise MailNotTaken(f"{self.name}: {type(error).__name__}") from None
+        if not response.is_success:
+            raise MailNotTaken(f"{self.name} said {response.status_code}", lasting=self._form.is_lasting(response))
+
+
+def _json(response: httpx.Response) -> Mapping[str, Any]:
+    try:
+        found = response.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    key: str = field(repr=False)
+    name: str = "resend"
+
+    def ask(self, mail: Mail, sender: str) -> Asked:
+        body = {"from": sender, "to": [mail.address], "subject": mail.subject, "text": mail.text, "html": mail.html}
+        headers = {"authorization": f"Bearer {self.key}"} | ({"idempotency-key": mail.key} if mail.key else {})
+        return Asked("/emails", headers, json=body)
+
+    def is_lasting(self, response: httpx.Response) -> bool:
+        told = _json(response)
+        return told.get("name") == "validation_error" and "`to`" in str(told.get("message"))
+
+
+@dataclass(frozen=True, slots=True)
+class SendGrid:
+    key: str = field(repr=False)
+    name: str = "sendgrid"
+
+    def ask(self, mail: Mail, sender: str) -> Asked:
+        shown, address = parseaddr(sender)
+        body = {
+            "personalizations": [{"to": [{"email": mail.address}], "custom_args": {"letter": mail.key}}],
+            "from": {"email": address, "name": shown},
+            "subject": mail.subject,
+            "content": [{"type": "text/plain", "value": mail.text}, {"type": "text/html", "value": mail.html}],
+        }
+        return Asked("/v3/mail/send", {"authorization": f"Bearer {self.key}"}, json=body)
+
+    def is_lasting(self, response: httpx.Response) -> bool:
+        errors = _json(response).get("errors") or []
+        return response.status_code == HTTPStatus.BAD_REQUEST and any(
+            str(each.get("field", "")).startswith("personalizations") and ".to" in str(each["field"]) for each in errors
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Mailgun:
+    key: str = field(repr=False)
+    domain: str
+    name: str = "mailgun"
+
+    def ask(self, mail: Mail, sender: str) -> Asked:
+        form = {
+            "from": sender,
+            "to": mail.address,
+            "subject": mail.subject,
+            "text": mail.text,
+            "html": mail.html,
+            "v:letter": mail.key,
+        }
+        return Asked(f"/v3/{self.domain}/messages", {}, form=form, auth=("api", self.key))
+
+    def is_lasting(self, response: httpx.Response) -> bool:
+        said = str(_json(response).get("message"))
+        return response.status_code == HTTPStatus.BAD_REQUEST and "'to' parameter" in said
+
+
+@dataclass(frozen=True, slots=True)
+class Postmark:
+    key: str = field(repr=False)
+    name: str = "postmark"
+
+    def ask(self, mail: Mail, sender: str) -> Asked:
+        body = {
+            "From": sender,
+            "To": mail.address,
+            "Subject": mail.subject,
+            "TextBody": mail.text,
+            "HtmlBody": mail.html,
+            "MessageStream": "outbound",
+            "Metadata": {"letter": mail.key},
+        }
+        return Asked("/email", {"x-postmark-server-token": self.key, "accept": "application/json"}, json=body)
+
+    def is_lasting(self, response: httpx.Response) -> bool:
+        return _json(response).get("ErrorCode") in POSTMARK_ADDRESSES

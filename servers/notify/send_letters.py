@@ -1,0 +1,123 @@
+"""The sender: letters that are due are written and handed to the first provider that takes them.
+
+A letter is stored until somebody else is answerable for it. Who crashes between handing it over and forgetting it sends it again,
+with the same Message-ID or key, by which providers and mail programs know a repetition where they look at it.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from jinja2 import TemplateError
+from prometheus_client import REGISTRY, CollectorRegistry, Counter
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import outgoing
+from db.crash_points import passing
+from db.outgoing import Taken
+from db.sealing import SealBroken, Sealer
+from servers.domain.errors import PartUnavailable
+from servers.notify.provider import Breaker, MailNotTaken, Provider
+from servers.notify.writing import Mail, write
+
+log = structlog.get_logger()
+LOOK_S: Final = 0.3
+AT_ONCE: Final = 8
+FORGET_S: Final = 3600.0
+# Waits double from 2 s on, up to an hour: fifteen attempts last some six hours.
+ATTEMPTS_MAX: Final = 15
+FIRST_WAIT_S: Final = 2.0
+WAIT_MAX_S: Final = 3600.0
+
+
+class LetterMeasures:
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.letters = Counter(
+            "venue_mail_letters", "What came of attempts to send.", ["provider", "outcome"], registry=registry
+        )
+
+
+class Sender:
+    """Sends until cancelled. Several may work at once: a letter is taken by one of them. `providers` in order of preference."""
+
+    def __init__(
+        self, engine: AsyncEngine, sealer: Sealer, providers: Sequence[Provider], measures: LetterMeasures
+    ) -> None:
+        assert providers
+        self._engine, self._sealer, self._providers, self._measures = engine, sealer, providers, measures
+        self._breakers = {provider.name: Breaker() for provider in providers}
+        self._random = random.Random()  # noqa: S311  # nosec B311  jitter, no secret
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._forget())
+            while True:
+                if not await self._step():
+                    await asyncio.sleep(LOOK_S)
+
+    async def _step(self) -> bool:
+        """Send some of what is due. Returns whether there may be more."""
+        try:
+            taken = await outgoing.take(self._engine, self._sealer, AT_ONCE)
+            await asyncio.gather(*(self._send(each) for each in taken))
+        except (PartUnavailable, SealBroken) as error:
+            log.warning("letters not read yet", cause=str(error))
+            return False
+        return len(taken) == AT_ONCE
+
+    async def _send(self, taken: Taken) -> None:
+        """Raises PartUnavailable: the letter is taken again later."""
+        letter = taken.letter
+        try:
+            mail = write(letter.address, letter.template, letter.values, taken.message_id)
+        except TemplateError as error:
+            log.error("letter not written", template=letter.template.value, cause=str(error))
+            await outgoing.put_off(self._engine, taken.message_id, str(error), None)
+            return
+        passing("letter-taken")
+        refusal = await self._hand_over(mail, letter.template.value)
+        passing("letter-sent")
+        if refusal is None:
+            await outgoing.forget(self._engine, taken.message_id)
+            return
+        is_last = refusal.lasting or taken.attempts >= ATTEMPTS_MAX
+        longest = min(WAIT_MAX_S, FIRST_WAIT_S * 2.0 ** (taken.attempts - 1))
+        wait_s = None if is_last else longest * self._random.uniform(0.5, 1.0)
+        await outgoing.put_off(self._engine, taken.message_id, str(refusal), wait_s)
+        level = log.error if is_last else log.warning
+        level(
+            "letter not sent", message_id=taken.message_id, cause=str(refusal), attempt=taken.attempts, given_up=is_last
+        )
+
+    async def _hand_over(self, mail: Mail, template: str) -> MailNotTaken | None:
+        """To the first provider that takes it, those apart that failed of late. What the last one said where none does."""
+        refusal = MailNotTaken("every provider is given time to recover")
+        for provider in self._providers:
+            breaker = self._breakers[provider.name]
+            if breaker.is_open:
+                continue
+            try:
+                await provider.send(mail)
+            except MailNotTaken as error:
+                refusal = error
+                self._measures.letters.labels(provider.name, "refused" if error.lasting else "failed").inc()
+                if error.lasting:
+                    breaker.worked()
+                    return error
+                breaker.failed()
+            else:
+                breaker.worked()
+                self._measures.letters.labels(provider.name, "sent").inc()
+                log.info("letter sent", template=template, provider=provider.name)
+                return None
+        return refusal
+
+    async def _forget(self) -> None:
+        while True:
+            try:
+                await outgoing.forget_failed(self._engine)
+            except PartUnavailable as error:
+                log.warning("letters not forgotten yet", cause=str(error))
+            await asyncio.sleep(FORGET_S)
