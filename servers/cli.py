@@ -37,6 +37,7 @@ ROOMS = {
     "clients": "servers.auth.clients",
     "feed": "servers.feed.command",
     "mail": "servers.notify.command",
+    "conformance": "servers.conformance.command",
 }
 
 app = typer.Typer(

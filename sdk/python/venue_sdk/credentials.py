@@ -1,7 +1,7 @@
 """Who calls: an API key, or a person whose access token is renewed before it ends.
 
-A refresh token is good for one use, and a second use ends its whole family: so one renewal runs at a time, it is never
-repeated, and where its answer was lost the person is logged in again.
+A refresh token is good for one use; a second one, beyond a moment of grace, ends the session: so one renewal runs at a time, it
+is never repeated, and where its answer was lost the person is logged in again.
 """
 
 import asyncio
