@@ -19,7 +19,7 @@ Sure = Callable[[Message], bool]
 
 UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 TOKEN = re.compile(r"\s*(\|\||&&|==|!=|[!?:().,\[\]]|'[^'\\]*'|[0-9]+|[A-Za-z_][A-Za-z0-9_]*)")
-# The one rule in CEL that fields have; it exists because it says in words what a pattern only says to machines.
+# The one rule in CEL that fields have, alone or several joined by `&&`; it says in words what a pattern only says to machines.
 MATCHES = re.compile(r"this\.matches\('([^'\\]*)'\)")
 FIELD_RULES = cast("Any", validate_pb2.field)
 MESSAGE_RULES = cast("Any", validate_pb2.message)
@@ -134,10 +134,11 @@ class _Maker:
             terms += _bounds(f"len({name})", rules.string, "len")
             terms += [f"{self._constant(match)}({name}) is not None" for match in _patterns(rules.string)]
         for rule in rules.cel:
-            written = MATCHES.fullmatch(rule.expression)
-            if written is None:
-                raise Unknown(rule.expression)
-            terms.append(f"{self._constant(_matcher(written[1]))}({name}) is not None")
+            for part in rule.expression.split(" && "):
+                written = MATCHES.fullmatch(part)
+                if written is None:
+                    raise Unknown(rule.expression)
+                terms.append(f"{self._constant(_matcher(written[1]))}({name}) is not None")
         if rules.HasField("enum"):
             _only(rules.enum, {"defined_only", "not_in"})
             if not rules.enum.defined_only or field.enum_type is None:

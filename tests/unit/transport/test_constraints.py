@@ -22,6 +22,9 @@ ASKED_ALWAYS = {
     "venue.auth.v1.AuthService.CreateApiKey",
     "venue.auth.v1.AuthService.Register",
     "venue.funding.v1.FundingService.SubmitKyc",
+    "venue.notify.v1.NotificationService.UpdatePreferences",
+    "venue.webhook.v1.WebhookService.Redeliver",
+    "venue.webhook.v1.WebhookService.UpdateEndpoint",
 }
 QUICK = sorted(set(methods()) - ASKED_ALWAYS)
 TEXTS = [
