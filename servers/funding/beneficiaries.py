@@ -15,6 +15,7 @@ from db.sealing import Place, Sealer
 from db.transactions import transaction
 from db.withdrawals import NewBeneficiary
 from servers.domain.errors import RequestIdReused
+from servers.domain.letters import Template
 from servers.funding.credit_deposit import Tell
 from servers.funding.errors import BeneficiaryNotFound
 from servers.transport.auditing import actor_of
@@ -60,7 +61,11 @@ class Beneficiaries:
         if is_new:
             when = f"{row.active_time:%Y-%m-%d %H:%M} UTC"
             what = f"Withdrawals to the account that ends in {row.number_end} are possible from {when}."
-            await self._tell(row.user_id, "A beneficiary was added", f"{what}\nIf it was not you, remove it at once.")
+            values = {
+                "subject": "A beneficiary was added",
+                "text": f"{what}\nIf it was not you, remove it at once.",
+            }
+            await self._tell(row.user_id, Template.NOTICE, values)
         return row, not is_new
 
     async def remove(self, beneficiary_id: str, call: Call) -> None:

@@ -18,14 +18,15 @@ from db.models.deposits import DepositRow
 from db.transactions import transaction
 from servers.domain.errors import PartUnavailable, VenueError
 from servers.domain.identifiers import VENUE_FEES
+from servers.domain.letters import Template
 from servers.domain.terms import EntryKind
 from servers.funding.messages import text
 from servers.funding.movements import Movements, outside, partition_of, transfer_id_of
 
 SANDBOX: Final = "SANDBOX"
 
-Tell = Callable[[str, str, str], Awaitable[None]]
-"""Sends a user a mail: id, subject, text. Whether it arrives changes nothing."""
+Tell = Callable[[str, Template, Mapping[str, str]], Awaitable[None]]
+"""Sends a user a letter: the user's id, which, its values. Whether it arrives changes nothing."""
 
 log = structlog.get_logger()
 
@@ -64,11 +65,8 @@ class Crediting:
         passing("deposit-transferred")
         if await self._finish(row):
             passing("deposit-credited")
-            await self._tell(
-                row.user_id,
-                "Your deposit has arrived",
-                f"{text(row.amount)} {row.asset} were credited to account {row.account_id}.\n\nDeposit: {deposit_id}",
-            )
+            values = {"amount": text(row.amount), "asset": row.asset, "account_id": row.account_id}
+            await self._tell(row.user_id, Template.DEPOSIT_CREDITED, {**values, "reference": deposit_id})
         await self.pay_bonus(row.user_id)
 
     async def _finish(self, row: DepositRow) -> bool:
@@ -98,5 +96,5 @@ class Crediting:
         )
         passing("bonus-transferred")
         if await deposits.finish_bonus(self._engine, user_id):
-            given = f"{text(bonus.amount)} {bonus.asset}"
-            await self._tell(user_id, "A bonus for your first deposit", f"{given} were credited to {row.account_id}.")
+            values = {"amount": text(bonus.amount), "asset": bonus.asset, "account_id": row.account_id}
+            await self._tell(user_id, Template.BONUS_CREDITED, values)

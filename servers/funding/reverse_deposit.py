@@ -16,6 +16,7 @@ from db.models.deposits import DepositRow, ReversalRow
 from db.reversals import RELEASE
 from db.transactions import transaction
 from servers.domain.errors import PartUnavailable, TransferNotFound, VenueError
+from servers.domain.letters import Template
 from servers.domain.terms import EntryKind
 from servers.funding.credit_deposit import Tell
 from servers.funding.messages import text
@@ -57,10 +58,14 @@ class Reversing:
                 await reversals.finish(session, row, state)
         if ended is not None and ended[2] == TAKEN:
             row, deposit, _ = ended
-            what = (
-                f"{text(row.amount)} {deposit.asset} were given back to the payer and taken from {deposit.account_id}."
-            )
-            await self._tell(deposit.user_id, "A deposit was given back", f"{what}\n\nDeposit: {deposit.deposit_id}")
+            values = {
+                "amount": text(row.amount),
+                "asset": deposit.asset,
+                "account_id": deposit.account_id,
+                "reason": "they were given back to the payer",
+                "reference": deposit.deposit_id,
+            }
+            await self._tell(deposit.user_id, Template.DEPOSIT_REVERSED, values)
 
     async def _hold(self, row: ReversalRow, deposit: DepositRow) -> bool:
         """False: it is not there."""

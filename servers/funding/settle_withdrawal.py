@@ -11,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from db import reversals, withdrawals
 from db.crash_points import passing
-from db.models.withdrawals import WithdrawalRow
+from db.models.withdrawals import BeneficiaryRow, WithdrawalRow
 from db.sealing import Sealer
 from db.transactions import transaction
 from db.withdrawals import ACCEPTED, CANCELLED, FAILED, PREPARED, PROCESSING, REJECTED, SUCCEEDED, UNDONE
 from servers.domain.errors import PartUnavailable, TransferNotFound, VenueError
+from servers.domain.letters import Template
 from servers.domain.terms import EntryKind
 from servers.funding.beneficiaries import opened
 from servers.funding.credit_deposit import Tell
@@ -25,11 +26,11 @@ from servers.funding.movements import Movements, outside
 from servers.funding.payouts import NOT_PAID, PAID, PayoutProvider
 from servers.funding.screening import REFUSED
 
-SUBJECTS: Mapping[str, str] = {
-    SUCCEEDED: "Your withdrawal was paid",
-    REJECTED: "Your withdrawal was refused",
-    FAILED: "Your withdrawal was not paid",
-    CANCELLED: "Your withdrawal was cancelled",
+LETTERS: Mapping[str, Template] = {
+    SUCCEEDED: Template.WITHDRAWAL_SENT,
+    REJECTED: Template.WITHDRAWAL_REFUSED,
+    FAILED: Template.WITHDRAWAL_REFUSED,
+    CANCELLED: Template.WITHDRAWAL_CANCELLED,
 }
 
 log = structlog.get_logger()
@@ -92,13 +93,19 @@ class Settling:
             elif not await self._pay(session, row):
                 return False
             ended = row.state not in UNDONE
+            paid_to = await session.get(BeneficiaryRow, row.beneficiary_id) if ended else None
+            destination = f"the account that ends in {paid_to.number_end}" if paid_to is not None else ""
         passing(f"withdrawal-{row.state.lower()}")
         if ended:
-            why = f"\nReason: {row.failure}" if row.failure else ""
-            what = (
-                f"{text(row.amount)} {row.asset} of account {row.account_id}.{why}\n\nWithdrawal: {row.withdrawal_id}"
-            )
-            await self._tell(row.user_id, SUBJECTS[row.state], what)
+            values = {
+                "amount": text(row.amount),
+                "asset": row.asset,
+                "account_id": row.account_id,
+                "destination": destination,
+                "reason": row.failure,
+                "reference": row.withdrawal_id,
+            }
+            await self._tell(row.user_id, LETTERS[row.state], values)
         return not ended
 
     async def _hold(self, session: AsyncSession, row: WithdrawalRow) -> None:

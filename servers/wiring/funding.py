@@ -124,13 +124,13 @@ def bonuses(settings: Settings) -> dict[str, Bonus]:
 def telling(database: "AsyncEngine", post: Callable[[Letter], None]) -> Tell:
     """Mails to users by their id. It has happened by then: a mail that is not taken changes nothing."""
 
-    async def tell(user_id: str, subject: str, text: str) -> None:
+    async def tell(user_id: str, template: Template, values: Mapping[str, str]) -> None:
         try:
             user = await users.find_user(database, user_id)
             if user is not None:
-                post(Letter(user.email, Template.NOTICE, {"subject": subject, "text": text}, user_id))
+                post(Letter(user.email, template, values, user_id))
         except (Overloaded, PartUnavailable):
-            log.error("mail not taken", user_id=user_id, subject=subject)
+            log.error("mail not taken", user_id=user_id, template=template.value)
 
     return tell
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -25,6 +25,7 @@ from db.session import SERVICES, Pool, connect, engine, open_pool
 from db.streams import open_bus
 from servers.admin.executors import CONFIRM_DEPOSIT, DECIDE_WITHDRAWAL, Kind, done_by
 from servers.admin.pending_actions import PendingActions
+from servers.domain.letters import Template
 from servers.domain.money import parse
 from servers.engine.client import Engines
 from servers.engine.remote import RemoteEngine
@@ -50,6 +51,7 @@ from servers.funding.stripe_payments import Credentials, Stripe
 from servers.funding.submit_kyc import Submitting
 from servers.funding.sweep import Sweeper
 from servers.funding.withdrawal_servicer import Outgoing
+from servers.notify.writing import write
 from servers.transport.errors import from_call
 from servers.transport.guard import Guard
 from servers.transport.identity import ANONYMOUS, TokenVerifier
@@ -96,7 +98,7 @@ class Till:
     compliance: ComplianceDesk
     pending: PendingActions
     database_url: str
-    mails: list[tuple[str, str]] = field(default_factory=list)
+    mails: list[tuple[str, Template]] = field(default_factory=list)
 
     def metadata(self, name: str) -> tuple[tuple[str, str], ...]:
         """Of a session with a second factor just now."""
@@ -262,10 +264,12 @@ async def till(database_url: str, redis_url: str) -> AsyncIterator[Till]:
         tables = engine(database_url, application_name="test funding", role=SERVICES)
         stack.push_async_callback(tables.dispose)
         simulator, stripe = await stripes(stack)
-        mails: list[tuple[str, str]] = []
+        mails: list[tuple[str, Template]] = []
 
-        async def tell(about: str, subject: str, text: str) -> None:
-            mails.append((about, subject))
+        async def tell(about: str, template: Template, values: Mapping[str, str]) -> None:
+            # A letter that lacks a value cannot be written.
+            assert write(about, template, values).text
+            mails.append((about, template))
 
         engines = routes_of(floor.remote)
         manual = BankTransfer({"USD": "IBAN 1"})

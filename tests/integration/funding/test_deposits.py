@@ -9,6 +9,7 @@ import pytest
 from db.audit import Actor, ActorKind
 from servers.admin.executors import CONFIRM_DEPOSIT
 from servers.admin.pending_actions import Wish
+from servers.domain.letters import Template
 from tests.integration.admin.conftest import user_id
 from tests.integration.funding.conftest import Killed, Till, eventually, killing, spared
 from venue.account.v1 import account_pb2
@@ -57,7 +58,7 @@ async def test_acc4_a_paid_deposit_is_credited_once_with_the_bonus_of_a_first_on
         (account_pb2.ENTRY_KIND_DEPOSIT, "250.5", "venue:external"),
     ]
     assert entries[1].reference == found.transfer_id
-    assert [subject for _, subject in till.mails] == ["Your deposit has arrived", "A bonus for your first deposit"]
+    assert [template for _, template in till.mails] == [Template.DEPOSIT_CREDITED, Template.BONUS_CREDITED]
     # A second deposit brings no second bonus.
     second = await till.deposit("ulla", account_id, "100")
     await till.tell(till.stripe.complete(till.session_of(second)))

@@ -11,6 +11,7 @@ from db.audit import Actor, ActorKind
 from servers.admin.executors import DECIDE_WITHDRAWAL
 from servers.admin.pending_actions import Wish
 from servers.domain.errors import PartUnavailable, VenueError
+from servers.domain.letters import Template
 from servers.transport.errors import from_call
 from tests.integration.admin.conftest import user_id
 from tests.integration.funding.conftest import Killed, Till, killing, spared
@@ -155,7 +156,7 @@ async def test_acc5_a_withdrawal_is_held_paid_and_posted_once(till: Till) -> Non
     assert await state_of(till, made) == SUCCEEDED
     assert await till.usd("ulla", account_id) == ("4910", "0", "4910")
     assert len(till.sandbox.paid) == 1
-    assert (user_id("ulla"), "Your withdrawal was paid") in till.mails
+    assert (user_id("ulla"), Template.WITHDRAWAL_SENT) in till.mails
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await withdraw(till, account_id, to, "101", request_id=request_id)
     assert from_call(failed.value).reason == "REQUEST_ID_REUSED"
