@@ -38,6 +38,11 @@ class Child:
         self._running: Running | None = None
 
     @property
+    def pid(self) -> int:
+        assert self._running is not None
+        return self._running.pid
+
+    @property
     def runs(self) -> bool:
         return self._running is not None and self._running.poll() is None
 

@@ -86,7 +86,8 @@ class SessionTrader:
         start = order_service_pb2.TradeStart(account_id=self.account_id, resume_after=self._position)
         await self._send(call, order_service_pb2.TradeCommand(start=start))
         ready = await call.read()
-        if ready is grpc.aio.EOF:
+        if ready is grpc.aio.EOF or ready.WhichOneof("frame") == "goodbye":
+            # Or one that leaves just now.
             raise asyncio.InvalidStateError("no session")
         assert ready.WhichOneof("frame") == "ready", ready
         if self._position:

@@ -14,9 +14,9 @@ SIZE_MB: Final = 160
 # The server is started again and again, as a supervisor does; the disk is there for as long as the shell is.
 SCRIPT: Final = """
 mount -t tmpfs -o size="$1"m,mode=700 tmpfs "$2" && cp -a "$3"/. "$2" || exit 9
-disk=$2; shift 3
+shift 3
 trap 'over=1; kill -INT $server' INT TERM
-until [ "$over" ]; do "$@" & server=$!; echo $server > "$disk/../server.pid"; wait $server; sleep 0.1; done
+until [ "$over" ]; do "$@" & server=$!; wait $server; sleep 0.1; done
 wait
 """
 
@@ -50,9 +50,8 @@ class SmallDisk(Venue):
 
     @property
     def filler(self) -> Path:
-        """A file on the disk, seen from outside of its namespace."""
-        pid = (self._folder / "server.pid").read_text().strip()
-        return Path(f"/proc/{pid}/root{self.disk}/filler")
+        """A file on the disk, seen from outside of its namespace: by the shell, which lives while servers come and go."""
+        return Path(f"/proc/{self.postgres.pid}/root{self.disk}/filler")
 
     def fill(self) -> None:
         """Leave not a block."""
