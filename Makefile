@@ -9,7 +9,7 @@ BUF := $(BIN)/buf
 
 # Tests wait for processes more than they compute; those of the benchmark, which counts, run by themselves. All run to their end, whichever fails; each one's lines stay together where
 # make can do that (4.0 and newer).
-ABREAST := $(MAKE) --no-print-directory -k -j 2 $(if $(filter output-sync,$(.FEATURES)),-Otarget)
+ABREAST := $(MAKE) --no-print-directory -k -j 3 $(if $(filter output-sync,$(.FEATURES)),-Otarget)
 
 export UV_PYTHON_DOWNLOADS := never
 export PATH := $(CURDIR)/.venv/node:$(PATH)
@@ -88,11 +88,11 @@ test-%: .venv/.stamp
 	$(BIN)/pytest -q tests/$*
 
 check: setup .venv-gen/.stamp .venv/.stamp-node .venv/.stamp-web
-	@echo "check: two at a time; what each says is shown when it ends"
+	@echo "check: three at a time; what each says is shown when it ends"
 	@$(ABREAST) lint lint-proto lint-web gen-check audit-code test-property test-rules
 
 test: check
-	@echo "test: two at a time, the longest takes some minutes; what each says is shown when it ends"
+	@echo "test: three at a time, the longest takes some minutes; what each says is shown when it ends"
 	@$(ABREAST) test-e2e test-chaos test-integration test-simulation
 	@$(MAKE) --no-print-directory test-bench
 

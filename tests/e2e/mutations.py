@@ -63,7 +63,21 @@ STRANGE_IN = {
     ("AmendOrders", "order_id"): frozenset({"OK"}),
     ("CancelOrders", "account_id"): frozenset({"OK"}),
     ("CancelOrders", "order_id"): frozenset({"OK"}),
+    # Nothing of one's own is there.
+    ("ListDeposits", "account_id"): frozenset({"OK"}),
+    ("ListWithdrawals", "account_id"): frozenset({"OK"}),
+    # The endpoint is looked at first.
+    ("ListDeliveries", "page_token"): ABSENT,
 }
+# Asked of whoever has a second factor, which is looked at first (tests/integration/funding makes their fields wrong), and of a
+# company that signs bytes of its own.
+GUARDED = frozenset(
+    {
+        "venue.funding.v1.FundingService.CreateBeneficiary",
+        "venue.funding.v1.FundingService.CreateWithdrawal",
+        "venue.funding.v1.FundingService.ReceiveStripeEvent",
+    }
+)
 BAD_NUMBERS = ("1e20", "-1", "1.5", '"x"', "true", "[]", "{}")
 OVER_32_BITS = "2147483648"
 BAD_ENUMS = ('"buy"', '"SIDE_MOON"', '""', "2147483648", "1e20", "1.5", "true", "[[]]", "{}")
@@ -104,7 +118,8 @@ def snake(name: str) -> str:
 def public() -> list[str]:
     """Every RPC that the gateway serves to everybody (administration has a port of its own), without `venue.`."""
     elsewhere = ("venue.engine.", "venue.admin.")
-    return sorted(name.removeprefix("venue.") for name in methods() if not name.startswith(elsewhere))
+    served = (name for name in methods() if not name.startswith(elsewhere) and name not in GUARDED)
+    return sorted(name.removeprefix("venue.") for name in served)
 
 
 @cache
@@ -150,8 +165,16 @@ def changed(request: Json, path: tuple[str | int, ...], value: Any) -> Json:
 def cases(method: str) -> Iterator[Case]:
     """Everything that can be wrong with one field of the method's request."""
     described = methods()[f"venue.{method}"]
+    chosen = others_of(described.input_type, json.loads((GOLDEN / f"{method}.json").read_text()))
     for case in of_message(described, described.input_type, ()):
-        yield Case(method, case.path, case.value, case.codes, case.raw)
+        if case.path[0] not in chosen:
+            yield Case(method, case.path, case.value, case.codes, case.raw)
+
+
+def others_of(kind: Descriptor, request: Json) -> set[str]:
+    """Fields that cannot be set beside one of the request."""
+    given = [[camel(field.name) for field in each.fields] for each in kind.oneofs]
+    return {name for names in given if set(names) & set(request) for name in names} - set(request)
 
 
 def of_message(method: MethodDescriptor, kind: Descriptor, path: tuple[str | int, ...]) -> Iterator[Case]:
@@ -162,9 +185,8 @@ def of_message(method: MethodDescriptor, kind: Descriptor, path: tuple[str | int
             if field.containing_oneof is None:
                 yield from of_message(method, message, (*here, 0) if field.is_repeated else here)
         elif message is not None:
-            yield from (
-                Case("", here, value, WRONG, raw=True) for value in ('"yesterday"', "1", '{"seconds": "x"}', "[]")
-            )
+            words = () if message.name == "StringValue" else ('"yesterday"', '{"seconds": "x"}')
+            yield from (Case("", here, value, WRONG, raw=True) for value in (*words, "1", "[]"))
         else:
             yield from of_scalar(method, field, (*here, 0) if field.is_repeated else here)
         if field.is_repeated:
@@ -207,7 +229,9 @@ def of_text(
         yield Case("", path, "a" * (rules.max_len + 1), WRONG)
         yield Case("", path, "é" * (rules.max_len + 1), WRONG)
     if rules.HasField("pattern") and not field.name.endswith("symbol"):
-        yield from (Case("", path, value, WRONG) for value in ("a\x00b", "a\nb", "a\x1bb"))
+        # An address has lines.
+        lines = () if field.name == "address" else ("a\nb",)
+        yield from (Case("", path, value, WRONG) for value in (*lines, "a\x00b", "a\x1bb"))
     codes = STRANGE_IN.get((method.name, field.name), STRANGE.get(field.name))
     if codes is not None:
         for value in HOSTILE:

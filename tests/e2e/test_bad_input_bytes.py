@@ -56,6 +56,10 @@ DEMANDING_NOTHING = (
     "ListMarkets",
     "ListApiKeys",
     "ListSessions",
+    "ListBeneficiaries",
+    "ListDeposits",
+    "ListEndpoints",
+    "ListWithdrawals",
     "ListMarketStatistics",
     "DataService.Session",
 )
@@ -81,7 +85,7 @@ def test_s20_a_body_that_is_not_json_is_refused(method: str, over_rest: RestProb
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("method", BODIES)
 def test_a_body_that_is_too_large_is_refused(method: str, over_rest: RestProbe, victim: Victim) -> None:
-    verb, path, _, _ = form(methods()[f"venue.{method}"], {"orderId": victim.order_id})
+    verb, path, _, _ = form(methods()[f"venue.{method}"], request_of(method, victim.person.account_id, victim.order_id))
     body = json.dumps({"unknown": "a" * 300_000})
     assert told(over_rest.send(verb, path, victim.person.token, body)) == TOO_LARGE
 

@@ -206,7 +206,7 @@ def seen(frames: list[Json]) -> set[str]:
 def test_a_stream_takes_more_subscriptions_and_gives_some_up(story: Story) -> None:
     heard = story.streams["market"]
     stream_id = heard.frames[0]["streamId"]
-    ticker = {"symbol": "BTC-USD", "channel": "CHANNEL_TICKER", "depth": 0}
+    ticker = {"symbol": "BTC-USD", "channel": "CHANNEL_TICKER", "depth": 0, "interval": "CANDLE_INTERVAL_UNSPECIFIED"}
     method = f"{MARKET_DATA}.UpdateSubscriptions"
     after = story.way.call(method, {"streamId": stream_id, "add": [ticker]})["subscriptions"]
     assert ticker in after
