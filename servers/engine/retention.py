@@ -43,7 +43,7 @@ async def run(partitions: Iterable[int], url: str, kept: Retention) -> None:
         try:
             async with await connect(url, application_name="venue retention", role=PROJECTOR) as connection:
                 await let_go(connection, numbers, kept, datetime.now(UTC))
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
             log.warning("nothing let go of yet", cause=str(error))
             await asyncio.sleep(RETRY_S)
         else:
@@ -59,7 +59,8 @@ async def run_ticks(url: str, hours: int) -> None:
                 dropped = await turn_price_ticks(connection, now, now - timedelta(hours=hours))
             if dropped:
                 log.info("raw ticks dropped", hours=dropped)
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
+            # Whatever it is: keeping house ends no projection.
             log.warning("raw ticks not let go of yet", cause=str(error))
             await asyncio.sleep(RETRY_S)
         else:

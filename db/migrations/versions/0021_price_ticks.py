@@ -43,6 +43,8 @@ BEGIN
         upper := (hour + interval '1 hour') AT TIME ZONE 'UTC';
         child := 'price_ticks' || to_char(hour, '_YYYY_MM_DD_HH24');
         CONTINUE WHEN to_regclass(child) IS NOT NULL;
+        -- Nobody may put a row into the default partition between its rows' move and the attachment.
+        LOCK TABLE ONLY price_ticks IN SHARE ROW EXCLUSIVE MODE;
         EXECUTE format('CREATE TABLE %I (LIKE price_ticks INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', child);
         EXECUTE format(
             'WITH moved AS (DELETE FROM price_ticks_default WHERE time >= %L AND time < %L RETURNING *) '

@@ -1,5 +1,6 @@
 """Raw ticks: kept by the hour, dropped after a day; and series as hypertables where the server has TimescaleDB."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -72,6 +73,21 @@ async def test_ticks_of_an_hour_that_nobody_made_move_or_go_by_row(database_url:
     await turn_price_ticks(projector, NOW, NOW - DAY)
     assert await kept(services) == [0, 5]
     assert await places(services) == {"price_ticks_default", "price_ticks_2026_06_15_12"}
+    await services.close()
+    await projector.close()
+
+
+async def test_an_hour_is_made_while_ticks_of_it_come(database_url: str) -> None:
+    services = await connect(database_url, application_name="test", role=SERVICES)
+    projector = await connect(database_url, application_name="test", role=PROJECTOR)
+    async with services.transaction():
+        await append_price_ticks(services, [tick(0)])
+        turning = asyncio.ensure_future(turn_price_ticks(projector, NOW, NOW - DAY))
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'price_ticks'::regclass"
+        while await one(services, waits) != 1:  # noqa: ASYNC110  nobody tells of a lock that is waited for
+            await asyncio.sleep(0.01)
+    await turning
+    assert await places(services) == {"price_ticks_2026_06_15_12"}
     await services.close()
     await projector.close()
 
