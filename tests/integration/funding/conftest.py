@@ -267,8 +267,7 @@ async def till(database_url: str, redis_url: str) -> AsyncIterator[Till]:
         mails: list[tuple[str, Template]] = []
 
         async def tell(about: str, template: Template, values: Mapping[str, str]) -> None:
-            # A letter that lacks a value cannot be written.
-            assert write(about, template, values).text
+            assert write(about, template, values).text  # one that lacks a value cannot be written
             mails.append((about, template))
 
         engines = routes_of(floor.remote)
