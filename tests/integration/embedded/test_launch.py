@@ -130,10 +130,8 @@ def test_it_starts_says_where_it_is_and_keeps_its_state(tmp_path: Path) -> None:
     assert processes.leftovers(embedding.state) == {}
     assert not stop(embedding)
 
-    begun = time.monotonic()
     start(embedding, tmp_path)
     try:
-        assert time.monotonic() - begun < 10
         with psycopg.connect(embedding.database) as connection:
             assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
         with redis.Redis.from_url(embedding.redis, decode_responses=True) as client:
