@@ -29,9 +29,12 @@ async def traded(stand: Stand, projecting: Replica, batches: int = 25) -> list[p
     """Flow of the leader, in the tables and in the views."""
     await stand.leader.run(batches)
     await projected(stand, projecting)
+    tail = stand.data.tail(0, SYMBOL)
+    await until(lambda: tail.source.taken >= stand.leader.exchange.clock.sequence)
+    # What was asked before the views were so far is answered again for a moment.
+    await asyncio.sleep(MOMENT_S)
     trades = await all_trades(stand)
-    view = stand.data.tail(0, SYMBOL).view(SYMBOL)
-    await until(lambda: view.trades_sequence == trades[0].sequence)
+    assert trades[0].sequence == tail.view(SYMBOL).trades_sequence
     return trades
 
 
