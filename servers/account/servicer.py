@@ -7,7 +7,9 @@ from servers.account.bus_feed import BusFeed
 from servers.account.create_account import Opening
 from servers.account.list_accounts import list_accounts
 from servers.account.list_entries import Statement
+from servers.account.list_transactions import Wallet
 from servers.account.stream_account import AccountStream
+from servers.account.stream_statement import Statements
 from servers.account.transfers import Moving
 from servers.account.views import accounts_of, balances_of, positions_of
 from servers.engine.client import Engine, Engines
@@ -40,6 +42,8 @@ class AccountServicer:
         self._opening = Opening(engines, past.pool, past.fence, accounts_max)
         self._moving = Moving(engines, past.pool, past.fence, markets)
         self._statement = Statement(past.pool, past.fence, markets, tokens)
+        self._statements = Statements(past.pool, past.fence, markets)
+        self._wallet = Wallet(engines, past.pool, past.fence, markets, tokens)
 
     async def CreateAccount(self, request: pb.CreateAccountRequest, call: Call) -> bytes:
         return await self._opening.create_account(request, call)
@@ -71,6 +75,17 @@ class AccountServicer:
 
     async def GetTransfer(self, request: pb.GetTransferRequest, call: Call) -> pb.GetTransferResponse:
         return await self._moving.get_transfer(request, call)
+
+    async def ListTransactions(self, request: pb.ListTransactionsRequest, call: Call) -> pb.ListTransactionsResponse:
+        return await self._wallet.list_transactions(request, call)
+
+    async def StreamStatement(
+        self, request: pb.StreamStatementRequest, call: Call
+    ) -> AsyncIterator[pb.StreamStatementResponse]:
+        engine = self._engines.for_account(request.account_id)
+        async with aclosing(self._statements.pieces(engine, request, call)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def StreamAccount(
         self, request: pb.StreamAccountRequest, call: Call

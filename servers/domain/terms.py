@@ -182,6 +182,7 @@ class EntryKind(IntEnum):
     PAPER = 6
     ADJUSTMENT = 7
     BONUS = 8
+    CONVERSION = 9
 
 
 class TransferState(IntEnum):

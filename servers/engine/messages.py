@@ -4,6 +4,7 @@ from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from db.candles import FAR_US
 from servers.domain.book import BookSide
 from servers.domain.checksum import book_checksum
 from servers.domain.events import (
@@ -28,6 +29,11 @@ def timestamp(time_us: int) -> Timestamp:
     """Microseconds since 1970 as a Timestamp, for putting into messages (which copy it); never change one."""
     seconds, rest = divmod(time_us, 1_000_000)
     return Timestamp(seconds=seconds, nanos=rest * 1000)
+
+
+def micros(moment: Timestamp) -> int:
+    """Microseconds since 1970, rounded up, as far as tables go."""
+    return max(0, min(moment.seconds * 1_000_000 - -moment.nanos // 1000, FAR_US))
 
 
 def quantity_text(market: Market, lots: int) -> str:

@@ -5,8 +5,7 @@ from typing import Final
 from db.book_snapshots import list_book_snapshots as list_rows
 from db.candles import FAR_US
 from db.session import Pool
-from servers.engine.messages import timestamp
-from servers.marketdata.list_candles import micros
+from servers.engine.messages import micros, timestamp
 from servers.marketdata.tail import Tail
 from servers.transport.paging import PageTokens, page_size
 from venue.marketdata.v1 import marketdata_pb2 as pb

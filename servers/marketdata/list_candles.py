@@ -3,14 +3,12 @@
 import time
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from db.candles import FAR_US, CandleRecord
 from db.candles import list_candles as list_candle_rows
 from db.session import Pool
 from servers.domain.money import format_units
 from servers.engine.markets import Markets
-from servers.engine.messages import timestamp
+from servers.engine.messages import micros, timestamp
 from servers.marketdata.filled_candles import Stretch, filled_candles
 from servers.marketdata.open_candles import INTERVALS_S
 from servers.marketdata.tail import Tail
@@ -48,11 +46,6 @@ async def list_candles(
     ]
     token = tokens.issue(scope, [page[-1].open_time]) if more else ""
     return pb.ListCandlesResponse(candles=candles, next_page_token=token)
-
-
-def micros(moment: Timestamp) -> int:
-    """Microseconds since 1970, rounded up, as far as tables go."""
-    return max(0, min(moment.seconds * _SECOND_US - -moment.nanos // 1000, FAR_US))
 
 
 def _candle(view: View, interval: int, row: CandleRecord, quote_scale: int, closed: bool) -> pb.Candle:  # noqa: FBT001

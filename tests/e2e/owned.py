@@ -104,6 +104,8 @@ CASES: dict[str, Case] = {
     "account.v1.AccountService.ListBalances": lambda owned: owned.account,
     "account.v1.AccountService.ListPositions": lambda owned: owned.account,
     "account.v1.AccountService.ListLedgerEntries": lambda owned: owned.account,
+    "account.v1.AccountService.ListTransactions": lambda owned: owned.account,
+    "account.v1.AccountService.StreamStatement": lambda owned: owned.account,
     "account.v1.AccountService.CreateTransfer": lambda owned: owned.transfer(),
     "account.v1.AccountService.GetTransfer": lambda owned: {"transferId": owned.transfer_id()},
     "account.v1.AccountService.StreamAccount": lambda owned: owned.account,

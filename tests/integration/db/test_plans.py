@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import sql
 
-from db import candles, entries, events, orders, trades
+from db import candles, entries, events, movements, orders, trades
 from db.adaptation import Micros
 from db.partitions import ensure_partitions
 from db.session import Connection
@@ -27,6 +27,19 @@ NAMED = {
     "start": Micros(0),
     "end": Micros(NOON + MANY * STEP),
 }
+MOVED = {
+    "partitions": [2, 2],
+    "accounts": ["demo-7", "demo-8"],
+    "kinds": [1, 3],
+    "start": Micros(0),
+    "end": Micros(NOON + MANY * STEP),
+    "time": Micros(NOON + MANY * STEP),
+    "partition": 2,
+    "sequence": MANY,
+    "n": 0,
+    "account": "",
+    "limit": 20,
+}
 Query = str | sql.SQL | sql.Composed
 OF_ACCOUNT, OF_ORDER = (
     trades.FILLS.format(maker=maker, taker=taker) for maker, taker in (trades.FILLS_OF_ACCOUNT, trades.FILLS_OF_ORDER)
@@ -40,6 +53,7 @@ LISTINGS: dict[str, tuple[Query, Sequence[object] | Mapping[str, object]]] = {
     "fills": (OF_ACCOUNT, NAMED),
     "fills of an order": (OF_ORDER, NAMED),
     "entries": (entries.OF_ANY, [2, "demo-7", MANY, 0, 20]),
+    "movements": (movements.LIST, MOVED),
     "events": (events.EVENTS, [2, "demo-7", 100, MANY, 20]),
     "candles": (candles.KEPT, NAMED),
     "newest candle": (candles.NEWEST, NAMED),
@@ -86,7 +100,14 @@ async def fill(connection: Connection) -> None:
         connection,
         "postings",
         [
-            {**POSTING, "sequence": n, "time": times[n], "debit_account_id": a, "credit_account_id": b}
+            {
+                **POSTING,
+                "sequence": n,
+                "time": times[n],
+                "debit_account_id": a,
+                "credit_account_id": b,
+                "kind": 3 + n % 3,
+            }
             for a, b, n in owners
         ],
     )

@@ -4,6 +4,7 @@ isort:skip_file
 Accounts, their balances and their ledger."""
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -94,6 +95,8 @@ class _EntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryKind.V
     """A correction by an administrator."""
     ENTRY_KIND_BONUS: _EntryKind.ValueType  # 8
     """A reward that the venue pays, as for a first deposit."""
+    ENTRY_KIND_CONVERSION: _EntryKind.ValueType  # 9
+    """One asset exchanged for another at a quote of the venue."""
 
 class EntryKind(_EntryKind, metaclass=_EntryKindEnumTypeWrapper):
     """What a ledger entry came from."""
@@ -116,6 +119,8 @@ ENTRY_KIND_ADJUSTMENT: EntryKind.ValueType  # 7
 """A correction by an administrator."""
 ENTRY_KIND_BONUS: EntryKind.ValueType  # 8
 """A reward that the venue pays, as for a first deposit."""
+ENTRY_KIND_CONVERSION: EntryKind.ValueType  # 9
+"""One asset exchanged for another at a quote of the venue."""
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
 
 class _TransferState:
@@ -1011,3 +1016,216 @@ class StreamAccountResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_frame) -> _WhichOneofReturnType_frame | None: ...
 
 Global___StreamAccountResponse: _TypeAlias = StreamAccountResponse  # noqa: Y015
+
+@_typing.final
+class Transaction(_message.Message):
+    """Something that changed what an account has and was no trade: a deposit, a withdrawal, a transfer, a conversion, a bonus, an
+    adjustment, or paper funds. It is told once it is entered in the ledger; what is still under way is told by ListWithdrawals,
+    ListDeposits and GetTransfer.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    RECEIVED_ASSET_FIELD_NUMBER: _builtins.int
+    RECEIVED_AMOUNT_FIELD_NUMBER: _builtins.int
+    OTHER_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    transaction_id: _builtins.str
+    """Its id."""
+    account_id: _builtins.str
+    """The account."""
+    kind: Global___EntryKind.ValueType
+    """What it was."""
+    asset: _builtins.str
+    """The asset's symbol; of a conversion the one that was paid."""
+    amount: _builtins.str
+    """What was added (negative: taken). Decimal."""
+    received_asset: _builtins.str
+    """Of a conversion: the asset that was received."""
+    received_amount: _builtins.str
+    """Of a conversion: how much of it. Decimal."""
+    other_account_id: _builtins.str
+    """The account on the other side, where it is the caller's own and in the same partition."""
+    reference: _builtins.str
+    """The transfer that entered it: of a transfer its transfer_id, of a conversion its conversion_id."""
+    sequence: _builtins.int
+    """The journal sequence of the command that entered it."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was entered."""
+
+    def __init__(
+        self,
+        *,
+        transaction_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        kind: Global___EntryKind.ValueType = ...,
+        asset: _builtins.str = ...,
+        amount: _builtins.str = ...,
+        received_asset: _builtins.str = ...,
+        received_amount: _builtins.str = ...,
+        other_account_id: _builtins.str = ...,
+        reference: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "asset", b"asset", "create_time", b"create_time", "kind", b"kind", "other_account_id", b"other_account_id", "received_amount", b"received_amount", "received_asset", b"received_asset", "reference", b"reference", "sequence", b"sequence", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Transaction: _TypeAlias = Transaction  # noqa: Y015
+
+@_typing.final
+class ListTransactionsRequest(_message.Message):
+    """Request of ListTransactions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MIN_POSITION_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """Only of this account; empty: of all the caller's accounts."""
+    page_size: _builtins.int
+    """At most this many; 50 if 0; larger than 500 means 500."""
+    page_token: _builtins.str
+    """The next_page_token of the page before."""
+    min_position: _builtins.str
+    """Wait until the view is at least this new."""
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___EntryKind.ValueType]:
+        """Only of these kinds; none: all but trades and their fees, which ListFills tells of."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only what was entered at or after this."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only what was entered before this."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        kinds: _abc.Iterable[Global___EntryKind.ValueType] | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        min_position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "end_time", b"end_time", "kinds", b"kinds", "min_position", b"min_position", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTransactionsRequest: _TypeAlias = ListTransactionsRequest  # noqa: Y015
+
+@_typing.final
+class ListTransactionsResponse(_message.Message):
+    """Response of ListTransactions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSACTIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Hand it back for the next page; empty on the last."""
+    @_builtins.property
+    def transactions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Transaction]:
+        """The transactions, newest first."""
+
+    def __init__(
+        self,
+        *,
+        transactions: _abc.Iterable[Global___Transaction] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "transactions", b"transactions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTransactionsResponse: _TypeAlias = ListTransactionsResponse  # noqa: Y015
+
+@_typing.final
+class StreamStatementRequest(_message.Message):
+    """Request of StreamStatement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    MIN_POSITION_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account's id."""
+    asset: _builtins.str
+    """Only entries of this asset; empty: all."""
+    min_position: _builtins.str
+    """Wait until the view is at least this new."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """From this time on; unset: since the account was opened."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Before this time; unset, or of the future: up to now."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        min_position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "asset", b"asset", "end_time", b"end_time", "min_position", b"min_position", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamStatementRequest: _TypeAlias = StreamStatementRequest  # noqa: Y015
+
+@_typing.final
+class StreamStatementResponse(_message.Message):
+    """A part of a statement; the parts in their order are the file. Over REST they come as one file of type text/csv."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """Whole lines of the file."""
+
+    def __init__(
+        self,
+        *,
+        body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamStatementResponse: _TypeAlias = StreamStatementResponse  # noqa: Y015

@@ -65,6 +65,16 @@ class AccountServiceStub(object):
                 request_serializer=venue_dot_account_dot_v1_dot_account__pb2.ListLedgerEntriesRequest.SerializeToString,
                 response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ListLedgerEntriesResponse.FromString,
                 _registered_method=True)
+        self.ListTransactions = channel.unary_unary(
+                '/venue.account.v1.AccountService/ListTransactions',
+                request_serializer=venue_dot_account_dot_v1_dot_account__pb2.ListTransactionsRequest.SerializeToString,
+                response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ListTransactionsResponse.FromString,
+                _registered_method=True)
+        self.StreamStatement = channel.unary_stream(
+                '/venue.account.v1.AccountService/StreamStatement',
+                request_serializer=venue_dot_account_dot_v1_dot_account__pb2.StreamStatementRequest.SerializeToString,
+                response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.StreamStatementResponse.FromString,
+                _registered_method=True)
         self.CreateTransfer = channel.unary_unary(
                 '/venue.account.v1.AccountService/CreateTransfer',
                 request_serializer=venue_dot_account_dot_v1_dot_account__pb2.CreateTransferRequest.SerializeToString,
@@ -132,6 +142,26 @@ class AccountServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTransactions(self, request, context):
+        """Lists what changed the caller's accounts besides trading: deposits, withdrawals, transfers, conversions, bonuses, adjustments
+        and paper funds, newest first. A page goes on where the one before ended, whatever happened since.
+        Errors: ACCOUNT_NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamStatement(self, request, context):
+        """Streams a statement: the ledger entries of an account between two times as CSV (RFC 4180, UTF-8, a first line with names),
+        oldest first. A line of kind OPENING for each asset with the balance at the start, then the entries, each with the balance
+        after it, then a line of kind CLOSING for each asset: a file without them is not complete. Columns: time, kind, asset, amount,
+        balance, reference, counterparty, entry_id, sequence. It holds as of when it was asked for.
+        Errors: ACCOUNT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateTransfer(self, request, context):
         """Moves funds between two of the caller's own accounts in one environment. Where both are in one partition it is done at once.
         Otherwise the amount is held until the other partition has it (TRANSFER_STATE_PENDING) and is gone then; GetTransfer tells.
@@ -191,6 +221,16 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ListLedgerEntries,
                     request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ListLedgerEntriesRequest.FromString,
                     response_serializer=venue_dot_account_dot_v1_dot_account__pb2.ListLedgerEntriesResponse.SerializeToString,
+            ),
+            'ListTransactions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTransactions,
+                    request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ListTransactionsRequest.FromString,
+                    response_serializer=venue_dot_account_dot_v1_dot_account__pb2.ListTransactionsResponse.SerializeToString,
+            ),
+            'StreamStatement': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamStatement,
+                    request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.StreamStatementRequest.FromString,
+                    response_serializer=venue_dot_account_dot_v1_dot_account__pb2.StreamStatementResponse.SerializeToString,
             ),
             'CreateTransfer': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTransfer,
@@ -371,6 +411,60 @@ class AccountService(object):
             '/venue.account.v1.AccountService/ListLedgerEntries',
             venue_dot_account_dot_v1_dot_account__pb2.ListLedgerEntriesRequest.SerializeToString,
             venue_dot_account_dot_v1_dot_account__pb2.ListLedgerEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTransactions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.account.v1.AccountService/ListTransactions',
+            venue_dot_account_dot_v1_dot_account__pb2.ListTransactionsRequest.SerializeToString,
+            venue_dot_account_dot_v1_dot_account__pb2.ListTransactionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/venue.account.v1.AccountService/StreamStatement',
+            venue_dot_account_dot_v1_dot_account__pb2.StreamStatementRequest.SerializeToString,
+            venue_dot_account_dot_v1_dot_account__pb2.StreamStatementResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,18 @@ class AccountServiceStub:
     """Lists the ledger entries of an account, newest first. The sum of all entries of an asset equals the balance's total.
     Errors: PAGE_TOKEN_INVALID.
     """
+    ListTransactions: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListTransactionsRequest, _account_pb2.ListTransactionsResponse]
+    """Lists what changed the caller's accounts besides trading: deposits, withdrawals, transfers, conversions, bonuses, adjustments
+    and paper funds, newest first. A page goes on where the one before ended, whatever happened since.
+    Errors: ACCOUNT_NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
+    StreamStatement: _grpc.UnaryStreamMultiCallable[_account_pb2.StreamStatementRequest, _account_pb2.StreamStatementResponse]
+    """Streams a statement: the ledger entries of an account between two times as CSV (RFC 4180, UTF-8, a first line with names),
+    oldest first. A line of kind OPENING for each asset with the balance at the start, then the entries, each with the balance
+    after it, then a line of kind CLOSING for each asset: a file without them is not complete. Columns: time, kind, asset, amount,
+    balance, reference, counterparty, entry_id, sequence. It holds as of when it was asked for.
+    Errors: ACCOUNT_NOT_FOUND.
+    """
     CreateTransfer: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreateTransferRequest, _account_pb2.CreateTransferResponse]
     """Moves funds between two of the caller's own accounts in one environment. Where both are in one partition it is done at once.
     Otherwise the amount is held until the other partition has it (TRANSFER_STATE_PENDING) and is gone then; GetTransfer tells.
@@ -90,6 +102,18 @@ class AccountServiceAsyncStub(AccountServiceStub):
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_account_pb2.ListLedgerEntriesRequest, _account_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
     """Lists the ledger entries of an account, newest first. The sum of all entries of an asset equals the balance's total.
     Errors: PAGE_TOKEN_INVALID.
+    """
+    ListTransactions: _aio.UnaryUnaryMultiCallable[_account_pb2.ListTransactionsRequest, _account_pb2.ListTransactionsResponse]  # type: ignore[assignment]
+    """Lists what changed the caller's accounts besides trading: deposits, withdrawals, transfers, conversions, bonuses, adjustments
+    and paper funds, newest first. A page goes on where the one before ended, whatever happened since.
+    Errors: ACCOUNT_NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
+    StreamStatement: _aio.UnaryStreamMultiCallable[_account_pb2.StreamStatementRequest, _account_pb2.StreamStatementResponse]  # type: ignore[assignment]
+    """Streams a statement: the ledger entries of an account between two times as CSV (RFC 4180, UTF-8, a first line with names),
+    oldest first. A line of kind OPENING for each asset with the balance at the start, then the entries, each with the balance
+    after it, then a line of kind CLOSING for each asset: a file without them is not complete. Columns: time, kind, asset, amount,
+    balance, reference, counterparty, entry_id, sequence. It holds as of when it was asked for.
+    Errors: ACCOUNT_NOT_FOUND.
     """
     CreateTransfer: _aio.UnaryUnaryMultiCallable[_account_pb2.CreateTransferRequest, _account_pb2.CreateTransferResponse]  # type: ignore[assignment]
     """Moves funds between two of the caller's own accounts in one environment. Where both are in one partition it is done at once.
@@ -162,6 +186,30 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_account_pb2.ListLedgerEntriesResponse, _abc.Awaitable[_account_pb2.ListLedgerEntriesResponse]]:
         """Lists the ledger entries of an account, newest first. The sum of all entries of an asset equals the balance's total.
         Errors: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTransactions(
+        self,
+        request: _account_pb2.ListTransactionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ListTransactionsResponse, _abc.Awaitable[_account_pb2.ListTransactionsResponse]]:
+        """Lists what changed the caller's accounts besides trading: deposits, withdrawals, transfers, conversions, bonuses, adjustments
+        and paper funds, newest first. A page goes on where the one before ended, whatever happened since.
+        Errors: ACCOUNT_NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamStatement(
+        self,
+        request: _account_pb2.StreamStatementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_account_pb2.StreamStatementResponse], _abc.AsyncIterator[_account_pb2.StreamStatementResponse]]:
+        """Streams a statement: the ledger entries of an account between two times as CSV (RFC 4180, UTF-8, a first line with names),
+        oldest first. A line of kind OPENING for each asset with the balance at the start, then the entries, each with the balance
+        after it, then a line of kind CLOSING for each asset: a file without them is not complete. Columns: time, kind, asset, amount,
+        balance, reference, counterparty, entry_id, sequence. It holds as of when it was asked for.
+        Errors: ACCOUNT_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
