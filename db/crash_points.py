@@ -25,7 +25,9 @@ POINTS: Final = {
         "withdrawal-accepted",
         "withdrawal-processing",
         "payout-made",
+        "payout-told",
         "withdrawal-resolved",
+        "withdrawal-ended",
     ),
     "notify": (
         "webhook-made",

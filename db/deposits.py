@@ -183,11 +183,10 @@ async def find_bonus(engine: AsyncEngine, user_id: str) -> SignupBonusRow | None
         return await session.get(SignupBonusRow, user_id)
 
 
-async def finish_bonus(engine: AsyncEngine, user_id: str) -> bool:
+async def finish_bonus(session: AsyncSession, user_id: str) -> bool:
     """Put down that a bonus is paid. False: it was before."""
     paid = update(SignupBonusRow).where(SignupBonusRow.user_id == user_id, SignupBonusRow.state == "PAYING")
-    async with transaction(engine) as session, session.begin():
-        return await session.scalar(paid.values(state="PAID").returning(SignupBonusRow.user_id)) is not None
+    return await session.scalar(paid.values(state="PAID").returning(SignupBonusRow.user_id)) is not None
 
 
 async def count_credited(session: AsyncSession, user_id: str) -> int:

@@ -48,6 +48,11 @@ async def find_user(engine: AsyncEngine, user_id: str) -> UserRow | None:
         return await session.get(UserRow, user_id)
 
 
+async def find_address(session: AsyncSession, user_id: str) -> str | None:
+    """A user's address of mail, as the caller's transaction sees it."""
+    return await session.scalar(select(UserRow.email).where(UserRow.user_id == user_id))
+
+
 async def add_user(
     engine: AsyncEngine, user: NewUser, *, verification_hash: bytes, verification_s: float, actor: audit.Actor
 ) -> UserRow:

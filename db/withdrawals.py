@@ -27,6 +27,15 @@ STAYED: Final = (REJECTED, FAILED, CANCELLED)
 DAY: Final = timedelta(days=1)
 MONTH: Final = timedelta(days=30)
 _ALONE: Final = text("SELECT pg_advisory_xact_lock(hashtextextended('withdrawals/' || :user_id, 0))")
+# What something can be done on: not what waits for people.
+_DUE: Final = (
+    WithdrawalRow.state.in_(UNDONE),
+    WithdrawalRow.next_time <= NOW,
+    (WithdrawalRow.state != ACCEPTED)
+    | ~WithdrawalRow.needs_approval
+    | WithdrawalRow.approved
+    | (WithdrawalRow.outcome != ""),
+)
 
 Place = tuple[datetime, str]
 
@@ -144,16 +153,45 @@ async def find(engine: AsyncEngine, withdrawal_id: str) -> WithdrawalRow | None:
         return await session.get(WithdrawalRow, withdrawal_id)
 
 
-async def lock(session: AsyncSession, withdrawal_id: str, *, skip: bool = False) -> WithdrawalRow | None:
-    """A withdrawal that nobody else changes until the transaction ends; None also where somebody is at it and we `skip`."""
-    query = select(WithdrawalRow).where(WithdrawalRow.withdrawal_id == withdrawal_id)
-    return await session.scalar(query.with_for_update(skip_locked=skip), execution_options={"populate_existing": True})
+async def lock(session: AsyncSession, withdrawal_id: str) -> WithdrawalRow | None:
+    """A withdrawal that nobody else changes until the transaction ends."""
+    query = select(WithdrawalRow).where(WithdrawalRow.withdrawal_id == withdrawal_id).with_for_update()
+    return await session.scalar(query, execution_options={"populate_existing": True})
+
+
+async def claim(engine: AsyncEngine, withdrawal_id: str, pause: timedelta) -> WithdrawalRow | None:
+    """A withdrawal on which something can be done now, for whoever asks first; nobody else gets it for a while."""
+    mine = update(WithdrawalRow).where(WithdrawalRow.withdrawal_id == withdrawal_id, *_DUE)
+    taken = mine.values(next_time=NOW + pause, attempts=WithdrawalRow.attempts + 1).returning(WithdrawalRow)
+    async with transaction(engine) as session, session.begin():
+        return await session.scalar(taken)
+
+
+async def put_off(engine: AsyncEngine, row: WithdrawalRow, pause: timedelta) -> None:
+    """A claimed step failed: it is anybody's again after a while, unless something else has happened to the withdrawal."""
+    mine = update(WithdrawalRow).where(WithdrawalRow.withdrawal_id == row.withdrawal_id)
+    mine = mine.where(WithdrawalRow.next_time == row.next_time)
+    async with transaction(engine) as session, session.begin():
+        await session.execute(mine.values(next_time=NOW + pause))
+
+
+async def wait(session: AsyncSession, row: WithdrawalRow, pause: timedelta) -> None:
+    """Nothing can be done on a locked withdrawal for a while."""
+    mine = update(WithdrawalRow).where(WithdrawalRow.withdrawal_id == row.withdrawal_id)
+    await session.execute(mine.values(next_time=NOW + pause, attempts=0))
 
 
 async def change(session: AsyncSession, row: WithdrawalRow, **values: Any) -> None:  # noqa: ANN401  columns
+    """Change a locked withdrawal; something can be done on it at once."""
     mine = update(WithdrawalRow).where(WithdrawalRow.withdrawal_id == row.withdrawal_id)
-    await session.execute(mine.values(update_time=NOW, **values))
+    await session.execute(mine.values(update_time=NOW, next_time=NOW, attempts=0, **values))
     await session.refresh(row)
+
+
+async def number_end(session: AsyncSession, beneficiary_id: str) -> str:
+    """The end of a beneficiary's account number."""
+    query = select(BeneficiaryRow.number_end).where(BeneficiaryRow.beneficiary_id == beneficiary_id)
+    return await session.scalar(query) or ""
 
 
 async def is_active(session: AsyncSession, user_id: str) -> bool:
@@ -162,10 +200,8 @@ async def is_active(session: AsyncSession, user_id: str) -> bool:
 
 
 async def list_undone(engine: AsyncEngine, limit: int = 200) -> Sequence[str]:
-    """Ids of those that may go on, those that were touched longest ago first."""
-    waits = WithdrawalRow.needs_approval & ~WithdrawalRow.approved & (WithdrawalRow.outcome == "")
-    query = select(WithdrawalRow.withdrawal_id).where(WithdrawalRow.state.in_(UNDONE))
-    query = query.where(~((WithdrawalRow.state == ACCEPTED) & waits)).order_by(WithdrawalRow.update_time).limit(limit)
+    """Ids of those that may go on, those that wait longest first."""
+    query = select(WithdrawalRow.withdrawal_id).where(*_DUE).order_by(WithdrawalRow.next_time).limit(limit)
     async with transaction(engine) as session:
         return (await session.scalars(query)).all()
 

@@ -157,6 +157,8 @@ class Settings(MessageSettings, SecrecySettings, BaseSettings):
     stripe_webhook_secrets: list[SecretStr] = []
     # Where Stripe is, if not at its own address.
     stripe_url: str | None = None
+    # The financial account that Stripe pays withdrawals from; without it, Stripe pays none.
+    stripe_financial_account: str = ""
     # What a bank transfer has to know, by asset: {"USD": "IBAN ..."}. Other assets are not taken by bank transfer.
     bank_instructions: dict[str, str] = {"USD": "No real bank: an administrator confirms it."}
     # What a first deposit of real money brings, by asset: from how much on, and how much.

@@ -24,7 +24,10 @@ class BeneficiaryRow(Row):
 
 
 class WithdrawalRow(Row):
-    """A withdrawal. `outcome` is the state that it is to end in, once that is decided and until the ledger has it."""
+    """A withdrawal. `outcome` is the state that it is to end in, once that is decided and until the ledger has it.
+
+    From `next_time` on somebody may claim it for its next step; `attempts` counts those of this step that failed.
+    """
 
     __tablename__ = "withdrawals"
 
@@ -49,3 +52,5 @@ class WithdrawalRow(Row):
     fingerprint: Mapped[Octets]
     create_time: Mapped[Time]
     update_time: Mapped[Time]
+    next_time: Mapped[Time]
+    attempts: Mapped[int]

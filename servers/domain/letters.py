@@ -20,6 +20,9 @@ class Template(StrEnum):
     API_KEY_MADE = "api_key_made"
     WEBHOOK_GONE = "webhook_gone"
     DEPOSIT_CREDITED = "deposit_credited"
+    DEPOSIT_FAILED = "deposit_failed"
+    DEPOSIT_HELD = "deposit_held"
+    DEPOSIT_RELEASED = "deposit_released"
     DEPOSIT_REVERSED = "deposit_reversed"
     BONUS_CREDITED = "bonus_credited"
     WITHDRAWAL_REQUESTED = "withdrawal_requested"
@@ -42,6 +45,9 @@ class Category(StrEnum):
 CATEGORIES: Final = {
     Template.WEBHOOK_GONE: Category.INTEGRATION,
     Template.DEPOSIT_CREDITED: Category.FUNDING,
+    Template.DEPOSIT_FAILED: Category.FUNDING,
+    Template.DEPOSIT_HELD: Category.FUNDING,
+    Template.DEPOSIT_RELEASED: Category.FUNDING,
     Template.DEPOSIT_REVERSED: Category.FUNDING,
     Template.BONUS_CREDITED: Category.FUNDING,
     Template.WITHDRAWAL_SENT: Category.FUNDING,

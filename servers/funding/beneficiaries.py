@@ -16,8 +16,8 @@ from db.transactions import transaction
 from db.withdrawals import NewBeneficiary
 from servers.domain.errors import RequestIdReused
 from servers.domain.letters import Template
-from servers.funding.credit_deposit import Tell
 from servers.funding.errors import BeneficiaryNotFound
+from servers.funding.letters import Letters
 from servers.transport.auditing import actor_of
 from servers.transport.call import Call
 from venue.funding.v1 import withdrawal_pb2 as pb
@@ -28,11 +28,11 @@ TABLE, COLUMN = "beneficiaries", "details"
 class Beneficiaries:
     """Adds and removes them. `cooling` is how long a new one is not good for anything."""
 
-    def __init__(self, engine: AsyncEngine, sealer: Sealer, cooling: timedelta, tell: Tell) -> None:
+    def __init__(self, engine: AsyncEngine, sealer: Sealer, cooling: timedelta, letters: Letters) -> None:
         self._engine = engine
         self._sealer = sealer
         self._cooling = cooling
-        self._tell = tell
+        self._letters = letters
 
     async def create(self, request: pb.CreateBeneficiaryRequest, call: Call) -> tuple[BeneficiaryRow, bool]:
         """The beneficiary, and whether an earlier call had added it. Raises RequestIdReused."""
@@ -58,14 +58,13 @@ class Beneficiaries:
             if is_new:
                 about = f"beneficiary/{row.beneficiary_id}"
                 await audit.append(session, Entry(actor=actor_of(call), action=Action.BENEFICIARY_ADD, object=about))
-        if is_new:
-            when = f"{row.active_time:%Y-%m-%d %H:%M} UTC"
-            what = f"Withdrawals to the account that ends in {row.number_end} are possible from {when}."
-            values = {
-                "subject": "A beneficiary was added",
-                "text": f"{what}\nIf it was not you, remove it at once.",
-            }
-            await self._tell(row.user_id, Template.NOTICE, values)
+                when = f"{row.active_time:%Y-%m-%d %H:%M} UTC"
+                what = f"Withdrawals to the account that ends in {row.number_end} are possible from {when}."
+                values = {
+                    "subject": "A beneficiary was added",
+                    "text": f"{what}\nIf it was not you, remove it at once.",
+                }
+                await self._letters.write(session, row.user_id, Template.NOTICE, values)
         return row, not is_new
 
     async def remove(self, beneficiary_id: str, call: Call) -> None:

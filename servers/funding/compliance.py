@@ -12,7 +12,9 @@ from db.models.withdrawals import WithdrawalRow
 from db.sealing import Sealer
 from db.transactions import transaction
 from db.withdrawals import ACCEPTED, FAILED, PREPARED, PROCESSING, REJECTED, SUCCEEDED, WithdrawalSearch
+from servers.domain.letters import Template
 from servers.funding.errors import KycDecided, KycNotFound, OwnSubmission, WithdrawalNotDecidable, WithdrawalNotFound
+from servers.funding.letters import Letters
 from servers.funding.messages import text
 from servers.funding.submit_kyc import opened
 from servers.funding.withdrawal_messages import screening_message, submission_message, withdrawal_message
@@ -33,6 +35,7 @@ class ComplianceDesk:
     def __init__(self, engine: AsyncEngine, sealer: Sealer, page_tokens: PageTokens) -> None:
         self._engine = engine
         self._sealer = sealer
+        self._letters = Letters(sealer)
         self._page_tokens = page_tokens
 
     async def queue(
@@ -81,6 +84,9 @@ class ComplianceDesk:
                 after={"state": state, "level": row.level, "user_id": row.user_id, "reason": request.reason},
             )
             await audit.append(session, entry)
+            template = Template.KYC_APPROVED if state == kyc.APPROVED else Template.KYC_REFUSED
+            values = {"level": level_name(row.level), "reason": request.reason}
+            await self._letters.write(session, row.user_id, template, values)
             return submission_message(row)
 
     async def list_withdrawals(
@@ -154,6 +160,11 @@ class ComplianceDesk:
                 after={"outcome": REJECTED, "reason": reason},
             )
             await audit.append(session, entry)
+
+
+def level_name(level: int) -> str:
+    """BASIC or FULL."""
+    return kyc_pb2.KycLevel.DESCRIPTOR.values_by_number[level].name.removeprefix("KYC_LEVEL_")
 
 
 def check(row: WithdrawalRow, decision: str) -> None:

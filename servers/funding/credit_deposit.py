@@ -5,7 +5,7 @@ replay. A user's first deposit of real money may bring a bonus, which is promise
 credited, and paid under an id of its own.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,13 +20,11 @@ from servers.domain.errors import PartUnavailable, VenueError
 from servers.domain.identifiers import VENUE_FEES
 from servers.domain.letters import Template
 from servers.domain.terms import EntryKind
+from servers.funding.letters import Letters
 from servers.funding.messages import text
 from servers.funding.movements import Movements, outside, partition_of, transfer_id_of
 
 SANDBOX: Final = "SANDBOX"
-
-Tell = Callable[[str, Template, Mapping[str, str]], Awaitable[None]]
-"""Sends a user a letter: the user's id, which, its values. Whether it arrives changes nothing."""
 
 log = structlog.get_logger()
 
@@ -42,11 +40,13 @@ class Bonus:
 class Crediting:
     """Credits deposits. `bonuses` are by asset."""
 
-    def __init__(self, engine: AsyncEngine, movements: Movements, bonuses: Mapping[str, Bonus], tell: Tell) -> None:
+    def __init__(
+        self, engine: AsyncEngine, movements: Movements, bonuses: Mapping[str, Bonus], letters: Letters
+    ) -> None:
         self._engine = engine
         self._movements = movements
         self._bonuses = bonuses
-        self._tell = tell
+        self._letters = letters
 
     async def credit(self, deposit_id: str) -> None:
         """Raises PartUnavailable: it stays paid, and is credited later."""
@@ -65,16 +65,15 @@ class Crediting:
         passing("deposit-transferred")
         if await self._finish(row):
             passing("deposit-credited")
-            values = {"amount": text(row.amount), "asset": row.asset, "account_id": row.account_id}
-            await self._tell(row.user_id, Template.DEPOSIT_CREDITED, {**values, "reference": deposit_id})
         await self.pay_bonus(row.user_id)
 
     async def _finish(self, row: DepositRow) -> bool:
-        """Put down that a deposit is credited, and promise the bonus of a first one. False: somebody else had."""
+        """Put down that a deposit is credited, promise the bonus of a first one, and tell. False: somebody else had."""
         async with transaction(self._engine) as session, session.begin():
             locked = await deposits.lock(session, row.deposit_id)
             if locked is None or not await deposits.move(session, locked, deposits.SUCCEEDED):
                 return False
+            await self._letters.of_deposit(session, row, Template.DEPOSIT_CREDITED)
             bonus = self._bonuses.get(row.asset)
             if bonus is None or row.provider == SANDBOX or row.amount < bonus.minimum:
                 return True
@@ -95,6 +94,7 @@ class Crediting:
             bonus.transfer_id, VENUE_FEES, row.account_id, bonus.asset, bonus.amount, EntryKind.BONUS
         )
         passing("bonus-transferred")
-        if await deposits.finish_bonus(self._engine, user_id):
-            values = {"amount": text(bonus.amount), "asset": bonus.asset, "account_id": row.account_id}
-            await self._tell(user_id, Template.BONUS_CREDITED, values)
+        async with transaction(self._engine) as session, session.begin():
+            if await deposits.finish_bonus(session, user_id):
+                values = {"amount": text(bonus.amount), "asset": bonus.asset, "account_id": row.account_id}
+                await self._letters.write(session, user_id, Template.BONUS_CREDITED, values)

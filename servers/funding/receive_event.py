@@ -1,4 +1,4 @@
-"""What Stripe tells of payments: each event counts once, in whatever order they come.
+"""What Stripe tells of payments and payouts: each event counts once, in whatever order they come.
 
 An event changes rows in one transaction together with the note that it came; only then is it answered. What follows on the ledger
 is done from the rows, now or by the sweeper.
@@ -16,17 +16,28 @@ from db.models.deposits import DepositRow
 from db.reversals import DISPUTE, REFUND, RELEASE, TAKE
 from db.transactions import transaction
 from servers.domain.errors import PartUnavailable
+from servers.domain.letters import Template
 from servers.funding.credit_deposit import Crediting
 from servers.funding.errors import EventMalformed
+from servers.funding.letters import Letters
 from servers.funding.movements import partition_of, transfer_id_of
 from servers.funding.provider import RefusedByProvider
+from servers.funding.receive_payout import PAYOUTS, find_payout, take_payout
+from servers.funding.settle_withdrawal import Settling
+from servers.funding.stripe_client import StripeClient
 from servers.funding.stripe_payments import DEPOSIT, Stripe, from_minor_units
+from servers.funding.stripe_payouts import withdrawal_of
 
 SESSIONS: Final[Mapping[str, str]] = {
     "checkout.session.completed": "",
     "checkout.session.async_payment_succeeded": deposits.PAID,
     "checkout.session.async_payment_failed": deposits.FAILED,
     "checkout.session.expired": deposits.EXPIRED,
+}
+# What a user is told of a deposit that was not paid.
+UNPAID: Final[Mapping[str, str]] = {
+    deposits.FAILED: "the payment failed",
+    deposits.EXPIRED: "it was not paid in time",
 }
 # What becomes of the money in dispute once it is over.
 DECIDED: Final[Mapping[str, str]] = {"won": RELEASE, "warning_closed": RELEASE, "prevented": RELEASE, "lost": TAKE}
@@ -39,33 +50,49 @@ log = structlog.get_logger()
 class Receiving:
     """Takes events of Stripe."""
 
-    def __init__(self, engine: AsyncEngine, stripe: Stripe, crediting: Crediting) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        client: StripeClient,
+        stripe: Stripe,
+        crediting: Crediting,
+        settling: Settling,
+        letters: Letters,
+    ) -> None:
         self._engine = engine
+        self._client = client
+        self._settling = settling
+        self._letters = letters
         self._stripe = stripe
         self._crediting = crediting
 
     async def receive(self, body: bytes, signature: str) -> bool:
         """Returns whether the event is new. Raises SignatureInvalid, EventMalformed, PartUnavailable."""
-        event = await self._stripe.read_event(body, signature)
+        event = await self._client.read_event(body, signature)
         kind, event_id = str(event.get("type", "")), str(event.get("id", ""))
         about = event["data"].get("object")
         if not event_id or not isinstance(about, dict):
             raise EventMalformed("has no id or no object")
+        payout_of = withdrawal_of(about) if kind.startswith(PAYOUTS) else ""
         try:
             deposit_id = await self._deposit_of(kind, about)
-            is_new = await self._apply(event_id, kind, deposit_id, about)
+            is_new = await self._apply(event_id, kind, payout_of or deposit_id, about)
         except (KeyError, TypeError, ValueError) as error:
             raise EventMalformed(f"lacks {type(error).__name__}: {error}"[:100]) from None
-        passing("deposit-paid")
-        if deposit_id:
-            try:
+        passing("payout-told" if payout_of else "deposit-paid")
+        try:
+            if payout_of:
+                await self._settling.go_on(payout_of)
+            elif deposit_id:
                 await self._crediting.credit(deposit_id)
-            except PartUnavailable as error:
-                log.warning("credited later", deposit_id=deposit_id, cause=str(error))
+        except PartUnavailable as error:
+            log.warning("gone on with later", about=payout_of or deposit_id, cause=str(error))
         return is_new
 
     async def _deposit_of(self, kind: str, about: Mapping[str, Any]) -> str:
         """The deposit that an event is about, empty where it is about none of ours."""
+        if kind.startswith(PAYOUTS):
+            return ""
         named = str((about.get("metadata") or {}).get(DEPOSIT) or about.get("client_reference_id") or "")
         if not named and kind.startswith(("charge.dispute.", "charge.refunded")):
             payment_id = str(about.get("payment_intent") or "")
@@ -79,11 +106,18 @@ class Receiving:
                 named = ""
         return named if "\0" not in named else ""
 
-    async def _apply(self, event_id: str, kind: str, deposit_id: str, about: Mapping[str, Any]) -> bool:
+    async def _apply(self, event_id: str, kind: str, subject: str, about: Mapping[str, Any]) -> bool:
+        """Take note of an event, and do what it says of a deposit or a withdrawal, its subject. False: it was noted before."""
         async with transaction(self._engine) as session, session.begin():
-            row = await deposits.lock(session, deposit_id) if deposit_id else None
+            if kind.startswith(PAYOUTS):
+                payout = await find_payout(session, subject)
+                is_new = await deposits.add_event(session, Stripe.name, event_id, kind, subject if payout else "")
+                if is_new and payout is not None:
+                    await take_payout(session, payout, about)
+                return is_new
+            row = await deposits.lock(session, subject) if subject else None
             known = row is not None and row.provider == Stripe.name
-            if not await deposits.add_event(session, Stripe.name, event_id, kind, deposit_id if known else ""):
+            if not await deposits.add_event(session, Stripe.name, event_id, kind, subject if known else ""):
                 return False
             if row is None or not known:
                 log.info("an event about nothing of ours", event_id=event_id, type=kind)
@@ -95,8 +129,7 @@ class Receiving:
                 await self._dispute(session, row, about)
             return True
 
-    @staticmethod
-    async def _session(session: AsyncSession, row: DepositRow, kind: str, about: Mapping[str, Any]) -> None:
+    async def _session(self, session: AsyncSession, row: DepositRow, kind: str, about: Mapping[str, Any]) -> None:
         state = SESSIONS[kind]
         if not state:
             state = deposits.PAID if about["payment_status"] != "unpaid" else deposits.PROCESSING
@@ -110,11 +143,12 @@ class Receiving:
             paid = (str(about["currency"]).upper(), from_minor_units(int(about["amount_total"])))
             if paid != (row.asset, row.amount):
                 log.error("another amount was paid", deposit_id=row.deposit_id, paid=paid)
-                await deposits.move(session, row, deposits.FAILED, failure="AMOUNT_MISMATCH", **values)
-                return
-        if state == deposits.FAILED:
+                state, values["failure"] = deposits.FAILED, "AMOUNT_MISMATCH"
+        elif state == deposits.FAILED:
             values["failure"] = "PAYMENT_FAILED"
-        await deposits.move(session, row, state, **values)
+        if await deposits.move(session, row, state, **values) and state in UNPAID:
+            reason = UNPAID[state] if row.failure != "AMOUNT_MISMATCH" else "another amount was paid than was asked for"
+            await self._letters.of_deposit(session, row, Template.DEPOSIT_FAILED, reason)
 
     @staticmethod
     async def _refund(session: AsyncSession, row: DepositRow, about: Mapping[str, Any]) -> None:

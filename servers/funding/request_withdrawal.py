@@ -23,6 +23,7 @@ from db.transactions import transaction
 from db.withdrawals import NewWithdrawal
 from servers.domain.errors import RequestIdReused
 from servers.domain.identifiers import account_environment
+from servers.domain.letters import Template
 from servers.domain.money import ATTO, parse, rescale
 from servers.domain.terms import Environment
 from servers.domain.transfer_errors import AmountInvalid, AssetUnknown
@@ -35,6 +36,7 @@ from servers.funding.errors import (
     ProviderUnavailable,
     WithdrawalLimit,
 )
+from servers.funding.letters import Letters
 from servers.funding.messages import text
 from servers.funding.payouts import PayoutProvider
 from servers.funding.screening import REVIEWED, Screener, Subject, normal
@@ -86,6 +88,7 @@ class Requesting:
         policy: Policy,
         screener: Screener,
         sealer: Sealer,
+        letters: Letters,
     ) -> None:
         self._engine = engine
         self._engines = engines
@@ -93,6 +96,7 @@ class Requesting:
         self._policy = policy
         self._screener = screener
         self._sealer = sealer
+        self._letters = letters
 
     async def create(self, request: pb.CreateWithdrawalRequest, call: Call) -> tuple[WithdrawalRow, bool]:
         """The withdrawal, and whether an earlier call had asked for it.
@@ -114,6 +118,9 @@ class Requesting:
         if account_environment(request.account_id) != Environment.LIVE:
             raise ProviderUnavailable(name, "it is for accounts of LIVE")
         beneficiary = await self._beneficiary(request.beneficiary_id, call.user_id)
+        refused = self._providers[name].refuses(request.asset, self._details(beneficiary)["country"])
+        if refused:
+            raise ProviderUnavailable(name, refused)
         amount = parse(request.amount)
         value = self._policy.value(request.asset, amount)
         score, findings = await self._monitor(beneficiary, call.user_id, value)
@@ -169,11 +176,16 @@ class Requesting:
                 after={"asset": row.asset, "amount": text(row.amount), "risk_score": row.risk_score},
             )
             await audit.append(session, entry)
+            await self._letters.of_withdrawal(session, row, Template.WITHDRAWAL_REQUESTED)
             return row, True
+
+    def _details(self, beneficiary: BeneficiaryRow) -> Mapping[str, str]:
+        found: Mapping[str, str] = json.loads(opened(self._sealer, beneficiary))
+        return found
 
     async def _monitor(self, beneficiary: BeneficiaryRow, user_id: str, value: int) -> tuple[int, list[str]]:
         """The score of a withdrawal, and what it is made of."""
-        details = json.loads(opened(self._sealer, beneficiary))
+        details = self._details(beneficiary)
         holder = Subject(name=details["holder_name"], country=details["country"])
         found = await self._screener.screen(holder, today())
         scores, findings = [found.score], list(found.findings)

@@ -3,6 +3,7 @@
 What is not there is owed: it is tried again every minute, and meanwhile nothing of the user's goes out.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -18,11 +19,15 @@ from db.transactions import transaction
 from servers.domain.errors import PartUnavailable, TransferNotFound, VenueError
 from servers.domain.letters import Template
 from servers.domain.terms import EntryKind
-from servers.funding.credit_deposit import Tell
-from servers.funding.messages import text
+from servers.funding.letters import Letters
 from servers.funding.movements import Movements, outside
 
 AGAIN: Final = timedelta(minutes=1)
+LETTERS: Final[Mapping[str, Template]] = {
+    HELD: Template.DEPOSIT_HELD,
+    TAKEN: Template.DEPOSIT_REVERSED,
+    RELEASED: Template.DEPOSIT_RELEASED,
+}
 
 log = structlog.get_logger()
 
@@ -30,14 +35,13 @@ log = structlog.get_logger()
 class Reversing:
     """Takes back what was given back. One at a time: whoever is at a reversal has its row locked."""
 
-    def __init__(self, engine: AsyncEngine, movements: Movements, tell: Tell) -> None:
+    def __init__(self, engine: AsyncEngine, movements: Movements, letters: Letters) -> None:
         self._engine = engine
         self._movements = movements
-        self._tell = tell
+        self._letters = letters
 
     async def go_on(self, reversal_id: str) -> None:
         """Do what can be done now. Raises PartUnavailable: nothing is changed, and the next try does the same."""
-        ended: tuple[ReversalRow, DepositRow, str] | None = None
         async with transaction(self._engine) as session, session.begin():
             found = await reversals.lock(session, reversal_id)
             if found is None:
@@ -53,19 +57,11 @@ class Reversing:
             if row.decision and state in {OPEN, HELD}:
                 state = await self._resolve(row)
                 passing("reversal-resolved")
-                ended = (row, deposit, state)
             if state != row.state:
+                # Of what was never held nobody hears that it is free again.
+                if (row.state, state) != (OPEN, RELEASED):
+                    await self._letters.of_reversal(session, row, deposit, LETTERS[state])
                 await reversals.finish(session, row, state)
-        if ended is not None and ended[2] == TAKEN:
-            row, deposit, _ = ended
-            values = {
-                "amount": text(row.amount),
-                "asset": deposit.asset,
-                "account_id": deposit.account_id,
-                "reason": "they were given back to the payer",
-                "reference": deposit.deposit_id,
-            }
-            await self._tell(deposit.user_id, Template.DEPOSIT_REVERSED, values)
 
     async def _hold(self, row: ReversalRow, deposit: DepositRow) -> bool:
         """False: it is not there."""

@@ -1,17 +1,23 @@
 """A withdrawal goes on, step by step, until it has ended: held, waited for, paid out, posted or released.
 
-Each step is one transaction on the locked row, so of several processes one is at it; what it asks of the engine or a company has
-an id that was fixed before, so a step that a crash cut off is done again and changes nothing more.
+A step claims the withdrawal for a while, asks the engine or a company with no transaction open, and puts down what came of it.
+What it asks has an id that was fixed before, so a step that a crash cut off is done again once the claim is over, and changes
+nothing more; a step that failed waits longer each time.
 """
 
+import asyncio
+import random
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from db import reversals, withdrawals
 from db.crash_points import passing
-from db.models.withdrawals import BeneficiaryRow, WithdrawalRow
+from db.models.withdrawals import WithdrawalRow
 from db.sealing import Sealer
 from db.transactions import transaction
 from db.withdrawals import ACCEPTED, CANCELLED, FAILED, PREPARED, PROCESSING, REJECTED, SUCCEEDED, UNDONE
@@ -19,11 +25,10 @@ from servers.domain.errors import PartUnavailable, TransferNotFound, VenueError
 from servers.domain.letters import Template
 from servers.domain.terms import EntryKind
 from servers.funding.beneficiaries import opened
-from servers.funding.credit_deposit import Tell
 from servers.funding.errors import WithdrawalNotCancellable, WithdrawalNotFound
-from servers.funding.messages import text
+from servers.funding.letters import Letters
 from servers.funding.movements import Movements, outside
-from servers.funding.payouts import NOT_PAID, PAID, PayoutProvider
+from servers.funding.payouts import NOT_PAID, PAID, Payout, PayoutProvider
 from servers.funding.screening import REFUSED
 
 LETTERS: Mapping[str, Template] = {
@@ -32,8 +37,24 @@ LETTERS: Mapping[str, Template] = {
     FAILED: Template.WITHDRAWAL_REFUSED,
     CANCELLED: Template.WITHDRAWAL_CANCELLED,
 }
+# A company that has not answered by then has not answered; the gateway's patience is a little longer.
+PAYOUT_S: Final = 8.0
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """`claim` is longer than any step takes; what failed waits 1, 2, 4 ... `longest_s`, less up to half of it by chance."""
+
+    claim: timedelta = timedelta(seconds=25)
+    first_s: float = 1.0
+    longest_s: float = 300.0
+    waiting: timedelta = timedelta(seconds=5)
+
+    def after(self, attempts: int) -> timedelta:
+        longest = min(self.longest_s, self.first_s * 2 ** min(attempts - 1, 16))
+        return timedelta(seconds=longest * random.uniform(0.5, 1.0))  # noqa: S311  # nosec B311  jitter, no secret
 
 
 class Settling:
@@ -45,18 +66,25 @@ class Settling:
         movements: Movements,
         providers: Mapping[str, PayoutProvider],
         sealer: Sealer,
-        tell: Tell,
+        letters: Letters,
+        pace: Pace = Pace(),
     ) -> None:
         self._engine = engine
         self._movements = movements
         self._providers = providers
         self._sealer = sealer
-        self._tell = tell
+        self._letters = letters
+        self._pace = pace
 
     async def go_on(self, withdrawal_id: str) -> None:
-        """As far as it goes now. Raises PartUnavailable: the step is done again."""
-        while await self._step(withdrawal_id):
-            pass
+        """As far as it goes now. Raises PartUnavailable: the step is done again, later each time."""
+        while (row := await withdrawals.claim(self._engine, withdrawal_id, self._pace.claim)) is not None:
+            try:
+                if not await self._step(row):
+                    return
+            except PartUnavailable:
+                await withdrawals.put_off(self._engine, row, self._pace.after(row.attempts))
+                raise
 
     async def cancel(self, withdrawal_id: str, user_id: str) -> WithdrawalRow:
         """Raises WithdrawalNotFound, WithdrawalNotCancellable."""
@@ -76,82 +104,91 @@ class Settling:
         assert found is not None, "nothing is ever deleted"
         return found
 
-    async def _step(self, withdrawal_id: str) -> bool:
-        """Do one step. Returns whether there may be another."""
-        async with transaction(self._engine) as session, session.begin():
-            row = await withdrawals.lock(session, withdrawal_id, skip=True)
-            if row is None or row.state not in UNDONE:
-                return False
-            if row.state == PREPARED:
-                await self._hold(session, row)
-            elif row.outcome:
-                await self._end(session, row)
-            elif row.state == ACCEPTED:
-                if not await self._may_go_out(session, row):
-                    return False
-                await withdrawals.change(session, row, state=PROCESSING)
-            elif not await self._pay(session, row):
-                return False
-            ended = row.state not in UNDONE
-            paid_to = await session.get(BeneficiaryRow, row.beneficiary_id) if ended else None
-            destination = f"the account that ends in {paid_to.number_end}" if paid_to is not None else ""
-        passing(f"withdrawal-{row.state.lower()}")
-        if ended:
-            values = {
-                "amount": text(row.amount),
-                "asset": row.asset,
-                "account_id": row.account_id,
-                "destination": destination,
-                "reason": row.failure,
-                "reference": row.withdrawal_id,
-            }
-            await self._tell(row.user_id, LETTERS[row.state], values)
-        return not ended
+    async def _step(self, row: WithdrawalRow) -> bool:
+        """Do one step of a claimed withdrawal. Returns whether there may be another."""
+        if row.state == PREPARED:
+            return await self._hold(row)
+        if row.outcome:
+            return await self._end(row)
+        if row.state == ACCEPTED:
+            return await self._send_off(row)
+        return await self._pay(row)
 
-    async def _hold(self, session: AsyncSession, row: WithdrawalRow) -> None:
+    async def _hold(self, row: WithdrawalRow) -> bool:
         """Hold the amount, also where it is cancelled by now: a hold that was on its way must not come later."""
-        credit = outside(row.account_id)
-        kind = EntryKind.WITHDRAWAL
+        refused = ""
         try:
             await self._movements.pay(
-                row.transfer_id, row.account_id, credit, row.asset, row.amount, kind, pending=True
+                row.transfer_id,
+                row.account_id,
+                outside(row.account_id),
+                row.asset,
+                row.amount,
+                EntryKind.WITHDRAWAL,
+                pending=True,
             )
         except PartUnavailable:
             raise
         except VenueError as error:
-            state = row.outcome or REJECTED
-            await withdrawals.change(session, row, state=state, outcome=state, failure=error.reason)
-            return
+            refused = error.reason
         passing("withdrawal-held")
-        if not row.outcome and row.risk_score >= REFUSED:
-            await withdrawals.change(session, row, state=ACCEPTED, outcome=REJECTED, failure="RISK")
-        else:
-            await withdrawals.change(session, row, state=ACCEPTED)
+        async with transaction(self._engine) as session, session.begin():
+            now = await withdrawals.lock(session, row.withdrawal_id)
+            if now is None or now.state != PREPARED:
+                return True
+            if refused:
+                await withdrawals.change(session, now, outcome=now.outcome or REJECTED, failure=refused)
+                await self._finish(session, now)
+            elif not now.outcome and now.risk_score >= REFUSED:
+                await withdrawals.change(session, now, state=ACCEPTED, outcome=REJECTED, failure="RISK")
+            else:
+                await withdrawals.change(session, now, state=ACCEPTED)
+        passing("withdrawal-accepted")
+        return not refused
 
-    @staticmethod
-    async def _may_go_out(session: AsyncSession, row: WithdrawalRow) -> bool:
-        """Not before people have approved what they have to; never to a frozen user, nor while he owes something."""
-        if row.needs_approval and not row.approved:
-            return False
-        return await withdrawals.is_active(session, row.user_id) and not await reversals.owes(session, row.user_id)
+    async def _send_off(self, row: WithdrawalRow) -> bool:
+        """Put down that it goes out, before anybody is asked to pay.
 
-    async def _pay(self, session: AsyncSession, row: WithdrawalRow) -> bool:
-        """Hand it to the company, or ask what has become of it. Returns whether that is known."""
+        Not before people have approved what they have to; never to a frozen user, nor while he owes something.
+        """
+        async with transaction(self._engine) as session, session.begin():
+            now = await withdrawals.lock(session, row.withdrawal_id)
+            if now is None or now.state != ACCEPTED or now.outcome:
+                return True
+            may = not now.needs_approval or now.approved
+            if (
+                may
+                and await withdrawals.is_active(session, now.user_id)
+                and not await reversals.owes(session, now.user_id)
+            ):
+                await withdrawals.change(session, now, state=PROCESSING)
+            else:
+                await withdrawals.wait(session, now, self._pace.waiting)
+                return False
+        passing("withdrawal-processing")
+        return True
+
+    async def _pay(self, row: WithdrawalRow) -> bool:
+        """Hand it to the company, or ask what has become of it. Raises PartUnavailable."""
         provider = self._providers.get(row.provider)
         found = await withdrawals.find_beneficiary(self._engine, row.beneficiary_id)
         if provider is None or found is None:
             raise PartUnavailable("the payout company")
-        payout = await provider.pay(row, opened(self._sealer, found[0]))
+        try:
+            async with asyncio.timeout(PAYOUT_S):
+                payout = await provider.pay(row, opened(self._sealer, found[0]))
+        except TimeoutError:
+            raise PartUnavailable("the payout company") from None
         passing("payout-made")
-        if payout.state == PAID:
-            await withdrawals.change(session, row, outcome=SUCCEEDED, payout_id=payout.payout_id)
-        elif payout.state == NOT_PAID:
-            await withdrawals.change(session, row, outcome=FAILED, failure=payout.why)
-        elif payout.payout_id != row.payout_id:
-            await withdrawals.change(session, row, payout_id=payout.payout_id)
-        return bool(row.outcome)
+        async with transaction(self._engine) as session, session.begin():
+            now = await withdrawals.lock(session, row.withdrawal_id)
+            assert now is not None, "nothing is ever deleted"
+            known = await note(session, now, payout)
+            if not known:
+                await withdrawals.wait(session, now, timedelta(seconds=provider.look_s))
+            return known
 
-    async def _end(self, session: AsyncSession, row: WithdrawalRow) -> None:
+    async def _end(self, row: WithdrawalRow) -> bool:
         if row.outcome == SUCCEEDED:
             await self._movements.post(row.transfer_id)
         else:
@@ -161,4 +198,27 @@ class Settling:
                 log.error("nothing was held", withdrawal_id=row.withdrawal_id)
                 raise PartUnavailable("the ledger") from None
         passing("withdrawal-resolved")
+        async with transaction(self._engine) as session, session.begin():
+            now = await withdrawals.lock(session, row.withdrawal_id)
+            if now is not None and now.state in UNDONE:
+                await self._finish(session, now)
+        passing("withdrawal-ended")
+        return False
+
+    async def _finish(self, session: AsyncSession, row: WithdrawalRow) -> None:
+        """It has ended as it was to end: its user is told in the same transaction."""
         await withdrawals.change(session, row, state=row.outcome)
+        await self._letters.of_withdrawal(session, row, LETTERS[row.state])
+
+
+async def note(session: AsyncSession, row: WithdrawalRow, payout: Payout) -> bool:
+    """Put down what has become of a locked withdrawal's payout, whoever said it. False: that is not known yet."""
+    if row.state != PROCESSING or row.outcome:
+        return True
+    if payout.state == PAID:
+        await withdrawals.change(session, row, outcome=SUCCEEDED, payout_id=payout.payout_id or row.payout_id)
+    elif payout.state == NOT_PAID:
+        await withdrawals.change(session, row, outcome=FAILED, failure=payout.why)
+    elif payout.payout_id and payout.payout_id != row.payout_id:
+        await withdrawals.change(session, row, payout_id=payout.payout_id)
+    return bool(row.outcome)

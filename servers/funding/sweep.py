@@ -9,8 +9,11 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import deposits, reversals, withdrawals
+from db.transactions import transaction
 from servers.domain.errors import PartUnavailable
+from servers.domain.letters import Template
 from servers.funding.credit_deposit import Crediting
+from servers.funding.letters import Letters
 from servers.funding.provider import Provider, RefusedByProvider
 from servers.funding.reverse_deposit import Reversing
 from servers.funding.settle_withdrawal import Settling
@@ -32,12 +35,14 @@ class Sweeper:
         crediting: Crediting,
         reversing: Reversing,
         settling: Settling,
+        letters: Letters,
     ) -> None:
         self._engine = engine
         self._providers = providers
         self._crediting = crediting
         self._reversing = reversing
         self._settling = settling
+        self._letters = letters
 
     async def sweep(self) -> None:
         """Raises PartUnavailable where the database is away; whatever else is away leaves its part for the next time."""
@@ -81,5 +86,12 @@ class Sweeper:
             state = deposits.EXPIRED
         if state == deposits.PENDING:
             await deposits.put_off(self._engine, deposit_id, LOOK_AGAIN)
-        elif await deposits.move_alone(self._engine, deposit_id, state) and state == deposits.PAID:
+            return
+        async with transaction(self._engine) as session, session.begin():
+            locked = await deposits.lock(session, deposit_id)
+            if locked is None or not await deposits.move(session, locked, state):
+                return
+            if state == deposits.EXPIRED:
+                await self._letters.of_deposit(session, locked, Template.DEPOSIT_FAILED, "it was not paid in time")
+        if state == deposits.PAID:
             await self._crediting.credit(deposit_id)

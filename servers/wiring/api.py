@@ -207,7 +207,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         administration(
             process, pool, guard, signing_keys(settings), engines, auth_servicer.forget_guesses
         ) as admin_servicer,
-        funding(process, pool, engines, auth_servicer.post) as funding_servicer,
+        funding(process, pool, engines) as funding_servicer,
         bus_of(settings) as bus,
         messages(settings, engines) as (webhook_servicer, notification_servicer),
     ):

@@ -117,8 +117,26 @@ def test_acc5_from_a_stranger_to_a_paid_withdrawal(venue: Venue, rest: Rest, cus
     assert said(lambda: customer.ask("CancelWithdrawal", **late)) == (
         "FAILED_PRECONDITION", "WITHDRAWAL_NOT_CANCELLABLE",
     )  # fmt: skip
+    stripe_pays_or_not(venue, customer, bank, wish)
     desk.close()
     native.close()
+
+
+def stripe_pays_or_not(venue: Venue, customer: Customer, bank: Json, wish: Json) -> None:
+    """Stripe pays to banks of the United States, and tells us how it ended; an account that is closed is not paid."""
+    for number, ends in (("000123456789", "SUCCEEDED"), ("000123450000", "FAILED")):
+        us = bank | {"label": number, "accountNumber": number, "bankCode": "110000000", "country": "US"}
+        there = customer.ask("CreateBeneficiary", **us)["beneficiary"]["beneficiaryId"]
+        sql(venue, "UPDATE beneficiaries SET active_time = create_time WHERE beneficiary_id = %s", there)
+        changed = wish | {"beneficiaryId": there, "provider": "PAYOUT_PROVIDER_STRIPE", "amount": "10"}
+        named = {"withdrawalId": customer.ask("CreateWithdrawal", **changed)["withdrawal"]["withdrawalId"]}
+
+        def ended(named: Json = named, ends: str = ends) -> bool:
+            found = customer.ask("GetWithdrawal", **named)["withdrawal"]["state"]
+            return bool(found == f"WITHDRAWAL_STATE_{ends}")
+
+        eventually(ended, f"Stripe's payout {ends}")
+        assert customer.usd() == ("2900", "0")
 
 
 def fund(customer: Customer, amount: str) -> None:

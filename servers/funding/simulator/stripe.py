@@ -1,4 +1,4 @@
-"""Stripe as far as deposits need it: checkout pages, payments, refunds and disputes over its HTTP, and events that it signs.
+"""Stripe as far as funding needs it: checkout, payments, refunds, disputes, payouts over its HTTP, and events that it signs.
 
 Shapes follow Stripe's public API reference. Events are sent once, and again with growing pauses until they are taken; whoever
 breaks things may also hand one out instead (`post=False`) and send it as it pleases.
@@ -20,6 +20,8 @@ import httpx
 import structlog
 from aiohttp import web
 
+from servers.funding.simulator.outbound import OutboundPayments
+
 RETRIES_S: Final = (0.2, 1.0, 5.0, 25.0, 125.0)
 PAGE: Final = """<!doctype html><meta charset="utf-8"><title>Simulated checkout</title>
 <h1>Simulated checkout</h1><p>{amount} {currency} for {name}. No money moves.</p>
@@ -40,7 +42,10 @@ class Fault:
 class StripeSimulator:
     """Listens on a port of the kernel's, and tells `webhook_url` what happens."""
 
-    def __init__(self, webhook_url: str, *, trust: SSLContext | None = None) -> None:
+    def __init__(
+        self, webhook_url: str, *, trust: SSLContext | None = None, payout_s: float | None = None, port: int = 0
+    ) -> None:
+        """`payout_s`: how long after it is asked a payout is paid; None: whoever breaks things says when."""
         self.api_key = f"sk_test_{secrets.token_hex(12)}"
         self.webhook_secret = f"whsec_{secrets.token_hex(16)}"
         self.webhook_url = webhook_url
@@ -48,7 +53,8 @@ class StripeSimulator:
         self.calls = 0
         self.sessions: dict[str, Json] = {}
         self.charges: dict[str, Json] = {}
-        self.port = 0
+        self.port = port
+        self.payouts = OutboundPayments(lambda kind, about: self.post(event(kind, about)), payout_s)
         self._by_key: dict[str, str] = {}
         self._runner: web.AppRunner | None = None
         self._client = httpx.AsyncClient(timeout=10, trust_env=False, verify=trust or True)
@@ -67,14 +73,16 @@ class StripeSimulator:
                 web.get("/v1/payment_intents/{id}", self._payment),
                 web.get("/pay/{id}", self._page),
                 web.post("/pay/{id}", self._pressed),
+                *self.payouts.routes(self._checked),
             ]
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
+        await self.payouts.stop()
         for task in self._sending:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
@@ -129,6 +137,10 @@ class StripeSimulator:
             "status": status,
         }
         return event(f"charge.dispute.{'closed' if status in {'won', 'lost'} else 'created'}", dispute)
+
+    def payout(self, payment_id: str, status: str, code: str = "") -> Json:
+        """A payout ends. The event."""
+        return event(f"treasury.outbound_payment.{status}", self.payouts.settle(payment_id, status, code))
 
     def signed(self, told: Json, *, at: float | None = None, by: str = "") -> tuple[bytes, str]:
         """The body of an event and its `stripe-signature`."""

@@ -1,11 +1,12 @@
 """FundingService as process `api` serves it, with engines, projectors, accounts and a simulated Stripe around it."""
 
 import asyncio
+import json
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import crash_points
 from db.audit import Action
 from db.kyc import level_at
-from db.sealing import Sealer
+from db.sealing import Place, Sealer
 from db.session import SERVICES, Pool, connect, engine, open_pool
 from db.streams import open_bus
 from servers.admin.executors import CONFIRM_DEPOSIT, DECIDE_WITHDRAWAL, Kind, done_by
@@ -34,8 +35,9 @@ from servers.funding.bank_transfer import BankTransfer
 from servers.funding.beneficiaries import Beneficiaries
 from servers.funding.compliance import ComplianceDesk
 from servers.funding.create_deposit import Beginning
-from servers.funding.credit_deposit import Bonus, Crediting, Tell
+from servers.funding.credit_deposit import Bonus, Crediting
 from servers.funding.desk import DepositDesk
+from servers.funding.letters import Letters
 from servers.funding.movements import Movements
 from servers.funding.payouts import BankPayouts, PayoutProvider, SandboxPayouts
 from servers.funding.provider import Provider
@@ -45,9 +47,12 @@ from servers.funding.reverse_deposit import Reversing
 from servers.funding.sandbox import Sandbox
 from servers.funding.screening import NameList, Rules, Together
 from servers.funding.servicer import FundingServicer, Rooms
-from servers.funding.settle_withdrawal import Settling
+from servers.funding.settle_withdrawal import Pace, Settling
+from servers.funding.simulator.outbound import FINANCIAL_ACCOUNT
 from servers.funding.simulator.stripe import StripeSimulator
-from servers.funding.stripe_payments import Credentials, Stripe
+from servers.funding.stripe_client import Credentials, StripeClient
+from servers.funding.stripe_payments import Stripe
+from servers.funding.stripe_payouts import StripePayouts
 from servers.funding.submit_kyc import Submitting
 from servers.funding.sweep import Sweeper
 from servers.funding.withdrawal_servicer import Outgoing
@@ -76,6 +81,10 @@ POLICY = Policy(
 )
 
 
+# Nothing waits: a sweep does what it can.
+AT_ONCE = Pace(claim=timedelta(0), first_s=0.0, longest_s=0.0, waiting=timedelta(0))
+
+
 class Killed(BaseException):
     """In place of the end of the process: nothing behind it is done, and the database rolls back what was not committed."""
 
@@ -98,7 +107,15 @@ class Till:
     compliance: ComplianceDesk
     pending: PendingActions
     database_url: str
-    mails: list[tuple[str, Template]] = field(default_factory=list)
+
+    async def mails(self) -> list[Template]:
+        """The letters to users that are stored, in order; each could be written."""
+        found = await self.rows("SELECT message_id, user_id, template, content FROM outgoing ORDER BY create_time")
+        for message_id, user, template, content in found:
+            plain = json.loads(Sealer(lambda: KEYS).open(Place("outgoing", "content", message_id), bytes(content)))
+            assert write(plain["address"], Template(template), plain["values"]).text
+            assert plain["address"].partition("@")[0] in user
+        return [Template(row[2]) for row in found]
 
     def metadata(self, name: str) -> tuple[tuple[str, str], ...]:
         """Of a session with a second factor just now."""
@@ -209,33 +226,36 @@ async def grounded(stack: AsyncExitStack, database_url: str, redis_url: str) -> 
     return Ground(floor, keys, guard, pool, address, account_port)
 
 
-async def stripes(stack: AsyncExitStack) -> tuple[StripeSimulator, Stripe]:
+async def stripes(stack: AsyncExitStack) -> tuple[StripeSimulator, StripeClient]:
     """A simulated company, and how it is reached; nobody hears what it says by itself."""
     simulator = StripeSimulator("http://127.0.0.1:1/webhooks/stripe")
     await simulator.start()
     stack.push_async_callback(simulator.stop)
 
     async def credentials() -> Credentials:
-        return Credentials(simulator.api_key, ("whsec_old", simulator.webhook_secret), simulator.url)
+        return Credentials(simulator.api_key, ("whsec_old", simulator.webhook_secret), simulator.url, FINANCIAL_ACCOUNT)
 
-    stripe = Stripe(credentials, "http://127.0.0.1")
-    stack.push_async_callback(stripe.close)
-    return simulator, stripe
+    client = StripeClient(credentials)
+    stack.push_async_callback(client.close)
+    return simulator, client
 
 
 def outgoing(
-    tables: AsyncEngine, engines: Engines[RemoteEngine], movements: Movements, tokens: PageTokens, tell: Tell
+    tables: AsyncEngine, engines: Engines[RemoteEngine], movements: Movements, tokens: PageTokens, client: StripeClient
 ) -> tuple[Outgoing, SandboxPayouts]:
     """What goes out, and the company that seems to pay."""
-    sealer, sandbox = Sealer(lambda: KEYS), SandboxPayouts()
-    payouts: dict[str, PayoutProvider] = {"MANUAL": BankPayouts(), "SANDBOX": sandbox}
+    sealer, sandbox = Sealer(lambda: KEYS), SandboxPayouts(look_s=0)
+    letters = Letters(sealer)
+    payouts: dict[str, PayoutProvider] = {
+        "MANUAL": BankPayouts(), "SANDBOX": sandbox, "STRIPE": StripePayouts(client),
+    }  # fmt: skip
     screener = Together([Rules(["KP"]), NameList(["Ivan Listed"])])
     made = Outgoing(
         engine=tables,
         submitting=Submitting(tables, sealer, screener),
-        beneficiaries=Beneficiaries(tables, sealer, timedelta(hours=1), tell),
-        requesting=Requesting(tables, engines, payouts, POLICY, screener, sealer),
-        settling=Settling(tables, movements, payouts, sealer, tell),
+        beneficiaries=Beneficiaries(tables, sealer, timedelta(hours=1), letters),
+        requesting=Requesting(tables, engines, payouts, POLICY, screener, sealer, letters),
+        settling=Settling(tables, movements, payouts, sealer, letters, AT_ONCE),
         policy=POLICY,
         page_tokens=tokens,
     )
@@ -263,21 +283,17 @@ async def till(database_url: str, redis_url: str) -> AsyncIterator[Till]:
         floor, keys, pool = ground.floor, ground.keys, ground.pool
         tables = engine(database_url, application_name="test funding", role=SERVICES)
         stack.push_async_callback(tables.dispose)
-        simulator, stripe = await stripes(stack)
-        mails: list[tuple[str, Template]] = []
-
-        async def tell(about: str, template: Template, values: Mapping[str, str]) -> None:
-            assert write(about, template, values).text  # one that lacks a value cannot be written
-            mails.append((about, template))
-
+        simulator, client = await stripes(stack)
+        stripe = Stripe(client, "http://127.0.0.1")
+        letters = Letters(Sealer(lambda: KEYS))
         engines = routes_of(floor.remote)
         manual = BankTransfer({"USD": "IBAN 1"})
         providers: dict[str, Provider] = {"STRIPE": stripe, "MANUAL": manual, "SANDBOX": Sandbox()}
         movements = Movements(engines, pool)
-        crediting = Crediting(tables, movements, {"USD": BONUS}, tell)
+        crediting = Crediting(tables, movements, {"USD": BONUS}, letters)
         beginning = Beginning(tables, engines, providers, crediting)
-        receiving = Receiving(tables, stripe, crediting)
-        out, sandbox = outgoing(tables, engines, movements, floor.tokens, tell)
+        out, sandbox = outgoing(tables, engines, movements, floor.tokens, client)
+        receiving = Receiving(tables, client, stripe, crediting, out.settling, letters)
         rooms = Rooms(
             engine=tables,
             beginning=beginning,
@@ -308,14 +324,13 @@ async def till(database_url: str, redis_url: str) -> AsyncIterator[Till]:
             stripe=simulator,
             beginning=beginning,
             receiving=receiving,
-            sweeper=Sweeper(tables, providers, crediting, Reversing(tables, movements, tell), out.settling),
+            sweeper=Sweeper(tables, providers, crediting, Reversing(tables, movements, letters), out.settling, letters),
             desk=desk,
             sandbox=sandbox,
             out=out,
             compliance=compliance,
             pending=PendingActions(tables, kinds, life=timedelta(hours=1)),
             database_url=database_url,
-            mails=mails,
         )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ async def test_acc4_a_paid_deposit_is_credited_once_with_the_bonus_of_a_first_on
         (account_pb2.ENTRY_KIND_DEPOSIT, "250.5", "venue:external"),
     ]
     assert entries[1].reference == found.transfer_id
-    assert [template for _, template in till.mails] == [Template.DEPOSIT_CREDITED, Template.BONUS_CREDITED]
+    assert await till.mails() == [Template.DEPOSIT_CREDITED, Template.BONUS_CREDITED]
     # A second deposit brings no second bonus.
     second = await till.deposit("ulla", account_id, "100")
     await till.tell(till.stripe.complete(till.session_of(second)))
@@ -140,6 +141,7 @@ async def test_another_amount_is_not_credited_and_events_about_nothing_of_ours_a
     await till.tell(till.stripe.complete(till.session_of(deposit), cents=1))
     found = await till.get("ulla", deposit.deposit_id)
     assert (found.state, found.failure_reason) == (pb.DEPOSIT_STATE_FAILED, "AMOUNT_MISMATCH")
+    assert await till.mails() == [Template.DEPOSIT_FAILED]
     assert await till.usd("ulla", account_id) == ("0", "0", "0")
     stranger = {"id": "cs_x", "client_reference_id": "order-7", "payment_status": "paid", "metadata": {}}
     told = {"id": "evt_x", "object": "event", "type": "checkout.session.completed", "data": {"object": stranger}}
@@ -194,6 +196,10 @@ async def test_refunds_are_cumulative_and_disputes_held_until_they_are_decided(t
     found = await till.get("ulla", deposit.deposit_id)
     assert await till.usd("ulla", account_id) == ("32", "0", "32")
     assert (found.refunded_amount, found.disputed_amount, found.owed_amount) == ("8", "10", "0")
+    told = Counter(await till.mails())
+    assert told == {
+        Template.DEPOSIT_CREDITED: 1, Template.DEPOSIT_HELD: 2, Template.DEPOSIT_RELEASED: 1, Template.DEPOSIT_REVERSED: 2,
+    }  # fmt: skip
 
 
 async def test_what_is_gone_already_is_owed_and_taken_when_it_is_there(till: Till) -> None:
@@ -250,6 +256,7 @@ async def test_events_that_never_came_are_made_up_for_by_asking(till: Till) -> N
     assert (await till.get("ulla", lost.deposit_id)).state == SUCCEEDED
     assert (await till.get("ulla", never.deposit_id)).state == pb.DEPOSIT_STATE_EXPIRED
     assert (await till.usd("ulla", account_id))[0] == "50"
+    assert await till.mails() == [Template.DEPOSIT_CREDITED, Template.DEPOSIT_FAILED]
 
 
 async def test_a_bank_transfer_is_credited_once_two_people_have_seen_it(till: Till) -> None:

@@ -117,6 +117,7 @@ async def test_acc7_what_somebody_says_of_himself_is_sealed_screened_and_looked_
     assert (await till.ask("ulla", funding_pb2.GetKycRequest())).level == 0
     # Rejected, he may say it again; approved, he has the level and says it no more.
     await till.compliance.review(review(await submit(till, "ulla", details())), CLEO)
+    assert await till.mails() == [Template.KYC_REFUSED, Template.KYC_APPROVED]
     found = await till.ask("ulla", funding_pb2.GetKycRequest())
     assert (found.level, found.allowance.day_limit, found.allowance.day_used) == (kyc_pb2.KYC_LEVEL_BASIC, "2000", "0")
     assert (await till.refused(till.ask("ulla", other)))[1] == "KYC_LEVEL_HELD"
@@ -156,7 +157,7 @@ async def test_acc5_a_withdrawal_is_held_paid_and_posted_once(till: Till) -> Non
     assert await state_of(till, made) == SUCCEEDED
     assert await till.usd("ulla", account_id) == ("4910", "0", "4910")
     assert len(till.sandbox.paid) == 1
-    assert (user_id("ulla"), Template.WITHDRAWAL_SENT) in till.mails
+    assert (await till.mails())[-2:] == [Template.WITHDRAWAL_REQUESTED, Template.WITHDRAWAL_SENT]
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await withdraw(till, account_id, to, "101", request_id=request_id)
     assert from_call(failed.value).reason == "REQUEST_ID_REUSED"
@@ -279,7 +280,7 @@ async def test_acc5_what_the_company_does_not_pay_is_free_again_and_one_that_is_
     assert made.state == PROCESSING
     with pytest.raises(PartUnavailable):
         await till.out.settling.go_on(made.withdrawal_id)
-    till.sandbox.away, till.sandbox.refuses = False, True
+    till.sandbox.away, till.sandbox.closed = False, True
     await till.sweeper.sweep()
     found = (await till.ask("ulla", pb.GetWithdrawalRequest(withdrawal_id=made.withdrawal_id))).withdrawal
     assert (found.state, found.failure_reason) == (FAILED, "ACCOUNT_CLOSED")

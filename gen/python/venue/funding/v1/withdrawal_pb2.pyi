@@ -76,6 +76,8 @@ class _PayoutProviderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Payout
     """A bank transfer that people of the venue make and confirm."""
     PAYOUT_PROVIDER_SANDBOX: _PayoutProvider.ValueType  # 2
     """A simulated company of the embedded venue: it pays within a moment, and no money moves."""
+    PAYOUT_PROVIDER_STRIPE: _PayoutProvider.ValueType  # 3
+    """Stripe: US dollars to bank accounts in the United States, whose `bank_code` is a routing number."""
 
 class PayoutProvider(_PayoutProvider, metaclass=_PayoutProviderEnumTypeWrapper):
     """Through whom money goes out."""
@@ -86,6 +88,8 @@ PAYOUT_PROVIDER_MANUAL: PayoutProvider.ValueType  # 1
 """A bank transfer that people of the venue make and confirm."""
 PAYOUT_PROVIDER_SANDBOX: PayoutProvider.ValueType  # 2
 """A simulated company of the embedded venue: it pays within a moment, and no money moves."""
+PAYOUT_PROVIDER_STRIPE: PayoutProvider.ValueType  # 3
+"""Stripe: US dollars to bank accounts in the United States, whose `bank_code` is a routing number."""
 Global___PayoutProvider: _TypeAlias = PayoutProvider  # noqa: Y015
 
 @_typing.final
