@@ -40,6 +40,12 @@ WAIT_S: Final = 0.25
 BROKEN_S: Final = 5.0
 TICK_S: Final = 0.05
 LAG_CHECK_S: Final = 1.0
+# What a planned stop waits for a database that is away; the supervisor gives the whole process ten seconds.
+LAST_COMMIT_S: Final = 3.0
+
+
+class GivenUpError(Exception):
+    """A planned stop did not find the database for its last commit: its outcome is unknown, and callers were told so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +84,7 @@ class Leader:
         self._missing = missing
         self._holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
         self._stopping = asyncio.Event()
+        self._committing: asyncio.Future[None] | None = None
         self.standby = Standby(terms.database_url, engine.partition, environment, terms.request_memory, tail)
 
     async def run(self) -> None:
@@ -91,6 +98,8 @@ class Leader:
                     await self._lead()
                 except FencedError as error:
                     log.error("does not lead any more", partition=self._partition, cause=str(error))
+                except GivenUpError:
+                    log.error("stopped without the last commit; its outcome is unknown", partition=self._partition)
                 except psycopg.OperationalError as error:
                     log.warning("database away; waiting", partition=self._partition, cause=str(error))
                 except (JournalCorrupt, RulesUnknown, SnapshotTornError, InvariantBreach) as error:
@@ -139,14 +148,26 @@ class Leader:
             await appender.release()
 
     async def stop(self) -> None:
-        """Stop leading, everything executed committed, the lease given back."""
+        """Stop leading, everything executed committed, the lease given back.
+
+        Where the database stays away nothing more is committed: who waits is told that the outcome is unknown.
+        """
         self._stopping.set()
-        if self.engine.sequencer is not None:
-            await self.engine.sequencer.stop()
+        if self.engine.sequencer is None:
+            return
+        try:
+            async with asyncio.timeout(LAST_COMMIT_S):
+                await self.engine.sequencer.stop()
+        except TimeoutError:
+            if self._committing is not None:
+                self._committing.cancel()
 
     async def _serve(self, sequencer: Sequencer, clock: VenueClock) -> None:
-        """Until the sequencer ends. Raises FencedError, and what ends a watcher: without it time would stand still."""
-        committing = asyncio.ensure_future(sequencer.run())
+        """Until the sequencer ends.
+
+        Raises FencedError, GivenUpError, and what ends a watcher: without it time would stand still.
+        """
+        committing = self._committing = asyncio.ensure_future(sequencer.run())
         watchers = {
             asyncio.ensure_future(self._tick(sequencer, clock)),
             asyncio.ensure_future(self._watch_lag(sequencer)),
@@ -156,6 +177,8 @@ class Leader:
         try:
             done, _ = await asyncio.wait({committing, *watchers}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
+                if task.cancelled():
+                    raise GivenUpError
                 task.result()
         finally:
             for task in (committing, *watchers):

@@ -43,6 +43,8 @@ LEADING_S = 5.0
 # still find somebody who tells them that nobody leads here.
 GOODBYE_S = 0.5
 LATE_S = 0.5
+# What a leader that was told to stop may still take: its lease given back, its connections closed.
+ENDING_S = 2.0
 
 
 @asynccontextmanager
@@ -79,7 +81,13 @@ async def leading(
 
     async def stop() -> None:
         await asyncio.gather(*(leader.stop() for leader in leaders))
-        await asyncio.gather(*tasks)
+        done, late = await asyncio.wait(tasks, timeout=ENDING_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        for task in done:
+            if not task.cancelled():
+                task.result()
 
     try:
         with suppress(TimeoutError):

@@ -5,7 +5,7 @@ Every builder is an async context manager: entered, the process serves; left, it
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -40,6 +40,8 @@ EngineT = TypeVar("EngineT", bound=Engine)
 FIRST_KEY_S: Final = 10.0
 # What the clocks of servers and database may differ.
 CLOCKS_S: Final = 60
+# How long an end waits to write down which keys were used: the tables may be gone.
+LAST_WORD_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ async def guard_of(
         )
     finally:
         touching.cancel()
-        await api_keys.write_used()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_S):
+                await api_keys.write_used()
         await verifier.stop()
 
 
