@@ -20,12 +20,15 @@ from db.transactions import NOW, transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
-    """A key that is to be stored; `scopes` and `networks` as in ApiKeyRow."""
+    """A key that is to be stored; `scopes`, `networks`, and what proves it, as in ApiKeyRow."""
 
     api_key_id: str
     user_id: str
     name: str
-    secret_hash: bytes = field(repr=False)
+    signing: str
+    secret_hash: bytes | None = field(repr=False)
+    secret: bytes | None = field(repr=False)
+    public_key: bytes | None
     scopes: Sequence[str]
     account_id: str | None
     networks: Sequence[str]

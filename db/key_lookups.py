@@ -15,7 +15,7 @@ from servers.domain.errors import PartUnavailable
 
 _FIND: Final = """
 SELECT k.secret_hash, k.scopes, k.networks, k.account_id, k.expire_time,
-       u.user_id, u.role, u.email, u.email_verified, u.access_version
+       u.user_id, u.role, u.email, u.email_verified, u.access_version, k.signing, k.secret, k.public_key
 FROM api_keys k JOIN users u USING (user_id)
 WHERE k.api_key_id = %s AND k.revoke_time IS NULL AND u.status = 'ACTIVE'
   AND (k.expire_time IS NULL OR k.expire_time > clock_timestamp())
@@ -28,9 +28,12 @@ WHERE k.api_key_id = used.api_key_id
 
 
 class KeyRecord(NamedTuple):
-    """A key that is good now, and what of its user a server has to know; `expire_time_us` in microseconds since 1970."""
+    """A key that is good now, and what of its user a server has to know; `expire_time_us` in microseconds since 1970.
 
-    secret_hash: bytes
+    `signing` is NONE (only then there is a `secret_hash`), HMAC_SHA256 (`sealed_secret`) or ED25519 (`public_key`).
+    """
+
+    secret_hash: bytes | None
     scopes: Sequence[str]
     networks: Sequence[str]
     account_id: str | None
@@ -40,6 +43,9 @@ class KeyRecord(NamedTuple):
     email: str
     email_verified: bool
     access_version: int
+    signing: str
+    sealed_secret: bytes | None
+    public_key: bytes | None
 
 
 async def find_key(pool: Pool, api_key_id: str) -> KeyRecord | None:

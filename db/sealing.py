@@ -61,6 +61,7 @@ SEALED: Final[Sequence[Sealed]] = (
     Sealed("beneficiaries", "beneficiary_id", "details"),
     Sealed("webhook_secrets", "secret_id", "secret"),
     Sealed("outgoing", "message_id", "content"),
+    Sealed("api_keys", "api_key_id", "secret"),
 )
 
 
@@ -77,6 +78,11 @@ class Keys(NamedTuple):
     @property
     def current(self) -> str:
         return next(iter(self.by_id))
+
+
+def api_key_secret(api_key_id: str) -> Place:
+    """Where the secret of an API key that signs is sealed."""
+    return Place("api_keys", "secret", api_key_id)
 
 
 def parse(text: str) -> Keys:
@@ -163,7 +169,8 @@ async def count_by_key(pool: Pool) -> dict[str, int]:
     async with pool.connection() as connection:
         for each in SEALED:
             query = sql.SQL(
-                "SELECT encode(substring({column} FROM 3 FOR get_byte({column}, 1)), 'escape'), count(*) FROM {table} GROUP BY 1"
+                "SELECT encode(substring({column} FROM 3 FOR get_byte({column}, 1)), 'escape'), count(*)"
+                " FROM {table} WHERE {column} IS NOT NULL GROUP BY 1"
             ).format(column=sql.Identifier(each.column), table=sql.Identifier(each.table))
             for name, count in await (await connection.execute(query)).fetchall():
                 counts[name] = counts.get(name, 0) + count

@@ -182,6 +182,7 @@ def gateway_values(settings: Settings) -> dict[str, str | int]:
         # Into the log of the process, which its supervisor rotates.
         "ACCESS_LOG": "/dev/stdout",
         "STRICT_JSON": str(CHECKOUT / "gateway" / "strict_json.lua"),
+        "BODY_DIGEST": str(CHECKOUT / "gateway" / "body_digest.lua"),
         "CORS_ORIGINS": origins(settings.cors_origins),
         "ADMINISTRATION_PORT": settings.admin_port,
         "ADMINISTRATION_ALLOWLIST": principals(settings.admin_allowlist),

@@ -32,14 +32,21 @@ class RecoveryCodeRow(Row):
 
 
 class ApiKeyRow(Row):
-    """An API key. Of its secret the SHA-256 is kept; `scopes` as tokens call them ("read"), `networks` in CIDR notation."""
+    """An API key; `scopes` as tokens call them ("read"), `networks` in CIDR notation.
+
+    Of its secret the SHA-256 is kept. One that signs (`signing` other than NONE) has its secret in an envelope (db/sealing.py),
+    or its public key.
+    """
 
     __tablename__ = "api_keys"
 
     api_key_id: Mapped[TextKey]
     user_id: Mapped[str] = mapped_column(ForeignKey("users.user_id"))
     name: Mapped[str]
-    secret_hash: Mapped[Octets]
+    secret_hash: Mapped[Octets | None]
+    signing: Mapped[str]
+    secret: Mapped[Octets | None]
+    public_key: Mapped[Octets | None]
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     account_id: Mapped[str | None]
     networks: Mapped[list[str]] = mapped_column(ARRAY(Text))

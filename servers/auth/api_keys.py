@@ -1,7 +1,7 @@
 """API keys are made, listed and revoked by their user."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from ipaddress import ip_network
@@ -13,6 +13,7 @@ from db import api_keys, users
 from db.api_keys import NewKey, Refusal
 from db.audit import Action, Entry
 from db.models.credentials import ApiKeyRow
+from db.sealing import Sealer, api_key_secret
 from servers.auth.errors import ApiKeyNotFound, TooManyApiKeys
 from servers.auth.identifiers import new_id
 from servers.auth.keys import base64url
@@ -30,6 +31,14 @@ from venue.option.v1 import access_pb2
 
 KEYS_MAX: Final = 50
 SECRET_BYTES: Final = 32
+UNSIGNED: Final = "NONE"
+# What the tables call how a key signs.
+SIGNING: Final[Mapping[int, str]] = {
+    pb.API_KEY_SIGNING_UNSPECIFIED: UNSIGNED,
+    pb.API_KEY_SIGNING_HMAC_SHA256: "HMAC_SHA256",
+    pb.API_KEY_SIGNING_ED25519: "ED25519",
+}
+PUBLIC_KEY_BYTES: Final[Mapping[int, int]] = {pb.API_KEY_SIGNING_ED25519: 32}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -38,28 +47,38 @@ Owned = Callable[[str, Call], Awaitable[None]]
 
 
 async def create_api_key(
-    engine: AsyncEngine, outbox: Outbox, owned: Owned, request: pb.CreateApiKeyRequest, call: Call
+    engine: AsyncEngine, sealer: Sealer, outbox: Outbox, owned: Owned, request: pb.CreateApiKeyRequest, call: Call
 ) -> tuple[ApiKeyRow, str]:
-    """The key and its secret. Raises InvalidField, AccountNotFound, TooManyApiKeys, SecondFactorMissing."""
+    """The key and its secret (empty where there is none).
+
+    Raises InvalidField, AccountNotFound, TooManyApiKeys, SecondFactorMissing.
+    """
+    if len(request.public_key) != PUBLIC_KEY_BYTES.get(request.signing, 0):
+        what = "must be 32 bytes for API_KEY_SIGNING_ED25519, and empty for any other signing"
+        raise InvalidField([FieldViolation("public_key", what, "public_key.signing")])
     networks = [_network(index, given) for index, given in enumerate(request.ip_allowlist)]
     if access_pb2.SCOPE_WITHDRAW in request.scopes and not networks:
         what = "must name the networks that withdrawals may come from"
         raise InvalidField([FieldViolation("ip_allowlist", what, "ip_allowlist.withdraw")])
     if request.account_id:
         await owned(request.account_id, call)
-    secret = base64url(secrets.token_bytes(SECRET_BYTES))
+    api_key_id, signing = new_id("key"), SIGNING[request.signing]
+    secret = "" if request.public_key else base64url(secrets.token_bytes(SECRET_BYTES))
     scopes = [scope_name(scope) for scope in sorted(request.scopes)]
     key = NewKey(
-        api_key_id=new_id("key"),
+        api_key_id=api_key_id,
         user_id=call.user_id,
         name=request.name,
-        secret_hash=sha256(secret.encode()).digest(),
+        signing=signing,
+        secret_hash=sha256(secret.encode()).digest() if signing == UNSIGNED else None,
+        secret=sealer.seal(api_key_secret(api_key_id), secret.encode()) if signing == "HMAC_SHA256" else None,
+        public_key=request.public_key or None,
         scopes=scopes,
         account_id=request.account_id or None,
         networks=networks,
         expire_time=request.expire_time.ToDatetime(UTC) if request.HasField("expire_time") else None,
     )
-    after = {"scopes": scopes, "account_id": request.account_id, "networks": networks}
+    after = {"scopes": scopes, "account_id": request.account_id, "networks": networks, "signing": signing}
     entry = Entry(actor=actor_of(call), action=Action.API_KEY_CREATE, object=f"api_key/{key.api_key_id}", after=after)
     row = await api_keys.add_key(engine, key, keys_max=KEYS_MAX, entry=entry)
     if row is Refusal.TOO_MANY:
@@ -102,6 +121,10 @@ def to_api_key(row: ApiKeyRow) -> pb.ApiKey:
         scopes=scopes,
         account_id=row.account_id or "",
         ip_allowlist=row.networks,
+        signing=next(
+            cast("pb.ApiKeySigning.ValueType", number) for number, name in SIGNING.items() if name == row.signing
+        ),
+        public_key=row.public_key or b"",
     )
     key.create_time.FromDatetime(row.create_time)
     if row.expire_time is not None:

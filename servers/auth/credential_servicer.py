@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.models.users import UserRow
+from db.sealing import Sealer
 from servers.auth.api_keys import Owned, create_api_key, list_api_keys, revoke_api_key, to_api_key
 from servers.auth.attempts import Attempts
 from servers.auth.outbox import Outbox
@@ -33,6 +34,7 @@ class CredentialServicer:
     def __init__(
         self,
         engine: AsyncEngine,
+        sealer: Sealer,
         passwords: Passwords,
         outbox: Outbox,
         access_tokens: AccessTokens,
@@ -43,6 +45,7 @@ class CredentialServicer:
         session_life_s: float,
     ) -> None:
         self._engine = engine
+        self._sealer = sealer
         self._passwords = passwords
         self._outbox = outbox
         self._access_tokens = access_tokens
@@ -65,7 +68,8 @@ class CredentialServicer:
         return pb.DisableTotpResponse()
 
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, call: Call) -> pb.CreateApiKeyResponse:
-        row, secret = await create_api_key(self._engine, self._outbox, self._elsewhere.owned, request, call)
+        owned = self._elsewhere.owned
+        row, secret = await create_api_key(self._engine, self._sealer, self._outbox, owned, request, call)
         return pb.CreateApiKeyResponse(api_key=to_api_key(row), secret=secret)
 
     async def ListApiKeys(self, request: pb.ListApiKeysRequest, call: Call) -> pb.ListApiKeysResponse:

@@ -67,8 +67,9 @@ class AuthServicer(CredentialServicer):
         self.post = outbox.post
         access_tokens = AccessTokens(keys, life_s=rules.access_life_s)
         factor = SecondFactor(engine, sealer, outbox)
+        life_s = rules.session_life_s
         super().__init__(
-            engine, passwords, outbox, access_tokens, factor, attempts, elsewhere, page_tokens, rules.session_life_s
+            engine, sealer, passwords, outbox, access_tokens, factor, attempts, elsewhere, page_tokens, life_s
         )
         self._keys = keys
         self._refresh_tokens = refresh_tokens

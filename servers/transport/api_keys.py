@@ -1,4 +1,4 @@
-"""API keys as credentials: `x-api-key: <id>.<secret>`, taken by every server alike.
+"""API keys as credentials: `x-api-key: <id>.<secret>`, or `<id>` and a signature, taken by every server alike.
 
 A key is looked up in the tables and believed for half a minute, from the address it came from. What is revoked, or its user's
 role or status, is asked for all the time along with the ended sessions, and so holds within seconds; streams end with it too.
@@ -21,7 +21,9 @@ from db.key_lookups import KeyRecord
 from servers.domain.errors import PartUnavailable
 from servers.transport.identity import ROLES, SCOPES, Identity, TokenVerifier
 from servers.transport.limits import Bucket, Rate
-from servers.transport.refusals import NotAuthenticated
+from servers.transport.refusals import NotAuthenticated, SignatureStale
+from servers.transport.replays import Replays
+from servers.transport.signatures import ALGORITHMS, WINDOW_S, Signed, verify_ed25519, verify_hmac
 
 KNOWN_MAX: Final = 50_000
 BELIEVED_S: Final = 30.0
@@ -32,6 +34,8 @@ LOOKUPS: Final = Rate(200, 1_000)
 
 Find = Callable[[str], Awaitable[KeyRecord | None]]
 Touch = Callable[[Mapping[str, float]], Awaitable[None]]
+Opened = Callable[[str, bytes], bytes]
+"""The secret of a key that signs, given its id and what is stored. Raises SealBroken."""
 log = structlog.get_logger()
 
 
@@ -42,10 +46,32 @@ class Known(NamedTuple):
     until: float
 
 
+class Signer(NamedTuple):
+    """A key that signs, as it was looked up: what verifies it, whom it stands for, and until when."""
+
+    signing: str
+    proof: bytes
+    networks: Sequence[str]
+    identity: Identity
+    until: float
+
+
 class ApiKeys:
     """Verifies keys. `find` and `touch` raise PartUnavailable where the tables are away."""
 
-    def __init__(self, verifier: TokenVerifier, find: Find, touch: Touch, *, believed_s: float = BELIEVED_S) -> None:
+    def __init__(
+        self,
+        verifier: TokenVerifier,
+        find: Find,
+        touch: Touch,
+        *,
+        opened: Opened,
+        replays: Replays,
+        believed_s: float = BELIEVED_S,
+    ) -> None:
+        self._opened = opened
+        self._replays = replays
+        self._signers: OrderedDict[str, Signer] = OrderedDict()
         self._verifier = verifier
         self._find = find
         self._touch = touch
@@ -74,7 +100,8 @@ class ApiKeys:
             raise NotAuthenticated("this is no API key")
         self._lookups.take(address)
         record = await self._find(api_key_id)
-        stored = b"" if record is None else record.secret_hash
+        # Of a key that signs there is none: its secret proves nothing by being sent.
+        stored = b"" if record is None else record.secret_hash or b""
         same = compare_digest(sha256(secret.encode()).digest(), stored)
         if record is None or not same:
             raise NotAuthenticated("unknown API key, or another secret")
@@ -88,6 +115,49 @@ class ApiKeys:
         self._known[credential, address] = Known(identity, time.monotonic() + self._believed_s)
         self._used[api_key_id] = time.time()
         return identity
+
+    async def verify_signed(self, api_key_id: str, address: str, signed: Signed) -> Identity:
+        """The identity of a key by which a call is signed, once for each signature.
+
+        Raises NotAuthenticated, SignatureStale, SignatureReplayed, RateLimited, PartUnavailable.
+        """
+        if signed.key_id != api_key_id:
+            raise NotAuthenticated("signed by another key")
+        signer = self._signers.get(api_key_id)
+        if signer is None or signer.until <= time.monotonic() or self._verifier.is_revoked(signer.identity):
+            signer = await self._signer(api_key_id, address)
+        verify = verify_hmac if signer.signing == "HMAC_SHA256" else verify_ed25519
+        if signed.algorithm not in {"", ALGORITHMS[signer.signing]} or not verify(signer.proof, signed):
+            raise NotAuthenticated("not the key's signature")
+        if signer.networks and not is_within(address, signer.networks):
+            raise NotAuthenticated(f"API key {api_key_id} is not for {address}")
+        now = time.time()
+        if signer.identity.expires <= now or self._verifier.is_revoked(signer.identity):
+            raise NotAuthenticated("API key revoked")
+        if abs(now - signed.created) > WINDOW_S:
+            raise SignatureStale(int(now))
+        await self._replays.refuse_second(f"{api_key_id}:{signed.nonce}")
+        self._used[api_key_id] = now
+        return signer.identity
+
+    async def _signer(self, api_key_id: str, address: str) -> Signer:
+        """Raises NotAuthenticated, RateLimited, PartUnavailable."""
+        if len(api_key_id) > LENGTH_MAX or not api_key_id.isascii() or "\0" in api_key_id:
+            raise NotAuthenticated("this is no API key")
+        self._lookups.take(address)
+        record = await self._find(api_key_id)
+        if record is None or record.signing not in ALGORITHMS:
+            raise NotAuthenticated("unknown API key, or one that does not sign")
+        proof = record.public_key
+        if record.sealed_secret is not None:
+            proof = self._opened(api_key_id, record.sealed_secret)
+        assert proof is not None, "a constraint of the table"
+        until = time.monotonic() + self._believed_s
+        signer = Signer(record.signing, proof, record.networks, identity_of(api_key_id, record), until)
+        if len(self._signers) >= KNOWN_MAX:
+            self._signers.popitem(last=False)
+        self._signers[api_key_id] = signer
+        return signer
 
     async def run(self) -> None:
         """Writes down what was used, for ever."""

@@ -3,7 +3,9 @@
 import asyncio
 import time
 import uuid
+from base64 import b64decode
 from collections.abc import Awaitable
+from hashlib import sha256
 from hmac import compare_digest
 from math import ceil
 from typing import Any
@@ -14,6 +16,7 @@ from servers.domain.errors import VenueError
 from servers.transport.errors import REQUEST_ID
 from servers.transport.identity import ANONYMOUS, Identity
 from servers.transport.limits import Bucket
+from servers.transport.signatures import CONTENT_DIGEST, SIGNATURE, SIGNATURE_INPUT, Requested, Signed, read
 from servers.transport.telemetry import MethodMetrics
 
 REQUEST_ID_LENGTH_MAX = 128
@@ -30,6 +33,9 @@ RATELIMIT_REMAINING = "ratelimit-remaining"
 RATELIMIT_RESET = "ratelimit-reset"
 # What the gateway's translation of REST adds; it takes it off calls that come with it.
 ORIGINAL_PATH = "x-envoy-original-path"
+ORIGINAL_METHOD = "x-envoy-original-method"
+# The gateway's word on a signed REST call: base64 of its body's SHA-256 (gateway/body_digest.lua).
+BODY_SHA256 = "x-venue-body-sha256"
 log = structlog.get_logger()
 
 
@@ -109,6 +115,20 @@ class Call:
         return next((str(value) for each, value in self._context.invocation_metadata() if each == name), "")
 
     @property
+    def by_gateway(self) -> bool:
+        """Whether the gateway sent it; everybody is believed to be it where nothing was said of its key."""
+        return not self._gateway_key or compare_digest(self.gateway, self._gateway_key)
+
+    def signed(self, raw: bytes) -> Signed:
+        """The call's signature, which must be about this call; `raw` is its message. Raises NotAuthenticated."""
+        if self.rest and self.by_gateway:
+            path, _, query = self.header(ORIGINAL_PATH).partition("?")
+            asked = Requested(self.header(ORIGINAL_METHOD), path, query, b64decode(self.header(BODY_SHA256)))
+        else:
+            asked = Requested("POST", self.method, "", sha256(raw).digest())
+        return read(self.header(SIGNATURE_INPUT), self.header(SIGNATURE), self.header(CONTENT_DIGEST), asked)
+
+    @property
     def user_id(self) -> str:
         """Empty where nobody in particular calls."""
         return self.identity.user_id
@@ -127,7 +147,7 @@ class Call:
         Empty once the call has ended, unless it was asked for before. What others than the gateway say they saw is not believed.
         """
         if not self._peer:
-            if self.forwarded and (not self._gateway_key or compare_digest(self.gateway, self._gateway_key)):
+            if self.forwarded and self.by_gateway:
                 self._peer = self.forwarded.rpartition(",")[2].strip()
             elif self._context is not None:
                 self._peer = self._context.peer().partition(":")[2].rpartition(":")[0]

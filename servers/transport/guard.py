@@ -126,6 +126,8 @@ class Bound:
         self._metrics: MethodMetrics = guard.metrics.of(self._path)
         self._bytes_max = BYTES_MAX_INTERNAL if rule.scope == access_pb2.SCOPE_INTERNAL else guard.bytes_max
         self._bucket = guard.limits.bucket(rule.bucket)
+        # Servers of the venue have no credential of this kind, and are not counted.
+        self._anonymous = None if rule.scope == access_pb2.SCOPE_INTERNAL else guard.limits.anonymous
         # A batch counts as its items.
         self._items = next((name for name in ITEMS if _repeats(method, name)), None) if rule.bucket in COUNTED else None
         self._takes_bound = rule.is_open or rule.bound_keys or names_account(method.input_type)
@@ -143,17 +145,22 @@ class Bound:
     def _begin(self, context: Any) -> Call:  # noqa: ANN401  gRPC's own type is not public
         return Call(context, self._path, self._metrics, self._guard.gateway_key)
 
-    async def _admit(self, call: Call) -> None:
-        """Identity and access. Raises NotAuthenticated, NotPermitted, KycRequired, DeadlinePassed, NotImplementedYet."""
+    async def _admit(self, call: Call, raw: bytes) -> None:
+        """Identity and access; `raw` is what the caller may have signed, empty for a stream of his.
+
+        Raises NotAuthenticated, NotPermitted, KycRequired, DeadlinePassed, NotImplementedYet, RateLimited.
+        """
         credential = call.credential
         if call.api_key:
-            call.identity = await self._by_key(call)
+            call.identity = await self._by_key(call, raw)
         elif credential:
             if not credential.startswith(BEARER):
                 raise NotAuthenticated("no bearer token, or more than one credential")
             token = credential[len(BEARER) :]
             verifier = self._guard.verifier
             call.identity = verifier.remembered(token) or await verifier.verify(token)
+        elif self._anonymous is not None and call.by_gateway:
+            await self._anonymous.count(call.peer)
         try:
             self._rule.check(call.identity)
         except Forbidden as error:
@@ -181,12 +188,14 @@ class Bound:
         if await levels(user_id) < self._rule.kyc_level:
             raise KycRequired(self._rule.kyc_level)
 
-    async def _by_key(self, call: Call) -> Identity:
-        """Raises NotAuthenticated, RateLimited, PartUnavailable."""
+    async def _by_key(self, call: Call, raw: bytes) -> Identity:
+        """Raises NotAuthenticated, SignatureStale, SignatureReplayed, RateLimited, PartUnavailable."""
         keys = self._guard.api_keys
         if call.credential or keys is None:
             # Two credentials are none; and a server without keys to ask knows nobody by one.
             raise NotAuthenticated("an API key beside a token, or where none is taken")
+        if "." not in call.api_key:
+            return await keys.verify_signed(call.api_key, call.peer, call.signed(raw))
         return keys.remembered(call.api_key, call.peer) or await keys.verify(call.api_key, call.peer)
 
     def _read(self, raw: bytes, account_id: str = "") -> Message:
@@ -201,13 +210,13 @@ class Bound:
         return request
 
     async def _unary(self, raw: bytes, call: Call) -> bytes:
-        await self._admit(call)
+        await self._admit(call, raw)
         request = self._read(raw, call.identity.account_id)
         limits = self._guard.limits
         if self._bucket is not None:
             count = 1 if self._items is None else len(getattr(request, self._items))
             call.bucket = self._bucket
-            self._bucket.take(call.caller, count)
+            await self._bucket.count(call.caller, count)
         if self._rule.bucket not in NEVER_SHED:
             limits.check_in_flight()
         limits.in_flight += 1
@@ -232,12 +241,12 @@ class Bound:
             raise
 
     async def _stream(self, raw: bytes, call: Call) -> None:
-        await self._admit(call)
+        await self._admit(call, raw)
         request = self._read(raw, call.identity.account_id)
         await self._send(call, lambda: self._serve(request, call))
 
     async def _session(self, _requests: object, call: Call) -> None:
-        await self._admit(call)
+        await self._admit(call, b"")
         async with aclosing(self._requests(call)) as requests:
             await self._send(call, lambda: self._serve(requests, call))
 
@@ -255,7 +264,7 @@ class Bound:
         """Writes the servicer's frames; closes the servicer's generator whatever happens."""
         if self._bucket is not None:
             call.bucket = self._bucket
-            self._bucket.take(call.caller)
+            await self._bucket.count(call.caller)
         limits = self._guard.limits
         # A server of the venue speaks for many callers, whom it counts itself.
         counted = self._rule.scope != access_pb2.SCOPE_INTERNAL

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from servers.domain.errors import Overloaded
 from servers.transport.refusals import RateLimited
+from servers.transport.sharing import Shares, Store
 from venue.option.v1 import access_pb2
 
 CALLERS_MAX = 100_000
 ROUNDING_S = 1e-9
+ADDRESS = "ADDRESS"
 
 
 class Rate(NamedTuple):
@@ -48,14 +50,29 @@ class Use(NamedTuple):
 class Bucket:
     """One rate, counted for each caller apart.
 
-    Of a caller only the moment is kept at which its account would be full again (the generic cell rate algorithm).
+    Of a caller only the moment is kept at which its account would be full again (the generic cell rate algorithm). With a `store`
+    all servers that have it count together.
     """
 
-    def __init__(self, name: str, rate: Rate) -> None:
+    def __init__(self, name: str, rate: Rate, store: Store | None = None) -> None:
         self.name = name
         self._interval_s = 1.0 / rate.per_s
         self._burst_s = rate.burst / rate.per_s
         self._full_at: dict[str, float] = {}
+        self._shares = None if store is None else Shares(store, name, self._interval_s, self._burst_s, CALLERS_MAX)
+
+    async def count(self, caller: str, count: int = 1) -> None:
+        """Take calls of what this server has for the caller, and of what all have. Raises RateLimited."""
+        self.take(caller, count)
+        if self._shares is not None and (wait_s := await self._shares.take(caller, count)):
+            self._full_at[caller] -= count * self._interval_s
+            raise RateLimited(self.name, wait_s)
+
+    async def look(self, caller: str) -> Use:
+        """As `use`, others asked."""
+        if self._shares is not None:
+            await self._shares.look(caller)
+        return self.use(caller)
 
     def take(self, caller: str, count: int = 1) -> None:
         """Raises RateLimited. More than a whole burst is let through to a caller who has been quiet."""
@@ -74,21 +91,31 @@ class Bucket:
     def use(self, caller: str) -> Use:
         """What is left for a caller; asking takes nothing."""
         reset_s = max(0.0, self._full_at.get(caller, 0.0) - time.monotonic())
+        if self._shares is not None:
+            reset_s = max(reset_s, self._shares.reset_s(caller))
         used = ceil(reset_s / self._interval_s - ROUNDING_S)
         limit = round(self._burst_s / self._interval_s)
         return Use(limit, max(0, limit - used), reset_s, self._burst_s)
 
 
 class Limits:
-    """All limits of one process. Calls in flight and streams are counted here too."""
+    """All limits of one process. Calls in flight and streams are counted here too, of this process alone."""
 
     def __init__(
-        self, rates: Mapping[int, Rate] = GENEROUS, *, in_flight_max: int = 2_000, streams_max: int = 2_000
+        self,
+        rates: Mapping[int, Rate] = GENEROUS,
+        *,
+        anonymous: Rate | None = None,
+        store: Store | None = None,
+        in_flight_max: int = 2_000,
+        streams_max: int = 2_000,
     ) -> None:
+        names = access_pb2.Bucket.DESCRIPTOR.values_by_number
         self._buckets = {
-            number: Bucket(access_pb2.Bucket.DESCRIPTOR.values_by_number[number].name.removeprefix("BUCKET_"), rate)
-            for number, rate in rates.items()
+            number: Bucket(names[number].name.removeprefix("BUCKET_"), rate, store) for number, rate in rates.items()
         }
+        # Calls of one address without a credential, whatever they ask for; the gateway counts them too, each gateway by itself.
+        self.anonymous = None if anonymous is None else Bucket(ADDRESS, anonymous, store)
         self._in_flight_max = in_flight_max
         self._streams_max = streams_max
         self._streams: defaultdict[str, int] = defaultdict(int)

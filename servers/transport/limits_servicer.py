@@ -1,6 +1,5 @@
 """LimitsService: what this server counts of a caller, for the server that shows it to him."""
 
-from collections.abc import Iterator
 from typing import Final, cast
 
 from google.protobuf.duration_pb2 import Duration
@@ -19,13 +18,13 @@ class LimitsServicer:
         self._limits = limits
 
     async def TellUse(self, request: pb.TellUseRequest, call: Call) -> pb.TellUseResponse:
-        return pb.TellUseResponse(uses=self._uses(request))
-
-    def _uses(self, request: pb.TellUseRequest) -> Iterator[pb.Use]:
-        for number, bucket in self._limits.uses():
-            yield _use(number, "", bucket.use(request.address if number in ANONYMOUS else request.caller))
+        uses = [
+            _use(number, "", await bucket.look(request.address if number in ANONYMOUS else request.caller))
+            for number, bucket in self._limits.uses()
+        ]
         for number, account_id, use in self._limits.of_accounts(request.user_id, request.account_id):
-            yield _use(number, account_id, use)
+            uses.append(_use(number, account_id, use))
+        return pb.TellUseResponse(uses=uses)
 
 
 def _use(number: int, account_id: str, use: Use) -> pb.Use:

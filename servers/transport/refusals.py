@@ -25,6 +25,24 @@ class NotAuthenticated(Unauthenticated):
         self.cause = cause
 
 
+class SignatureStale(Unauthenticated):
+    """A good signature of another time: only who holds the key is told so."""
+
+    reason = "SIGNATURE_STALE"
+
+    def __init__(self, server_time_s: int) -> None:
+        super().__init__("the signature is not of this time: set the clock", server_time=str(server_time_s))
+
+
+class SignatureReplayed(Unauthenticated):
+    """A good signature that was there before."""
+
+    reason = "SIGNATURE_REPLAYED"
+
+    def __init__(self) -> None:
+        super().__init__("a call with this nonce was there before")
+
+
 class NotPermitted(Forbidden):
     """The credential is valid and does not allow this."""
 

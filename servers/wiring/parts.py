@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 import grpc
@@ -17,8 +17,11 @@ from redis.asyncio import Redis
 
 from db import session
 from db.key_lookups import find_key, touch_keys
+from db.nonces import Nonces
 from db.revocations import revocations
+from db.sealing import Sealer, api_key_secret
 from db.session import SERVICES, Pool
+from db.shared_limits import SharedLimits, open_limits
 from db.streams import open_bus
 from servers.config import Settings
 from servers.domain.errors import PartUnavailable
@@ -31,7 +34,9 @@ from servers.transport.guard import Guard
 from servers.transport.identity import KeySource, TokenVerifier
 from servers.transport.limits import GENEROUS, Limits, Rate
 from servers.transport.paging import PageTokens
+from servers.transport.replays import Replays
 from servers.transport.server import Server, Service, build_server
+from servers.transport.sharing import Store
 from servers.transport.telemetry import Metrics
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 from venue.option.v1 import access_pb2
@@ -93,17 +98,25 @@ async def guard_of(
     Waits a little for the first key: a server that says it serves should know its callers. Without one it serves all the same,
     since other servers need it.
     """
-    verifier = TokenVerifier(keys, lambda: revocations(pool, revocations_kept(process.settings)))
+    settings = process.settings
+    verifier = TokenVerifier(keys, lambda: revocations(pool, revocations_kept(settings)))
     await verifier.start(FIRST_KEY_S)
-    api_keys = ApiKeys(verifier, partial(find_key, pool), partial(touch_keys, pool))
+    redis = open_limits(settings.redis)
+    api_keys = ApiKeys(
+        verifier,
+        partial(find_key, pool),
+        partial(touch_keys, pool),
+        opened=partial(opened_secret, cache(lambda: Sealer(settings.read_field_keys))),
+        replays=Replays(Nonces(redis)),
+    )
     touching = process.tasks.create_task(api_keys.run())
     try:
         yield Guard(
             verifier,
-            limits_of(process.settings),
+            limits_of(settings, Store(SharedLimits(redis))),
             process.metrics,
-            internal_key=internal_key(process.settings),
-            gateway_key=process.settings.state.secret("gateway"),
+            internal_key=internal_key(settings),
+            gateway_key=settings.state.secret("gateway"),
             api_keys=api_keys,
             kyc_levels=kyc_levels,
         )
@@ -113,6 +126,12 @@ async def guard_of(
             async with asyncio.timeout(LAST_WORD_S):
                 await api_keys.write_used()
         await verifier.stop()
+        await redis.aclose()
+
+
+def opened_secret(sealer: Callable[[], Sealer], api_key_id: str, envelope: bytes) -> bytes:
+    """The secret of a key that signs. Raises SealBroken."""
+    return sealer().open(api_key_secret(api_key_id), envelope)
 
 
 def revocations_kept(settings: Settings) -> timedelta:
@@ -120,11 +139,18 @@ def revocations_kept(settings: Settings) -> timedelta:
     return timedelta(seconds=settings.access_ttl_s + CLOCKS_S)
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings, store: Store) -> Limits:
     """The transport's own limits, and those that the deployment sets instead."""
+    each_minute = settings.anonymous_rate
     numbers = access_pb2.Bucket.DESCRIPTOR.values_by_name
     rates = {numbers[f"BUCKET_{name}"].number: Rate(*given) for name, given in settings.rates.items()}
-    return Limits({**GENEROUS, **rates}, in_flight_max=settings.in_flight_max, streams_max=settings.streams_max)
+    return Limits(
+        {**GENEROUS, **rates},
+        anonymous=Rate(each_minute / 60, each_minute),
+        store=store,
+        in_flight_max=settings.in_flight_max,
+        streams_max=settings.streams_max,
+    )
 
 
 def internal_key(settings: Settings) -> str:

@@ -159,6 +159,12 @@ def test_every_path_that_takes_a_body_has_it_checked(tree: Any) -> None:
     assert list(http_filters(tree)["lua"]["source_codes"]) == ["strict_json"]
 
 
+def test_s14_every_path_of_rest_has_the_body_hashed_that_its_caller_signed(tree: Any) -> None:
+    led = [each for each in routes(tree) if "/v1/" in str(each["match"]) and "route" in each]
+    assert len(led) == 3
+    assert [each["typed_per_filter_config"]["body_digest"]["name"] for each in led] == ["body_digest"] * 3
+
+
 def test_a_stream_leads_to_the_server_of_its_service(tree: Any) -> None:
     led = {
         (match := route["match"]).get("path", match.get("prefix")): route["route"]["cluster"]

@@ -110,6 +110,7 @@ def render(ports: Ports, folder: Path, change: Change | None = None, papers: Sho
         "WEB_ROOT": str(ROOT / "gateway" / "web" / "public"),
         "ACCESS_LOG": str(folder / "access.log"),
         "STRICT_JSON": str(ROOT / "gateway" / "strict_json.lua"),
+        "BODY_DIGEST": str(ROOT / "gateway" / "body_digest.lua"),
         "GATEWAY_KEY": "gateway",
         "CORS_ORIGINS": origins([ORIGIN]),
         "ADMINISTRATION_PORT": ports.administration,

@@ -1,9 +1,10 @@
 """Second factor, API keys, sign-on and limits as clients meet them: through the gateway, over REST, gRPC and gRPC-web."""
 
+import json
 import secrets
 import threading
 import time
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -14,6 +15,7 @@ import grpc
 import httpx
 import pyotp
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf import json_format
 from typer.testing import CliRunner
 
@@ -22,6 +24,7 @@ from servers.config import Settings
 from tests.e2e.launching import Venue, eventually
 from tests.e2e.people import PASSWORD, Person, join, log_in
 from tests.e2e.ways import Heard, Native, Refused, Rest, bearer, serialized
+from tests.signing import Signer, signed_headers
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 
 AUTH = "auth.v1.AuthService"
@@ -84,6 +87,74 @@ def test_s14_a_key_trades_over_rest_grpc_and_grpc_web(
     assert auth_pb2.WhoAmIResponse.FromString(answer[5 : 5 + length]).api_key_id == key_id
     assert client.get("/v1/auth/me", headers=headers).json()["user"]["email"] == ada.email
     assert client.get("/v1/api-keys", headers=headers).status_code == 403
+
+
+def test_s14_a_signed_call_holds_over_rest_grpc_and_grpc_web(
+    venue: Venue, rest: Rest, client: httpx.Client, ada: Person
+) -> None:
+    private = Ed25519PrivateKey.generate()
+    public = b64encode(private.public_key().public_bytes_raw()).decode()
+    asked = {"name": "bot", "scopes": ["SCOPE_READ", "SCOPE_TRADE"]}
+    made = rest.call(f"{AUTH}.CreateApiKey", asked | {"signing": "API_KEY_SIGNING_HMAC_SHA256"}, ada.token)
+    signers = [Signer(made["apiKey"]["apiKeyId"], "hmac-sha256", made["secret"].encode())]
+    made = rest.call(
+        f"{AUTH}.CreateApiKey", asked | {"signing": "API_KEY_SIGNING_ED25519", "publicKey": public}, ada.token
+    )
+    signers.append(Signer(made["apiKey"]["apiKeyId"], "ed25519", private.private_bytes_raw()))
+    for signer in signers:
+        body = json.dumps(ada.order("BUY", "1000", "0.01"), indent=1).encode()
+        headers = signed_headers(signer, method="POST", path="/v1/orders", body=body)
+        as_json = {"content-type": "application/json"}
+        order = client.post("/v1/orders", content=body, headers=headers | as_json).json()["order"]
+        assert order["status"] == "ORDER_STATUS_OPEN"
+        again = client.post("/v1/orders", content=body, headers=headers | as_json)
+        assert (again.status_code, again.json()["details"][0]["reason"]) == (401, "SIGNATURE_REPLAYED")
+        # The bytes are signed, not what they mean; and nobody else's word is taken for them.
+        headers = signed_headers(signer, method="POST", path="/v1/orders", body=body)
+        forged = {"x-venue-body-sha256": headers["content-digest"].removeprefix("sha-256=:").removesuffix(":")}
+        other = client.post("/v1/orders", content=body.replace(b"0.01", b"0.02"), headers=headers | as_json | forged)
+        assert (other.status_code, other.json()["details"][0]["reason"]) == (401, "UNAUTHENTICATED")
+        query = f"accountId={ada.account_id}&pageSize=1"
+        headers = signed_headers(signer, method="GET", path="/v1/orders", body=b"", query=query)
+        assert client.get(f"/v1/orders?{query}0", headers=headers).status_code == 401
+        listed = client.get(f"/v1/orders?{query}", headers=headers).json()["orders"]
+        assert [each["orderId"] for each in listed] == [order["orderId"]]
+        path = f"/v1/orders/{order['orderId']}"
+        headers = signed_headers(signer, method="DELETE", path=path, body=b"")
+        assert client.get(path, headers=headers).status_code == 401
+        assert client.delete(path, headers=headers).json()["order"]["status"] == "ORDER_STATUS_CANCELLED"
+        stale = signed_headers(signer, method="GET", path="/v1/auth/me", body=b"", created=int(time.time()) - 60)
+        refused = client.get("/v1/auth/me", headers=stale).json()["details"][0]
+        assert refused["reason"] == "SIGNATURE_STALE"
+        assert abs(int(refused["metadata"]["server_time"]) - time.time()) < 60
+        path = "/venue.auth.v1.AuthService/WhoAmI"
+        headers = signed_headers(signer, method="POST", path=path, body=b"")
+        web = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}
+        answer = client.post(path, headers=headers | web, content=bytes(5)).content
+        length = int.from_bytes(answer[1:5], "big")
+        assert auth_pb2.WhoAmIResponse.FromString(answer[5 : 5 + length]).api_key_id == signer.key_id
+        again = client.post(path, headers=headers | web, content=bytes(5))
+        assert (again.headers["grpc-status"], again.content) == ("16", b"")
+        path = f"/v1/orders:stream?accountId={ada.account_id}"
+        headers = signed_headers(
+            signer, method="GET", path="/v1/orders:stream", query=f"accountId={ada.account_id}", body=b""
+        )
+        with client.stream("GET", path, headers=headers) as streamed:
+            assert "ready" in next(streamed.iter_lines())
+
+
+def test_s14_the_gateway_hashes_bodies_of_every_length(rest: Rest, client: httpx.Client, ada: Person) -> None:
+    asked = {"name": "bot", "scopes": ["SCOPE_TRADE"], "signing": "API_KEY_SIGNING_HMAC_SHA256"}
+    made = rest.call(f"{AUTH}.CreateApiKey", asked, ada.token)
+    signer = Signer(made["apiKey"]["apiKeyId"], "hmac-sha256", made["secret"].encode())
+    for size in (2, 54, 55, 56, 57, 63, 64, 65, 119, 120, 1000, 100_000, 262_144):
+        # Spaces belong to the body; what is no order is refused behind the door alone.
+        body = f"{{{' ' * (size - 2)}}}".encode()
+        headers = signed_headers(signer, method="POST", path="/v1/orders", body=body)
+        answer = client.post("/v1/orders", content=body, headers=headers | {"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["details"][0]["reason"]) == (400, "INVALID_FIELD"), size
+    headers = signed_headers(signer, method="POST", path="/v1/orders:cancelAll", body=b"")
+    assert client.post("/v1/orders:cancelAll", headers=headers).status_code == 400
 
 
 def test_s14_what_passes_the_door_and_what_does_not(rest: Rest, client: httpx.Client, ada: Person) -> None:

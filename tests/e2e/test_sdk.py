@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from decimal import Decimal
 
+import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from examples.python import candles as candles_example
 from examples.python.market_maker import MarketMaker
@@ -30,6 +32,7 @@ from venue_sdk import (
     OutcomeUnknown,
     Password,
     Patience,
+    SigningKey,
     Unauthenticated,
 )
 
@@ -113,6 +116,41 @@ async def test_an_api_key_trades(venue: Venue, ruth: Person) -> None:
     async with Client(venue.target, ApiKey(f"{made.api_key.api_key_id}.wrong")) as stranger:
         with pytest.raises(Unauthenticated):
             await stranger.balances(ruth.account_id)
+
+
+async def test_s14_a_key_that_signs_trades_and_streams(venue: Venue, ruth: Person) -> None:
+    private = Ed25519PrivateKey.generate()
+    async with trading(venue.target, ruth) as client:
+        scopes = [access_pb2.SCOPE_READ, access_pb2.SCOPE_TRADE]
+        asked = auth_pb2.CreateApiKeyRequest(name="bot", scopes=scopes, signing=auth_pb2.API_KEY_SIGNING_HMAC_SHA256)
+        first = await client.auth.CreateApiKey(asked)
+        asked.signing, asked.public_key = auth_pb2.API_KEY_SIGNING_ED25519, private.public_key().public_bytes_raw()
+        second = await client.auth.CreateApiKey(asked)
+    for credential in (
+        SigningKey.hmac(first.api_key.api_key_id, first.secret),
+        SigningKey.ed25519(second.api_key.api_key_id, private.sign),
+    ):
+        async with Client(venue.target, credential) as bot:
+            told: set[str] = set()
+
+            async def listen(bot: Client = bot, told: set[str] = told) -> None:
+                async with aclosing(bot.order_updates(ruth.account_id, OpenOrders())) as updates:
+                    async for update, _ in updates:
+                        told.add(f"{update.order_id} {update.status}")
+
+            listening = asyncio.create_task(listen())
+            async with asyncio.timeout(SOON_S):
+                ended: set[str] = set()
+                # What was there before the stream began is in its snapshot alone.
+                while not ended & told:
+                    order = (await bot.place(ruth.account_id, "ETH-USD", "BUY", 1, price=FAR)).accepted()
+                    ended.add(f"{order.order_id} {(await bot.cancel(order.order_id)).status}")
+                    await asyncio.sleep(0.05)
+            listening.cancel()
+            mine = (*await credential.metadata(bot._plain), *credential.signed_http("GET", "/v1/auth/me", "", b""))
+            async with httpx.AsyncClient() as http:
+                me = await http.get(f"{venue.url}/v1/auth/me", headers=dict(mine))
+            assert me.json()["apiKeyId"] == credential.api_key_id
 
 
 async def seen(rest: Rest, ruth: Person, label: str) -> list[str]:

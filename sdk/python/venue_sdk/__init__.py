@@ -24,6 +24,7 @@ from venue_sdk.market import Book, Change, MarketState, StreamBrokenError
 from venue_sdk.orders import OpenOrders
 from venue_sdk.request_ids import request_id
 from venue_sdk.retries import Patience
+from venue_sdk.signing import SigningKey
 from venue_sdk.values import Balance, Candle, Fill, Level, Market, Order, Placed, text, value
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "PermissionDenied",
     "Placed",
     "Refused",
+    "SigningKey",
     "StreamBrokenError",
     "Unauthenticated",
     "VenueError",

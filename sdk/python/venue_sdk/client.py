@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc
+from google.protobuf.message import Message
 
 from venue.account.v1 import account_pb2, account_pb2_grpc
 from venue.auth.v1 import auth_pb2_grpc
@@ -190,7 +191,8 @@ class Client:
 
         def open_(position: str, headers: Metadata) -> object:
             request = order_service_pb2.StreamOrdersRequest(account_id=account_id, resume_after=position)
-            return stub.StreamOrders(request, metadata=headers)
+            signed = self._signed("order.v1.OrderService/StreamOrders", request)
+            return stub.StreamOrders(request, metadata=(*headers, *signed))
 
         while True:
             async with aclosing(self._frames(open_, state.position)) as frames:
@@ -213,7 +215,8 @@ class Client:
             request = marketdata_pb2.SubscribeRequest(
                 symbols=symbols, channels=wanted, depth=state.depth, resume_after=position
             )
-            return stub.Subscribe(request, metadata=headers)
+            signed = self._signed("marketdata.v1.MarketDataService/Subscribe", request)
+            return stub.Subscribe(request, metadata=(*headers, *signed))
 
         while True:
             async with aclosing(self._frames(open_, state.position)) as frames:
@@ -224,6 +227,11 @@ class Client:
                 except StreamBrokenError:
                     state.position = ""
             await asyncio.sleep(self._patience.first_s)
+
+    def _signed(self, method: str, request: Message) -> Metadata:
+        if self._credential is None:
+            return ()
+        return self._credential.signed(f"/venue.{method}", request.SerializeToString())
 
     def _frames(self, open_: Any, position: str) -> Any:  # noqa: ANN401  of any stream
         return resumed(open_, self._plain, self._credential, self._patience, position)

@@ -29,6 +29,9 @@ class Credential(Protocol):
     async def renew(self, channel: grpc.aio.Channel, refused: Metadata) -> bool:
         """After the server did not take `refused`: True where there are others now. Raises VenueError."""
 
+    def signed(self, path: str, body: bytes) -> Metadata:
+        """Further headers of one call: of this method (/package.Service/Method), with this message (empty: it streams)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
@@ -41,6 +44,9 @@ class ApiKey:
 
     async def renew(self, channel: grpc.aio.Channel, refused: Metadata) -> bool:  # noqa: ARG002
         return False
+
+    def signed(self, path: str, body: bytes) -> Metadata:  # noqa: ARG002
+        return ()
 
 
 class Password:
@@ -68,6 +74,9 @@ class Password:
             if refused == (("authorization", f"Bearer {self._access}"),):
                 await self._grant(channel)
         return True
+
+    def signed(self, path: str, body: bytes) -> Metadata:  # noqa: ARG002  as the protocol has it
+        return ()
 
     async def _grant(self, channel: grpc.aio.Channel) -> None:
         stub = auth_pb2_grpc.AuthServiceStub(channel)

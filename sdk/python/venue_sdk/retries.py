@@ -89,11 +89,14 @@ class Retrying(grpc.aio.UnaryUnaryClientInterceptor):
         attempt, renewed = 0, False
         while True:
             mine: Metadata = () if self._credential is None else await self._credential.metadata(self._plain)
+            signed: Metadata = ()
+            if self._credential is not None:
+                signed = self._credential.signed(path, request.SerializeToString())
             left = max(0.001, min(patience.attempt_s, end - time.monotonic()))
             details = grpc.aio.ClientCallDetails(
                 client_call_details.method,
                 left,
-                grpc.aio.Metadata(*given, *mine),
+                grpc.aio.Metadata(*given, *mine, *signed),
                 client_call_details.credentials,
                 client_call_details.wait_for_ready,
             )

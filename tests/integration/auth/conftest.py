@@ -19,8 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import revocations
 from db.key_lookups import find_key, touch_keys
+from db.nonces import Nonces
 from db.outgoing import Letter
-from db.sealing import INDEX, Sealer, new_entry
+from db.sealing import INDEX, Sealer, api_key_secret, new_entry
 from db.session import SERVICES, engine, open_pool
 from servers.auth.attempts import Attempts
 from servers.auth.credential_servicer import Elsewhere
@@ -40,6 +41,7 @@ from servers.transport.guard import Guard
 from servers.transport.identity import TokenVerifier
 from servers.transport.limits import Limits
 from servers.transport.paging import PageTokens
+from servers.transport.replays import Replays
 from servers.transport.server import build_server
 from servers.transport.telemetry import Metrics
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
@@ -141,7 +143,12 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
 
         async def start(
-            cost: int = 4, workers: int = 2, queue_max: int = 64, attempts: Attempts | None = None, **rules: Any
+            cost: int = 4,
+            workers: int = 2,
+            queue_max: int = 64,
+            attempts: Attempts | None = None,
+            nonces: Nonces | None = None,
+            **rules: Any,
         ) -> Auth:
             tables = engine(database_url, application_name="auth", role=SERVICES)
             stack.push_async_callback(tables.dispose)
@@ -159,19 +166,26 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
             stack.push_async_callback(verifier.stop)
             outbox = Outbox(AtOnce(Mailbox(tmp_path / "mailbox")))
             await stack.enter_async_context(outbox.sending())
+            sealer = Sealer(lambda: FIELD_KEYS)
             servicer = AuthServicer(
                 engine=tables,
                 passwords=passwords,
                 keys=keys,
                 refresh_tokens=RefreshTokens(secret="secret"),
-                sealer=Sealer(lambda: FIELD_KEYS),
+                sealer=sealer,
                 outbox=outbox,
                 attempts=attempts or Attempts(None, secret="secret"),
                 elsewhere=Elsewhere(owned, Quotas({}, "")),
                 page_tokens=PageTokens(b"key"),
                 rules=replace(AuthRules(public_url="http://localhost:8080"), **rules),
             )
-            api_keys = ApiKeys(verifier, partial(find_key, pool), partial(touch_keys, pool))
+            api_keys = ApiKeys(
+                verifier,
+                partial(find_key, pool),
+                partial(touch_keys, pool),
+                opened=lambda key_id, envelope: sealer.open(api_key_secret(key_id), envelope),
+                replays=Replays(nonces),
+            )
             guard = Guard(verifier, Limits(), Metrics(CollectorRegistry()), api_keys=api_keys)
             server = build_server([(auth_pb2.DESCRIPTOR.services_by_name["AuthService"], servicer)], guard)
             port = server.add_insecure_port("127.0.0.1:0")

@@ -4,12 +4,13 @@ import asyncio
 import os
 import signal
 import sys
-import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import json_format
 
 from servers.auth.keys import SigningKeys
 from servers.domain.errors import PartUnavailable
@@ -20,7 +21,7 @@ from tests.integration.engine.leading import PARTITION, USER, until
 from tests.integration.engine.line import line
 from tests.servers import free_port
 from venue.account.v1 import account_pb2
-from venue.auth.v1 import auth_pb2, auth_pb2_grpc
+from venue.auth.v1 import auth_pb2
 from venue.engine.v1 import engine_pb2 as pb
 from venue.engine.v1 import engine_pb2_grpc
 
@@ -43,14 +44,17 @@ async def test_a_stop_without_a_database_ends_and_says_that_the_outcome_is_unkno
             await placing
 
 
-class Keys(auth_pb2_grpc.AuthServiceServicer):
+def key_server(folder: Path) -> grpc.aio.Server:
     """Stands where a process looks for the keys of tokens."""
+    answer = json_format.ParseDict({"keys": SigningKeys(folder).jwks()}, auth_pb2.GetJwksResponse())
 
-    def __init__(self, folder: Path) -> None:
-        self._keys = SigningKeys(folder)
+    async def get_jwks(_request: bytes, _context: object) -> bytes:
+        return answer.SerializeToString()
 
-    async def GetJwks(self, request: auth_pb2.GetJwksRequest, context: object) -> auth_pb2.GetJwksResponse:
-        return auth_pb2.GetJwksResponse(keys=[auth_pb2.JsonWebKey(**key) for key in self._keys.jwks()])
+    server = grpc.aio.server()
+    handlers: dict[str, Any] = {"GetJwks": grpc.unary_unary_rpc_method_handler(get_jwks)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("venue.auth.v1.AuthService", handlers),))
+    return server
 
 
 def opening() -> pb.SubmitRequest:
@@ -63,8 +67,7 @@ async def test_an_order_process_ends_on_sigterm_before_its_supervisor_kills_it(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     ports = {name: free_port() for name in ("ORDER_PORT", "ORDER_METRICS_PORT", "API_PORT")}
-    keys = grpc.aio.server()
-    auth_pb2_grpc.add_AuthServiceServicer_to_server(Keys(tmp_path / "keys"), keys)
+    keys = key_server(tmp_path / "keys")
     keys.add_insecure_port(f"127.0.0.1:{ports['API_PORT']}")
     await keys.start()
     async with line(database_url) as (address, between):
@@ -80,16 +83,15 @@ async def test_an_order_process_ends_on_sigterm_before_its_supervisor_kills_it(
                 metadata = ((INTERNAL_KEY, State(tmp_path).secret("internal")),)
                 submitting = stub.Submit(metadata=metadata, wait_for_ready=True)
                 await submitting.write(opening())
-                assert not (await submitting.read()).results[0].HasField("error")
+                opened: Any = await submitting.read()
+                assert not opened.results[0].HasField("error")
                 between.refuses = True
                 between.cut()
                 # It is executed and waits for its commit.
                 await submitting.write(opening())
                 await until(lambda: b"journal away" in (tmp_path / "order.log").read_bytes())
-                begun_s = time.monotonic()
                 process.send_signal(signal.SIGTERM)
                 assert await process.wait() == 0, (tmp_path / "order.log").read_text()[-3000:]
-                print(f"ended after {time.monotonic() - begun_s:.1f} s")
         finally:
             if process.returncode is None:
                 process.kill()

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from venue.option.v1 import access_pb2 as _access_pb2
 import builtins as _builtins
 import sys
@@ -20,6 +21,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ApiKeySigning:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ApiKeySigningEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ApiKeySigning.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    API_KEY_SIGNING_UNSPECIFIED: _ApiKeySigning.ValueType  # 0
+    """Not at all: each call carries the secret."""
+    API_KEY_SIGNING_HMAC_SHA256: _ApiKeySigning.ValueType  # 1
+    """By HMAC-SHA-256 ("hmac-sha256") with the secret as key, which the venue keeps encrypted."""
+    API_KEY_SIGNING_ED25519: _ApiKeySigning.ValueType  # 2
+    """By Ed25519 ("ed25519"): the venue knows the public key alone, and could not sign."""
+
+class ApiKeySigning(_ApiKeySigning, metaclass=_ApiKeySigningEnumTypeWrapper):
+    """How the calls of an API key are signed. The names in signatures are those of RFC 9421, section 6.2."""
+
+API_KEY_SIGNING_UNSPECIFIED: ApiKeySigning.ValueType  # 0
+"""Not at all: each call carries the secret."""
+API_KEY_SIGNING_HMAC_SHA256: ApiKeySigning.ValueType  # 1
+"""By HMAC-SHA-256 ("hmac-sha256") with the secret as key, which the venue keeps encrypted."""
+API_KEY_SIGNING_ED25519: ApiKeySigning.ValueType  # 2
+"""By Ed25519 ("ed25519"): the venue knows the public key alone, and could not sign."""
+Global___ApiKeySigning: _TypeAlias = ApiKeySigning  # noqa: Y015
 
 @_typing.final
 class User(_message.Message):
@@ -897,12 +922,18 @@ class ApiKey(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     LAST_USE_TIME_FIELD_NUMBER: _builtins.int
+    SIGNING_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     api_key_id: _builtins.str
     """The key's id: the part of the credential before the dot."""
     name: _builtins.str
     """What its owner calls it."""
     account_id: _builtins.str
     """The one account it is bound to; empty: all accounts of its owner."""
+    signing: Global___ApiKeySigning.ValueType
+    """How its calls are signed; unspecified: they are not, and carry its secret."""
+    public_key: _builtins.bytes
+    """The Ed25519 public key that its calls are verified with, 32 bytes (RFC 8032); empty with another signing."""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_access_pb2.Scope.ValueType]:
         """What it is good for: SCOPE_READ, SCOPE_TRADE, SCOPE_WITHDRAW."""
@@ -934,10 +965,12 @@ class ApiKey(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         last_use_time: _timestamp_pb2.Timestamp | None = ...,
+        signing: Global___ApiKeySigning.ValueType = ...,
+        public_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "api_key_id", b"api_key_id", "create_time", b"create_time", "expire_time", b"expire_time", "ip_allowlist", b"ip_allowlist", "last_use_time", b"last_use_time", "name", b"name", "scopes", b"scopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "api_key_id", b"api_key_id", "create_time", b"create_time", "expire_time", b"expire_time", "ip_allowlist", b"ip_allowlist", "last_use_time", b"last_use_time", "name", b"name", "public_key", b"public_key", "scopes", b"scopes", "signing", b"signing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -954,10 +987,16 @@ class CreateApiKeyRequest(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     IP_ALLOWLIST_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    SIGNING_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What to call it, at most 64 characters; without control characters."""
     account_id: _builtins.str
     """The one account to bind it to; empty: all accounts of the caller, those to come included."""
+    signing: Global___ApiKeySigning.ValueType
+    """How its calls are to be signed; unspecified: they carry the secret instead."""
+    public_key: _builtins.bytes
+    """With API_KEY_SIGNING_ED25519 the public key, 32 bytes (RFC 8032); empty with any other."""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_access_pb2.Scope.ValueType]:
         """What it is good for: SCOPE_READ, SCOPE_TRADE, SCOPE_WITHDRAW, at least one. None includes another."""
@@ -980,10 +1019,12 @@ class CreateApiKeyRequest(_message.Message):
         account_id: _builtins.str = ...,
         ip_allowlist: _abc.Iterable[_builtins.str] | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        signing: Global___ApiKeySigning.ValueType = ...,
+        public_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "expire_time", b"expire_time", "ip_allowlist", b"ip_allowlist", "name", b"name", "scopes", b"scopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "expire_time", b"expire_time", "ip_allowlist", b"ip_allowlist", "name", b"name", "public_key", b"public_key", "scopes", b"scopes", "signing", b"signing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -998,7 +1039,9 @@ class CreateApiKeyResponse(_message.Message):
     API_KEY_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
-    """Its secret, 256 random bits, shown this once. The credential is `<api_key_id>.<secret>`."""
+    """Its secret, 256 random bits, shown this once. The credential is `<api_key_id>.<secret>`; with API_KEY_SIGNING_HMAC_SHA256 the
+    secret is the key of signatures and never sent. Empty with API_KEY_SIGNING_ED25519.
+    """
     @_builtins.property
     def api_key(self) -> Global___ApiKey:
         """The key."""

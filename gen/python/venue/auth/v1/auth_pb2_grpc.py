@@ -299,7 +299,8 @@ class AuthServiceServicer(object):
 
     def CreateApiKey(self, request, context):
         """Makes an API key. Send it as `x-api-key: <api_key_id>.<secret>` in place of a token. The secret is shown this once; of it only
-        a hash is kept. A key that may withdraw needs an enrolled second factor and an allow-list of addresses.
+        a hash is kept. A key that may withdraw needs an enrolled second factor and an allow-list of addresses. A key with `signing` is
+        sent as its id alone, and every call is signed (RFC 9421; docs/signing.md): what signs never travels.
         Errors: STEP_UP_REQUIRED, SECOND_FACTOR_MISSING, ACCOUNT_NOT_FOUND, TOO_MANY_API_KEYS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

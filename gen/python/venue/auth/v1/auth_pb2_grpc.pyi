@@ -108,7 +108,8 @@ class AuthServiceStub:
     """
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateApiKeyRequest, _auth_pb2.CreateApiKeyResponse]
     """Makes an API key. Send it as `x-api-key: <api_key_id>.<secret>` in place of a token. The secret is shown this once; of it only
-    a hash is kept. A key that may withdraw needs an enrolled second factor and an allow-list of addresses.
+    a hash is kept. A key that may withdraw needs an enrolled second factor and an allow-list of addresses. A key with `signing` is
+    sent as its id alone, and every call is signed (RFC 9421; docs/signing.md): what signs never travels.
     Errors: STEP_UP_REQUIRED, SECOND_FACTOR_MISSING, ACCOUNT_NOT_FOUND, TOO_MANY_API_KEYS.
     """
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListApiKeysRequest, _auth_pb2.ListApiKeysResponse]
@@ -214,7 +215,8 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateApiKeyRequest, _auth_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
     """Makes an API key. Send it as `x-api-key: <api_key_id>.<secret>` in place of a token. The secret is shown this once; of it only
-    a hash is kept. A key that may withdraw needs an enrolled second factor and an allow-list of addresses.
+    a hash is kept. A key that may withdraw needs an enrolled second factor and an allow-list of addresses. A key with `signing` is
+    sent as its id alone, and every call is signed (RFC 9421; docs/signing.md): what signs never travels.
     Errors: STEP_UP_REQUIRED, SECOND_FACTOR_MISSING, ACCOUNT_NOT_FOUND, TOO_MANY_API_KEYS.
     """
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListApiKeysRequest, _auth_pb2.ListApiKeysResponse]  # type: ignore[assignment]
@@ -419,7 +421,8 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.CreateApiKeyResponse, _abc.Awaitable[_auth_pb2.CreateApiKeyResponse]]:
         """Makes an API key. Send it as `x-api-key: <api_key_id>.<secret>` in place of a token. The secret is shown this once; of it only
-        a hash is kept. A key that may withdraw needs an enrolled second factor and an allow-list of addresses.
+        a hash is kept. A key that may withdraw needs an enrolled second factor and an allow-list of addresses. A key with `signing` is
+        sent as its id alone, and every call is signed (RFC 9421; docs/signing.md): what signs never travels.
         Errors: STEP_UP_REQUIRED, SECOND_FACTOR_MISSING, ACCOUNT_NOT_FOUND, TOO_MANY_API_KEYS.
         """
 

@@ -222,6 +222,14 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[FAILED_PRECONDITION] The withdrawal does not wait for this decision."""
     REASON_PARTITION_NOT_FOUND: _Reason.ValueType  # 149
     """[NOT_FOUND] The venue has no such partition."""
+    REASON_SIGNATURE_STALE: _Reason.ValueType  # 150
+    """[UNAUTHENTICATED] The call is signed, and the time of its signature is more than 5 s from the venue's (metadata `server_time`, in
+    seconds since 1970). Set the clock.
+    """
+    REASON_SIGNATURE_REPLAYED: _Reason.ValueType  # 151
+    """[UNAUTHENTICATED] The call is signed, and a call with this nonce was there before. Every call needs a nonce of its own, repeats
+    too.
+    """
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -420,4 +428,12 @@ REASON_WITHDRAWAL_NOT_DECIDABLE: Reason.ValueType  # 148
 """[FAILED_PRECONDITION] The withdrawal does not wait for this decision."""
 REASON_PARTITION_NOT_FOUND: Reason.ValueType  # 149
 """[NOT_FOUND] The venue has no such partition."""
+REASON_SIGNATURE_STALE: Reason.ValueType  # 150
+"""[UNAUTHENTICATED] The call is signed, and the time of its signature is more than 5 s from the venue's (metadata `server_time`, in
+seconds since 1970). Set the clock.
+"""
+REASON_SIGNATURE_REPLAYED: Reason.ValueType  # 151
+"""[UNAUTHENTICATED] The call is signed, and a call with this nonce was there before. Every call needs a nonce of its own, repeats
+too.
+"""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
