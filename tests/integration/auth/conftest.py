@@ -22,7 +22,7 @@ from db.key_lookups import find_key, touch_keys
 from db.nonces import Nonces
 from db.outgoing import Letter
 from db.sealing import INDEX, Sealer, api_key_secret, new_entry
-from db.session import SERVICES, engine, open_pool
+from db.session import SERVICES, Pool, engine, open_pool
 from servers.auth.attempts import Attempts
 from servers.auth.credential_servicer import Elsewhere
 from servers.auth.keys import SigningKeys
@@ -127,6 +127,16 @@ class AtOnce:
         await self._mailbox.send(write(letter.address, letter.template, letter.values))
 
 
+def known_keys(verifier: TokenVerifier, pool: Pool, sealer: Sealer, nonces: Nonces | None) -> ApiKeys:
+    return ApiKeys(
+        verifier,
+        partial(find_key, pool),
+        partial(touch_keys, pool),
+        opened=lambda key_id, envelope: sealer.open(api_key_secret(key_id), envelope),
+        replays=Replays(nonces),
+    )
+
+
 Open = Callable[..., Awaitable[Auth]]
 ACCOUNT = "demo-1"
 
@@ -143,12 +153,7 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
 
         async def start(
-            cost: int = 4,
-            workers: int = 2,
-            queue_max: int = 64,
-            attempts: Attempts | None = None,
-            nonces: Nonces | None = None,
-            **rules: Any,
+            cost: int = 4, workers: int = 2, queue_max: int = 64, attempts: Any = None, nonces: Any = None, **rules: Any
         ) -> Auth:
             tables = engine(database_url, application_name="auth", role=SERVICES)
             stack.push_async_callback(tables.dispose)
@@ -179,13 +184,7 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
                 page_tokens=PageTokens(b"key"),
                 rules=replace(AuthRules(public_url="http://localhost:8080"), **rules),
             )
-            api_keys = ApiKeys(
-                verifier,
-                partial(find_key, pool),
-                partial(touch_keys, pool),
-                opened=lambda key_id, envelope: sealer.open(api_key_secret(key_id), envelope),
-                replays=Replays(nonces),
-            )
+            api_keys = known_keys(verifier, pool, sealer, nonces)
             guard = Guard(verifier, Limits(), Metrics(CollectorRegistry()), api_keys=api_keys)
             server = build_server([(auth_pb2.DESCRIPTOR.services_by_name["AuthService"], servicer)], guard)
             port = server.add_insecure_port("127.0.0.1:0")
