@@ -40,6 +40,8 @@ async def subscribe(
         subscriber.change(add, [])
         if request.resume_after:
             await resume(subscriber, tails, pool, request.resume_after)
+        # Of an idle stream this would be a good part of what Python keeps of it.
+        del request, views, add, kinds
         async with aclosing(subscriber.frames(call)) as frames:
             async for frame in frames:
                 yield frame

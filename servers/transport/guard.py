@@ -242,8 +242,9 @@ class Bound:
 
     async def _stream(self, raw: bytes, call: Call) -> None:
         await self._admit(call, raw)
-        request = self._read(raw, call.identity.account_id)
-        await self._send(call, lambda: self._serve(request, call))
+        # Handed on, not held: a stream lasts, and its servicer knows for how long it needs what was asked.
+        request = [self._read(raw, call.identity.account_id)]
+        await self._send(call, lambda: self._serve(request.pop(), call))
 
     async def _session(self, _requests: object, call: Call) -> None:
         await self._admit(call, b"")

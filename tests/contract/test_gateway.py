@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, ServiceDescriptor
 from google.rpc import error_details_pb2, status_pb2  # noqa: F401  details are read by type
 
+from servers.transport import refusals  # noqa: F401  classes are known once they are imported
 from servers.transport.errors import NUMBERS, classes
 from tests.e2e.gateway import ADMINISTRATION, ROOT, Ports, http_filters, render, routes
 from tests.e2e.rest import rules
@@ -47,6 +48,7 @@ COMPANIONS = {
 }
 # Answers of the gateway to gRPC callers that it words itself.
 WITHOUT_A_MESSAGE = (401, 403, 404, 405, 408, 429, 431, 501, 503, 504)
+CONTENT_TYPES = ("application/grpc", "application/grpc+proto", "application/grpc-web+proto", "application/json", "")
 NEVER = {
     "timeout": "0s",
     "idle_timeout": "0s",
@@ -126,7 +128,8 @@ def test_a_stream_is_not_compressed_and_an_answer_is(tree: Any) -> None:
         next(
             route["match"]["safe_regex"]["regex"]
             for route in routes(tree)
-            if "envoy.filters.http.compressor" in route.get("typed_per_filter_config", {})
+            if "safe_regex" in route["match"]
+            and "envoy.filters.http.compressor" in route.get("typed_per_filter_config", {})
         )
     )
     for method in served():
@@ -141,10 +144,34 @@ def test_every_service_is_translated_and_routed_but_the_inner_ones(tree: Any) ->
         found
         for route in routes(tree)
         if (found := route.get("typed_per_filter_config", {}).get("envoy.filters.http.grpc_json_transcoder"))
+        and "disabled" not in found
     ]
     assert [sorted(each["services"]) for each in translators] == [names, names]
     routed = {route["match"]["prefix"] for route in routes(tree) if "route" in route and "prefix" in route["match"]}
     assert {f"/{name}/" for name in names} == {prefix for prefix in routed if prefix.startswith("/venue.")}
+
+
+def test_a_native_stream_passes_the_same_gates_by_a_shorter_way(tree: Any) -> None:
+    streams = {path(method) for method in served() if method.server_streaming or method.client_streaming}
+    native = [route for route in routes(tree) if "headers" in route["match"] and route["match"].get("path") in streams]
+    others = {route["match"].get("path"): route for route in routes(tree) if "headers" not in route["match"]}
+    assert {route["match"]["path"] for route in native} == streams
+    off = {name for name, said in native[0]["typed_per_filter_config"].items() if said["disabled"]}
+    assert off == {
+        f"envoy.filters.http.{name}"
+        for name in (
+            "body_size_limit", "compressor", "file_server", "grpc_json_transcoder", "grpc_web", "health_check", "lua",
+        )
+    } | {"files_compressor"}  # fmt: skip
+    for route in native:
+        assert route["route"] == others[route["match"]["path"]]["route"]
+        assert route["typed_per_filter_config"] == native[0]["typed_per_filter_config"]
+        assert [header["name"] for header in route["match"]["headers"]] == ["content-type"]
+        kind = re.compile(route["match"]["headers"][0]["string_match"]["safe_regex"]["regex"])
+        assert [kind.fullmatch(name) is not None for name in CONTENT_TYPES] == [True, True, False, False, False]
+    # Before those that take everything, or they would never be met.
+    order = [route["match"]["path"] for route in routes(tree) if route["match"].get("path") in streams]
+    assert set(order[: len(streams)]) == streams
 
 
 def test_every_path_that_takes_a_body_has_it_checked(tree: Any) -> None:
@@ -201,6 +228,7 @@ def test_the_port_of_administration_serves_that_alone_to_allowed_addresses(tree:
         found
         for route in led
         if (found := route.get("typed_per_filter_config", {}).get("envoy.filters.http.grpc_json_transcoder"))
+        and "disabled" not in found
     ]
     assert [each["services"] for each in [filters["grpc_json_transcoder"], *per_route]] == [[name], [name]]
     prefixes = {route["match"].get("prefix", route["match"].get("path")) for route in led if "route" in route}
