@@ -272,12 +272,17 @@ def status(context: typer.Context) -> None:
     elsewhere = {"bot": not settings.bot_enabled, "feed": not settings.feeds}
     elsewhere |= {"postgres": settings.database_url is not None, "valkey": settings.redis_url is not None}
     stores = {"postgres": settings.postgres_port, "valkey": settings.redis_port, "envoy": settings.gateway_port}
-    for name in reversed(processes.STOP_ORDER):
+    serving = {name: settings.port(name) for name in PROCESSES}
+    serving |= {
+        name: port for name, (port, _) in zip(marketdata_processes(settings), settings.marketdata_ports, strict=True)
+    }
+    more = {"marketdata": marketdata_processes(settings)}
+    for name in (each for one in reversed(processes.STOP_ORDER) for each in more.get(one, [one])):
         if elsewhere.get(name):
             continue
         known = processes.alive(settings.state, name)
-        port = stores[name] if name in stores else settings.port(name)
-        if name in PROCESSES and port is not None:
+        port = stores[name] if name in stores else serving[name]
+        if name in serving and port is not None:
             good = health.serving(settings.host, port, papers)
         else:
             good = health.listening(settings.host, port or settings.metrics_port(name))

@@ -15,6 +15,7 @@ import structlog
 from grpc.aio import EOF
 
 from servers.bot.index import IndexReader
+from servers.bot.measures import BotMeasures
 from servers.bot.quotes import Ladder, affordable, ladder
 from servers.bot.walk import Walk
 from servers.domain.money import ATTO_SCALE, format_units, parse
@@ -28,7 +29,11 @@ log = structlog.get_logger()
 MATCHING: Final[dict[int, int]] = {type_pb2.SIDE_BUY: type_pb2.SIDE_SELL, type_pb2.SIDE_SELL: type_pb2.SIDE_BUY}
 Command = order_service_pb2.TradeCommand
 CALL_S: Final = 5.0
+# Hashes of passwords stand back for everything else on a busy machine.
+LOGIN_S: Final = 20.0
 PAUSE_S: Final = 1.0
+# Until it has what it needs to begin; after a failure twice as long each time, up to RETRY_S.
+SOON_S: Final = 0.1
 RETRY_S: Final = 2.0
 # Renewed well before the fifteen minutes of an access token are over.
 LOGIN_EVERY_S: Final = 600.0
@@ -84,11 +89,14 @@ class Trader:
         self.account_id = ""
         self.funds: dict[str, Decimal] = {}
 
-    async def log_in(self) -> None:
-        """Get a new token, and a demo account at the first time."""
+    async def token(self) -> str:
+        """A new token of the user."""
         request = auth_pb2.LoginRequest(email=self._email, password=self._password)
-        answer = await self._auth.Login(request, timeout=CALL_S)
-        self._metadata = (("authorization", f"Bearer {answer.access_token}"),)
+        return str((await self._auth.Login(request, timeout=LOGIN_S)).access_token)
+
+    async def log_in(self, token: str) -> None:
+        """Go on with a new token, and get a demo account at the first time."""
+        self._metadata = (("authorization", f"Bearer {token}"),)
         if not self.account_id:
             self.account_id = await self._demo_account()
 
@@ -114,8 +122,8 @@ class Trader:
     def usable(self, asset: str) -> Decimal:
         return self.funds.get(asset, Decimal(0)) * USABLE
 
-    async def trade(self, commands: list[Command]) -> None:
-        """Send commands as one message of the session, which the venue executes as one; wait for their answers.
+    async def trade(self, commands: list[Command]) -> list[order_service_pb2.TradeAnswer]:
+        """Send commands as one message of the session, which the venue executes as one. Returns its answers, none where it ended.
 
         Rejects (funds run low, the book moved) are part of the business.
         """
@@ -124,13 +132,14 @@ class Trader:
             start = order_service_pb2.TradeStart(account_id=self.account_id)
             await self._send([Command(start=start)])
         await self._send(commands)
-        answered = 0
-        while answered < len(commands):
+        answers: list[order_service_pb2.TradeAnswer] = []
+        while len(answers) < len(commands):
             frame = await self._session.read()
             if frame is EOF or frame.WhichOneof("frame") == "goodbye":
                 self.hang_up()
-                return
-            answered += len(frame.answers.answers)
+                return []
+            answers += frame.answers.answers
+        return answers
 
     async def _send(self, commands: list[Command]) -> None:
         await self._session.write(order_service_pb2.TradeRequest(commands=commands))
@@ -160,21 +169,23 @@ class Quoter:
         self._small = format_units(max(self._ladder.lots // TAKE_PART, 1) * self._ladder.lot_size, ATTO_SCALE)
         self._walk = Walk(anchor, max(anchor // 5_000, 1), anchor // 20)
 
-    async def turn(self, maker: Trader, taker: Trader, index: str | None) -> None:
+    async def turn(self, maker: Trader, taker: Trader, index: str | None) -> int | None:
         """Move the ladder, in one step so that nobody sees an empty book; sometimes take from it.
 
-        To the index price where there is one, else a step of its own walk.
+        To the index price where there is one, else a step of its own walk. Returns how many quotes the venue took, None where it
+        did not answer.
         """
         ticks = parse(index) // self._ladder.tick_size if index else 0
         price = self._walk.follow(ticks) if ticks else self._walk.next(self._source)
         gone = order_service_pb2.CancelAllOrdersRequest(account_id=maker.account_id, symbol=self.symbol)
         quotes = self._quotes(maker, self._ladder, price)
-        await maker.trade([Command(cancel_all=gone), *(Command(place=quote) for quote in quotes)])
+        answers = await maker.trade([Command(cancel_all=gone), *(Command(place=quote) for quote in quotes)])
         # Only what somebody can pay for, and what the maker still quotes.
         quoted = {quote.side for quote in quotes}
         sides = [side for side in self._payable(taker) if MATCHING[side] in quoted]
         if sides and self._source.random() < TAKE_CHANCE:
             await taker.trade([Command(place=self._taking(taker, self._source.choice(sides)))])
+        return sum(rests(answer) for answer in answers) if answers else None
 
     def _payable(self, taker: Trader) -> list[int]:
         base, quote = self._assets
@@ -210,6 +221,11 @@ class Quoter:
         )
 
 
+def rests(answer: order_service_pb2.TradeAnswer) -> bool:
+    """Whether it tells of an order that is in the book."""
+    return answer.HasField("placed") and answer.placed.order.status == order_pb2.ORDER_STATUS_OPEN
+
+
 def quoters_of(instruments: list[Instrument], seed: int) -> list[Quoter]:
     """One a market; markets of one quote asset share the funds of it evenly."""
     shared = [instrument.assets[1] for instrument in instruments]
@@ -219,19 +235,23 @@ def quoters_of(instruments: list[Instrument], seed: int) -> list[Quoter]:
     ]
 
 
-async def run(addresses: Addresses, email: str, password: str, instruments: list[Instrument], seed: int) -> None:
+async def run(
+    addresses: Addresses, email: str, password: str, instruments: list[Instrument], measures: BotMeasures, seed: int
+) -> None:
     """Quote for ever, with two accounts of one user."""
     maker, taker = (Trader(addresses, email, password, name) for name in ("Maker", "Taker"))
     quoters = quoters_of(instruments, seed)
     index = IndexReader(addresses.marketdata, addresses.papers)
     loop = asyncio.get_running_loop()
     login_at = look_at = 0.0
+    retry_s = SOON_S
     try:
         while True:
             try:
                 if loop.time() >= login_at:
-                    await maker.log_in()
-                    await taker.log_in()
+                    token = await maker.token()
+                    await maker.log_in(token)
+                    await taker.log_in(token)
                     login_at = loop.time() + LOGIN_EVERY_S
                 if loop.time() >= look_at:
                     await maker.look()
@@ -240,14 +260,18 @@ async def run(addresses: Addresses, email: str, password: str, instruments: list
                     look_at = loop.time() + (BALANCES_EVERY_S if maker.funds and taker.funds else 0.0)
                 await index.look()
                 for quoter in quoters:
-                    await quoter.turn(maker, taker, index.price(quoter.symbol))
-                await asyncio.sleep(PAUSE_S)
+                    resting = await quoter.turn(maker, taker, index.price(quoter.symbol))
+                    if maker.funds and resting is not None:
+                        measures.turned(quoter.symbol, resting)
+                retry_s = SOON_S
+                await asyncio.sleep(PAUSE_S if maker.funds and taker.funds else SOON_S)
             except grpc.aio.AioRpcError as error:
                 log.info("the venue is away; waiting", code=error.code().name, details=error.details())
                 maker.hang_up()
                 taker.hang_up()
                 login_at = look_at = 0.0
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(retry_s)
+                retry_s = min(2 * retry_s, RETRY_S)
     finally:
         await maker.close()
         await taker.close()

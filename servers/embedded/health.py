@@ -1,5 +1,6 @@
 """Whether a server is ready, asked the way its clients ask."""
 
+import re
 import socket
 import ssl
 from urllib.error import URLError
@@ -12,6 +13,8 @@ from servers.embedded.certificates import Certificate
 from servers.transport.papers import INNER_NAME, Papers
 
 PROBE_S = 1.0
+QUOTES = re.compile(r'^venue_bot_quotes\{symbol="([^"]+)"\} (\S+)$', re.MULTILINE)
+UNTRIED = re.compile(r"^venue_bot_untried (\S+)$", re.MULTILINE)
 # Channels to one address share their connection and its back-off; a probe wants to try now.
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
 
@@ -62,3 +65,15 @@ def answers(url: str, trust: Certificate | None = None) -> bool:
             return bool(answer.status == 200)
     except (URLError, OSError):
         return False
+
+
+def quotes(host: str, metrics_port: int) -> tuple[bool, list[str]]:
+    """Whether every market has answered the market maker's quotes, and the markets that have none of them."""
+    try:
+        with urlopen(f"http://{host}:{metrics_port}/metrics", timeout=PROBE_S) as answer:  # nosec B310  our own
+            page = answer.read().decode()
+    except (URLError, OSError):
+        return False, []
+    untried = UNTRIED.search(page)
+    answered = untried is not None and float(untried[1]) == 0
+    return answered, [symbol for symbol, resting in QUOTES.findall(page) if float(resting) == 0]

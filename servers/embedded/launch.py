@@ -14,7 +14,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 import psycopg
 from rich.console import Console
 
-from servers.embedded import plan, ports, postgres, processes, supervisor, valkey
+from servers.embedded import health, plan, ports, postgres, processes, supervisor, valkey
 from servers.embedded.addresses import DATABASE
 from servers.embedded.errors import StartError
 from servers.embedded.plan import Embedding, Program
@@ -23,6 +23,8 @@ from servers.embedded.state import State
 
 POLL_S = 0.05
 READY_S = 60.0
+# Of the market maker's first quotes, without which a venue is ready all the same: it says so.
+QUOTES_S = 30.0
 STOP_S = 90.0
 LOG_LINES = 20
 FILES_MAX = 65_536
@@ -109,6 +111,8 @@ def start_all(
         for program in ours:
             control.start(program.name)
         await_each(console, sorted(ours, key=lambda program: program.priority), watch)
+        if "bot" in embedding.processes:
+            await_quotes(console, embedding, watch)
 
 
 class Watch:
@@ -154,6 +158,26 @@ def await_each(console: Console, programs: Iterable[Program], watch: Watch) -> N
         where = f", port {program.port}" if program.port is not None else ""
         with step(console, f"{program.name}{where}"):
             watch.wait(program.name, program.ready)
+
+
+def await_quotes(console: Console, embedding: Embedding, watch: Watch) -> None:
+    """Until the demo books have quotes, so that a first market order finds some; names those that have none.
+
+    Where a market takes none (it may be halted), or none come in QUOTES_S, the start goes on. Raises StartError as `wait` does.
+    """
+    end_s = time.monotonic() + QUOTES_S
+    port = embedding.processes["bot"].metrics_port
+    without: list[str] = []
+
+    def answered() -> bool:
+        nonlocal without
+        every, without = health.quotes(embedding.host, port)
+        return every or time.monotonic() > end_s
+
+    with step(console, "quotes of the market maker"):
+        watch.wait("bot", answered)
+    if without:
+        console.print(f"          none in {', '.join(without)}: see {embedding.state.log('bot')}", highlight=False)
 
 
 def with_log(state: State, name: str, what: str) -> str:

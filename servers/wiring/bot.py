@@ -8,6 +8,7 @@ from typing import Final
 from servers.account.create_account import PAPER_FUNDS
 from servers.bot.maker import Addresses, Instrument
 from servers.bot.maker import run as quote
+from servers.bot.measures import BotMeasures
 from servers.config import Settings
 from servers.domain.terms import MarketState
 from servers.engine.catalogue import LISTINGS
@@ -24,8 +25,10 @@ async def build(process: Process) -> AsyncIterator[None]:
     ports = (settings.order_port, settings.api_port, settings.marketdata_port)
     order, api, marketdata = (f"{settings.host}:{port}" for port in ports)
     addresses = Addresses(order, api, marketdata, settings.papers())
+    quoted = instruments(settings)
+    measures = BotMeasures((one.symbol for one in quoted), process.metrics.registry)
     password = await _password(settings, MAKER)
-    quoting = process.tasks.create_task(quote(addresses, MAKER, password, instruments(settings), seed=1))
+    quoting = process.tasks.create_task(quote(addresses, MAKER, password, quoted, measures, seed=1))
     yield
     quoting.cancel()
 

@@ -8,19 +8,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 import redis
+from prometheus_client import CollectorRegistry, start_http_server
 from rich.console import Console
 
+from servers.bot.measures import BotMeasures
 from servers.config import Settings
 from servers.embedded import envoy, health, launch, postgres, processes, valkey
 from servers.embedded.addresses import postgres_url, valkey_url
 from servers.embedded.errors import StartError
-from servers.embedded.plan import Embedding
+from servers.embedded.plan import Embedding, Listening
 from servers.embedded.state import State
 from tests.servers import free_port
 
@@ -264,3 +267,45 @@ def test_a_signal_stops_everything_cleanly(tmp_path: Path) -> None:
     assert processes.leftovers(state) == {}
     assert not state.is_locked()
     assert b"Traceback" not in b"".join(output)
+
+
+class Living(launch.Watch):
+    """Of a process that does not die."""
+
+    def __init__(self) -> None:
+        self.stopping = lambda: False
+
+    def died(self, name: str) -> bool:
+        return False
+
+
+def test_a_start_waits_for_the_market_makers_quotes_and_names_books_that_have_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = CollectorRegistry()
+    measures = BotMeasures(["BTC-USD", "ETH-USD"], registry)
+    page, _ = start_http_server(0, "127.0.0.1", registry)
+    port = page.server_port
+    embedding = replace(venue(tmp_path), processes={"bot": Listening(None, port)})
+
+    def seen() -> str:
+        with (tmp_path / "seen").open("w+") as written:
+            launch.await_quotes(Console(file=written, width=200), embedding, Living())
+            written.seek(0)
+            return written.read()
+
+    try:
+        assert health.quotes("127.0.0.1", port) == (False, ["BTC-USD", "ETH-USD"])
+        monkeypatch.setattr(launch, "QUOTES_S", 0.2)
+        assert "none in BTC-USD, ETH-USD: see " in seen()
+        monkeypatch.undo()
+        # A market that refused them all is not waited for, another one is.
+        measures.turned("ETH-USD", 0)
+        threading.Timer(0.3, measures.turned, ["BTC-USD", 12]).start()
+        assert "none in ETH-USD: see " in seen()
+        measures.turned("ETH-USD", 12)
+        assert "none in" not in seen()
+    finally:
+        page.shutdown()
+        page.server_close()
+    assert health.quotes("127.0.0.1", port) == (False, [])
