@@ -21,8 +21,9 @@ from servers.marketdata.market_statistics import market_statistics
 from servers.marketdata.peers import Peers
 from servers.marketdata.response_cache import CacheMeasures, ResponseCache
 from servers.marketdata.subscribe import session, subscribe, update_subscriptions
+from servers.marketdata.tail import Tail
 from servers.transport.call import Call
-from servers.transport.paging import PageTokens
+from servers.transport.paging import PageTokens, page_size
 from venue.marketdata.v1 import marketdata_pb2 as pb
 
 
@@ -70,7 +71,7 @@ class MarketDataServicer:
         lasting = of_trades(tail.view(request.symbol), request)
         return await self._cache.get(
             "trades",
-            (tail.engine.partition, request.SerializeToString(deterministic=True)),
+            _asked(tail, request),
             lasting.version,
             lasting.ttl_s,
             lambda: list_trades(tail, self._data.pool, self._tokens, request),
@@ -81,7 +82,7 @@ class MarketDataServicer:
         lasting = of_candles(tail.view(request.symbol), request)
         return await self._cache.get(
             "candles",
-            (tail.engine.partition, request.SerializeToString(deterministic=True)),
+            _asked(tail, request),
             lasting.version,
             lasting.ttl_s,
             lambda: list_candles(tail, data.pool, data.markets, self._tokens, request),
@@ -133,3 +134,12 @@ class MarketDataServicer:
                 async for frame in frames:
                     yield frame
             return
+
+
+def _asked(tail: Tail, request: pb.ListTradesRequest | pb.ListCandlesRequest) -> tuple[int, bytes]:
+    """What two requests have in common that have the same answer: however the environment and the usual page are said."""
+    plain = type(request)()
+    plain.CopyFrom(request)  # type: ignore[arg-type]  # its own kind
+    plain.ClearField("environment")
+    plain.page_size = page_size(request.page_size)
+    return tail.engine.partition, plain.SerializeToString(deterministic=True)

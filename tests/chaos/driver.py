@@ -72,11 +72,6 @@ class Child:
         assert self._running is not None
         self._running.wait(READY_S)
 
-    def resident_bytes(self) -> int:
-        """What it has in memory."""
-        assert self._running is not None
-        return int(Path(f"/proc/{self._running.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
     def told(self) -> str:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-3000:]

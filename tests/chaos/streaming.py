@@ -9,6 +9,7 @@ from typing import Final
 
 import grpc
 
+from servers.bench.edge import resident_bytes
 from servers.cli import configure_gateway
 from servers.config import Settings
 from servers.embedded import envoy, health
@@ -54,6 +55,7 @@ class Streaming:
         )
         configure_gateway(settings)
         self.envoy = Child("envoy", folder / "envoy.log", program(lambda: envoy.command(None, settings.state)))
+        self._envoys_pid = settings.state.pid_file("envoy")
 
     def mend(self) -> None:
         """Start what does not run, and wait until all of it serves."""
@@ -67,8 +69,8 @@ class Streaming:
         self.venue.wait(lambda: health.answers(f"http://{self.gateway}/healthz"), self.envoy)
 
     def resident_bytes(self) -> int:
-        """What Envoy and the servers have in memory."""
-        return sum(child.resident_bytes() for child in (self.envoy, *self.servers))
+        """What Envoy and the servers have in memory. The child that was started for Envoy is only its keeper."""
+        return sum(map(resident_bytes, (int(self._envoys_pid.read_text()), *(server.pid for server in self.servers))))
 
     def end(self) -> None:
         for child in (self.envoy, *self.servers):

@@ -33,8 +33,8 @@ FAULT_S = 1.5
 SETTLED_S = 90.0
 # More on each of the two servers than the resets that Envoy by itself would let wait on a connection (1,000).
 CROWD = 2_200
-# Of Envoy and the servers: ten thousand within a gigabyte.
-BYTES_EACH_MAX = 100_000
+# Of Envoy and the servers: ten thousand within a gigabyte, of which 250 MB are theirs before there is a stream.
+BYTES_EACH_MAX = 75_000
 BACK_S = 30.0
 
 

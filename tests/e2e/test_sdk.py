@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from examples.python import candles as candles_example
+from examples.python.exact_book import ExactBook
 from examples.python.market_maker import MarketMaker
 from examples.python.stop_loss import StopLoss
 from tests.e2e.fault_proxy import Fault, FaultProxy
@@ -17,7 +18,6 @@ from tests.e2e.launching import Venue
 from tests.e2e.people import PASSWORD, Person, join
 from tests.e2e.ways import Rest
 from venue.auth.v1 import auth_pb2
-from venue.marketdata.v1.marketdata_pb2 import GetOrderBookRequest
 from venue.option.v1 import access_pb2
 from venue.order.v1 import order_pb2, order_service_pb2
 from venue.type.v1 import type_pb2
@@ -25,7 +25,6 @@ from venue_sdk import (
     ApiKey,
     Client,
     Invalid,
-    MarketState,
     NotFound,
     OpenOrders,
     OrderRejected,
@@ -242,34 +241,19 @@ async def test_order_updates_come_once_each_through_cut_connections(
 
 
 async def test_a_book_stays_exact_through_cut_connections(venue: Venue, proxy: FaultProxy) -> None:
-    async with Client(f"127.0.0.1:{proxy.port}") as client:
-        state, seen_changes = MarketState(depth=20), 0
-
-        async def follow() -> None:
-            nonlocal seen_changes
-            async with aclosing(client.market_changes(["ETH-USD"], ["BOOK", "TRADES"], state)) as changes:
-                async for _ in changes:
-                    seen_changes += 1
-
-        following = asyncio.create_task(follow())
-        for _ in range(3):
-            before = seen_changes
-            await eventually(lambda before=before: seen_changes > before + 2)  # type: ignore[misc]
-            proxy.reset_all()
-        await eventually(lambda: bool(state.gaps))
-        async with asyncio.timeout(SOON_S):
-            while True:
-                book = await client.marketdata.GetOrderBook(GetOrderBookRequest(symbol="ETH-USD", depth=20))
-                mine = state.books["ETH-USD"]
-                if book.sequence == mine.sequence:
-                    assert (list(book.bids), list(book.asks)) == (mine.best_bids(), mine.best_asks())
-                    break
-                await asyncio.sleep(0.01)
-        bids, asks = state.books["ETH-USD"].levels(1)
+    async with Client(f"127.0.0.1:{proxy.port}") as client, asyncio.timeout(4 * SOON_S):
+        book = ExactBook(client, "ETH-USD", 20, every_s=0.0)
+        async with aclosing(book.proofs()) as proofs:
+            for cuts in range(1, 4):
+                proven = await anext(proofs)
+                proxy.reset_all()
+                # Until proofs are of what came after: a gap was told, and another snapshot.
+                while len(book.state.gaps) < cuts:
+                    assert await anext(proofs) >= proven
+                assert await anext(proofs) >= proven
+        bids, asks = book.state.books["ETH-USD"].levels(1)
         assert isinstance(bids[0].price, Decimal)
         assert bids[0].price < asks[0].price
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
 
 
 async def test_the_examples_trade(venue: Venue, ruth: Person, capsys: pytest.CaptureFixture[str]) -> None:

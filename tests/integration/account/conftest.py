@@ -165,6 +165,7 @@ class Venue:
     orders: "order_service_pb2_grpc.OrderServiceAsyncStub"
     database_url: str
     engines: dict[int, RemoteEngine]
+    feeds: dict[int, BusFeed]
 
     def user(self, name: str, **claims: Any) -> User:
         token = self.keys.token(sub=name, scope=SCOPES, **claims)
@@ -237,7 +238,7 @@ class Floor:
 
     async def account_server(self) -> tuple[Server, int]:
         """Process `api` without its other rooms, and its port."""
-        feeds = {number: BusFeed(self._bus, self._pool, number) for number in PARTITIONS}
+        feeds = self.feeds = {number: BusFeed(self._bus, self._pool, number) for number in PARTITIONS}
         for feed in feeds.values():
             self.begin(feed.run())
         accounts = AccountServicer(
@@ -289,6 +290,7 @@ async def start_venue(database_url: str, redis_url: str) -> AsyncIterator[Start]
                 orders=order_service_pb2_grpc.OrderServiceStub(order_channel),
                 database_url=database_url,
                 engines=floor.remote,
+                feeds=floor.feeds,
             )
 
         yield start

@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from db.streams import open_bus
+from servers.engine import feed
 from tests.integration.account.conftest import Frames, Start, User, Venue, refused, table
 from tests.servers import free_port
 from venue.account.v1 import account_pb2 as pb
+from venue.order.v1 import order_pb2
+from venue.order.v1 import order_service_pb2 as wire
 from venue.type.v1 import type_pb2
 
 BUY, SELL = type_pb2.SIDE_BUY, type_pb2.SIDE_SELL
@@ -184,3 +187,39 @@ async def test_a_silent_stream_says_that_it_lives_and_ends_with_a_goodbye(start_
             frame = await frames.next()
         assert (frame.goodbye.reason, frame.goodbye.resume_after) == ("SHUTDOWN", snapshot.position)
         await stopping
+
+
+async def test_a_reader_that_is_too_slow_is_told_so_and_can_resume(
+    venue: Venue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "FRAMES_MAX", 100)
+    ada = venue.user("ada")
+    account_id = await opened(ada)
+    resting = wire.PlaceOrderRequest(
+        account_id=account_id,
+        symbol="ETH-USD",
+        side=BUY,
+        type=order_pb2.ORDER_TYPE_LIMIT,
+        time_in_force=order_pb2.TIME_IN_FORCE_GTC,
+        quantity="0.0001",
+        price="1000",
+    )
+    async with ada.stream(account_id) as frames:
+        await frames.next_of("ready")
+        last = await frames.next_of("snapshot")
+        (follower,) = venue.feeds[2]._feed.followers[account_id]
+        # Nobody reads: what lies on the way fills first, then the bound is met.
+        for _ in range(200):
+            if follower.slow:
+                break
+            await ada.orders.PlaceOrders(wire.PlaceOrdersRequest(orders=[resting] * 100), metadata=ada.metadata)
+            everything = wire.CancelAllOrdersRequest(account_id=account_id)
+            await ada.orders.CancelAllOrders(everything, metadata=ada.metadata)
+        assert follower.slow
+        while (frame := await frames.next()).WhichOneof("frame") == "event":
+            assert frame.previous_sequence == last.sequence
+            last = frame
+        assert (frame.goodbye.reason, frame.goodbye.resume_after) == ("SLOW_CONSUMER", last.position)
+    async with ada.stream(account_id, last.position) as frames:
+        assert (await frames.next_of("ready")).ready.resumed
+        await chained(frames, 50, last.sequence)

@@ -110,7 +110,7 @@ class Recording:
 
 
 class Follower:
-    """A client of the stream, as the example in examples/python has it, with the trades it was told."""
+    """A client of the stream, as the SDK and examples/python/exact_book.py keep it, with the trades it was told."""
 
     def __init__(self, depth: int, messages_max: int = 0) -> None:
         self.state = MarketState(depth)

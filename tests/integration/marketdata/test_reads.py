@@ -10,6 +10,8 @@ from db.session import PROJECTOR, connect
 from servers.domain.money import format_units, parse
 from servers.engine.book_snapshots import BookKeeper, Keeping
 from servers.engine.replica import Replica
+from servers.marketdata.open_candles import INTERVALS_S
+from tests.integration.marketdata.conftest import Open
 from tests.integration.marketdata.stand import Stand, sides_of, until
 from tests.integration.replica.leader import MARKETS, PARTITION
 from tests.unit.transport.conftest import refusal_of
@@ -191,7 +193,9 @@ async def test_candles_of_a_stretch_of_time(stand: Stand, projecting: Replica) -
     assert list(answer.candles) == seconds[:500]
 
 
-async def test_tickers_are_those_of_the_trades_also_after_a_start(stand: Stand, projecting: Replica) -> None:
+async def test_tickers_and_candles_are_those_of_the_trades_also_after_a_start(
+    stand: Stand, open_stand: Open, projecting: Replica
+) -> None:
     await stand.leader.run(60)
     await projected(stand, projecting)
     trades = await all_trades(stand)
@@ -215,13 +219,26 @@ async def test_tickers_are_those_of_the_trades_also_after_a_start(stand: Stand, 
         expected.bid_price, expected.bid_quantity = bid.price, bid.quantity
     for ask in book.asks[:1]:
         expected.ask_price, expected.ask_quantity = ask.price, ask.quantity
-    for answered in (
-        (await stand.stub.GetTicker(pb.GetTickerRequest(symbol=SYMBOL))).ticker,
-        (await stand.stub.ListTickers(pb.ListTickersRequest())).tickers[0],
-    ):
-        assert answered.HasField("update_time")
-        answered.ClearField("update_time")
-        assert answered == expected
+    async with open_stand() as begun:
+        for answered in (
+            (await stand.stub.GetTicker(pb.GetTickerRequest(symbol=SYMBOL))).ticker,
+            (await stand.stub.ListTickers(pb.ListTickersRequest())).tickers[0],
+            (await begun.stub.GetTicker(pb.GetTickerRequest(symbol=SYMBOL))).ticker,
+        ):
+            assert answered.HasField("update_time")
+            answered.ClearField("update_time")
+            assert answered == expected
+        # The candles that a server begins with are those that another has counted, and both go on with them.
+        for _ in range(2):
+            views = [each.data.tail(0).views[SYMBOL] for each in (stand, begun)]
+            for interval in INTERVALS_S:
+                known, new = (view.newest_candle(interval) for view in views)
+                assert known is not None
+                known.is_closed = new.is_closed  # type: ignore[union-attr]  # each closes them by its own clock
+                assert new == known
+            await stand.leader.run(20)
+            last = stand.leader.exchange.clock.sequence
+            await until(lambda: all(each.data.tail(0).source.taken >= last for each in (stand, begun)))  # noqa: B023
 
 
 async def test_a_forged_page_token_is_refused(stand: Stand) -> None:

@@ -7,10 +7,14 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import grpc
 import pytest
+from prometheus_client import CollectorRegistry
 
 from servers.domain.money import parse
 from servers.engine.replica import Replica
-from servers.marketdata.response_cache import MOMENT_S
+from servers.marketdata.peers import Peers
+from servers.marketdata.response_cache import MOMENT_S, CacheMeasures
+from servers.marketdata.servicer import MarketDataServicer
+from servers.transport.paging import PageTokens
 from tests.integration.marketdata.stand import Reader, Stand, next_frame, until
 from tests.integration.marketdata.test_reads import SYMBOL, all_trades, projected
 from tests.integration.replica.leader import MARKETS
@@ -168,3 +172,25 @@ async def test_a_page_that_is_over_is_kept_and_a_running_one_ends_with_the_next_
     request = pb.ListTradesRequest(symbol=SYMBOL, page_size=2, page_token=first.next_page_token)
     assert await stand.stub.ListTrades(request) == await stand.stub.ListTrades(request)
     assert parse(again.trades[0].quantity) > 0
+
+
+async def test_what_everybody_asks_first_is_known_before_anybody_asks(stand: Stand, projecting: Replica) -> None:
+    await traded(stand, projecting, 8)
+    registry = CollectorRegistry()
+    servicer = MarketDataServicer(stand.data, PageTokens(b"key"), Peers((), "nobody"), CacheMeasures(registry))
+    await servicer.warm_up()
+
+    def reads(cache: str) -> dict[str, float | None]:
+        named = "venue_cache_reads_total"
+        return {
+            outcome: registry.get_sample_value(named, {"cache": cache, "outcome": outcome})
+            for outcome in ("hit", "miss")
+        }
+
+    warm = reads("candles")
+    assert warm["miss"] == len(stand.data.tails(0).listed())
+    # However one says the usual: no environment, no size of a page, or those that are meant by it.
+    for said in ({}, {"environment": 2}, {"page_size": 50}):
+        request = pb.ListCandlesRequest(symbol=SYMBOL, interval=pb.CANDLE_INTERVAL_1M, **said)  # type: ignore[arg-type]
+        await servicer.ListCandles(request, None)
+    assert reads("candles") == {"hit": 3, "miss": warm["miss"]}

@@ -241,3 +241,16 @@ def test_a_candle_that_ended_is_told_though_another_began_before_anybody_was() -
         candle(NOON + 60, ("9", "9", "9", "9"), "2", "18", 1, closed=False),
     ]
     assert told(view, watch) == [candle(NOON + 60, ("9", "9", "9", "9"), "2", "18", 1, closed=False)]
+
+
+def test_a_late_trade_opens_its_candle_again_which_is_told_anew() -> None:
+    view = opened()
+    watch = view.watch()
+    view.apply(record(12, 0, trades=[trade(1, "10", "1", NOON)]))
+    view.pass_time(NOON + 61)
+    assert told(view, watch) == [candle(NOON, ("10", "10", "10", "10"), "1", "10", 1, closed=True)]
+    view.apply(record(13, 12, trades=[trade(2, "12", "2", NOON + 59)]))
+    assert told(view, watch) == [candle(NOON, ("10", "12", "10", "12"), "3", "34", 2, closed=False)]
+    view.pass_time(NOON + 62)
+    assert told(view, watch) == [candle(NOON, ("10", "12", "10", "12"), "3", "34", 2, closed=True)]
+    assert pb.CANDLE_INTERVAL_1M not in watch.candles
