@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import node_client
-from tests.e2e.launching import Venue
+from tests.e2e.launching import Venue, eventually
 from tests.e2e.people import FUNDS, MARKET, PASSWORD, Person, balances, ledger, sums, totals
 from tests.e2e.rest import Json
 from tests.e2e.story import ACCOUNTS, FIRST, MAKER_RATE, MARKET_DATA, OFFERED, ORDERS, SECOND, Story, told
@@ -73,8 +73,13 @@ def test_both_sides_have_the_same_fills(story: Story) -> None:
     assert {(fill["side"], fill["liquidity"]) for fill in mine} == {("SIDE_SELL", "LIQUIDITY_MAKER")}
     assert {(fill["side"], fill["liquidity"]) for fill in theirs} == {("SIDE_BUY", "LIQUIDITY_TAKER")}
     assert [Decimal(fill["quantity"]) for fill in reversed(mine)] == [Decimal(FIRST), Decimal(SECOND)]
-    told_to_all = story.way.call(f"{MARKET_DATA}.ListTrades", {"symbol": MARKET, "pageSize": 2})["trades"]
-    assert [trade["tradeId"] for trade in told_to_all] == [fill["tradeId"] for fill in mine]
+
+    def told_to_all() -> list[str]:
+        trades = story.way.call(f"{MARKET_DATA}.ListTrades", {"symbol": MARKET, "pageSize": 2})["trades"]
+        return [trade["tradeId"] for trade in trades]
+
+    # An answer of a moment before may be told again.
+    eventually(lambda: told_to_all() == [fill["tradeId"] for fill in mine], "trades are told to all")
 
 
 def fills(story: Story, person: Person) -> list[Json]:
