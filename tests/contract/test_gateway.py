@@ -49,6 +49,8 @@ COMPANIONS = {
 # Answers of the gateway to gRPC callers that it words itself.
 WITHOUT_A_MESSAGE = (401, 403, 404, 405, 408, 429, 431, 501, 503, 504)
 CONTENT_TYPES = ("application/grpc", "application/grpc+proto", "application/grpc-web+proto", "application/json", "")
+# Streams that end by themselves, of which there are never many.
+ENDING = {"/venue.account.v1.AccountService/StreamStatement"}
 NEVER = {
     "timeout": "0s",
     "idle_timeout": "0s",
@@ -152,7 +154,7 @@ def test_every_service_is_translated_and_routed_but_the_inner_ones(tree: Any) ->
 
 
 def test_a_native_stream_passes_the_same_gates_by_a_shorter_way(tree: Any) -> None:
-    streams = {path(method) for method in served() if method.server_streaming or method.client_streaming}
+    streams = {path(method) for method in served() if method.server_streaming or method.client_streaming} - ENDING
     native = [route for route in routes(tree) if "headers" in route["match"] and route["match"].get("path") in streams]
     others = {route["match"].get("path"): route for route in routes(tree) if "headers" not in route["match"]}
     assert {route["match"]["path"] for route in native} == streams
