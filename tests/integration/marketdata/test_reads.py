@@ -1,7 +1,9 @@
 """Market data for those who ask once: definitions, books, trades, candles and tickers."""
 
+import asyncio
 import time
 from collections import defaultdict
+from contextlib import suppress
 
 import grpc
 import pytest
@@ -302,3 +304,13 @@ async def test_what_a_book_was_is_listed_at_several_depths_for_as_long_as_it_is_
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await stand.stub.ListBookSnapshots(pb.ListBookSnapshotsRequest(**change))
         assert refusal_of(raised.value).info.reason == "PAGE_TOKEN_INVALID"
+    # By itself, as often as it was told to, as long as the book changes.
+    async with asyncio.timeout(60):
+        for more in (1, 2):
+            keeper = BookKeeper(projecting.replay.exchange, database_url, Keeping(0.05, 7))
+            putting_down = asyncio.create_task(keeper.run())
+            while len(await listed(stand, page_size=500)) < len(young) + more:
+                await stand.leader.run(1)
+            putting_down.cancel()
+            with suppress(asyncio.CancelledError):
+                await putting_down
