@@ -92,6 +92,8 @@ class Action(Named):
     BALANCE_ADJUST = auto()
     DEPOSIT_CONFIRM = auto()
     LEDGER_VERIFY = auto()
+    ALERT_ACKNOWLEDGE = auto()
+    ALERT_CLOSE = auto()
     WITHDRAWAL_CREATE = auto()
     WITHDRAWAL_REJECT = auto()
     WITHDRAWAL_DECIDE = auto()

@@ -33,6 +33,7 @@ OPEN: Final = "OPEN"
 HELD: Final = "HELD"
 TAKEN: Final = "TAKEN"
 RELEASED: Final = "RELEASED"
+DAY: Final = timedelta(days=1)
 
 Place = tuple[datetime, str]
 
@@ -193,6 +194,13 @@ async def count_credited(session: AsyncSession, user_id: str) -> int:
     """How many deposits of real money a user was credited with."""
     credited = (DepositRow.state == SUCCEEDED) & (DepositRow.provider != "SANDBOX")
     return int(await session.scalar(select(func.count()).where(DepositRow.user_id == user_id, credited)) or 0)
+
+
+async def of_a_day(session: AsyncSession, user_id: str) -> Sequence[tuple[str, int]]:
+    """Asset and amount of what a user was credited with within 24 hours, paper funds apart."""
+    lately = (DepositRow.state == SUCCEEDED) & (DepositRow.update_time > NOW - DAY) & (DepositRow.provider != "SANDBOX")
+    query = select(DepositRow.asset, DepositRow.amount).where(DepositRow.user_id == user_id, lately)
+    return [(row[0], row[1]) for row in await session.execute(query)]
 
 
 async def reversals_of(engine: AsyncEngine, deposit_ids: Sequence[str]) -> Sequence[ReversalRow]:

@@ -83,6 +83,16 @@ async def put_off(session: AsyncSession, row: ReversalRow, pause: timedelta) -> 
     await session.execute(mine.values(try_time=NOW + pause))
 
 
+async def disputed(session: AsyncSession, user_id: str) -> bool:
+    """Whether somebody disputed a deposit of a user's, and has not lost."""
+    query = (
+        select(ReversalRow.reversal_id)
+        .join(DepositRow, DepositRow.deposit_id == ReversalRow.deposit_id)
+        .where(DepositRow.user_id == user_id, ReversalRow.kind == DISPUTE, ReversalRow.decision != RELEASE)
+    )
+    return await session.scalar(query.limit(1)) is not None
+
+
 async def owes(session: AsyncSession, user_id: str) -> bool:
     """Whether a user owes something that was given back and could not be taken."""
     query = (

@@ -171,6 +171,8 @@ class Settings(MessageSettings, SecrecySettings, BaseSettings):
         2: ("100000", "500000"),
     }
     withdrawal_review: Amount = "5000"
+    # From how much on, in dollars, people are told of what comes in or goes out at once.
+    large_move: Amount = "10000"
     withdrawal_rates: dict[Literal["USD", "EUR"], Amount] = {"USD": "1", "EUR": "1.25"}
     # Seconds until a new beneficiary is good for anything; unset: a day, and half a minute where DEMO is the default.
     beneficiary_cooling_s: PositiveFloat | None = None

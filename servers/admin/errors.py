@@ -64,3 +64,30 @@ class PartitionNotFound(NotFound):
 
     def __init__(self, partition: int) -> None:
         super().__init__("no such partition", partition=str(partition))
+
+
+class AlertNotFound(NotFound):
+    """No such alert."""
+
+    reason = "ALERT_NOT_FOUND"
+
+    def __init__(self, alert_id: str) -> None:
+        super().__init__("alert not found", alert_id=alert_id)
+
+
+class AlertClosed(Refused):
+    """It was dealt with before."""
+
+    reason = "ALERT_CLOSED"
+
+    def __init__(self, alert_id: str) -> None:
+        super().__init__("the alert is closed", alert_id=alert_id)
+
+
+class OwnAlert(Forbidden):
+    """Nobody decides on an alert about himself."""
+
+    reason = "OWN_ALERT"
+
+    def __init__(self) -> None:
+        super().__init__("somebody else has to look at it")

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import audit, pending_actions
 from db.audit import Action, Entry, Search
 from db.models.pending_actions import PendingActionRow
+from servers.admin.alerts import AlertDesk
 from servers.admin.create_admin_token import AdminTokens
 from servers.admin.errors import PendingActionNotFound
 from servers.admin.funding import ComplianceDesk, FundingDesk, wish_for_confirmation, wish_for_decision
@@ -31,6 +32,7 @@ from servers.transport.call import Call
 from servers.transport.paging import PageTokens, page_size
 from servers.transport.refusals import InvalidField
 from venue.admin.v1 import admin_pb2 as pb
+from venue.admin.v1 import alert_pb2
 
 Answer = TypeVar("Answer")
 Proposing = (
@@ -54,6 +56,8 @@ ACTIONS: Final = {
     "DecideWithdrawal": Action.PENDING_ACTION_PROPOSE,
     "ReviewKyc": Action.KYC_REVIEW,
     "VerifyLedger": Action.LEDGER_VERIFY,
+    "AcknowledgeAlert": Action.ALERT_ACKNOWLEDGE,
+    "CloseAlert": Action.ALERT_CLOSE,
     "ApprovePendingAction": Action.PENDING_ACTION_APPROVE,
     "RejectPendingAction": Action.PENDING_ACTION_REJECT,
 }
@@ -73,6 +77,7 @@ class Rooms:
     funding: FundingDesk
     compliance: ComplianceDesk
     prover: Prover
+    alerts: AlertDesk
     page_tokens: PageTokens
     silence_s: float
 
@@ -181,6 +186,18 @@ class AdminServicer:
             return pb.DecideWithdrawalResponse()
         action, replayed = await self._proposed(call, request, partial(wish_for_decision, compliance, request))
         return pb.DecideWithdrawalResponse(pending_action=action, replayed=replayed)
+
+    async def ListAlerts(self, request: alert_pb2.ListAlertsRequest, call: Call) -> alert_pb2.ListAlertsResponse:
+        await self._read(call, request)
+        return await self._rooms.alerts.search(request, call.user_id)
+
+    async def AcknowledgeAlert(
+        self, request: alert_pb2.AcknowledgeAlertRequest, call: Call
+    ) -> alert_pb2.AcknowledgeAlertResponse:
+        return await self._told(call, request, self._rooms.alerts.acknowledge(request, actor_of(call)))
+
+    async def CloseAlert(self, request: alert_pb2.CloseAlertRequest, call: Call) -> alert_pb2.CloseAlertResponse:
+        return await self._told(call, request, self._rooms.alerts.close(request, actor_of(call)))
 
     async def ListPendingActions(
         self, request: pb.ListPendingActionsRequest, call: Call

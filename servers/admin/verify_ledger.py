@@ -14,13 +14,15 @@ import structlog
 from psycopg import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import audit, proof
+from db import alerts, audit, proof
 from db.audit import OK, Action, Actor, ActorKind, Entry
 from db.journal import read_after
 from db.proof import Books
 from db.session import Pool
 from db.snapshot import CHAIN_START
+from db.transactions import transaction
 from servers.admin.errors import PartitionNotFound
+from servers.domain.alerts import Alert, AlertKind
 from servers.domain.errors import PartUnavailable
 from servers.domain.money import format_units
 from venue.admin.v1 import admin_pb2 as pb
@@ -101,9 +103,11 @@ async def prove_all(pool: Pool, engine: AsyncEngine, partitions: list[int], acto
     outcome = OK if all(each.holds for each in verdicts) else DIFFERING
     if outcome != OK:
         log.critical("the ledger does not hold", partitions=[each.partition for each in verdicts if not each.holds])
-    await audit.record(
-        engine, Entry(actor=actor, action=Action.LEDGER_VERIFY, object="ledger", after=after, outcome=outcome)
-    )
+    entry = Entry(actor=actor, action=Action.LEDGER_VERIFY, object="ledger", after=after, outcome=outcome)
+    async with transaction(engine) as session, session.begin():
+        await audit.append(session, entry)
+        if outcome != OK:
+            await alerts.put(session, Alert(AlertKind.LEDGER_DIFFERS, "ledger", "the ledger does not hold", "", after))
     return verdicts
 
 

@@ -12,16 +12,18 @@ from typing import Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import deposits
+from db import alerts, deposits
 from db.crash_points import passing
 from db.models.deposits import DepositRow
 from db.transactions import transaction
+from servers.domain.alerts import Alert, AlertKind
 from servers.domain.errors import PartUnavailable, VenueError
 from servers.domain.identifiers import VENUE_FEES
 from servers.domain.letters import Template
 from servers.domain.terms import EntryKind
 from servers.funding.letters import Letters
 from servers.funding.messages import text
+from servers.funding.monitor_deposits import Watch
 from servers.funding.movements import Movements, outside, partition_of, transfer_id_of
 
 SANDBOX: Final = "SANDBOX"
@@ -41,12 +43,13 @@ class Crediting:
     """Credits deposits. `bonuses` are by asset."""
 
     def __init__(
-        self, engine: AsyncEngine, movements: Movements, bonuses: Mapping[str, Bonus], letters: Letters
+        self, engine: AsyncEngine, movements: Movements, bonuses: Mapping[str, Bonus], letters: Letters, watch: Watch
     ) -> None:
         self._engine = engine
         self._movements = movements
         self._bonuses = bonuses
         self._letters = letters
+        self._watch = watch
 
     async def credit(self, deposit_id: str) -> None:
         """Raises PartUnavailable: it stays paid, and is credited later."""
@@ -61,6 +64,9 @@ class Crediting:
                 raise
             # The money has come and the ledger does not take it: for people to see, and never to be forgotten.
             log.error("a paid deposit is not credited", deposit_id=deposit_id, reason=error.reason)
+            about, details = f"deposit/{deposit_id}", {"reason": error.reason}
+            alert = Alert(AlertKind.DEPOSIT_NOT_CREDITED, about, "a paid deposit is not credited", row.user_id, details)
+            await alerts.put_alone(self._engine, alert)
             return
         passing("deposit-transferred")
         if await self._finish(row):
@@ -74,6 +80,8 @@ class Crediting:
             if locked is None or not await deposits.move(session, locked, deposits.SUCCEEDED):
                 return False
             await self._letters.of_deposit(session, row, Template.DEPOSIT_CREDITED)
+            if row.provider != SANDBOX:
+                await self._watch.look(session, row)
             bonus = self._bonuses.get(row.asset)
             if bonus is None or row.provider == SANDBOX or row.amount < bonus.minimum:
                 return True

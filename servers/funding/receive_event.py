@@ -10,16 +10,18 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from db import deposits, reversals
+from db import alerts, deposits, reversals
 from db.crash_points import passing
 from db.models.deposits import DepositRow
 from db.reversals import DISPUTE, REFUND, RELEASE, TAKE
 from db.transactions import transaction
+from servers.domain.alerts import Alert, AlertKind
 from servers.domain.errors import PartUnavailable
 from servers.domain.letters import Template
 from servers.funding.credit_deposit import Crediting
 from servers.funding.errors import EventMalformed
 from servers.funding.letters import Letters
+from servers.funding.messages import text
 from servers.funding.movements import partition_of, transfer_id_of
 from servers.funding.provider import RefusedByProvider
 from servers.funding.receive_payout import PAYOUTS, find_payout, take_payout
@@ -143,6 +145,9 @@ class Receiving:
             paid = (str(about["currency"]).upper(), from_minor_units(int(about["amount_total"])))
             if paid != (row.asset, row.amount):
                 log.error("another amount was paid", deposit_id=row.deposit_id, paid=paid)
+                subject, details = f"deposit/{row.deposit_id}", {"paid": text(paid[1]), "currency": paid[0]}
+                what = "another amount was paid than was asked for"
+                await alerts.put(session, Alert(AlertKind.AMOUNT_MISMATCH, subject, what, row.user_id, details))
                 state, values["failure"] = deposits.FAILED, "AMOUNT_MISMATCH"
         elif state == deposits.FAILED:
             values["failure"] = "PAYMENT_FAILED"

@@ -6,8 +6,9 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import withdrawals
+from db import alerts, withdrawals
 from db.models.withdrawals import WithdrawalRow
+from servers.domain.alerts import Alert, AlertKind
 from servers.funding.payouts import NOT_PAID
 from servers.funding.settle_withdrawal import note
 from servers.funding.stripe_payments import from_minor_units
@@ -34,5 +35,8 @@ async def take_payout(session: AsyncSession, row: WithdrawalRow, about: Mapping[
     elif row.state == withdrawals.SUCCEEDED and payout.state == NOT_PAID:
         # The bank sent it back after it was posted: for people, who give it back by an adjustment.
         log.error("a payout came back", withdrawal_id=row.withdrawal_id, why=payout.why)
+        subject, details = f"withdrawal/{row.withdrawal_id}", {"why": payout.why, "payout_id": payout.payout_id}
+        what = "a payout that was posted came back"
+        await alerts.put(session, Alert(AlertKind.PAYOUT_RETURNED, subject, what, row.user_id, details))
     else:
         await note(session, row, payout)

@@ -14,13 +14,14 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import audit, kyc, reversals, withdrawals
+from db import alerts, audit, kyc, reversals, withdrawals
 from db.audit import Action, Entry
 from db.crash_points import passing
 from db.models.withdrawals import BeneficiaryRow, WithdrawalRow
 from db.sealing import Sealer
 from db.transactions import transaction
 from db.withdrawals import NewWithdrawal
+from servers.domain.alerts import Alert, AlertKind
 from servers.domain.errors import RequestIdReused
 from servers.domain.identifiers import account_environment
 from servers.domain.letters import Template
@@ -38,6 +39,7 @@ from servers.funding.errors import (
 )
 from servers.funding.letters import Letters
 from servers.funding.messages import text
+from servers.funding.monitor_deposits import large_move
 from servers.funding.payouts import PayoutProvider
 from servers.funding.screening import REVIEWED, Screener, Subject, normal
 from servers.funding.submit_kyc import opened as opened_kyc
@@ -58,13 +60,15 @@ NEAR_COUNT: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What may go out, in units of 1e-18 US dollars: by level within a day and within 30; from how much on people look at it.
+    """What may go out, in units of 1e-18 US dollars: by level within a day and within 30; from how much on people look at it, and
+    from how much on they are told of it.
 
     `rates` say what a unit of each asset counts as, and so which assets go out.
     """
 
     limits: Mapping[int, tuple[int, int]]
     review: int
+    large: int
     rates: Mapping[str, int]
 
     def value(self, asset: str, amount: int) -> int:
@@ -177,6 +181,13 @@ class Requesting:
             )
             await audit.append(session, entry)
             await self._letters.of_withdrawal(session, row, Template.WITHDRAWAL_REQUESTED)
+            about = f"withdrawal/{row.withdrawal_id}"
+            if row.risk_score >= REVIEWED:
+                details = {"score": row.risk_score, "findings": row.findings}
+                what = "a withdrawal looks odd"
+                await alerts.put(session, Alert(AlertKind.WITHDRAWAL_FLAGGED, about, what, row.user_id, details))
+            if row.value >= self._policy.large:
+                await alerts.put(session, large_move(about, row.user_id, row.asset, row.amount))
             return row, True
 
     def _details(self, beneficiary: BeneficiaryRow) -> Mapping[str, str]:
@@ -205,6 +216,9 @@ class Requesting:
             for each in (*went, value)
             if NEAR_PERCENT * self._policy.review <= each * 100 < 100 * self._policy.review
         ]
+        async with transaction(self._engine) as session:
+            if await alerts.is_open(session, user_id, AlertKind.DEPOSIT_FLAGGED):
+                add(REVIEWED, "people look at a deposit of the user")
         if len(near) >= NEAR_COUNT:
             add(JUST_BELOW, "several just below what people look at")
         return max(scores), findings

@@ -10,16 +10,18 @@ from typing import Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import reversals
+from db import alerts, reversals
 from db.crash_points import passing
 from db.deposits import HELD, OPEN, RELEASED, TAKEN
 from db.models.deposits import DepositRow, ReversalRow
 from db.reversals import RELEASE
 from db.transactions import transaction
+from servers.domain.alerts import Alert, AlertKind
 from servers.domain.errors import PartUnavailable, TransferNotFound, VenueError
 from servers.domain.letters import Template
 from servers.domain.terms import EntryKind
 from servers.funding.letters import Letters
+from servers.funding.messages import text
 from servers.funding.movements import Movements, outside
 
 AGAIN: Final = timedelta(minutes=1)
@@ -51,6 +53,10 @@ class Reversing:
             if state == OPEN and row.decision != RELEASE:
                 if not await self._hold(row, deposit):
                     await reversals.put_off(session, row, AGAIN)
+                    about = f"deposit/{deposit.deposit_id}"
+                    owed = {"amount": text(row.amount), "asset": deposit.asset}
+                    alert = Alert(AlertKind.FUNDS_OWED, about, "what was given back is owed", deposit.user_id, owed)
+                    await alerts.put(session, alert)
                     return
                 passing("reversal-held")
                 state = HELD

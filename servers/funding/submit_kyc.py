@@ -8,15 +8,16 @@ from hashlib import sha256
 from google.protobuf.json_format import MessageToDict, ParseDict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import audit, kyc
+from db import alerts, audit, kyc
 from db.audit import Action, Entry
 from db.kyc import NewSubmission
 from db.models.kyc import KycSubmissionRow
 from db.sealing import Place, Sealer
 from db.transactions import transaction
+from servers.domain.alerts import Alert, AlertKind
 from servers.domain.errors import FieldViolation, RequestIdReused
 from servers.funding.errors import KycLevelHeld, KycPending
-from servers.funding.screening import Screener, Subject
+from servers.funding.screening import REVIEWED, Screener, Subject
 from servers.transport.auditing import actor_of
 from servers.transport.call import Call
 from servers.transport.refusals import InvalidField
@@ -76,6 +77,12 @@ class Submitting:
             row = await kyc.add(session, new)
             if row is not None:
                 await audit.append(session, entry)
+                if found.score >= REVIEWED:
+                    scored = {"score": found.score, "level": request.level}
+                    what = "screening found something"
+                    await alerts.put(
+                        session, Alert(AlertKind.SCREENING_HIT, f"kyc/{submission_id}", what, call.user_id, scored)
+                    )
                 return row, False
         # Another call was faster: it was this very one, or another submission waits.
         again = await kyc.find_request(self._engine, call.user_id, request_id) if request_id else None

@@ -10,6 +10,7 @@ from db import session
 from db.audit import Action
 from db.sealing import Sealer
 from db.session import SERVICES, Pool
+from servers.admin.alerts import AlertDesk
 from servers.admin.create_admin_token import AdminTokens
 from servers.admin.executors import CONFIRM_DEPOSIT, DECIDE_WITHDRAWAL, Kind, done_by, kinds
 from servers.admin.pending_actions import PendingActions
@@ -75,6 +76,7 @@ async def administration(
             funding=desk,
             compliance=compliance,
             prover=prover,
+            alerts=AlertDesk(database, page_tokens(settings)),
             page_tokens=page_tokens(settings),
             silence_s=settings.heartbeat_s,
         )

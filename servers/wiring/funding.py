@@ -18,6 +18,7 @@ from servers.funding.beneficiaries import Beneficiaries
 from servers.funding.create_deposit import Beginning
 from servers.funding.credit_deposit import Bonus, Crediting
 from servers.funding.letters import Letters
+from servers.funding.monitor_deposits import Watch
 from servers.funding.movements import Movements
 from servers.funding.payouts import BankPayouts, PayoutProvider, SandboxPayouts
 from servers.funding.provider import Provider
@@ -59,7 +60,7 @@ async def funding(process: Process, pool: Pool, engines: Engines[RemoteEngine]) 
         sealer = Sealer(settings.read_field_keys)
         letters = Letters(sealer)
         movements = Movements(engines, pool)
-        crediting = Crediting(database, movements, bonuses(settings), letters)
+        crediting = Crediting(database, movements, bonuses(settings), letters, watch_of(settings))
         payouts = payouts_of(settings, client)
         settling = Settling(database, movements, payouts, sealer, letters)
         reversing = Reversing(database, movements, letters)
@@ -106,8 +107,14 @@ def policy_of(settings: Settings) -> Policy:
     return Policy(
         limits={level: (parse(day), parse(month)) for level, (day, month) in settings.withdrawal_limits.items()},
         review=parse(settings.withdrawal_review),
+        large=parse(settings.large_move),
         rates={asset: parse(rate) for asset, rate in settings.withdrawal_rates.items()},
     )
+
+
+def watch_of(settings: Settings) -> Watch:
+    rates: dict[str, int] = {asset: parse(rate) for asset, rate in settings.withdrawal_rates.items()}
+    return Watch(large=parse(settings.large_move), rates=rates)
 
 
 def payouts_of(settings: Settings, client: StripeClient | None) -> dict[str, PayoutProvider]:

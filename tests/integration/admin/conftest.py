@@ -18,6 +18,7 @@ from db.revocations import revocations
 from db.sealing import INDEX, Sealer, new_entry
 from db.session import SERVICES, connect, engine, open_pool
 from db.streams import open_bus
+from servers.admin.alerts import AlertDesk
 from servers.admin.create_admin_token import AdminTokens
 from servers.admin.executors import Kind, kinds
 from servers.admin.pending_actions import PendingActions
@@ -208,6 +209,7 @@ def rooms_of(
         funding=DepositDesk(tables, tokens),
         compliance=ComplianceDesk(tables, Sealer(lambda: KEYS), tokens),
         prover=prover,
+        alerts=AlertDesk(tables, tokens),
         status=Status(tables, {"api": f"http://127.0.0.1:{free_port()}/metrics"}, client),
         page_tokens=tokens,
         silence_s=15.0,

@@ -60,6 +60,7 @@ async def test_acc8_the_ledger_is_proved_and_a_changed_balance_or_journal_row_is
     bad = await proof(desk)
     assert (bad.holds, bad.broken_sequence) == (False, 1)
     outcomes = [row[4] for row in await desk.audited("LEDGER_VERIFY")]
+    assert await desk.rows("SELECT kind, severity, state FROM alerts") == [("LEDGER_DIFFERS", "CRITICAL", "OPEN")]
     assert outcomes == ["OK", "OK", "PARTITION_NOT_FOUND", "DIFFERS", "OK", "DIFFERS"]
 
 

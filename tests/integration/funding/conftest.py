@@ -38,6 +38,7 @@ from servers.funding.create_deposit import Beginning
 from servers.funding.credit_deposit import Bonus, Crediting
 from servers.funding.desk import DepositDesk
 from servers.funding.letters import Letters
+from servers.funding.monitor_deposits import Watch
 from servers.funding.movements import Movements
 from servers.funding.payouts import BankPayouts, PayoutProvider, SandboxPayouts
 from servers.funding.provider import Provider
@@ -77,6 +78,7 @@ BONUS = Bonus(parse("100"), parse("10"))
 POLICY = Policy(
     limits={1: (parse("2000"), parse("3000")), 2: (parse("100000"), parse("500000"))},
     review=parse("1000"),
+    large=parse("1500"),
     rates={"USD": parse("1"), "EUR": parse("1.25")},
 )
 
@@ -290,7 +292,9 @@ async def till(database_url: str, redis_url: str) -> AsyncIterator[Till]:
         manual = BankTransfer({"USD": "IBAN 1"})
         providers: dict[str, Provider] = {"STRIPE": stripe, "MANUAL": manual, "SANDBOX": Sandbox()}
         movements = Movements(engines, pool)
-        crediting = Crediting(tables, movements, {"USD": BONUS}, letters)
+        crediting = Crediting(
+            tables, movements, {"USD": BONUS}, letters, Watch(large=parse("1500"), rates=POLICY.rates)
+        )
         beginning = Beginning(tables, engines, providers, crediting)
         out, sandbox = outgoing(tables, engines, movements, floor.tokens, client)
         receiving = Receiving(tables, client, stripe, crediting, out.settling, letters)

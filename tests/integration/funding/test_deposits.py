@@ -5,14 +5,12 @@ import uuid
 from collections import Counter
 from typing import Any
 
-import pytest
-
 from db.audit import Actor, ActorKind
 from servers.admin.executors import CONFIRM_DEPOSIT
 from servers.admin.pending_actions import Wish
 from servers.domain.letters import Template
 from tests.integration.admin.conftest import user_id
-from tests.integration.funding.conftest import Killed, Till, eventually, killing, spared
+from tests.integration.funding.conftest import Till, eventually
 from venue.account.v1 import account_pb2
 from venue.funding.v1 import funding_pb2 as pb
 
@@ -301,36 +299,3 @@ async def test_deposits_are_listed_page_by_page(till: Till) -> None:
     assert found == [each.deposit_id for each in reversed(made)]
     wrong = pb.ListDepositsRequest(page_size=2, page_token="x")
     assert (await till.refused(till.ask("ulla", wrong)))[1] == "PAGE_TOKEN_INVALID"
-
-
-@pytest.mark.parametrize("point", ["deposit-paid", "deposit-transferred", "deposit-credited", "bonus-transferred"])
-async def test_a_crash_while_a_payment_is_told_loses_and_doubles_nothing(
-    till: Till, point: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    account_id = await till.live("ulla")
-    deposit = await till.deposit("ulla", account_id, "100")
-    body, signature = till.stripe.signed(till.stripe.complete(till.session_of(deposit)))
-    killing(monkeypatch, point)
-    with pytest.raises(Killed):
-        await till.receiving.receive(body, signature)
-    assert spared(monkeypatch)
-    # Stripe tells again, and the sweeper looks: in one order or the other.
-    await till.sweeper.sweep()
-    assert not await till.receiving.receive(body, signature)
-    await till.sweeper.sweep()
-    assert (await till.get("ulla", deposit.deposit_id)).state == SUCCEEDED
-    assert await till.usd("ulla", account_id) == ("110", "0", "110")
-
-
-@pytest.mark.parametrize("point", ["reversal-held", "reversal-resolved"])
-async def test_a_crash_while_something_is_taken_back_takes_it_once(
-    till: Till, point: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    account_id, _, session_id = await paid(till)
-    await till.tell(till.stripe.refund(session_id, 2000))
-    killing(monkeypatch, point)
-    with pytest.raises(Killed):
-        await till.sweeper.sweep()
-    assert spared(monkeypatch)
-    await till.sweeper.sweep()
-    assert await till.usd("ulla", account_id) == ("30", "0", "30")

@@ -1,13 +1,30 @@
-"""Payouts at Stripe: paid once, with an outcome that comes later, whatever is told twice, wrongly, late or not at all."""
+"""Payouts at Stripe, whose outcome comes later, and alerts: what people have to look at."""
 
 import json
 
 import grpc
 import pytest
 
+from db.audit import Actor, ActorKind
+from servers.admin.alerts import AlertDesk
+from servers.domain.errors import VenueError
 from servers.transport.errors import from_call
+from servers.transport.paging import PageTokens
+from tests.integration.admin.conftest import user_id
 from tests.integration.funding.conftest import Till
-from tests.integration.funding.test_withdrawals import FAILED, PROCESSING, SUCCEEDED, known, state_of, withdraw
+from tests.integration.funding.test_withdrawals import (
+    ACCEPTED,
+    ADA,
+    CLEO,
+    FAILED,
+    PROCESSING,
+    SUCCEEDED,
+    known,
+    state_of,
+    withdraw,
+)
+from venue.account.v1 import account_pb2
+from venue.admin.v1 import alert_pb2
 from venue.funding.v1 import withdrawal_pb2 as pb
 
 
@@ -57,6 +74,7 @@ async def test_acc5_stripe_pays_once_and_says_later_how_it_ended(till: Till) -> 
     # Posted, and then sent back by the bank: for people. A late word of how it stood before changes nothing.
     await till.tell(till.stripe.payout(payment_id, "returned", "declined"))
     assert await state_of(till, paid) == SUCCEEDED
+    assert ("PAYOUT_RETURNED", "OPEN") in await alerts_of(till)
 
 
 async def test_of_a_payout_whose_key_is_forgotten_stripe_is_asked_before_it_pays_again(till: Till) -> None:
@@ -73,3 +91,77 @@ async def test_of_a_payout_whose_key_is_forgotten_stripe_is_asked_before_it_pays
     await till.tell(till.stripe.payout(payment_id, "posted"))
     assert await state_of(till, made) == SUCCEEDED
     assert len(till.stripe.payouts.made) == 1
+
+
+async def alerts_of(till: Till) -> set[tuple[str, str]]:
+    """Kinds and states."""
+    return {(kind, state) for kind, state in await till.rows("SELECT kind, state FROM alerts")}
+
+
+async def test_rsk6_odd_deposits_raise_an_alert_and_hold_withdrawals_up_until_it_is_closed(till: Till) -> None:
+    account_id, to = await known(till)
+    assert await alerts_of(till) == {("LARGE_MOVE", "OPEN")}
+    assert not (await withdraw(till, account_id, to, "10")).needs_approval
+    # Three a day, each just below what is large.
+    for _ in range(3):
+        deposit = await till.deposit("ulla", account_id, "1300")
+        await till.tell(till.stripe.complete(till.session_of(deposit)))
+    assert await alerts_of(till) == {("LARGE_MOVE", "OPEN"), ("DEPOSIT_FLAGGED", "OPEN")}
+    assert (await till.usd("ulla", account_id))[2] == "8910", "what came is credited all the same"
+    flagged = await withdraw(till, account_id, to, "10")
+    assert (flagged.state, flagged.needs_approval) == (ACCEPTED, True)
+    ((alert_id, details),) = await till.rows("SELECT alert_id, details FROM alerts WHERE kind = 'DEPOSIT_FLAGGED'")
+    assert details["findings"] == ["several just below what is large within a day"]
+    desk = AlertDesk(till.engine, PageTokens(b"k" * 32))
+    closing = alert_pb2.CloseAlertRequest(alert_id=alert_id, note="a known customer")
+    with pytest.raises(VenueError) as own:
+        await desk.close(closing, Actor(ActorKind.USER, user_id("ulla")))
+    assert own.value.reason == "OWN_ALERT"
+    seen = await desk.acknowledge(alert_pb2.AcknowledgeAlertRequest(alert_id=alert_id), CLEO)
+    again = await desk.acknowledge(alert_pb2.AcknowledgeAlertRequest(alert_id=alert_id), ADA)
+    assert (seen.alert.acknowledger, again.alert.acknowledger) == (CLEO.name, CLEO.name)
+    assert (await withdraw(till, account_id, to, "10")).needs_approval, "nobody has dealt with it yet"
+    assert (await desk.close(closing, ADA)).alert.state == alert_pb2.ALERT_STATE_CLOSED
+    for late, reason in ((closing, "ALERT_CLOSED"), (alert_pb2.CloseAlertRequest(alert_id="alr-x"), "ALERT_NOT_FOUND")):
+        with pytest.raises(VenueError) as refused:
+            await desk.close(late, ADA)
+        assert refused.value.reason == reason
+    assert not (await withdraw(till, account_id, to, "10")).needs_approval
+    entries = await till.rows(
+        "SELECT action FROM audit_entries WHERE object = %s ORDER BY sequence", f"alert/{alert_id}"
+    )
+    assert [action for (action,) in entries] == ["ALERT_ACKNOWLEDGE", "ALERT_CLOSE"]
+    # Listed page by page, narrowed, the last raised first.
+    page = await desk.search(alert_pb2.ListAlertsRequest(user_id=user_id("ulla"), page_size=1), "ada")
+    rest = await desk.search(
+        alert_pb2.ListAlertsRequest(user_id=user_id("ulla"), page_size=1, page_token=page.next_page_token), "ada"
+    )
+    first, then = [each for listed in (page, rest) for each in listed.alerts]
+    assert first.alert_id != then.alert_id
+    assert first.create_time.ToDatetime() >= then.create_time.ToDatetime()
+    flags = alert_pb2.ListAlertsRequest(
+        kind=alert_pb2.ALERT_KIND_WITHDRAWAL_FLAGGED, severity=alert_pb2.ALERT_SEVERITY_WARNING
+    )
+    assert {each.subject for each in (await desk.search(flags, "ada")).alerts} >= {
+        f"withdrawal/{flagged.withdrawal_id}"
+    }
+
+
+async def test_rsk6_what_is_wrong_with_money_raises_an_alert_once(till: Till) -> None:
+    account_id = await till.live("ulla")
+    other = await till.deposit("ulla", account_id, "20")
+    await till.tell(till.stripe.complete(till.session_of(other), cents=1))
+    gone = await till.deposit("ulla", account_id, "50")
+    await till.tell(till.stripe.complete(till.session_of(gone)))
+    second = await till.live("ulla")
+    move = account_pb2.CreateTransferRequest(from_account_id=account_id, to_account_id=second, asset="USD", amount="45")
+    await till.customer("ulla").accounts.CreateTransfer(move, metadata=till.metadata("ulla"))
+    await till.tell(till.stripe.refund(till.session_of(gone), 5000))
+    for _ in range(2):
+        await till.rows("UPDATE reversals SET try_time = now()")
+        await till.sweeper.sweep()
+    found = await till.rows("SELECT kind, severity, subject, user_id, raised FROM alerts ORDER BY create_time")
+    assert found == [
+        ("AMOUNT_MISMATCH", "WARNING", f"deposit/{other.deposit_id}", user_id("ulla"), 1),
+        ("FUNDS_OWED", "WARNING", f"deposit/{gone.deposit_id}", user_id("ulla"), 2),
+    ]

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from venue.admin.v1 import admin_pb2 as venue_dot_admin_dot_v1_dot_admin__pb2
+from venue.admin.v1 import alert_pb2 as venue_dot_admin_dot_v1_dot_alert__pb2
 
 GRPC_GENERATED_VERSION = '1.75.1'
 GRPC_VERSION = grpc.__version__
@@ -144,6 +145,21 @@ class AdminServiceStub(object):
                 '/venue.admin.v1.AdminService/DecideWithdrawal',
                 request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.DecideWithdrawalRequest.SerializeToString,
                 response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.DecideWithdrawalResponse.FromString,
+                _registered_method=True)
+        self.ListAlerts = channel.unary_unary(
+                '/venue.admin.v1.AdminService/ListAlerts',
+                request_serializer=venue_dot_admin_dot_v1_dot_alert__pb2.ListAlertsRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_alert__pb2.ListAlertsResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeAlert = channel.unary_unary(
+                '/venue.admin.v1.AdminService/AcknowledgeAlert',
+                request_serializer=venue_dot_admin_dot_v1_dot_alert__pb2.AcknowledgeAlertRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_alert__pb2.AcknowledgeAlertResponse.FromString,
+                _registered_method=True)
+        self.CloseAlert = channel.unary_unary(
+                '/venue.admin.v1.AdminService/CloseAlert',
+                request_serializer=venue_dot_admin_dot_v1_dot_alert__pb2.CloseAlertRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_alert__pb2.CloseAlertResponse.FromString,
                 _registered_method=True)
         self.ListPendingActions = channel.unary_unary(
                 '/venue.admin.v1.AdminService/ListPendingActions',
@@ -363,6 +379,30 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAlerts(self, request, context):
+        """Lists what people of the venue have to look at, the last raised first.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeAlert(self, request, context):
+        """Says that the caller looks at an alert. Of several the first one stays; repeating it changes nothing.
+        Errors: ALERT_NOT_FOUND, ALERT_CLOSED, OWN_ALERT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseAlert(self, request, context):
+        """Closes an alert that was dealt with. What happens again raises another one.
+        Errors: ALERT_NOT_FOUND, ALERT_CLOSED, OWN_ALERT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPendingActions(self, request, context):
         """Lists pending actions, the last proposed first.
         Errors: PAGE_TOKEN_INVALID.
@@ -527,6 +567,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.DecideWithdrawal,
                     request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.DecideWithdrawalRequest.FromString,
                     response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.DecideWithdrawalResponse.SerializeToString,
+            ),
+            'ListAlerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAlerts,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_alert__pb2.ListAlertsRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_alert__pb2.ListAlertsResponse.SerializeToString,
+            ),
+            'AcknowledgeAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeAlert,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_alert__pb2.AcknowledgeAlertRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_alert__pb2.AcknowledgeAlertResponse.SerializeToString,
+            ),
+            'CloseAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseAlert,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_alert__pb2.CloseAlertRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_alert__pb2.CloseAlertResponse.SerializeToString,
             ),
             'ListPendingActions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPendingActions,
@@ -1137,6 +1192,87 @@ class AdminService(object):
             '/venue.admin.v1.AdminService/DecideWithdrawal',
             venue_dot_admin_dot_v1_dot_admin__pb2.DecideWithdrawalRequest.SerializeToString,
             venue_dot_admin_dot_v1_dot_admin__pb2.DecideWithdrawalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/ListAlerts',
+            venue_dot_admin_dot_v1_dot_alert__pb2.ListAlertsRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_alert__pb2.ListAlertsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/AcknowledgeAlert',
+            venue_dot_admin_dot_v1_dot_alert__pb2.AcknowledgeAlertRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_alert__pb2.AcknowledgeAlertResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/CloseAlert',
+            venue_dot_admin_dot_v1_dot_alert__pb2.CloseAlertRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_alert__pb2.CloseAlertResponse.FromString,
             options,
             channel_credentials,
             insecure,

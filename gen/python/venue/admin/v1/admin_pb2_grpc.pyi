@@ -6,6 +6,7 @@ Operating the venue: people, markets, limits, corrections, what waits for a seco
 from collections import abc as _abc
 from grpc import aio as _aio
 from venue.admin.v1 import admin_pb2 as _admin_pb2
+from venue.admin.v1 import alert_pb2 as _alert_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -125,6 +126,18 @@ class AdminServiceStub:
     DecideWithdrawal: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DecideWithdrawalRequest, _admin_pb2.DecideWithdrawalResponse]
     """Decides on a withdrawal. REJECT holds at once; everything else is proposed, and another administrator approves.
     Errors: WITHDRAWAL_NOT_FOUND, WITHDRAWAL_NOT_DECIDABLE, REQUEST_ID_REUSED.
+    """
+    ListAlerts: _grpc.UnaryUnaryMultiCallable[_alert_pb2.ListAlertsRequest, _alert_pb2.ListAlertsResponse]
+    """Lists what people of the venue have to look at, the last raised first.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    AcknowledgeAlert: _grpc.UnaryUnaryMultiCallable[_alert_pb2.AcknowledgeAlertRequest, _alert_pb2.AcknowledgeAlertResponse]
+    """Says that the caller looks at an alert. Of several the first one stays; repeating it changes nothing.
+    Errors: ALERT_NOT_FOUND, ALERT_CLOSED, OWN_ALERT.
+    """
+    CloseAlert: _grpc.UnaryUnaryMultiCallable[_alert_pb2.CloseAlertRequest, _alert_pb2.CloseAlertResponse]
+    """Closes an alert that was dealt with. What happens again raises another one.
+    Errors: ALERT_NOT_FOUND, ALERT_CLOSED, OWN_ALERT.
     """
     ListPendingActions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPendingActionsRequest, _admin_pb2.ListPendingActionsResponse]
     """Lists pending actions, the last proposed first.
@@ -252,6 +265,18 @@ class AdminServiceAsyncStub(AdminServiceStub):
     DecideWithdrawal: _aio.UnaryUnaryMultiCallable[_admin_pb2.DecideWithdrawalRequest, _admin_pb2.DecideWithdrawalResponse]  # type: ignore[assignment]
     """Decides on a withdrawal. REJECT holds at once; everything else is proposed, and another administrator approves.
     Errors: WITHDRAWAL_NOT_FOUND, WITHDRAWAL_NOT_DECIDABLE, REQUEST_ID_REUSED.
+    """
+    ListAlerts: _aio.UnaryUnaryMultiCallable[_alert_pb2.ListAlertsRequest, _alert_pb2.ListAlertsResponse]  # type: ignore[assignment]
+    """Lists what people of the venue have to look at, the last raised first.
+    Errors: PAGE_TOKEN_INVALID.
+    """
+    AcknowledgeAlert: _aio.UnaryUnaryMultiCallable[_alert_pb2.AcknowledgeAlertRequest, _alert_pb2.AcknowledgeAlertResponse]  # type: ignore[assignment]
+    """Says that the caller looks at an alert. Of several the first one stays; repeating it changes nothing.
+    Errors: ALERT_NOT_FOUND, ALERT_CLOSED, OWN_ALERT.
+    """
+    CloseAlert: _aio.UnaryUnaryMultiCallable[_alert_pb2.CloseAlertRequest, _alert_pb2.CloseAlertResponse]  # type: ignore[assignment]
+    """Closes an alert that was dealt with. What happens again raises another one.
+    Errors: ALERT_NOT_FOUND, ALERT_CLOSED, OWN_ALERT.
     """
     ListPendingActions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPendingActionsRequest, _admin_pb2.ListPendingActionsResponse]  # type: ignore[assignment]
     """Lists pending actions, the last proposed first.
@@ -502,6 +527,36 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.DecideWithdrawalResponse, _abc.Awaitable[_admin_pb2.DecideWithdrawalResponse]]:
         """Decides on a withdrawal. REJECT holds at once; everything else is proposed, and another administrator approves.
         Errors: WITHDRAWAL_NOT_FOUND, WITHDRAWAL_NOT_DECIDABLE, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAlerts(
+        self,
+        request: _alert_pb2.ListAlertsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_alert_pb2.ListAlertsResponse, _abc.Awaitable[_alert_pb2.ListAlertsResponse]]:
+        """Lists what people of the venue have to look at, the last raised first.
+        Errors: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def AcknowledgeAlert(
+        self,
+        request: _alert_pb2.AcknowledgeAlertRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_alert_pb2.AcknowledgeAlertResponse, _abc.Awaitable[_alert_pb2.AcknowledgeAlertResponse]]:
+        """Says that the caller looks at an alert. Of several the first one stays; repeating it changes nothing.
+        Errors: ALERT_NOT_FOUND, ALERT_CLOSED, OWN_ALERT.
+        """
+
+    @_abc_1.abstractmethod
+    def CloseAlert(
+        self,
+        request: _alert_pb2.CloseAlertRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_alert_pb2.CloseAlertResponse, _abc.Awaitable[_alert_pb2.CloseAlertResponse]]:
+        """Closes an alert that was dealt with. What happens again raises another one.
+        Errors: ALERT_NOT_FOUND, ALERT_CLOSED, OWN_ALERT.
         """
 
     @_abc_1.abstractmethod

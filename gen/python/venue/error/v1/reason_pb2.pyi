@@ -230,6 +230,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[UNAUTHENTICATED] The call is signed, and a call with this nonce was there before. Every call needs a nonce of its own, repeats
     too.
     """
+    REASON_ALERT_NOT_FOUND: _Reason.ValueType  # 170
+    """[NOT_FOUND] No such alert."""
+    REASON_ALERT_CLOSED: _Reason.ValueType  # 171
+    """[FAILED_PRECONDITION] The alert is closed."""
+    REASON_OWN_ALERT: _Reason.ValueType  # 172
+    """[PERMISSION_DENIED] Nobody decides on an alert about himself."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -436,4 +442,10 @@ REASON_SIGNATURE_REPLAYED: Reason.ValueType  # 151
 """[UNAUTHENTICATED] The call is signed, and a call with this nonce was there before. Every call needs a nonce of its own, repeats
 too.
 """
+REASON_ALERT_NOT_FOUND: Reason.ValueType  # 170
+"""[NOT_FOUND] No such alert."""
+REASON_ALERT_CLOSED: Reason.ValueType  # 171
+"""[FAILED_PRECONDITION] The alert is closed."""
+REASON_OWN_ALERT: Reason.ValueType  # 172
+"""[PERMISSION_DENIED] Nobody decides on an alert about himself."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
