@@ -38,7 +38,7 @@ async def redeliver_message(engine: AsyncEngine, endpoint_id: str, message_id: s
     if "\0" in message_id:
         return False
     of_it = (WebhookDeliveryRow.endpoint_id == endpoint_id, WebhookDeliveryRow.message_id == message_id)
-    anew = update(WebhookDeliveryRow).where(*of_it).values(state=PENDING, attempts=0, next_time=NOW)
+    anew = update(WebhookDeliveryRow).where(*of_it).values(state=PENDING, attempts=0, next_time=NOW, since=NOW)
     async with transaction(engine) as session, session.begin():
         return await session.scalar(anew.returning(WebhookDeliveryRow.message_id)) is not None
 

@@ -53,21 +53,49 @@ WHERE EXISTS (SELECT FROM webhook_endpoints e WHERE e.endpoint_id = m.endpoint_i
 ON CONFLICT (endpoint_id, message_id) DO
 """
 KEEP: Final = "NOTHING"
-ANEW: Final = "UPDATE SET state = 'PENDING', attempts = 0, next_time = clock_timestamp()"
+ANEW: Final = "UPDATE SET state = 'PENDING', attempts = 0, next_time = clock_timestamp(), since = clock_timestamp()"
 REPLAYS: Final = """
 SELECT r.endpoint_id, r.account_id, r.after_sequence, e.event_types
 FROM webhook_replays r JOIN webhook_endpoints e USING (endpoint_id)
 WHERE r.partition = %s AND e.state = 'ENABLED' FOR UPDATE OF r SKIP LOCKED LIMIT 1
 """
+# An account's first message that is not done holds those behind it: looked at is the first one of each account, from one to the
+# next by the index. Messages of no account are tests, and hold nothing.
 BUSY: Final = """
-SELECT e.endpoint_id FROM webhook_endpoints e WHERE e.state = 'ENABLED' AND EXISTS (
-    SELECT FROM webhook_deliveries d
-    WHERE d.endpoint_id = e.endpoint_id AND d.state = 'PENDING' AND d.next_time <= clock_timestamp())
+WITH RECURSIVE heads AS (
+    (SELECT endpoint_id, account_id, next_time FROM webhook_deliveries WHERE state = 'PENDING'
+     ORDER BY endpoint_id, account_id, sequence, part, message_id LIMIT 1)
+    UNION ALL
+    SELECT following.* FROM heads h CROSS JOIN LATERAL (
+        SELECT endpoint_id, account_id, next_time FROM webhook_deliveries
+        WHERE state = 'PENDING' AND (endpoint_id, account_id) > (h.endpoint_id, h.account_id)
+        ORDER BY endpoint_id, account_id, sequence, part, message_id LIMIT 1) AS following
+)
+SELECT DISTINCT h.endpoint_id FROM heads h JOIN webhook_endpoints e USING (endpoint_id)
+WHERE e.state = 'ENABLED' AND (h.next_time <= clock_timestamp() OR (h.account_id = '' AND EXISTS (
+    SELECT FROM webhook_deliveries d WHERE d.endpoint_id = h.endpoint_id AND d.account_id = '' AND d.state = 'PENDING'
+        AND d.next_time <= clock_timestamp())))
 """
 DUE: Final = """
-SELECT message_id, account_id, body, attempts FROM webhook_deliveries
-WHERE endpoint_id = %s AND state = 'PENDING' AND next_time <= clock_timestamp()
-ORDER BY next_time, sequence, part LIMIT %s
+WITH RECURSIVE told AS (
+    (SELECT account_id FROM webhook_deliveries WHERE endpoint_id = %(endpoint)s AND state = 'PENDING'
+     ORDER BY account_id LIMIT 1)
+    UNION ALL
+    SELECT following.* FROM told t CROSS JOIN LATERAL (
+        SELECT account_id FROM webhook_deliveries
+        WHERE endpoint_id = %(endpoint)s AND state = 'PENDING' AND account_id > t.account_id
+        ORDER BY account_id LIMIT 1) AS following
+)
+SELECT m.message_id, m.account_id, m.body, m.attempts, extract(epoch FROM clock_timestamp() - m.since)::float8
+FROM told CROSS JOIN LATERAL (
+    SELECT w.*, bool_or(w.next_time > clock_timestamp() AND w.account_id <> '')
+        OVER (ORDER BY w.sequence, w.part, w.message_id ROWS UNBOUNDED PRECEDING) AS held
+    FROM (
+        SELECT * FROM webhook_deliveries d
+        WHERE d.endpoint_id = %(endpoint)s AND d.account_id = told.account_id AND d.state = 'PENDING'
+        ORDER BY d.sequence, d.part, d.message_id LIMIT %(limit)s) AS w) AS m
+WHERE NOT m.held AND m.next_time <= clock_timestamp()
+ORDER BY m.sequence, m.part, m.message_id LIMIT %(limit)s
 """
 SECRETS: Final = """
 SELECT secret_id, secret FROM webhook_secrets
@@ -134,12 +162,13 @@ class Replay(NamedTuple):
 
 
 class Due(NamedTuple):
-    """A message that is to be attempted."""
+    """A message that is to be attempted; `age_s` since it was made, or was to be delivered anew."""
 
     message_id: str
     account_id: str
     body: str
     attempts: int
+    age_s: float
 
 
 class Target(NamedTuple):
@@ -224,9 +253,9 @@ async def list_busy(connection: Connection) -> list[str]:
 
 
 async def list_due(connection: Connection, endpoint_id: str, limit: int) -> list[Due]:
-    """What is to be attempted now, in order."""
+    """What is to be attempted now, in order: nothing behind a message of its account that waits for its next attempt."""
     async with connection.cursor(row_factory=args_row(Due)) as cursor:
-        await cursor.execute(DUE, [endpoint_id, limit])
+        await cursor.execute(DUE, {"endpoint": endpoint_id, "limit": limit})
         return await cursor.fetchall()
 
 

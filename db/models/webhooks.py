@@ -71,6 +71,7 @@ class WebhookDeliveryRow(Row):
     state: Mapped[str]
     attempts: Mapped[Count]
     next_time: Mapped[Time]
+    since: Mapped[Time]
     last_time: Mapped[Time | None]
     last_status: Mapped[Count]
     last_error: Mapped[str]

@@ -21,7 +21,7 @@ from db.webhook_endpoints import secret_place
 from db.webhook_work import Due, Target, disable_gone, find_target, list_due, record
 from servers.webhook.measures import WebhookMeasures
 from servers.webhook.posting import Answer, Poster
-from servers.webhook.schedule import wait_s
+from servers.webhook.schedule import LIFE_S, wait_s
 from servers.webhook.signing import headers
 
 log = structlog.get_logger()
@@ -64,6 +64,7 @@ class Lane:
         self._places, self._measures, self._gone = places, measures, gone
         self._failures = 0
         self._retry_at = 0.0
+        self._is_gone = False
         self._random = random.Random()  # noqa: S311  # nosec B311  jitter, no secret
 
     @property
@@ -79,6 +80,7 @@ class Lane:
                 due = await list_due(connection, self._endpoint_id, PAGE) if target is not None else []
             if target is None or not due:
                 return
+            self._is_gone = False
             await self._attempt_all(target, due)
 
     async def _attempt_all(self, target: Target, due: Sequence[Due]) -> None:
@@ -98,7 +100,10 @@ class Lane:
         async def one_by_one(messages: Sequence[Due]) -> None:
             async with room:
                 for message in messages:
-                    if self.is_resting or not await self._attempt(target, known, message):
+                    if self.is_resting:
+                        return
+                    # What comes later of the account waits for it; tests are of no account.
+                    if not await self._attempt(target, known, message) and (message.account_id or self._is_gone):
                         return
 
         async with asyncio.TaskGroup() as tasks:
@@ -106,7 +111,7 @@ class Lane:
                 tasks.create_task(one_by_one(messages))
 
     async def _attempt(self, target: Target, known: Sequence[str], due: Due) -> bool:
-        """Returns whether the endpoint is told anything further."""
+        """Returns whether the message was taken."""
         async with self._places.failing if self._failures else self._places.healthy:
             passing("webhook-sending")
             began = time.monotonic()
@@ -121,11 +126,15 @@ class Lane:
         await self._record(due, answer)
         passing("webhook-recorded")
         if answer.is_gone:
+            self._is_gone = True
             await self._disable(target)
-        return not answer.is_gone
+        return answer.is_taken
 
     async def _record(self, due: Due, answer: Answer) -> None:
         pause_s = None if answer.is_gone else wait_s(due.attempts + 1, answer.retry_after_s, self._random)
+        if pause_s is not None and due.age_s + pause_s > LIFE_S:
+            # It has waited behind others for as long as a message is tried.
+            pause_s = None
         state = SUCCEEDED if answer.is_taken else DEAD if pause_s is None else PENDING
         async with self._pool.connection() as connection:
             await record(

@@ -13,6 +13,9 @@ SCHEDULE_S: Final = (
     0.0, 5.0, 300.0, 1800.0, 2 * _HOUR, 5 * _HOUR, 10 * _HOUR, 14 * _HOUR, 20 * _HOUR, 24 * _HOUR,
 )  # fmt: skip
 ATTEMPTS_MAX: Final = len(SCHEDULE_S)
+# No message is tried for longer, however long it waited behind others: the schedule, each pause of it the longest, and what
+# `Retry-After` may add to it once.
+LIFE_S: Final = 110 * _HOUR
 # Many that failed together do not come together again.
 JITTER: Final = 0.1
 # Whoever asks us to stay away longer is asked again after a day all the same.

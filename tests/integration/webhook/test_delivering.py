@@ -257,3 +257,49 @@ async def test_of_several_workers_one_delivers_and_another_takes_over(hooks: Hoo
         await hooks.happens()
         await eventually(lambda: len(receiver.came) == 2)
     assert len(set(receiver.ids)) == 2
+
+
+async def test_f25_what_fails_holds_its_own_account_and_endpoint_in_order_until_it_is_dead(hooks: Hooks) -> None:
+    failing, good = await hooks.receiver(status=500), await hooks.receiver()
+    (first, _), (second, _) = await hooks.endpoint(failing.url), await hooks.endpoint(good.url)
+    sequences = [await hooks.happens("demo-a") for _ in range(4)]
+    other = await hooks.happens("demo-b")
+    ids = [f"msg_2-{sequence}-0-0" for sequence in sequences]
+    async with hooks.working():
+
+        async def both_began() -> bool:
+            return sorted(each.attempts for each in await hooks.deliveries(first)) == [0, 0, 0, 1, 1]
+
+        await eventually(both_began)
+        await eventually(lambda: len(good.came) == 5)
+    assert [each for each in good.ids if each in ids] == ids
+    assert sorted(failing.ids) == sorted([ids[0], f"msg_2-{other}-0-0"]), (
+        "an account's first one, and what is behind it waits"
+    )
+    # A test is of no account: nothing holds it, and it holds nothing.
+    failing.status = 204
+    await hooks.ask(pb.SendTestRequest(endpoint_id=first))
+    async with hooks.working():
+        await eventually(lambda: len(failing.ids) == 3)
+    # Dead, it holds nothing any more; what waited as long as a message is tried has one try of its own.
+    failing.status = 500
+    await hooks.rows(
+        "UPDATE webhook_deliveries SET since = since - interval '111 hours', next_time = now() WHERE endpoint_id = %s",
+        first,
+    )
+    async with hooks.working():
+
+        async def two_are_dead() -> bool:
+            return sum(each.state == DEAD for each in await hooks.deliveries(first)) >= 2
+
+        await eventually(two_are_dead)
+    failing.status = 204
+    async with hooks.working():
+
+        async def none_waits() -> bool:
+            return all(each.state != PENDING for each in await hooks.deliveries(first))
+
+        await eventually(none_waits)
+    taken = [each for each in dict.fromkeys(failing.ids) if each in ids]
+    assert taken == ids
+    assert second
