@@ -50,7 +50,7 @@ SEVERITIES: Final[Mapping[AlertKind, Severity]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Alert:
     """Something that people have to look at. `subject` says what it is about, as `deposit/ID`; `user_id` whose it is."""
 
