@@ -1,10 +1,12 @@
 """What of the supply chain can be looked at: `audit.py [code] [secrets] [advisories] [sbom]`, all four without a name.
 
-`code` and `secrets` need no network. `advisories` asks the package index for known faults; where it does not answer for
-a package, that package counts as not audited and is said to be so. `sbom` writes a CycloneDX bill of materials from the lock.
+`code` and `secrets` need no network. `advisories` asks the package index for known faults, or the service of the OSV protocol
+that OSV_URL names; where it does not answer for a package, that package counts as not audited and is said to be so, and where
+nobody answers one line says that the step was skipped. `sbom` writes a CycloneDX bill of materials from the lock.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,20 +62,20 @@ def secrets(files: list[str] | None = None) -> str:
 
 def advisories() -> str:
     """pip-audit. Raises SystemExit with each known fault; says how many packages were looked up at all."""
-    done = run(
-        "pip-audit", "--disable-pip", "--require-hashes", "-r", str(LOCK), "-f", "json", "--progress-spinner", "off"
-    )
+    where = ["-s", "osv", "--osv-url", os.environ["OSV_URL"]] if "OSV_URL" in os.environ else []
+    output = ["-f", "json", "--progress-spinner", "off"]
+    done = run("pip-audit", "--disable-pip", "--require-hashes", "-r", str(LOCK), *output, *where)
     try:
         found = json.loads(done.stdout)["dependencies"]
     except (json.JSONDecodeError, KeyError):
         last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-        return f"pip-audit: the advisory service cannot be reached, nothing was audited ({last[:120]})"
+        return f"pip-audit: skipped, nothing was audited: the advisory service cannot be reached ({last[:120]})"
     faults = [f"{each['name']} {each['version']}: {fault['id']}" for each in found for fault in each.get("vulns", ())]
     if faults:
         sys.exit("\n".join(["pip-audit:", *faults]))
     unknown = [each["name"] for each in found if "skip_reason" in each]
     if len(unknown) == len(found):
-        return f"pip-audit: the advisory service knows none of the {len(found)} packages from here, nothing was audited"
+        return f"pip-audit: skipped, nothing was audited: the advisory service knows none of the {len(found)} packages"
     rest = f"; not audited: {', '.join(unknown[:NAMED_MAX])} ({len(unknown)})" if unknown else ""
     return f"pip-audit: no known fault in {len(found) - len(unknown)} packages{rest}"
 

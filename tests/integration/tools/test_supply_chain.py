@@ -1,14 +1,22 @@
 """What is installed is what was locked, and what is shipped is looked at (line S27 of the security checklist)."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, Final
+
+from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCK = ROOT / "requirements.lock"
 AUDIT = [sys.executable, str(ROOT / "tools" / "audit.py")]
+FAULTY: Final = "cryptography"
+ADVISORY: Final[dict[str, Any]] = {"id": "PYSEC-0000-1", "summary": "everything is open", "affected": [], "aliases": []}
 # Put together here, so that this file holds none.
 SECRET = "aws_key = 'AKIA" + "IOSFODNN7EXAMPLA'\n"
 
@@ -37,6 +45,43 @@ def test_s27_the_bill_of_materials_names_every_package_of_the_lock() -> None:
     assert {name: part["version"] for name, part in listed.items()} == {name: of[0] for name, of in pinned().items()}
     hashes = {name: sum(len(place["hashes"]) for place in part["externalReferences"]) for name, part in listed.items()}
     assert hashes == {name: of[1] for name, of in pinned().items()}
+
+
+class Advisories(BaseHTTPRequestHandler):
+    """A service that speaks the OSV protocol and knows of one fault."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        faulty = (asked["package"]["name"], asked["version"]) == (FAULTY, pinned()[FAULTY][0])
+        answer = {"vulns": [ADVISORY]} if faulty else {}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  its own name
+        """Nobody reads it."""
+
+
+def advisories(url: str, home: Path) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "OSV_URL": url, "XDG_CACHE_HOME": str(home)}
+    return subprocess.run([*AUDIT, "advisories"], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_s27_a_package_with_a_known_fault_fails_the_audit(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Advisories) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        done = advisories(f"http://127.0.0.1:{service.server_port}/v1/query", tmp_path)
+        service.shutdown()
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stderr.split() == ["pip-audit:", FAULTY, f"{pinned()[FAULTY][0]}:", ADVISORY["id"]]
+
+
+def test_s27_an_advisory_service_that_is_not_there_is_named_in_one_line(tmp_path: Path) -> None:
+    done = advisories(f"http://127.0.0.1:{free_port()}/v1/query", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        r"pip-audit: skipped, nothing was audited: the advisory service cannot be reached .*\n", done.stdout
+    )
 
 
 def test_s27_a_secret_in_a_file_is_found(tmp_path: Path) -> None:
