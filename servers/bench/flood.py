@@ -1,4 +1,6 @@
-"""F36: what a flood of log-ins does to orders: p99 at half load beside the flood, and without it, in turns.
+"""F36: what a flood of log-ins does to orders: p99 at half load beside the flood, and without it before and after, in turns.
+
+F36b compares with as many log-ins that break the contract, and so cost all that a call costs but a hash and what is stored of it.
 
 The clients of the flood take what everybody else leaves of the processors: elsewhere they would have processors of their own.
 Every log-in is a wrong one from an address of its own, so that no limit stands before the hash: what is bounded is the hashing.
@@ -11,7 +13,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -33,18 +35,26 @@ CALL_S: Final = 10.0
 # Until there was the first that the server had no room for: every worker hashes then, and the queue is full.
 FULL_S: Final = 30.0
 FULL: Final = b"full\n"
+HASHED: Final = "hashed"
+REFUSED: Final = "refused"
+# What says that a flood is under way: there is no room for another hash; a call was refused.
+FULL_AT: Final = {HASHED: grpc.StatusCode.RESOURCE_EXHAUSTED, REFUSED: grpc.StatusCode.INVALID_ARGUMENT}
 
 
-def flood_measure() -> Measure:
+def flood_measures() -> list[Measure]:
     """F36, without a figure yet."""
-    return Measure("F36", "p99 at half load, logins flooding", "calm", "ms", Goal(1.2, 1.1, low_is_good=True))
+    goal = Goal(1.2, 1.1, low_is_good=True)
+    return [
+        Measure("F36", "p99 at half load, logins flooding", "calm", "ms", goal),
+        Measure("F36b", "the same, where logins are hashed", "refused unread", "ms", goal),
+    ]
 
 
 @asynccontextmanager
-async def flooding(address: str) -> "AsyncIterator[None]":
-    """The body runs beside a flood on the auth server at `address`, once it is full. Raises BenchError."""
+async def flooding(address: str, kind: str) -> "AsyncIterator[None]":
+    """The body runs beside a flood of a kind on the auth server at `address`, once it is under way. Raises BenchError."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "servers.bench.flood", address, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "servers.bench.flood", address, kind, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     try:
@@ -60,27 +70,33 @@ async def flooding(address: str) -> "AsyncIterator[None]":
         await process.communicate()
 
 
-async def measure(bench: Bench, figure: Measure, rate: float) -> None:
-    """One round: half of `rate` orders a second, calm and flooded. Raises BenchError."""
+async def measure(bench: Bench, figures: Mapping[str, Measure], rate: float) -> None:
+    """One round: half of `rate` orders a second, calm, flooded in both ways, and calm again. Raises BenchError."""
     loads = paced(entry(bench.venue.sides, "unary", CALLERS, bench.folder), rate / 2)
-    calm = await bench.load(loads, bench.venue, bench.seconds, 1)
-    async with flooding(bench.venue.own.api):
-        flooded = await bench.load(loads, bench.venue, bench.seconds, 1)
-    figure.add(flooded.quantile_ms(0.99), calm.quantile_ms(0.99))
+    before = await bench.load(loads, bench.venue, bench.seconds, 1)
+    flooded = {}
+    for kind in (HASHED, REFUSED):
+        async with flooding(bench.venue.own.api, kind):
+            flooded[kind] = (await bench.load(loads, bench.venue, bench.seconds, 1)).quantile_ms(0.99)
+    after = await bench.load(loads, bench.venue, bench.seconds, 1)
+    # A machine gets faster and slower meanwhile: what lies between two calm loads is compared with both.
+    figures["F36"].add(flooded[HASHED], (before.quantile_ms(0.99) + after.quantile_ms(0.99)) / 2)
+    figures["F36b"].add(flooded[HASHED], flooded[REFUSED])
 
 
-async def login(stub: "auth_pb2_grpc.AuthServiceAsyncStub", full: asyncio.Event) -> None:
+async def login(stub: "auth_pb2_grpc.AuthServiceAsyncStub", kind: str, full: asyncio.Event) -> None:
     """A wrong one, from a place of its own."""
     address = ".".join(str(byte) for byte in (10, *secrets.token_bytes(3)))
-    request = auth_pb2.LoginRequest(email=f"{secrets.token_hex(8)}@example.com", password=secrets.token_hex(8))
+    email = secrets.token_hex(8) + ("@example.com" if kind == HASHED else "")
+    request = auth_pb2.LoginRequest(email=email, password=secrets.token_hex(8))
     try:
         await stub.Login(request, metadata=(("x-forwarded-for", address),), timeout=CALL_S)
     except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        if error.code() is FULL_AT[kind]:
             full.set()
 
 
-async def run(address: str) -> None:
+async def run(address: str, kind: str) -> None:
     """Until the process is ended; says once that the server is full."""
     full = asyncio.Event()
     async with channel_to(address) as channel:
@@ -88,7 +104,7 @@ async def run(address: str) -> None:
         calls: set[asyncio.Task[None]] = set()
         due_s, told = time.monotonic(), False
         while True:
-            call = asyncio.create_task(login(stub, full))
+            call = asyncio.create_task(login(stub, kind, full))
             calls.add(call)
             call.add_done_callback(calls.discard)
             if full.is_set() and not told:
@@ -102,10 +118,11 @@ async def run(address: str) -> None:
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("address")
-    address = parser.parse_args(arguments).address
+    parser.add_argument("kind", choices=FULL_AT)
+    given = parser.parse_args(arguments)
     if sys.platform == "linux":
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    uvloop.run(run(address))
+    uvloop.run(run(given.address, given.kind))
 
 
 if __name__ == "__main__":

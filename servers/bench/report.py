@@ -152,7 +152,8 @@ request_id; each is a new one.
 - P11: GetOrderBook by one caller, as JSON through Envoy and as gRPC from the process itself.
 - P13: twenty readers of candles, trades, statistics and older pages beside half of P1's load; books, tickers and markets come
   from memory and are not counted.
-- F36: 16 callers as in P4, calm, and beside 60 wrong log-ins a second from as many addresses, at bcrypt's cost 12.
+- F36: 16 callers as in P4 beside 60 wrong log-ins a second from as many addresses, at bcrypt's cost 12. Calm is the mean of the
+  load before and the load after. F36b compares with as many log-ins that are refused for their form, and never hashed.
 - P12: memory of the process, for orders that rest in the machine, and for subscriptions to a book on which nothing happens.
 
 Orders a second are counted by the servers (the venue's are commands in the journal), the peer's by the client. Each load runs

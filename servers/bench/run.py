@@ -51,7 +51,7 @@ async def measure(plan: Plan, client: Client, tell: Callable[[str], None]) -> Re
     async with AsyncExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="venue-bench-")))
         program = await peer_program(plan, client, folder, tell)
-        figures, peer, notes = [*measures(), flood.flood_measure()], None, []
+        figures, peer, notes = [*measures(), *flood.flood_measures()], None, []
         if isinstance(program, str):
             notes.append(NO_PEER + program)
         else:
@@ -74,7 +74,7 @@ async def measure(plan: Plan, client: Client, tell: Callable[[str], None]) -> Re
             tell(f"{title}, P13: {singles['P13'].what}")
             await caching.measure(bench, singles["P13"], by_number["P1"].ours[-1])
             tell(f"{title}, F36: {by_number['F36'].what}")
-            await flood.measure(bench, by_number["F36"], by_number["P1"].ours[-1])
+            await flood.measure(bench, by_number, by_number["P1"].ours[-1])
         trades = await ours.trades(probes) - traded
         orders = await ours.count() - first
         await measure_rest(plan, bench, singles, notes, tell)

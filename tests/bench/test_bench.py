@@ -25,7 +25,7 @@ def test_a_quick_run_prints_ratios_and_writes_a_page(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.findall(r"^\| ([PF]\w+) \|(?:[^|]*\|){4} ([0-9.]+) \|", page.read_text(), re.MULTILINE)
     ratios = {number: float(ratio) for number, ratio in found}
-    assert set(ratios) == {"P1", "P2", "P3", "P4a", "P4b", "F36", "P8a", "P8b", "P8c"}
+    assert set(ratios) == {"P1", "P2", "P3", "P4a", "P4b", "F36", "F36b", "P8a", "P8b", "P8c"}
     figures = re.findall(r"^\| (P\w+) \|(?:[^|]*\|){2} ([0-9.,]+) \|  \|  \|", page.read_text(), re.MULTILINE)
     assert {number for number, _ in figures} >= {"P6b", "P9a", "P10a", "P10b", "P12a", "P12b", "P13"}
     assert all(ratio > 0 for ratio in ratios.values())
