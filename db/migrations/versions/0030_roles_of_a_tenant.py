@@ -5,8 +5,8 @@ From PostgreSQL 16 on whoever creates a role may grant it, and may not set it; 1
 
 from alembic import op
 
-revision = "0028"
-down_revision = "0027"
+revision = "0030"
+down_revision = "0029"
 branch_labels = None
 depends_on = None
 
