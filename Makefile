@@ -7,14 +7,13 @@ UV_COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-inde
 VENUE := $(BIN)/venue
 BUF := $(BIN)/buf
 
-# Tests wait for processes more than they compute; those of the benchmark, which counts, run by themselves. All run to their end, whichever fails; each one's lines stay together where
-# make can do that (4.0 and newer).
-ABREAST := $(MAKE) --no-print-directory -k -j 3 $(if $(filter output-sync,$(.FEATURES)),-Otarget)
+# Tests wait for processes more than they compute. All run to their end, whichever fails; each one's lines stay together where make can do that (4.0 and newer).
+ABREAST := $(MAKE) --no-print-directory -k -j 4 $(if $(filter output-sync,$(.FEATURES)),-Otarget)
 
 export UV_PYTHON_DOWNLOADS := never
 export PATH := $(CURDIR)/.venv/node:$(PATH)
 
-.PHONY: help setup lock gen gen-check baseline lint-proto format lint check audit audit-code secrets-baseline test up down reset bench chaos-long native native-check lint-web
+.PHONY: help setup lock gen gen-check baseline lint-proto format lint check audit audit-code secrets-baseline test environments up down reset bench chaos-long native native-check lint-web
 
 help:
 	@echo "setup up down reset | check test lint format | audit | gen gen-check lint-proto | bench chaos-long | native native-check | lock baseline"
@@ -84,17 +83,29 @@ audit-code: .venv/.stamp
 test-rules: .venv/.stamp
 	$(BIN)/pytest -q tests/unit tests/golden tests/contract tests/tidy
 
+# The longest folder, in two halves.
+CORE := $(wildcard $(addprefix tests/integration/,db embedded engine marketdata replica))
+test-core: .venv/.stamp
+	$(BIN)/pytest -q $(CORE)
+
+test-services: .venv/.stamp
+	$(BIN)/pytest -q tests/integration $(addprefix --ignore=,$(CORE))
+
 test-%: .venv/.stamp
 	$(BIN)/pytest -q tests/$*
 
-check: setup .venv-gen/.stamp .venv/.stamp-node .venv/.stamp-web
-	@echo "check: three at a time; what each says is shown when it ends"
-	@$(ABREAST) lint lint-proto lint-web gen-check audit-code test-property test-rules
+environments: setup .venv-gen/.stamp .venv/.stamp-node .venv/.stamp-web
 
-test: check
-	@echo "test: three at a time, the longest takes some minutes; what each says is shown when it ends"
-	@$(ABREAST) test-e2e test-chaos test-integration test-simulation
-	@$(MAKE) --no-print-directory test-bench
+QUICK := lint lint-proto lint-web gen-check audit-code test-property test-rules
+
+check: environments
+	@echo "check: four at a time; what each says is shown when it ends"
+	@$(ABREAST) $(QUICK)
+
+# The longest begin first, so that none is left to end alone.
+test: environments
+	@echo "test: four at a time, the longest takes some minutes; what each says is shown when it ends"
+	@$(ABREAST) test-e2e test-services test-core test-chaos test-simulation $(QUICK) test-bench
 
 up: setup .venv/.stamp-web
 	@exec $(VENUE) up

@@ -21,7 +21,7 @@ from servers.replay.patience import query
 from servers.replay.run_record import RunRecord
 from servers.replay.steps import steps
 from servers.replay.survey import Survey, survey
-from servers.transport.caller import CallerError, channel_to
+from servers.transport.caller import CallerError, channel_to, reached
 from servers.transport.papers import Papers, Trust
 from venue.engine.v1 import engine_pb2 as pb
 from venue.order.v1.order_service_pb2_grpc import OrderServiceStub
@@ -62,6 +62,7 @@ async def play(plan: Plan, console: Console) -> bool:
     known = plan.trust if plan.target == plan.login_target else plan.papers
     async with channel_to(plan.login_target, plan.trust) as login_channel, channel_to(plan.target, known) as channel:
         stub = OrderServiceStub(channel)
+        await reached(channel, plan.target)
         login = await log_in(login_channel, plan.folder / "login.json")
         async with engine_of(plan) as (pool, engine):
             market = await find_market(engine, plan.symbol)

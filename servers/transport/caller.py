@@ -1,5 +1,6 @@
 """What the venue's own clients on the command line share: a channel, a log-in, and a failed call in a line."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from servers.transport.papers import Papers, Trust, open_channel
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 
 LOGIN_S: Final = 30.0
+REACHED_S: Final = 10.0
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -98,12 +100,26 @@ def violations_of(status: status_pb2.Status) -> Sequence[tuple[str, str]]:
     return []
 
 
+def away(target: str) -> str:
+    """That nobody listens there."""
+    return f"the venue does not answer at {target}: start it with `venue up`"
+
+
+async def reached(channel: grpc.aio.Channel, target: str) -> None:
+    """Wait until somebody listens at the other end. Raises CallerError where nobody does for REACHED_S."""
+    try:
+        async with asyncio.timeout(REACHED_S):
+            await channel.channel_ready()
+    except TimeoutError:
+        raise CallerError(away(target)) from None
+
+
 def explain(error: grpc.aio.AioRpcError, target: str) -> str:
     """A failed call for people: what was said, the reason, and each field that is to blame on a line of its own."""
     status = status_of(error)
     if status is None:
         if error.code() == grpc.StatusCode.UNAVAILABLE:
-            return f"the venue does not answer at {target}: start it with `venue up`"
+            return away(target)
         return f"{error.details() or 'no answer'} ({error.code().name}, from {target})"
     violations = violations_of(status)
     what = "the request is not valid" if violations else status.message

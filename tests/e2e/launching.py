@@ -15,6 +15,7 @@ from servers.embedded import processes
 from servers.embedded.certificates import GATEWAY, Certificate, at
 from servers.embedded.health import answers
 from servers.embedded.state import State
+from tests.e2e import commands
 from tests.e2e.gateway import ROOT, wait_until
 from tests.servers import free_port
 
@@ -75,6 +76,10 @@ class Venue:
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "servers.cli", *arguments]
+
+    def run(self, *arguments: str, **variables: str) -> commands.Done:
+        """Type a command and wait for its end."""
+        return commands.run(arguments, self.environment() | variables)
 
     def up(self) -> float:
         """Start; returns the seconds until everything answered. Raises AssertionError with the end of what it printed."""

@@ -1,6 +1,5 @@
 """Administration through the gateway: a port of its own, its own tokens, two people, and the log of it (S22 of the checklist)."""
 
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import httpx
 import pytest
 
 from tests.e2e import node_client
-from tests.e2e.gateway import ADMINISTRATION, ROOT, Gateway, Ports, connection, gateway
+from tests.e2e.gateway import ADMINISTRATION, Gateway, Ports, connection, gateway
 from tests.e2e.launching import Venue, eventually
 from tests.e2e.people import PASSWORD, join, log_in
 from tests.e2e.rest import Json
@@ -204,7 +203,6 @@ def test_the_monitor_and_grpc_web_show_the_whole_venue(
 def test_s23_the_log_of_all_this_is_good(venue: Venue, ada: Administrator) -> None:
     entries = ada.ask("ListAuditEntries", pageSize=3)["entries"]
     assert len(entries) == 3
-    command = venue.command("audit", "verify")
-    done = subprocess.run(command, cwd=ROOT, env=venue.environment(), capture_output=True, text=True, check=False)
+    done = venue.run("audit", "verify")
     assert done.returncode == 0, done.stderr
     assert "are good" in done.stdout

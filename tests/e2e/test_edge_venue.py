@@ -93,15 +93,7 @@ def test_s17_the_commands_find_their_way(sealed: Venue) -> None:
         (("market", "list"), "ETH-USD"),
         (("status",), "marketdata-2"),
     ):
-        done = subprocess.run(
-            sealed.command(*command),
-            cwd=ROOT,
-            env=sealed.environment() | {"COLUMNS": "120"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = sealed.run(*command)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         assert said in done.stdout, command
 

@@ -1,6 +1,5 @@
 """What a newcomer sees of prices from outside: an index that moves, a book that follows it, and figures of the market."""
 
-import subprocess
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.e2e import node_client
-from tests.e2e.gateway import ROOT
 from tests.e2e.launching import Venue, eventually
 from tests.e2e.ways import Rest, Way, opened
 
@@ -60,15 +58,7 @@ def test_figures_of_a_market_are_told_in_every_way(each_way: Way) -> None:
 
 
 def test_the_terminal_shows_each_source(venue: Venue) -> None:
-    shown = subprocess.run(
-        venue.command("feed"),
-        cwd=ROOT,
-        env=venue.environment() | {"COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    shown = venue.run("feed")
     assert shown.returncode == 0, shown.stderr
     for word in ("binance", "yahoo", "coinmarketcap", "closed", "BTC-USD"):
         assert word in shown.stdout

@@ -2,38 +2,23 @@
 
 import getpass
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.e2e.gateway import ROOT
 from tests.e2e.launching import Venue, eventually
 from tests.e2e.people import Person, join
 from tests.e2e.rest import Json
 from tests.e2e.ways import Rest
 
-CALL_S = 120.0
 # Of the demo environment; what the bot quotes is post-only, so it stays away until the market is open.
 SYMBOL = "BTC-USD"
 
 
-def market(venue: Venue, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        venue.command("market", *arguments),
-        cwd=ROOT,
-        env=venue.environment() | {"COLUMNS": "160"},
-        capture_output=True,
-        text=True,
-        timeout=CALL_S,
-        check=False,
-    )
-
-
 def good(venue: Venue, *arguments: str) -> str:
-    done = market(venue, *arguments)
+    done = venue.run("market", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -117,18 +102,18 @@ def test_what_is_wrong_is_said(venue: Venue) -> None:
         (("hours", SYMBOL, "daily"), "write hours as mon-fri=13:30-20:00"),
         (("hours", SYMBOL, "mon=10:00-09:00"), "(DEFINITION_INVALID)"),
     ):
-        done = market(venue, *arguments)
+        done = venue.run("market", *arguments)
         assert (done.returncode, "Traceback" in done.stderr) == (1, False)
         assert complaint in done.stderr
 
 
 def test_s22_what_an_operator_does_at_the_terminal_is_in_the_audit_log(operated: Venue, tmp_path: Path) -> None:
     def run(*arguments: str) -> None:
-        subprocess.run(operated.command(*arguments), cwd=ROOT, env=operated.environment(), timeout=CALL_S, check=True)
+        assert operated.run(*arguments).returncode == 0
 
     good(operated, "halt", SYMBOL)
     good(operated, "hours", SYMBOL, "mon=10:00-11:00")
-    assert market(operated, "hours", SYMBOL, "mon=10:00-09:00").returncode == 1
+    assert operated.run("market", "hours", SYMBOL, "mon=10:00-09:00").returncode == 1
     run("limits", "set", "quantity_max=77", "--environment", "DEMO", "--tier", "terminal")
     run("limits", "set", "--environment", "DEMO", "--tier", "terminal")
     run("audit", "export", str(tmp_path / "log.jsonl"))

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import secrets
-import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from email import message_from_bytes
@@ -24,7 +23,7 @@ from db.session import SERVICES
 from servers.auth.keys import key_files, read_key
 from servers.config import Settings
 from tests.e2e import node_client
-from tests.e2e.gateway import ROOT
+from tests.e2e.commands import Done
 from tests.e2e.launching import Venue, eventually
 from tests.e2e.people import PASSWORD, join, log_in
 from tests.e2e.probe import GrpcProbe, RestProbe, Victim
@@ -232,9 +231,8 @@ def test_s11_a_rotation_is_one_command_and_no_token_fails(venue: Venue, rest: Re
         keys = httpx.get(f"{venue.url}/.well-known/jwks.json").json()["keys"]
         return [key["kid"] for key in keys]
 
-    def keys(*words: str) -> subprocess.CompletedProcess[str]:
-        command = venue.command("keys", *words)
-        return subprocess.run(command, cwd=ROOT, env=venue.environment(), capture_output=True, text=True, check=False)
+    def keys(*words: str) -> Done:
+        return venue.run("keys", *words)
 
     before = kids()
     done = keys("rotate")

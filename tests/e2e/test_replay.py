@@ -183,11 +183,11 @@ def test_what_cannot_be_played_is_refused_in_a_line(venue: Venue, order_flow: Pa
         (missing, (), f"{missing}: No such file or directory"),
         (broken, (), f"{broken}: line 3: price 'abc' is not a decimal"),
         (flow, ("--market", "NO-SUCH"), "there is no market NO-SUCH; there are AAPL-USD, "),
-        (flow, ("--market", "ETH-USD", "--resume"), "there is no run of ETH-USD to resume; leave out --resume"),
         (flow, ("--target", "127.0.0.1:1"), "the venue does not answer at 127.0.0.1:1: start it with `venue up`"),
+        (flow, ("--market", "ETH-USD", "--resume"), "there is no run of ETH-USD to resume; leave out --resume"),
     ):
-        replay = start(venue, file, *options)
-        output, _ = replay.communicate(timeout=60)
-        assert replay.returncode == 1, output
+        done = venue.run("replay", str(file), *options)
+        output = done.stdout + done.stderr
+        assert done.returncode == 1, output
         assert said in output
         assert "Traceback" not in output

@@ -15,15 +15,7 @@ CALL_S = 30.0
 
 def trade(venue: Venue, *arguments: str) -> tuple[int, str, str]:
     """(exit status, what was printed, what was complained about)"""
-    done = subprocess.run(
-        venue.command("trade", *arguments),
-        cwd=ROOT,
-        env=venue.environment() | {"COLUMNS": "120"},
-        capture_output=True,
-        text=True,
-        timeout=CALL_S,
-        check=False,
-    )
+    done = venue.run("trade", *arguments)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout, done.stderr
 
@@ -115,14 +107,6 @@ def test_a_book_is_shown_and_watched(venue: Venue) -> None:
 
 
 def test_a_venue_that_is_not_there_is_named(venue: Venue) -> None:
-    done = subprocess.run(
-        venue.command("trade", "balances"),
-        cwd=ROOT,
-        env=venue.environment() | {"VENUE_GATEWAY_PORT": "1"},
-        capture_output=True,
-        text=True,
-        timeout=CALL_S,
-        check=False,
-    )
+    done = venue.run("trade", "balances", VENUE_GATEWAY_PORT="1")
     assert done.returncode == 1
     assert done.stderr.strip() == "the venue does not answer at 127.0.0.1:1: start it with `venue up`"
