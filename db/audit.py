@@ -73,6 +73,9 @@ class Action(Named):
     API_KEY_CREATE = auto()
     API_KEY_REVOKE = auto()
     NOTIFICATION_PREFERENCES_SET = auto()
+    PHONE_NUMBER_SET = auto()
+    PHONE_NUMBER_CONFIRM = auto()
+    PHONE_NUMBER_DELETE = auto()
     # Webhooks.
     WEBHOOK_CREATE = auto()
     WEBHOOK_UPDATE = auto()

@@ -6,17 +6,18 @@ What a letter says may be secret (a token), so it lies sealed, and is gone once 
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from db import phones
 from db.models.outgoing import NotificationPreferenceRow, OutgoingRow
 from db.sealing import Place, Sealer
 from db.transactions import NOW, transaction
-from servers.domain.letters import Category, Template, category_of
+from servers.domain.letters import MAIL_ALONE, Category, Channel, Template, category_of
 
 PENDING: Final = "PENDING"
 FAILED: Final = "FAILED"
@@ -27,12 +28,13 @@ FAILED_DAYS: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A letter to one address. The values may hold a token, so they are never printed."""
+    """A letter to one address, or number. The values may hold a token, so they are never printed."""
 
     address: str = field(repr=False)
     template: Template
     values: Mapping[str, str] = field(repr=False)
     user_id: str = ""
+    channel: Channel = Channel.MAIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +51,33 @@ def _place(message_id: str) -> Place:
 
 
 async def append(session: AsyncSession, sealer: Sealer, letter: Letter) -> bool:
-    """Store a letter in the caller's transaction. False, and nothing is stored, where its user wants none of its kind."""
+    """Store a letter in the caller's transaction, and beside a mail the text message that its user wants of its kind, too.
+
+    False, and no mail is stored, where he wants none. Raises SealBroken.
+    """
+    if letter.channel is Channel.SMS or not letter.user_id:
+        await _store(session, sealer, letter)
+        return True
     category = category_of(letter.template)
-    if category is not Category.SECURITY and letter.user_id:
-        unwanted = select(NotificationPreferenceRow.user_id).where(
-            NotificationPreferenceRow.user_id == letter.user_id,
-            NotificationPreferenceRow.category == category,
-            NotificationPreferenceRow.mail.is_(False),
-        )
-        if await session.scalar(unwanted) is not None:
-            return False
+    chosen = select(NotificationPreferenceRow.mail, NotificationPreferenceRow.sms).where(
+        NotificationPreferenceRow.user_id == letter.user_id, NotificationPreferenceRow.category == category
+    )
+    mail, sms = (await session.execute(chosen)).one_or_none() or (True, False)
+    if sms and letter.template not in MAIL_ALONE:
+        number = await phones.find_number(session, sealer, letter.user_id)
+        if number is not None:
+            await _store(session, sealer, replace(letter, address=number, channel=Channel.SMS))
+    if mail:
+        await _store(session, sealer, letter)
+    return bool(mail)
+
+
+async def _store(session: AsyncSession, sealer: Sealer, letter: Letter) -> None:
     message_id = f"ltr-{uuid.uuid4()}"
     content = json.dumps({"address": letter.address, "values": dict(letter.values)}).encode()
     sealed = sealer.seal(_place(message_id), content)
     row = {"message_id": message_id, "user_id": letter.user_id, "template": letter.template.value, "content": sealed}
-    await session.execute(insert(OutgoingRow).values(**row))
-    return True
+    await session.execute(insert(OutgoingRow).values(**row, channel=letter.channel.value))
 
 
 async def add(engine: AsyncEngine, sealer: Sealer, letter: Letter) -> None:
@@ -73,9 +86,11 @@ async def add(engine: AsyncEngine, sealer: Sealer, letter: Letter) -> None:
         await append(session, sealer, letter)
 
 
-async def take(engine: AsyncEngine, sealer: Sealer, limit: int) -> Sequence[Taken]:
+async def take(engine: AsyncEngine, sealer: Sealer, limit: int, channel: Channel = Channel.MAIL) -> Sequence[Taken]:
     """Letters that are due, which nobody else takes for a while. Raises PartUnavailable, SealBroken."""
-    due = select(OutgoingRow.message_id).where(OutgoingRow.state == PENDING, OutgoingRow.next_time <= NOW)
+    due = select(OutgoingRow.message_id).where(
+        OutgoingRow.channel == channel.value, OutgoingRow.state == PENDING, OutgoingRow.next_time <= NOW
+    )
     due = due.order_by(OutgoingRow.next_time).limit(limit).with_for_update(skip_locked=True)
     taken = update(OutgoingRow).where(OutgoingRow.message_id.in_(due.scalar_subquery()))
     taken = taken.values(
@@ -88,7 +103,7 @@ async def take(engine: AsyncEngine, sealer: Sealer, limit: int) -> Sequence[Take
 
 def _opened(sealer: Sealer, row: OutgoingRow) -> Letter:
     content = json.loads(sealer.open(_place(row.message_id), row.content))
-    return Letter(content["address"], Template(row.template), content["values"], row.user_id)
+    return Letter(content["address"], Template(row.template), content["values"], row.user_id, Channel(row.channel))
 
 
 async def forget(engine: AsyncEngine, message_id: str) -> None:
@@ -115,17 +130,17 @@ async def forget_failed(engine: AsyncEngine) -> None:
         await session.execute(delete(OutgoingRow).where(OutgoingRow.state == FAILED, old))
 
 
-async def list_preferences(engine: AsyncEngine, user_id: str) -> Mapping[Category, bool]:
-    """What a user wants mails about; by default about everything."""
+async def list_preferences(engine: AsyncEngine, user_id: str) -> Mapping[Category, tuple[bool, bool]]:
+    """What a user wants mails and text messages about; by default mails about everything."""
     query = select(NotificationPreferenceRow).where(NotificationPreferenceRow.user_id == user_id)
     async with transaction(engine) as session:
-        told = {row.category: row.mail for row in (await session.scalars(query)).all()}
-    return {category: told.get(category, True) for category in Category}
+        told = {row.category: (row.mail, row.sms) for row in (await session.scalars(query)).all()}
+    return {category: told.get(category, (True, False)) for category in Category}
 
 
-async def set_preferences(session: AsyncSession, user_id: str, wanted: Mapping[Category, bool]) -> None:
+async def set_preferences(session: AsyncSession, user_id: str, wanted: Mapping[Category, tuple[bool, bool]]) -> None:
     """Set some of them, in the caller's transaction."""
-    for category, mail in wanted.items():
-        put = upsert(NotificationPreferenceRow).values(user_id=user_id, category=category.value, mail=mail)
-        put = put.on_conflict_do_update(index_elements=["user_id", "category"], set_={"mail": mail})
+    for category, (mail, sms) in wanted.items():
+        put = upsert(NotificationPreferenceRow).values(user_id=user_id, category=category.value, mail=mail, sms=sms)
+        put = put.on_conflict_do_update(index_elements=["user_id", "category"], set_={"mail": mail, "sms": sms})
         await session.execute(put)

@@ -12,6 +12,7 @@ class OutgoingRow(Row):
 
     message_id: Mapped[TextKey]
     user_id: Mapped[str]
+    channel: Mapped[str]
     template: Mapped[str]
     content: Mapped[Octets]
     state: Mapped[str]
@@ -21,11 +22,28 @@ class OutgoingRow(Row):
     create_time: Mapped[Time]
 
 
+class PhoneNumberRow(Row):
+    """Where a user gets text messages. `number` is an envelope; `code_mark` what the code that was sent is known by."""
+
+    __tablename__ = "phone_numbers"
+
+    user_id: Mapped[TextKey]
+    number: Mapped[Octets | None]
+    number_end: Mapped[str]
+    confirmed: Mapped[bool]
+    code_mark: Mapped[Octets | None]
+    code_until: Mapped[Time | None]
+    tries: Mapped[Count]
+    sent: Mapped[Count]
+    sent_since: Mapped[Time]
+
+
 class NotificationPreferenceRow(Row):
-    """Whether a user wants mails of a category; of one without a row he does."""
+    """Whether a user wants mails and text messages of a category; of one without a row he wants mails alone."""
 
     __tablename__ = "notification_preferences"
 
     user_id: Mapped[TextKey]
     category: Mapped[TextKey]
     mail: Mapped[bool]
+    sms: Mapped[bool]

@@ -9,6 +9,7 @@ class Template(StrEnum):
 
     # A subject and a text that the sender has written.
     NOTICE = "notice"
+    PHONE_CODE = "phone_code"
     VERIFY_EMAIL = "verify_email"
     ACCOUNT_EXISTS = "account_exists"
     PASSWORD_RESET = "password_reset"  # noqa: S105  # nosec B105  a name
@@ -33,6 +34,13 @@ class Template(StrEnum):
     KYC_REFUSED = "kyc_refused"
 
 
+class Channel(StrEnum):
+    """How a letter goes."""
+
+    MAIL = "MAIL"
+    SMS = "SMS"
+
+
 class Category(StrEnum):
     """What a user may choose to get or not."""
 
@@ -54,6 +62,10 @@ CATEGORIES: Final = {
     Template.WITHDRAWAL_CANCELLED: Category.FUNDING,
     Template.WITHDRAWAL_REFUSED: Category.FUNDING,
 }
+
+
+# What holds a token, and so never goes by text message.
+MAIL_ALONE: Final = frozenset({Template.VERIFY_EMAIL, Template.ACCOUNT_EXISTS, Template.PASSWORD_RESET})
 
 
 def category_of(template: Template) -> Category:

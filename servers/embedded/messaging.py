@@ -20,8 +20,12 @@ class MessageSettings(BaseSettings):
     # The keys of the companies among them, and where they are asked, if elsewhere than at home.
     mail_keys: dict[Literal["resend", "sendgrid", "mailgun", "postmark"], SecretStr] = {}
     mail_urls: dict[
-        Literal["resend", "sendgrid", "mailgun", "postmark"], Annotated[str, Field(pattern=r"^https?://")]
+        Literal["resend", "sendgrid", "mailgun", "postmark", "twilio"], Annotated[str, Field(pattern=r"^https?://")]
     ] = {}
+    # Who takes text messages, in order of preference. Unset: the mailbox folder where DEMO is the default, and nobody elsewhere.
+    sms_providers: list[Literal["mailbox", "twilio"]] = []
+    # How Twilio knows us, and what it sends by: {"account": "AC...", "token": "...", "sender": "+1..." or "MG..."}.
+    twilio: dict[Literal["account", "token", "sender"], SecretStr] = {}
     mailgun_domain: str = ""
     # For development: webhooks may be posted to this machine too, and without TLS there.
     webhook_loopback: bool = False
@@ -38,6 +42,12 @@ class MessageSettings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _texted(self) -> Self:
+        if ("twilio" in self.sms_providers) != (set(self.twilio) == {"account", "token", "sender"}):
+            raise ValueError("VENUE_TWILIO: account, token and sender come with the provider twilio")
+        return self
+
+    @model_validator(mode="after")
     def _outward(self) -> Self:
         settings: Any = self
         if self.webhook_loopback and settings.default_environment != "DEMO":
@@ -48,6 +58,13 @@ class MessageSettings(BaseSettings):
     def mailers(self) -> list[str]:
         """Who takes mails, in order of preference."""
         return list(dict.fromkeys(self.mail_providers)) or ["mailbox" if self.smtp_url is None else "smtp"]
+
+    @property
+    def texters(self) -> list[str]:
+        """Who takes text messages, in order of preference."""
+        settings: Any = self
+        own = ["mailbox"] if settings.default_environment == "DEMO" else []
+        return list(dict.fromkeys(self.sms_providers)) or own
 
     @property
     def shown_mailbox(self) -> Path:

@@ -1,4 +1,4 @@
-"""Mail through companies that take it over HTTP: Resend, SendGrid, Mailgun, Postmark.
+"""Mail and text messages through companies that take them over HTTP: Resend, SendGrid, Mailgun, Postmark; Twilio.
 
 Each is a request in the company's own form. What is said of the address (no such mailbox, suppressed) is lasting; all else, a key
 that does not hold included, is the company's, and another one may do better.
@@ -21,9 +21,12 @@ URLS: Final[Mapping[str, str]] = {
     "sendgrid": "https://api.sendgrid.com",
     "mailgun": "https://api.mailgun.net",
     "postmark": "https://api.postmarkapp.com",
+    "twilio": "https://api.twilio.com",
 }
 # Postmark's codes for an address that is none, or that is suppressed.
 POSTMARK_ADDRESSES: Final = frozenset({300, 406})
+# Twilio's codes for a number that is none, that has said that it wants no more, or that takes no text messages.
+TWILIO_NUMBERS: Final = frozenset({21211, 21217, 21610, 21614})
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +163,23 @@ class Postmark:
 
     def is_lasting(self, response: httpx.Response) -> bool:
         return _json(response).get("ErrorCode") in POSTMARK_ADDRESSES
+
+
+@dataclass(frozen=True, slots=True)
+class Twilio:
+    """`sender` is a number of ours, or a messaging service (MG...). It knows no keys: what was taken unheard is sent again."""
+
+    account: str
+    token: str = field(repr=False)
+    sender: str
+    name: str = "twilio"
+
+    def ask(self, mail: Mail, sender: str) -> Asked:
+        del sender
+        by = "MessagingServiceSid" if self.sender.startswith("MG") else "From"
+        form = {"To": mail.address, by: self.sender, "Body": mail.text}
+        path = f"/2010-04-01/Accounts/{self.account}/Messages.json"
+        return Asked(path, {}, form=form, auth=(self.account, self.token))
+
+    def is_lasting(self, response: httpx.Response) -> bool:
+        return response.status_code == HTTPStatus.BAD_REQUEST and _json(response).get("code") in TWILIO_NUMBERS

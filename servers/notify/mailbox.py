@@ -86,5 +86,6 @@ def message_of(mail: Mail, sender: str) -> EmailMessage:
     domain = sender.rpartition("@")[2].rstrip(">") or "venue.local"
     message["Message-ID"] = f"<{mail.key}@{domain}>" if mail.key else make_msgid(domain=domain)
     message.set_content(mail.text)
-    message.add_alternative(mail.html, subtype="html")
+    if mail.html:
+        message.add_alternative(mail.html, subtype="html")
     return message

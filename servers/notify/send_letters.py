@@ -19,8 +19,9 @@ from db.crash_points import passing
 from db.outgoing import Taken
 from db.sealing import SealBroken, Sealer
 from servers.domain.errors import PartUnavailable
+from servers.domain.letters import Channel
 from servers.notify.provider import Breaker, MailNotTaken, Provider
-from servers.notify.writing import Mail, write
+from servers.notify.writing import Mail, write, write_sms
 
 log = structlog.get_logger()
 LOOK_S: Final = 0.3
@@ -43,9 +44,16 @@ class Sender:
     """Sends until cancelled. Several may work at once: a letter is taken by one of them. `providers` in order of preference."""
 
     def __init__(
-        self, engine: AsyncEngine, sealer: Sealer, providers: Sequence[Provider], measures: LetterMeasures
+        self,
+        engine: AsyncEngine,
+        sealer: Sealer,
+        providers: Sequence[Provider],
+        measures: LetterMeasures,
+        channel: Channel = Channel.MAIL,
     ) -> None:
         assert providers
+        self._channel = channel
+        self._write = write if channel is Channel.MAIL else write_sms
         self._engine, self._sealer, self._providers, self._measures = engine, sealer, providers, measures
         self._breakers = {provider.name: Breaker() for provider in providers}
         self._random = random.Random()  # noqa: S311  # nosec B311  jitter, no secret
@@ -60,7 +68,7 @@ class Sender:
     async def _step(self) -> bool:
         """Send some of what is due. Returns whether there may be more."""
         try:
-            taken = await outgoing.take(self._engine, self._sealer, AT_ONCE)
+            taken = await outgoing.take(self._engine, self._sealer, AT_ONCE, self._channel)
             await asyncio.gather(*(self._send(each) for each in taken))
         except (PartUnavailable, SealBroken) as error:
             log.warning("letters not read yet", cause=str(error))
@@ -71,7 +79,7 @@ class Sender:
         """Raises PartUnavailable: the letter is taken again later."""
         letter = taken.letter
         try:
-            mail = write(letter.address, letter.template, letter.values, taken.message_id)
+            mail = self._write(letter.address, letter.template, letter.values, taken.message_id)
         except TemplateError as error:
             log.error("letter not written", template=letter.template.value, cause=str(error))
             await outgoing.put_off(self._engine, taken.message_id, str(error), None)

@@ -8,7 +8,8 @@ from db import outgoing
 from db.audit import Action, Entry, append
 from db.transactions import transaction
 from servers.domain.letters import Category
-from servers.notify.errors import SecurityMailRequired
+from servers.notify.errors import PhoneNumberUnconfirmed, SecurityMailRequired
+from servers.notify.phones import Phones
 from servers.transport.auditing import actor_of
 from servers.transport.call import Call
 from venue.notify.v1 import notify_pb2 as pb
@@ -17,8 +18,9 @@ _PREFIX = "CATEGORY_"
 
 
 class NotificationServicer:
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, phones: Phones) -> None:
         self._engine = engine
+        self._phones = phones
 
     async def GetPreferences(self, request: pb.GetPreferencesRequest, call: Call) -> pb.GetPreferencesResponse:
         told = await outgoing.list_preferences(self._engine, call.user_id)
@@ -29,13 +31,16 @@ class NotificationServicer:
             if each.category == pb.CATEGORY_SECURITY and not each.mail:
                 raise SecurityMailRequired(index)
         wanted = {
-            Category(pb.Category.Name(each.category).removeprefix(_PREFIX)): each.mail for each in request.preferences
+            Category(pb.Category.Name(each.category).removeprefix(_PREFIX)): (each.mail, each.sms)
+            for each in request.preferences
         }
+        if any(sms for _, sms in wanted.values()) and not (await self._phones.find(call.user_id)).confirmed:
+            raise PhoneNumberUnconfirmed
         entry = Entry(
             actor=actor_of(call),
             action=Action.NOTIFICATION_PREFERENCES_SET,
             object=f"user/{call.user_id}",
-            after={category.value: mail for category, mail in wanted.items()},
+            after={category.value: {"mail": mail, "sms": sms} for category, (mail, sms) in wanted.items()},
         )
         async with transaction(self._engine) as session, session.begin():
             await outgoing.set_preferences(session, call.user_id, wanted)
@@ -43,9 +48,24 @@ class NotificationServicer:
         told = await outgoing.list_preferences(self._engine, call.user_id)
         return pb.UpdatePreferencesResponse(preferences=to_preferences(told))
 
+    async def GetPhoneNumber(self, request: pb.GetPhoneNumberRequest, call: Call) -> pb.GetPhoneNumberResponse:
+        return pb.GetPhoneNumberResponse(phone=await self._phones.find(call.user_id))
 
-def to_preferences(told: Mapping[Category, bool]) -> list[pb.Preference]:
+    async def SetPhoneNumber(self, request: pb.SetPhoneNumberRequest, call: Call) -> pb.SetPhoneNumberResponse:
+        return pb.SetPhoneNumberResponse(phone=await self._phones.set(request.phone_number, call))
+
+    async def ConfirmPhoneNumber(
+        self, request: pb.ConfirmPhoneNumberRequest, call: Call
+    ) -> pb.ConfirmPhoneNumberResponse:
+        return pb.ConfirmPhoneNumberResponse(phone=await self._phones.confirm(request.code, call))
+
+    async def DeletePhoneNumber(self, request: pb.DeletePhoneNumberRequest, call: Call) -> pb.DeletePhoneNumberResponse:
+        await self._phones.forget(call)
+        return pb.DeletePhoneNumberResponse()
+
+
+def to_preferences(told: Mapping[Category, tuple[bool, bool]]) -> list[pb.Preference]:
     return [
-        pb.Preference(category=pb.Category.Value(f"{_PREFIX}{category.value}"), mail=mail)
-        for category, mail in told.items()
+        pb.Preference(category=pb.Category.Value(f"{_PREFIX}{category.value}"), mail=mail, sms=sms)
+        for category, (mail, sms) in told.items()
     ]

@@ -32,8 +32,10 @@ SAMPLES: Final[Mapping[str, str]] = {
     "reference": "dep-77c1",
     "destination": "DE02 ... 2051",
     "reason": "the document could not be read",
-    "level": "2",
+    "level": "FULL",
 }
+# What a text message holds at most, in characters: two parts of one.
+SMS_MAX: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,17 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def write_sms(number: str, template: Template, values: Mapping[str, str], key: str = "") -> Mail:
+    """The text message of a letter: its subject, and the first lines of its plain form.
+
+    Raises jinja2.UndefinedError where a value is missing.
+    """
+    mail = write(number, template, values, key)
+    first = " ".join(mail.text.partition("\n\n")[0].split())
+    text = f"venue: {mail.subject}. {first}"
+    return Mail(number, mail.subject, text if len(text) <= SMS_MAX else text[: SMS_MAX - 3] + "...", "", key)
 
 
 def write(address: str, template: Template, values: Mapping[str, str], key: str = "") -> Mail:

@@ -37,6 +37,7 @@ from servers.engine.fence import Fence
 from servers.engine.markets import Markets
 from servers.engine.missed import Past
 from servers.engine.remote import RemoteEngine
+from servers.notify.phones import Phones
 from servers.notify.servicer import NotificationServicer
 from servers.transport.call import Call
 from servers.transport.identity import KeySource
@@ -179,7 +180,8 @@ async def messages(
             owned,
             page_tokens(settings),
         )
-        yield webhook_servicer, NotificationServicer(database)
+        phones = Phones(database, Sealer(settings.read_field_keys), sends=bool(settings.texters))
+        yield webhook_servicer, NotificationServicer(database, phones)
     finally:
         await database.dispose()
 

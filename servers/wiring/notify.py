@@ -15,8 +15,8 @@ from db.sealing import Sealer
 from db.session import SERVICES
 from servers.config import Settings
 from servers.domain.errors import PartUnavailable
-from servers.domain.letters import Template
-from servers.notify.companies import URLS, Company, Form, Mailgun, Postmark, Resend, SendGrid
+from servers.domain.letters import Channel, Template
+from servers.notify.companies import URLS, Company, Form, Mailgun, Postmark, Resend, SendGrid, Twilio
 from servers.notify.mailbox import Mailbox
 from servers.notify.provider import Provider
 from servers.notify.send_letters import LetterMeasures, Sender
@@ -54,8 +54,15 @@ async def build(process: Process) -> AsyncIterator[None]:
             WebhookMeasures(registry),
             telling(database, sealer),
         )
-        sender = Sender(database, sealer, providers(settings, client), LetterMeasures(registry))
-        working = [process.tasks.create_task(each.run()) for each in (worker, sender)]
+        measures = LetterMeasures(registry)
+        senders = [Sender(database, sealer, providers(settings, client), measures)]
+        if settings.texters:
+            texters = [provider(name, settings, client) for name in settings.texters]
+            senders.append(Sender(database, sealer, texters, measures, Channel.SMS))
+        working = [
+            process.tasks.create_task(worker.run()),
+            *(process.tasks.create_task(each.run()) for each in senders),
+        ]
         try:
             yield
         finally:
@@ -95,11 +102,13 @@ def provider(name: str, settings: Settings, client: httpx.AsyncClient) -> Provid
         assert settings.smtp_url is not None, "the settings have looked"
         return Smtp(settings.smtp_url.get_secret_value(), sender)
     keys = {str(company): key.get_secret_value() for company, key in settings.mail_keys.items()}
+    twilio = {str(part): value.get_secret_value() for part, value in settings.twilio.items()}
     forms: dict[str, Form] = {
         "resend": Resend(keys.get("resend", "")),
         "sendgrid": SendGrid(keys.get("sendgrid", "")),
         "mailgun": Mailgun(keys.get("mailgun", ""), settings.mailgun_domain),
         "postmark": Postmark(keys.get("postmark", "")),
+        "twilio": Twilio(*(twilio.get(part, "") for part in ("account", "token", "sender"))),
     }
     given: dict[str, str] = dict(settings.mail_urls)  # type: ignore[arg-type]  # names of companies are names
     return Company(forms[name], given.get(name, URLS[name]), sender, client)

@@ -12,15 +12,16 @@ import psycopg
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
+from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import outgoing
+from db import outgoing, phones
 from db.outgoing import Letter
 from db.sealing import Sealer, new_entry
 from db.session import SERVICES, engine
 from db.transactions import transaction
-from servers.domain.letters import Category, Template
-from servers.notify.companies import Company, Form, Mailgun, Postmark, Resend, SendGrid
+from servers.domain.letters import Category, Channel, Template
+from servers.notify.companies import Company, Form, Mailgun, Postmark, Resend, SendGrid, Twilio
 from servers.notify.provider import MailNotTaken, Provider
 from servers.notify.send_letters import LetterMeasures, Sender
 from servers.notify.writing import Mail
@@ -38,6 +39,7 @@ class Companies:
     def __init__(self) -> None:
         self.took: list[tuple[str, str, str, str, str]] = []
         self.down: set[str] = set()
+        self.texts: list[tuple[str, str]] = []
 
     def application(self) -> web.Application:
         application = web.Application()
@@ -45,6 +47,7 @@ class Companies:
         application.router.add_post("/v3/mail/send", self.sendgrid)
         application.router.add_post("/v3/mg.venue.example/messages", self.mailgun)
         application.router.add_post("/email", self.postmark)
+        application.router.add_post("/2010-04-01/Accounts/AC1/Messages.json", self.twilio)
         return application
 
     def _take(self, company: str, sender: str, to: str, subject: str, text: str, html: str) -> None:
@@ -97,6 +100,20 @@ class Companies:
             return web.json_response({"ErrorCode": 300, "Message": "Invalid 'To' address"}, status=422)
         self._take("postmark", body["From"], body["To"], body["Subject"], body["TextBody"], body["HtmlBody"])
         return web.json_response({"To": body["To"], "ErrorCode": 0, "Message": "OK", "MessageID": "b7bc"})
+
+    async def twilio(self, request: web.Request) -> web.Response:
+        if "twilio" in self.down:
+            return web.json_response({"code": 20500, "message": "Internal", "status": 500}, status=500)
+        if request.headers.get("authorization") != "Basic " + base64.b64encode(b"AC1:tw-key").decode():
+            return web.json_response({"code": 20003, "message": "Authenticate", "status": 401}, status=401)
+        form = await request.post()
+        to = str(form["To"])
+        if not to.startswith("+"):
+            told = {"code": 21211, "message": f"Invalid 'To' Phone Number: {to}", "status": 400}
+            return web.json_response(told, status=400)
+        assert (str(form["From"]), len(str(form["Body"])) <= 300) == ("+15005550006", True)
+        self.texts.append((to, str(form["Body"])))
+        return web.json_response({"sid": "SM1", "status": "queued", "to": to}, status=201)
 
 
 FORMS: list[Form] = [Resend("re_key"), SendGrid("SG.key"), Mailgun("mg-key", "mg.venue.example"), Postmark("pm-key")]
@@ -162,9 +179,11 @@ def sealer() -> Sealer:
 
 
 @asynccontextmanager
-async def sending(tables: AsyncEngine, providers: Sequence[Provider]) -> AsyncIterator[CollectorRegistry]:
+async def sending(
+    tables: AsyncEngine, providers: Sequence[Provider], channel: Channel = Channel.MAIL
+) -> AsyncIterator[CollectorRegistry]:
     registry = CollectorRegistry()
-    task = asyncio.create_task(Sender(tables, sealer(), providers, LetterMeasures(registry)).run())
+    task = asyncio.create_task(Sender(tables, sealer(), providers, LetterMeasures(registry), channel).run())
     try:
         yield registry
     finally:
@@ -269,11 +288,11 @@ async def test_of_two_senders_one_takes_each_letter(post: Post, tables: AsyncEng
 
 async def test_who_wants_no_mail_of_a_kind_gets_none_but_about_security(tables: AsyncEngine, database_url: str) -> None:
     async with transaction(tables) as session, session.begin():
-        await outgoing.set_preferences(session, "usr-ada", {Category.FUNDING: False})
+        await outgoing.set_preferences(session, "usr-ada", {Category.FUNDING: (False, False)})
     assert await outgoing.list_preferences(tables, "usr-ada") == {
-        Category.SECURITY: True,
-        Category.FUNDING: False,
-        Category.INTEGRATION: True,
+        Category.SECURITY: (True, False),
+        Category.FUNDING: (False, False),
+        Category.INTEGRATION: (True, False),
     }
     for template in (Template.DEPOSIT_CREDITED, Template.PASSWORD_CHANGED, Template.WEBHOOK_GONE):
         await outgoing.add(tables, sealer(), Letter("a@x.org", template, {}, "usr-ada"))
@@ -281,3 +300,80 @@ async def test_who_wants_no_mail_of_a_kind_gets_none_but_about_security(tables: 
     assert stored == [("password_changed",), ("webhook_gone",)]
     with pytest.raises(psycopg.errors.CheckViolation):
         await rows(database_url, "INSERT INTO notification_preferences VALUES ('usr-ada', 'SECURITY', false)")
+
+
+TWILIO = Twilio("AC1", "tw-key", "+15005550006")
+NUMBER = "+46701740605"
+
+
+async def test_twilio_takes_a_text_and_a_number_that_is_none_is_lasting_and_a_key_is_not(post: Post) -> None:
+    await post.company(TWILIO).send(Mail(NUMBER, "Verify", "venue: a word", ""))
+    assert post.companies.texts == [(NUMBER, "venue: a word")]
+    for form, number, is_lasting in ((TWILIO, "nobody", True), (Twilio("AC1", "x", "+15005550006"), NUMBER, False)):
+        with pytest.raises(MailNotTaken) as refused:
+            await post.company(form).send(Mail(number, "Verify", "x", ""))
+        assert refused.value.lasting == is_lasting
+
+
+async def test_a_text_goes_beside_the_mail_to_a_confirmed_number_alone_by_whoever_takes_it(
+    post: Post, tables: AsyncEngine, database_url: str
+) -> None:
+    values = {"amount": "5", "asset": "USD", "account_id": "live-1", "reference": "dep-1"}
+    credited = Letter("ada@example.com", Template.DEPOSIT_CREDITED, values, "usr-ada")
+    sealed, mark = phones.seal(sealer(), "usr-ada", NUMBER), phones.mark(sealer(), "usr-ada", "123456")
+    async with transaction(tables) as session, session.begin():
+        every = {Category.FUNDING: (True, True), Category.SECURITY: (True, True)}
+        await outgoing.set_preferences(session, "usr-ada", every)
+        assert await phones.set_number(session, "usr-ada", sealed, "605", mark) == 0
+
+    async def tried(code: str) -> bool:
+        async with transaction(tables) as session, session.begin():
+            return await phones.confirm(session, "usr-ada", phones.mark(sealer(), "usr-ada", code))
+
+    async def stored() -> list[tuple[str, str]]:
+        return await rows(database_url, "SELECT channel, template FROM outgoing ORDER BY channel, template")
+
+    await outgoing.add(tables, sealer(), credited)
+    assert await stored() == [("MAIL", "deposit_credited")], "nobody has confirmed the number"
+    assert [await tried(code) for code in ("000000", "123456", "123456")] == [False, True, False]
+    for letter in (credited, LETTER):
+        await outgoing.add(tables, sealer(), letter)
+    # What holds a token goes by mail alone.
+    assert await stored() == [
+        ("MAIL", "deposit_credited"), ("MAIL", "deposit_credited"), ("MAIL", "verify_email"), ("SMS", "deposit_credited"),
+    ]  # fmt: skip
+    ((number,),) = await rows(database_url, "SELECT number FROM phone_numbers")
+    assert NUMBER.encode() not in bytes(number)
+
+    async def is_empty() -> bool:
+        return await stored() == []
+
+    away = post.company(TWILIO, "http://127.0.0.1:9")
+    async with sending(tables, [post.company(FORMS[0])]), sending(tables, [away, post.company(TWILIO)], Channel.SMS):
+        await eventually(is_empty)
+    ((to, body),) = post.companies.texts
+    assert to == NUMBER
+    assert body.startswith("venue: ")
+    assert "5 USD" in body
+    assert len(post.companies.took) == 3
+
+
+async def test_codes_are_few_and_guesses_fewer(tables: AsyncEngine) -> None:
+    async with transaction(tables) as session, session.begin():
+        outcomes = [
+            await phones.set_number(session, "usr-ada", phones.seal(sealer(), "usr-ada", NUMBER), "605", bytes([n]))
+            for n in range(phones.SENT_MAX + 1)
+        ]
+        assert outcomes[:-1] == [0] * phones.SENT_MAX
+        assert 0 < outcomes[-1] <= 3600
+        # Forgetting the number makes no codes free again.
+        assert await phones.forget(session, "usr-ada")
+        assert await phones.set_number(session, "usr-ada", b"\x01x", "605", b"") > 0
+    async with transaction(tables) as session, session.begin():
+        await session.execute(sql("UPDATE phone_numbers SET sent_since = now() - interval '2 hours'"))
+        assert (
+            await phones.set_number(session, "usr-ada", phones.seal(sealer(), "usr-ada", NUMBER), "605", b"right") == 0
+        )
+        guesses = [await phones.confirm(session, "usr-ada", b"wrong") for _ in range(phones.TRIES_MAX)]
+        assert not any(guesses)
+        assert not await phones.confirm(session, "usr-ada", b"right")

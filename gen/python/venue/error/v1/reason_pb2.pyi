@@ -236,6 +236,14 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[FAILED_PRECONDITION] The alert is closed."""
     REASON_OWN_ALERT: _Reason.ValueType  # 172
     """[PERMISSION_DENIED] Nobody decides on an alert about himself."""
+    REASON_SMS_UNAVAILABLE: _Reason.ValueType  # 173
+    """[FAILED_PRECONDITION] The venue sends no text messages."""
+    REASON_PHONE_CODE_LIMIT: _Reason.ValueType  # 174
+    """[RESOURCE_EXHAUSTED] Too many codes were sent within an hour; RetryInfo says when to come again."""
+    REASON_PHONE_CODE_WRONG: _Reason.ValueType  # 175
+    """[INVALID_ARGUMENT] The code is wrong, too old, or was tried too often; BadRequest names it."""
+    REASON_PHONE_NUMBER_UNCONFIRMED: _Reason.ValueType  # 176
+    """[FAILED_PRECONDITION] Text messages need a number that was confirmed."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -448,4 +456,12 @@ REASON_ALERT_CLOSED: Reason.ValueType  # 171
 """[FAILED_PRECONDITION] The alert is closed."""
 REASON_OWN_ALERT: Reason.ValueType  # 172
 """[PERMISSION_DENIED] Nobody decides on an alert about himself."""
+REASON_SMS_UNAVAILABLE: Reason.ValueType  # 173
+"""[FAILED_PRECONDITION] The venue sends no text messages."""
+REASON_PHONE_CODE_LIMIT: Reason.ValueType  # 174
+"""[RESOURCE_EXHAUSTED] Too many codes were sent within an hour; RetryInfo says when to come again."""
+REASON_PHONE_CODE_WRONG: Reason.ValueType  # 175
+"""[INVALID_ARGUMENT] The code is wrong, too old, or was tried too often; BadRequest names it."""
+REASON_PHONE_NUMBER_UNCONFIRMED: Reason.ValueType  # 176
+"""[FAILED_PRECONDITION] Text messages need a number that was confirmed."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

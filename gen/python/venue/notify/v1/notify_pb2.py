@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from venue.option.v1 import access_pb2 as venue_dot_option_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvenue/notify/v1/notify.proto\x12\x0fvenue.notify.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cvenue/option/v1/access.proto\"S\n\nPreference\x12\x37\n\x08\x63\x61tegory\x18\x01 \x01(\x0e\x32\x19.venue.notify.v1.CategoryB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x0c\n\x04mail\x18\x02 \x01(\x08\"\x17\n\x15GetPreferencesRequest\"J\n\x16GetPreferencesResponse\x12\x30\n\x0bpreferences\x18\x01 \x03(\x0b\x32\x1b.venue.notify.v1.Preference\"\xae\x01\n\x18UpdatePreferencesRequest\x12\x91\x01\n\x0bpreferences\x18\x01 \x03(\x0b\x32\x1b.venue.notify.v1.PreferenceB_\xbaH\\\x92\x01\x04\x08\x01\x10\x08\xba\x01R\n\x12preferences.unique\x12\x14name a category once\x1a&this.map(each, each.category).unique()\"M\n\x19UpdatePreferencesResponse\x12\x30\n\x0bpreferences\x18\x01 \x03(\x0b\x32\x1b.venue.notify.v1.Preference*k\n\x08\x43\x61tegory\x12\x18\n\x14\x43\x41TEGORY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41TEGORY_SECURITY\x10\x01\x12\x14\n\x10\x43\x41TEGORY_FUNDING\x10\x02\x12\x18\n\x14\x43\x41TEGORY_INTEGRATION\x10\x03\x32\xc7\x02\n\x13NotificationService\x12\x90\x01\n\x0eGetPreferences\x12&.venue.notify.v1.GetPreferencesRequest\x1a\'.venue.notify.v1.GetPreferencesResponse\"-\x8a\xb5\x18\x04\x08\x05 \x03\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/notifications/preferences\x12\x9c\x01\n\x11UpdatePreferences\x12).venue.notify.v1.UpdatePreferencesRequest\x1a*.venue.notify.v1.UpdatePreferencesResponse\"0\x8a\xb5\x18\x04\x08\x05 \x03\x82\xd3\xe4\x93\x02\"2\x1d/v1/notifications/preferences:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvenue/notify/v1/notify.proto\x12\x0fvenue.notify.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cvenue/option/v1/access.proto\"`\n\nPreference\x12\x37\n\x08\x63\x61tegory\x18\x01 \x01(\x0e\x32\x19.venue.notify.v1.CategoryB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x0c\n\x04mail\x18\x02 \x01(\x08\x12\x0b\n\x03sms\x18\x03 \x01(\x08\"\x17\n\x15GetPreferencesRequest\"J\n\x16GetPreferencesResponse\x12\x30\n\x0bpreferences\x18\x01 \x03(\x0b\x32\x1b.venue.notify.v1.Preference\"\xae\x01\n\x18UpdatePreferencesRequest\x12\x91\x01\n\x0bpreferences\x18\x01 \x03(\x0b\x32\x1b.venue.notify.v1.PreferenceB_\xbaH\\\x92\x01\x04\x08\x01\x10\x08\xba\x01R\n\x12preferences.unique\x12\x14name a category once\x1a&this.map(each, each.category).unique()\"M\n\x19UpdatePreferencesResponse\x12\x30\n\x0bpreferences\x18\x01 \x03(\x0b\x32\x1b.venue.notify.v1.Preference\"4\n\x0bPhoneNumber\x12\x12\n\nnumber_end\x18\x01 \x01(\t\x12\x11\n\tconfirmed\x18\x02 \x01(\x08\"\x17\n\x15GetPhoneNumberRequest\"E\n\x16GetPhoneNumberResponse\x12+\n\x05phone\x18\x01 \x01(\x0b\x32\x1c.venue.notify.v1.PhoneNumber\"K\n\x15SetPhoneNumberRequest\x12\x32\n\x0cphone_number\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[+][1-9][0-9]{6,14}$\"E\n\x16SetPhoneNumberResponse\x12+\n\x05phone\x18\x01 \x01(\x0b\x32\x1c.venue.notify.v1.PhoneNumber\"<\n\x19\x43onfirmPhoneNumberRequest\x12\x1f\n\x04\x63ode\x18\x01 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[0-9]{6}$\"I\n\x1a\x43onfirmPhoneNumberResponse\x12+\n\x05phone\x18\x01 \x01(\x0b\x32\x1c.venue.notify.v1.PhoneNumber\"\x1a\n\x18\x44\x65letePhoneNumberRequest\"\x1b\n\x19\x44\x65letePhoneNumberResponse*k\n\x08\x43\x61tegory\x12\x18\n\x14\x43\x41TEGORY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41TEGORY_SECURITY\x10\x01\x12\x14\n\x10\x43\x41TEGORY_FUNDING\x10\x02\x12\x18\n\x14\x43\x41TEGORY_INTEGRATION\x10\x03\x32\xa2\x07\n\x13NotificationService\x12\x90\x01\n\x0eGetPreferences\x12&.venue.notify.v1.GetPreferencesRequest\x1a\'.venue.notify.v1.GetPreferencesResponse\"-\x8a\xb5\x18\x04\x08\x05 \x03\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/notifications/preferences\x12\x9c\x01\n\x11UpdatePreferences\x12).venue.notify.v1.UpdatePreferencesRequest\x1a*.venue.notify.v1.UpdatePreferencesResponse\"0\x8a\xb5\x18\x04\x08\x05 \x03\x82\xd3\xe4\x93\x02\"2\x1d/v1/notifications/preferences:\x01*\x12\x8a\x01\n\x0eGetPhoneNumber\x12&.venue.notify.v1.GetPhoneNumberRequest\x1a\'.venue.notify.v1.GetPhoneNumberResponse\"\'\x8a\xb5\x18\x04\x08\x05 \x03\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/notifications/phone\x12\x8f\x01\n\x0eSetPhoneNumber\x12&.venue.notify.v1.SetPhoneNumberRequest\x1a\'.venue.notify.v1.SetPhoneNumberResponse\",\x8a\xb5\x18\x06\x08\x05\x18\x01 \x03\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/notifications/phone:\x01*\x12\xa1\x01\n\x12\x43onfirmPhoneNumber\x12*.venue.notify.v1.ConfirmPhoneNumberRequest\x1a+.venue.notify.v1.ConfirmPhoneNumberResponse\"2\x8a\xb5\x18\x04\x08\x05 \x03\x82\xd3\xe4\x93\x02$\"\x1f/v1/notifications/phone:confirm:\x01*\x12\x95\x01\n\x11\x44\x65letePhoneNumber\x12).venue.notify.v1.DeletePhoneNumberRequest\x1a*.venue.notify.v1.DeletePhoneNumberResponse\")\x8a\xb5\x18\x06\x08\x05\x18\x01 \x03\x82\xd3\xe4\x93\x02\x19*\x17/v1/notifications/phoneb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,22 +38,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREFERENCE'].fields_by_name['category']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_UPDATEPREFERENCESREQUEST'].fields_by_name['preferences']._loaded_options = None
   _globals['_UPDATEPREFERENCESREQUEST'].fields_by_name['preferences']._serialized_options = b'\272H\\\222\001\004\010\001\020\010\272\001R\n\022preferences.unique\022\024name a category once\032&this.map(each, each.category).unique()'
+  _globals['_SETPHONENUMBERREQUEST'].fields_by_name['phone_number']._loaded_options = None
+  _globals['_SETPHONENUMBERREQUEST'].fields_by_name['phone_number']._serialized_options = b'\272H\031r\0272\025^[+][1-9][0-9]{6,14}$'
+  _globals['_CONFIRMPHONENUMBERREQUEST'].fields_by_name['code']._loaded_options = None
+  _globals['_CONFIRMPHONENUMBERREQUEST'].fields_by_name['code']._serialized_options = b'\272H\016r\0142\n^[0-9]{6}$'
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['GetPreferences']._loaded_options = None
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['GetPreferences']._serialized_options = b'\212\265\030\004\010\005 \003\202\323\344\223\002\037\022\035/v1/notifications/preferences'
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['UpdatePreferences']._loaded_options = None
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['UpdatePreferences']._serialized_options = b'\212\265\030\004\010\005 \003\202\323\344\223\002\"2\035/v1/notifications/preferences:\001*'
-  _globals['_CATEGORY']._serialized_start=580
-  _globals['_CATEGORY']._serialized_end=687
+  _globals['_NOTIFICATIONSERVICE'].methods_by_name['GetPhoneNumber']._loaded_options = None
+  _globals['_NOTIFICATIONSERVICE'].methods_by_name['GetPhoneNumber']._serialized_options = b'\212\265\030\004\010\005 \003\202\323\344\223\002\031\022\027/v1/notifications/phone'
+  _globals['_NOTIFICATIONSERVICE'].methods_by_name['SetPhoneNumber']._loaded_options = None
+  _globals['_NOTIFICATIONSERVICE'].methods_by_name['SetPhoneNumber']._serialized_options = b'\212\265\030\006\010\005\030\001 \003\202\323\344\223\002\034\"\027/v1/notifications/phone:\001*'
+  _globals['_NOTIFICATIONSERVICE'].methods_by_name['ConfirmPhoneNumber']._loaded_options = None
+  _globals['_NOTIFICATIONSERVICE'].methods_by_name['ConfirmPhoneNumber']._serialized_options = b'\212\265\030\004\010\005 \003\202\323\344\223\002$\"\037/v1/notifications/phone:confirm:\001*'
+  _globals['_NOTIFICATIONSERVICE'].methods_by_name['DeletePhoneNumber']._loaded_options = None
+  _globals['_NOTIFICATIONSERVICE'].methods_by_name['DeletePhoneNumber']._serialized_options = b'\212\265\030\006\010\005\030\001 \003\202\323\344\223\002\031*\027/v1/notifications/phone'
+  _globals['_CATEGORY']._serialized_start=1085
+  _globals['_CATEGORY']._serialized_end=1192
   _globals['_PREFERENCE']._serialized_start=138
-  _globals['_PREFERENCE']._serialized_end=221
-  _globals['_GETPREFERENCESREQUEST']._serialized_start=223
-  _globals['_GETPREFERENCESREQUEST']._serialized_end=246
-  _globals['_GETPREFERENCESRESPONSE']._serialized_start=248
-  _globals['_GETPREFERENCESRESPONSE']._serialized_end=322
-  _globals['_UPDATEPREFERENCESREQUEST']._serialized_start=325
-  _globals['_UPDATEPREFERENCESREQUEST']._serialized_end=499
-  _globals['_UPDATEPREFERENCESRESPONSE']._serialized_start=501
-  _globals['_UPDATEPREFERENCESRESPONSE']._serialized_end=578
-  _globals['_NOTIFICATIONSERVICE']._serialized_start=690
-  _globals['_NOTIFICATIONSERVICE']._serialized_end=1017
+  _globals['_PREFERENCE']._serialized_end=234
+  _globals['_GETPREFERENCESREQUEST']._serialized_start=236
+  _globals['_GETPREFERENCESREQUEST']._serialized_end=259
+  _globals['_GETPREFERENCESRESPONSE']._serialized_start=261
+  _globals['_GETPREFERENCESRESPONSE']._serialized_end=335
+  _globals['_UPDATEPREFERENCESREQUEST']._serialized_start=338
+  _globals['_UPDATEPREFERENCESREQUEST']._serialized_end=512
+  _globals['_UPDATEPREFERENCESRESPONSE']._serialized_start=514
+  _globals['_UPDATEPREFERENCESRESPONSE']._serialized_end=591
+  _globals['_PHONENUMBER']._serialized_start=593
+  _globals['_PHONENUMBER']._serialized_end=645
+  _globals['_GETPHONENUMBERREQUEST']._serialized_start=647
+  _globals['_GETPHONENUMBERREQUEST']._serialized_end=670
+  _globals['_GETPHONENUMBERRESPONSE']._serialized_start=672
+  _globals['_GETPHONENUMBERRESPONSE']._serialized_end=741
+  _globals['_SETPHONENUMBERREQUEST']._serialized_start=743
+  _globals['_SETPHONENUMBERREQUEST']._serialized_end=818
+  _globals['_SETPHONENUMBERRESPONSE']._serialized_start=820
+  _globals['_SETPHONENUMBERRESPONSE']._serialized_end=889
+  _globals['_CONFIRMPHONENUMBERREQUEST']._serialized_start=891
+  _globals['_CONFIRMPHONENUMBERREQUEST']._serialized_end=951
+  _globals['_CONFIRMPHONENUMBERRESPONSE']._serialized_start=953
+  _globals['_CONFIRMPHONENUMBERRESPONSE']._serialized_end=1026
+  _globals['_DELETEPHONENUMBERREQUEST']._serialized_start=1028
+  _globals['_DELETEPHONENUMBERREQUEST']._serialized_end=1054
+  _globals['_DELETEPHONENUMBERRESPONSE']._serialized_start=1056
+  _globals['_DELETEPHONENUMBERRESPONSE']._serialized_end=1083
+  _globals['_NOTIFICATIONSERVICE']._serialized_start=1195
+  _globals['_NOTIFICATIONSERVICE']._serialized_end=2125
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class NotificationServiceStub(object):
-    """The calling user's choice of mails.
+    """The calling user's choice of mails and text messages.
     """
 
     def __init__(self, channel):
@@ -45,23 +45,74 @@ class NotificationServiceStub(object):
                 request_serializer=venue_dot_notify_dot_v1_dot_notify__pb2.UpdatePreferencesRequest.SerializeToString,
                 response_deserializer=venue_dot_notify_dot_v1_dot_notify__pb2.UpdatePreferencesResponse.FromString,
                 _registered_method=True)
+        self.GetPhoneNumber = channel.unary_unary(
+                '/venue.notify.v1.NotificationService/GetPhoneNumber',
+                request_serializer=venue_dot_notify_dot_v1_dot_notify__pb2.GetPhoneNumberRequest.SerializeToString,
+                response_deserializer=venue_dot_notify_dot_v1_dot_notify__pb2.GetPhoneNumberResponse.FromString,
+                _registered_method=True)
+        self.SetPhoneNumber = channel.unary_unary(
+                '/venue.notify.v1.NotificationService/SetPhoneNumber',
+                request_serializer=venue_dot_notify_dot_v1_dot_notify__pb2.SetPhoneNumberRequest.SerializeToString,
+                response_deserializer=venue_dot_notify_dot_v1_dot_notify__pb2.SetPhoneNumberResponse.FromString,
+                _registered_method=True)
+        self.ConfirmPhoneNumber = channel.unary_unary(
+                '/venue.notify.v1.NotificationService/ConfirmPhoneNumber',
+                request_serializer=venue_dot_notify_dot_v1_dot_notify__pb2.ConfirmPhoneNumberRequest.SerializeToString,
+                response_deserializer=venue_dot_notify_dot_v1_dot_notify__pb2.ConfirmPhoneNumberResponse.FromString,
+                _registered_method=True)
+        self.DeletePhoneNumber = channel.unary_unary(
+                '/venue.notify.v1.NotificationService/DeletePhoneNumber',
+                request_serializer=venue_dot_notify_dot_v1_dot_notify__pb2.DeletePhoneNumberRequest.SerializeToString,
+                response_deserializer=venue_dot_notify_dot_v1_dot_notify__pb2.DeletePhoneNumberResponse.FromString,
+                _registered_method=True)
 
 
 class NotificationServiceServicer(object):
-    """The calling user's choice of mails.
+    """The calling user's choice of mails and text messages.
     """
 
     def GetPreferences(self, request, context):
-        """Says what the caller is told by mail.
+        """Says what the caller is told by mail and by text message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdatePreferences(self, request, context):
-        """Chooses what the caller is told by mail: categories that are named are set, the others stay. What is about security reaches
-        everybody. Saying it again changes nothing.
-        Errors: SECURITY_MAIL_REQUIRED.
+        """Chooses what the caller is told by mail and by text message: categories that are named are set, the others stay. Mails about
+        security reach everybody; text messages need a confirmed number. Saying it again changes nothing.
+        Errors: SECURITY_MAIL_REQUIRED, PHONE_NUMBER_UNCONFIRMED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPhoneNumber(self, request, context):
+        """Reads where the caller gets text messages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPhoneNumber(self, request, context):
+        """Sets the number, in place of another one, and sends a code of six digits to it, which is good for ten minutes. Five codes an
+        hour. Until it is confirmed no other text message goes to it. The user is told by mail.
+        Errors: SMS_UNAVAILABLE, PHONE_CODE_LIMIT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmPhoneNumber(self, request, context):
+        """Confirms the number by the code that was sent to it. Five wrong ones make the code worthless.
+        Errors: PHONE_CODE_WRONG.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeletePhoneNumber(self, request, context):
+        """Forgets the number; no text message goes out any more. Saying it again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,6 +131,26 @@ def add_NotificationServiceServicer_to_server(servicer, server):
                     request_deserializer=venue_dot_notify_dot_v1_dot_notify__pb2.UpdatePreferencesRequest.FromString,
                     response_serializer=venue_dot_notify_dot_v1_dot_notify__pb2.UpdatePreferencesResponse.SerializeToString,
             ),
+            'GetPhoneNumber': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPhoneNumber,
+                    request_deserializer=venue_dot_notify_dot_v1_dot_notify__pb2.GetPhoneNumberRequest.FromString,
+                    response_serializer=venue_dot_notify_dot_v1_dot_notify__pb2.GetPhoneNumberResponse.SerializeToString,
+            ),
+            'SetPhoneNumber': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPhoneNumber,
+                    request_deserializer=venue_dot_notify_dot_v1_dot_notify__pb2.SetPhoneNumberRequest.FromString,
+                    response_serializer=venue_dot_notify_dot_v1_dot_notify__pb2.SetPhoneNumberResponse.SerializeToString,
+            ),
+            'ConfirmPhoneNumber': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmPhoneNumber,
+                    request_deserializer=venue_dot_notify_dot_v1_dot_notify__pb2.ConfirmPhoneNumberRequest.FromString,
+                    response_serializer=venue_dot_notify_dot_v1_dot_notify__pb2.ConfirmPhoneNumberResponse.SerializeToString,
+            ),
+            'DeletePhoneNumber': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeletePhoneNumber,
+                    request_deserializer=venue_dot_notify_dot_v1_dot_notify__pb2.DeletePhoneNumberRequest.FromString,
+                    response_serializer=venue_dot_notify_dot_v1_dot_notify__pb2.DeletePhoneNumberResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'venue.notify.v1.NotificationService', rpc_method_handlers)
@@ -89,7 +160,7 @@ def add_NotificationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class NotificationService(object):
-    """The calling user's choice of mails.
+    """The calling user's choice of mails and text messages.
     """
 
     @staticmethod
@@ -136,6 +207,114 @@ class NotificationService(object):
             '/venue.notify.v1.NotificationService/UpdatePreferences',
             venue_dot_notify_dot_v1_dot_notify__pb2.UpdatePreferencesRequest.SerializeToString,
             venue_dot_notify_dot_v1_dot_notify__pb2.UpdatePreferencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPhoneNumber(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.notify.v1.NotificationService/GetPhoneNumber',
+            venue_dot_notify_dot_v1_dot_notify__pb2.GetPhoneNumberRequest.SerializeToString,
+            venue_dot_notify_dot_v1_dot_notify__pb2.GetPhoneNumberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPhoneNumber(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.notify.v1.NotificationService/SetPhoneNumber',
+            venue_dot_notify_dot_v1_dot_notify__pb2.SetPhoneNumberRequest.SerializeToString,
+            venue_dot_notify_dot_v1_dot_notify__pb2.SetPhoneNumberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmPhoneNumber(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.notify.v1.NotificationService/ConfirmPhoneNumber',
+            venue_dot_notify_dot_v1_dot_notify__pb2.ConfirmPhoneNumberRequest.SerializeToString,
+            venue_dot_notify_dot_v1_dot_notify__pb2.ConfirmPhoneNumberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeletePhoneNumber(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.notify.v1.NotificationService/DeletePhoneNumber',
+            venue_dot_notify_dot_v1_dot_notify__pb2.DeletePhoneNumberRequest.SerializeToString,
+            venue_dot_notify_dot_v1_dot_notify__pb2.DeletePhoneNumberResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -2,7 +2,7 @@
 // @generated from file venue/notify/v1/notify.proto (package venue.notify.v1, syntax proto3)
 /* eslint-disable */
 
-// What users are told by mail.
+// What users are told by mail and by text message.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -15,10 +15,10 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/notify/v1/notify.proto.
  */
 export const file_venue_notify_v1_notify: GenFile = /*@__PURE__*/
-  fileDesc("Chx2ZW51ZS9ub3RpZnkvdjEvbm90aWZ5LnByb3RvEg92ZW51ZS5ub3RpZnkudjEiUwoKUHJlZmVyZW5jZRI3CghjYXRlZ29yeRgBIAEoDjIZLnZlbnVlLm5vdGlmeS52MS5DYXRlZ29yeUIKukgHggEEEAEgABIMCgRtYWlsGAIgASgIIhcKFUdldFByZWZlcmVuY2VzUmVxdWVzdCJKChZHZXRQcmVmZXJlbmNlc1Jlc3BvbnNlEjAKC3ByZWZlcmVuY2VzGAEgAygLMhsudmVudWUubm90aWZ5LnYxLlByZWZlcmVuY2UirgEKGFVwZGF0ZVByZWZlcmVuY2VzUmVxdWVzdBKRAQoLcHJlZmVyZW5jZXMYASADKAsyGy52ZW51ZS5ub3RpZnkudjEuUHJlZmVyZW5jZUJfukhckgEECAEQCLoBUgoScHJlZmVyZW5jZXMudW5pcXVlEhRuYW1lIGEgY2F0ZWdvcnkgb25jZRomdGhpcy5tYXAoZWFjaCwgZWFjaC5jYXRlZ29yeSkudW5pcXVlKCkiTQoZVXBkYXRlUHJlZmVyZW5jZXNSZXNwb25zZRIwCgtwcmVmZXJlbmNlcxgBIAMoCzIbLnZlbnVlLm5vdGlmeS52MS5QcmVmZXJlbmNlKmsKCENhdGVnb3J5EhgKFENBVEVHT1JZX1VOU1BFQ0lGSUVEEAASFQoRQ0FURUdPUllfU0VDVVJJVFkQARIUChBDQVRFR09SWV9GVU5ESU5HEAISGAoUQ0FURUdPUllfSU5URUdSQVRJT04QAzLHAgoTTm90aWZpY2F0aW9uU2VydmljZRKQAQoOR2V0UHJlZmVyZW5jZXMSJi52ZW51ZS5ub3RpZnkudjEuR2V0UHJlZmVyZW5jZXNSZXF1ZXN0GicudmVudWUubm90aWZ5LnYxLkdldFByZWZlcmVuY2VzUmVzcG9uc2UiLYq1GAQIBSADgtPkkwIfEh0vdjEvbm90aWZpY2F0aW9ucy9wcmVmZXJlbmNlcxKcAQoRVXBkYXRlUHJlZmVyZW5jZXMSKS52ZW51ZS5ub3RpZnkudjEuVXBkYXRlUHJlZmVyZW5jZXNSZXF1ZXN0GioudmVudWUubm90aWZ5LnYxLlVwZGF0ZVByZWZlcmVuY2VzUmVzcG9uc2UiMIq1GAQIBSADgtPkkwIiMh0vdjEvbm90aWZpY2F0aW9ucy9wcmVmZXJlbmNlczoBKmIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_venue_option_v1_access]);
+  fileDesc("Chx2ZW51ZS9ub3RpZnkvdjEvbm90aWZ5LnByb3RvEg92ZW51ZS5ub3RpZnkudjEiYAoKUHJlZmVyZW5jZRI3CghjYXRlZ29yeRgBIAEoDjIZLnZlbnVlLm5vdGlmeS52MS5DYXRlZ29yeUIKukgHggEEEAEgABIMCgRtYWlsGAIgASgIEgsKA3NtcxgDIAEoCCIXChVHZXRQcmVmZXJlbmNlc1JlcXVlc3QiSgoWR2V0UHJlZmVyZW5jZXNSZXNwb25zZRIwCgtwcmVmZXJlbmNlcxgBIAMoCzIbLnZlbnVlLm5vdGlmeS52MS5QcmVmZXJlbmNlIq4BChhVcGRhdGVQcmVmZXJlbmNlc1JlcXVlc3QSkQEKC3ByZWZlcmVuY2VzGAEgAygLMhsudmVudWUubm90aWZ5LnYxLlByZWZlcmVuY2VCX7pIXJIBBAgBEAi6AVIKEnByZWZlcmVuY2VzLnVuaXF1ZRIUbmFtZSBhIGNhdGVnb3J5IG9uY2UaJnRoaXMubWFwKGVhY2gsIGVhY2guY2F0ZWdvcnkpLnVuaXF1ZSgpIk0KGVVwZGF0ZVByZWZlcmVuY2VzUmVzcG9uc2USMAoLcHJlZmVyZW5jZXMYASADKAsyGy52ZW51ZS5ub3RpZnkudjEuUHJlZmVyZW5jZSI0CgtQaG9uZU51bWJlchISCgpudW1iZXJfZW5kGAEgASgJEhEKCWNvbmZpcm1lZBgCIAEoCCIXChVHZXRQaG9uZU51bWJlclJlcXVlc3QiRQoWR2V0UGhvbmVOdW1iZXJSZXNwb25zZRIrCgVwaG9uZRgBIAEoCzIcLnZlbnVlLm5vdGlmeS52MS5QaG9uZU51bWJlciJLChVTZXRQaG9uZU51bWJlclJlcXVlc3QSMgoMcGhvbmVfbnVtYmVyGAEgASgJQhy6SBlyFzIVXlsrXVsxLTldWzAtOV17NiwxNH0kIkUKFlNldFBob25lTnVtYmVyUmVzcG9uc2USKwoFcGhvbmUYASABKAsyHC52ZW51ZS5ub3RpZnkudjEuUGhvbmVOdW1iZXIiPAoZQ29uZmlybVBob25lTnVtYmVyUmVxdWVzdBIfCgRjb2RlGAEgASgJQhG6SA5yDDIKXlswLTldezZ9JCJJChpDb25maXJtUGhvbmVOdW1iZXJSZXNwb25zZRIrCgVwaG9uZRgBIAEoCzIcLnZlbnVlLm5vdGlmeS52MS5QaG9uZU51bWJlciIaChhEZWxldGVQaG9uZU51bWJlclJlcXVlc3QiGwoZRGVsZXRlUGhvbmVOdW1iZXJSZXNwb25zZSprCghDYXRlZ29yeRIYChRDQVRFR09SWV9VTlNQRUNJRklFRBAAEhUKEUNBVEVHT1JZX1NFQ1VSSVRZEAESFAoQQ0FURUdPUllfRlVORElORxACEhgKFENBVEVHT1JZX0lOVEVHUkFUSU9OEAMyogcKE05vdGlmaWNhdGlvblNlcnZpY2USkAEKDkdldFByZWZlcmVuY2VzEiYudmVudWUubm90aWZ5LnYxLkdldFByZWZlcmVuY2VzUmVxdWVzdBonLnZlbnVlLm5vdGlmeS52MS5HZXRQcmVmZXJlbmNlc1Jlc3BvbnNlIi2KtRgECAUgA4LT5JMCHxIdL3YxL25vdGlmaWNhdGlvbnMvcHJlZmVyZW5jZXMSnAEKEVVwZGF0ZVByZWZlcmVuY2VzEikudmVudWUubm90aWZ5LnYxLlVwZGF0ZVByZWZlcmVuY2VzUmVxdWVzdBoqLnZlbnVlLm5vdGlmeS52MS5VcGRhdGVQcmVmZXJlbmNlc1Jlc3BvbnNlIjCKtRgECAUgA4LT5JMCIjIdL3YxL25vdGlmaWNhdGlvbnMvcHJlZmVyZW5jZXM6ASoSigEKDkdldFBob25lTnVtYmVyEiYudmVudWUubm90aWZ5LnYxLkdldFBob25lTnVtYmVyUmVxdWVzdBonLnZlbnVlLm5vdGlmeS52MS5HZXRQaG9uZU51bWJlclJlc3BvbnNlIieKtRgECAUgA4LT5JMCGRIXL3YxL25vdGlmaWNhdGlvbnMvcGhvbmUSjwEKDlNldFBob25lTnVtYmVyEiYudmVudWUubm90aWZ5LnYxLlNldFBob25lTnVtYmVyUmVxdWVzdBonLnZlbnVlLm5vdGlmeS52MS5TZXRQaG9uZU51bWJlclJlc3BvbnNlIiyKtRgGCAUYASADgtPkkwIcIhcvdjEvbm90aWZpY2F0aW9ucy9waG9uZToBKhKhAQoSQ29uZmlybVBob25lTnVtYmVyEioudmVudWUubm90aWZ5LnYxLkNvbmZpcm1QaG9uZU51bWJlclJlcXVlc3QaKy52ZW51ZS5ub3RpZnkudjEuQ29uZmlybVBob25lTnVtYmVyUmVzcG9uc2UiMoq1GAQIBSADgtPkkwIkIh8vdjEvbm90aWZpY2F0aW9ucy9waG9uZTpjb25maXJtOgEqEpUBChFEZWxldGVQaG9uZU51bWJlchIpLnZlbnVlLm5vdGlmeS52MS5EZWxldGVQaG9uZU51bWJlclJlcXVlc3QaKi52ZW51ZS5ub3RpZnkudjEuRGVsZXRlUGhvbmVOdW1iZXJSZXNwb25zZSIpirUYBggFGAEgA4LT5JMCGSoXL3YxL25vdGlmaWNhdGlvbnMvcGhvbmViBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_venue_option_v1_access]);
 
 /**
- * Whether mails about something are sent.
+ * Whether mails and text messages about something are sent.
  *
  * @generated from message venue.notify.v1.Preference
  */
@@ -31,11 +31,19 @@ export type Preference = Message<"venue.notify.v1.Preference"> & {
   category: Category;
 
   /**
-   * True: they are sent.
+   * True: mails are sent.
    *
    * @generated from field: bool mail = 2;
    */
   mail: boolean;
+
+  /**
+   * True: text messages are sent to the confirmed number, too. What holds a token (verifying an address, a new password) is
+   * never sent so.
+   *
+   * @generated from field: bool sms = 3;
+   */
+  sms: boolean;
 };
 
 /**
@@ -124,6 +132,184 @@ export const UpdatePreferencesResponseSchema: GenMessage<UpdatePreferencesRespon
   messageDesc(file_venue_notify_v1_notify, 4);
 
 /**
+ * Where somebody gets text messages. The number itself is encrypted, and not told any more.
+ *
+ * @generated from message venue.notify.v1.PhoneNumber
+ */
+export type PhoneNumber = Message<"venue.notify.v1.PhoneNumber"> & {
+  /**
+   * Its end; empty where there is no number.
+   *
+   * @generated from field: string number_end = 1;
+   */
+  numberEnd: string;
+
+  /**
+   * True once it was confirmed.
+   *
+   * @generated from field: bool confirmed = 2;
+   */
+  confirmed: boolean;
+};
+
+/**
+ * Describes the message venue.notify.v1.PhoneNumber.
+ * Use `create(PhoneNumberSchema)` to create a new message.
+ */
+export const PhoneNumberSchema: GenMessage<PhoneNumber> = /*@__PURE__*/
+  messageDesc(file_venue_notify_v1_notify, 5);
+
+/**
+ * Request of GetPhoneNumber.
+ *
+ * @generated from message venue.notify.v1.GetPhoneNumberRequest
+ */
+export type GetPhoneNumberRequest = Message<"venue.notify.v1.GetPhoneNumberRequest"> & {
+};
+
+/**
+ * Describes the message venue.notify.v1.GetPhoneNumberRequest.
+ * Use `create(GetPhoneNumberRequestSchema)` to create a new message.
+ */
+export const GetPhoneNumberRequestSchema: GenMessage<GetPhoneNumberRequest> = /*@__PURE__*/
+  messageDesc(file_venue_notify_v1_notify, 6);
+
+/**
+ * Response of GetPhoneNumber.
+ *
+ * @generated from message venue.notify.v1.GetPhoneNumberResponse
+ */
+export type GetPhoneNumberResponse = Message<"venue.notify.v1.GetPhoneNumberResponse"> & {
+  /**
+   * The number.
+   *
+   * @generated from field: venue.notify.v1.PhoneNumber phone = 1;
+   */
+  phone?: PhoneNumber | undefined;
+};
+
+/**
+ * Describes the message venue.notify.v1.GetPhoneNumberResponse.
+ * Use `create(GetPhoneNumberResponseSchema)` to create a new message.
+ */
+export const GetPhoneNumberResponseSchema: GenMessage<GetPhoneNumberResponse> = /*@__PURE__*/
+  messageDesc(file_venue_notify_v1_notify, 7);
+
+/**
+ * Request of SetPhoneNumber.
+ *
+ * @generated from message venue.notify.v1.SetPhoneNumberRequest
+ */
+export type SetPhoneNumberRequest = Message<"venue.notify.v1.SetPhoneNumberRequest"> & {
+  /**
+   * The number with its country's code, as E.164 has it: +46701740605.
+   *
+   * @generated from field: string phone_number = 1;
+   */
+  phoneNumber: string;
+};
+
+/**
+ * Describes the message venue.notify.v1.SetPhoneNumberRequest.
+ * Use `create(SetPhoneNumberRequestSchema)` to create a new message.
+ */
+export const SetPhoneNumberRequestSchema: GenMessage<SetPhoneNumberRequest> = /*@__PURE__*/
+  messageDesc(file_venue_notify_v1_notify, 8);
+
+/**
+ * Response of SetPhoneNumber.
+ *
+ * @generated from message venue.notify.v1.SetPhoneNumberResponse
+ */
+export type SetPhoneNumberResponse = Message<"venue.notify.v1.SetPhoneNumberResponse"> & {
+  /**
+   * The number.
+   *
+   * @generated from field: venue.notify.v1.PhoneNumber phone = 1;
+   */
+  phone?: PhoneNumber | undefined;
+};
+
+/**
+ * Describes the message venue.notify.v1.SetPhoneNumberResponse.
+ * Use `create(SetPhoneNumberResponseSchema)` to create a new message.
+ */
+export const SetPhoneNumberResponseSchema: GenMessage<SetPhoneNumberResponse> = /*@__PURE__*/
+  messageDesc(file_venue_notify_v1_notify, 9);
+
+/**
+ * Request of ConfirmPhoneNumber.
+ *
+ * @generated from message venue.notify.v1.ConfirmPhoneNumberRequest
+ */
+export type ConfirmPhoneNumberRequest = Message<"venue.notify.v1.ConfirmPhoneNumberRequest"> & {
+  /**
+   * The code that was sent.
+   *
+   * @generated from field: string code = 1;
+   */
+  code: string;
+};
+
+/**
+ * Describes the message venue.notify.v1.ConfirmPhoneNumberRequest.
+ * Use `create(ConfirmPhoneNumberRequestSchema)` to create a new message.
+ */
+export const ConfirmPhoneNumberRequestSchema: GenMessage<ConfirmPhoneNumberRequest> = /*@__PURE__*/
+  messageDesc(file_venue_notify_v1_notify, 10);
+
+/**
+ * Response of ConfirmPhoneNumber.
+ *
+ * @generated from message venue.notify.v1.ConfirmPhoneNumberResponse
+ */
+export type ConfirmPhoneNumberResponse = Message<"venue.notify.v1.ConfirmPhoneNumberResponse"> & {
+  /**
+   * The number.
+   *
+   * @generated from field: venue.notify.v1.PhoneNumber phone = 1;
+   */
+  phone?: PhoneNumber | undefined;
+};
+
+/**
+ * Describes the message venue.notify.v1.ConfirmPhoneNumberResponse.
+ * Use `create(ConfirmPhoneNumberResponseSchema)` to create a new message.
+ */
+export const ConfirmPhoneNumberResponseSchema: GenMessage<ConfirmPhoneNumberResponse> = /*@__PURE__*/
+  messageDesc(file_venue_notify_v1_notify, 11);
+
+/**
+ * Request of DeletePhoneNumber.
+ *
+ * @generated from message venue.notify.v1.DeletePhoneNumberRequest
+ */
+export type DeletePhoneNumberRequest = Message<"venue.notify.v1.DeletePhoneNumberRequest"> & {
+};
+
+/**
+ * Describes the message venue.notify.v1.DeletePhoneNumberRequest.
+ * Use `create(DeletePhoneNumberRequestSchema)` to create a new message.
+ */
+export const DeletePhoneNumberRequestSchema: GenMessage<DeletePhoneNumberRequest> = /*@__PURE__*/
+  messageDesc(file_venue_notify_v1_notify, 12);
+
+/**
+ * Response of DeletePhoneNumber.
+ *
+ * @generated from message venue.notify.v1.DeletePhoneNumberResponse
+ */
+export type DeletePhoneNumberResponse = Message<"venue.notify.v1.DeletePhoneNumberResponse"> & {
+};
+
+/**
+ * Describes the message venue.notify.v1.DeletePhoneNumberResponse.
+ * Use `create(DeletePhoneNumberResponseSchema)` to create a new message.
+ */
+export const DeletePhoneNumberResponseSchema: GenMessage<DeletePhoneNumberResponse> = /*@__PURE__*/
+  messageDesc(file_venue_notify_v1_notify, 13);
+
+/**
  * What mails are about.
  *
  * @generated from enum venue.notify.v1.Category
@@ -165,13 +351,13 @@ export const CategorySchema: GenEnum<Category> = /*@__PURE__*/
   enumDesc(file_venue_notify_v1_notify, 0);
 
 /**
- * The calling user's choice of mails.
+ * The calling user's choice of mails and text messages.
  *
  * @generated from service venue.notify.v1.NotificationService
  */
 export const NotificationService: GenService<{
   /**
-   * Says what the caller is told by mail.
+   * Says what the caller is told by mail and by text message.
    *
    * @generated from rpc venue.notify.v1.NotificationService.GetPreferences
    */
@@ -181,9 +367,9 @@ export const NotificationService: GenService<{
     output: typeof GetPreferencesResponseSchema;
   },
   /**
-   * Chooses what the caller is told by mail: categories that are named are set, the others stay. What is about security reaches
-   * everybody. Saying it again changes nothing.
-   * Errors: SECURITY_MAIL_REQUIRED.
+   * Chooses what the caller is told by mail and by text message: categories that are named are set, the others stay. Mails about
+   * security reach everybody; text messages need a confirmed number. Saying it again changes nothing.
+   * Errors: SECURITY_MAIL_REQUIRED, PHONE_NUMBER_UNCONFIRMED.
    *
    * @generated from rpc venue.notify.v1.NotificationService.UpdatePreferences
    */
@@ -191,6 +377,49 @@ export const NotificationService: GenService<{
     methodKind: "unary";
     input: typeof UpdatePreferencesRequestSchema;
     output: typeof UpdatePreferencesResponseSchema;
+  },
+  /**
+   * Reads where the caller gets text messages.
+   *
+   * @generated from rpc venue.notify.v1.NotificationService.GetPhoneNumber
+   */
+  getPhoneNumber: {
+    methodKind: "unary";
+    input: typeof GetPhoneNumberRequestSchema;
+    output: typeof GetPhoneNumberResponseSchema;
+  },
+  /**
+   * Sets the number, in place of another one, and sends a code of six digits to it, which is good for ten minutes. Five codes an
+   * hour. Until it is confirmed no other text message goes to it. The user is told by mail.
+   * Errors: SMS_UNAVAILABLE, PHONE_CODE_LIMIT.
+   *
+   * @generated from rpc venue.notify.v1.NotificationService.SetPhoneNumber
+   */
+  setPhoneNumber: {
+    methodKind: "unary";
+    input: typeof SetPhoneNumberRequestSchema;
+    output: typeof SetPhoneNumberResponseSchema;
+  },
+  /**
+   * Confirms the number by the code that was sent to it. Five wrong ones make the code worthless.
+   * Errors: PHONE_CODE_WRONG.
+   *
+   * @generated from rpc venue.notify.v1.NotificationService.ConfirmPhoneNumber
+   */
+  confirmPhoneNumber: {
+    methodKind: "unary";
+    input: typeof ConfirmPhoneNumberRequestSchema;
+    output: typeof ConfirmPhoneNumberResponseSchema;
+  },
+  /**
+   * Forgets the number; no text message goes out any more. Saying it again changes nothing.
+   *
+   * @generated from rpc venue.notify.v1.NotificationService.DeletePhoneNumber
+   */
+  deletePhoneNumber: {
+    methodKind: "unary";
+    input: typeof DeletePhoneNumberRequestSchema;
+    output: typeof DeletePhoneNumberResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_venue_notify_v1_notify, 0);
