@@ -1,16 +1,19 @@
 """What happens to accounts reaches endpoints: signed, in order, at least once, whatever endpoints do (MSG-1, F25, S26)."""
 
 import asyncio
+import json
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 from servers.embedded.certificates import self_signed
 from servers.webhook.addresses import Guard
 from servers.webhook.schedule import ATTEMPTS_MAX, SCHEDULE_S
 from tests.integration.webhook.conftest import BALANCE, FILLED, Hooks, balance, eventually, filled
+from venue.engine.v1 import engine_pb2
 from venue.order.v1 import order_pb2
 from venue.webhook.v1 import webhook_pb2 as pb
 
@@ -303,3 +306,40 @@ async def test_f25_what_fails_holds_its_own_account_and_endpoint_in_order_until_
     taken = [each for each in dict.fromkeys(failing.ids) if each in ids]
     assert taken == ids
     assert second
+
+
+async def test_f25_under_load_endpoints_that_fail_delay_nobody(hooks: Hooks, request: pytest.FixtureRequest) -> None:
+    wanted = 5_000 if request.config.getoption("--long") else 300
+    good, hanging = await hooks.receiver(), await hooks.receiver(hold=asyncio.Event())
+    failing = [await hooks.receiver(status=status) for status in (500, 503, 307)]
+    gone = await hooks.receiver(status=410)
+    for receiver in (hanging, *failing, gone, good):
+        await hooks.endpoint(receiver.url)
+    accounts = ("demo-a", "demo-b")
+    async with hooks.working(deadline_s=300.0):
+        while hooks.sequence < wanted:
+            events = []
+            for account_id in accounts * 50:
+                hooks.sequence += 1
+                record = engine_pb2.AccountRecord(orders=[filled(hooks.sequence, account_id)])
+                events.append((account_id, hooks.sequence, record))
+            await hooks.write(events)
+        await eventually(lambda: len(good.came) == wanted, within_s=240)
+        assert hanging.hold is not None
+        hanging.hold.set()
+    came = [json.loads(body)["data"] for _, body in good.came]
+    for account_id in accounts:
+        sequences = [int(each["sequence"]) for each in came if each["accountId"] == account_id]
+        assert sequences == list(range(1 + accounts.index(account_id), wanted + 1, 2)), "in order, each once"
+    # Of each account the first one, again and again, and nothing behind it.
+    first = {"msg_2-1-0-0", "msg_2-2-1-0"}
+    assert [set(each.ids) - first for each in failing] == [set()] * 3
+    assert len(gone.came) <= len(accounts)
+    ((made, arrived),) = await hooks.rows(
+        "SELECT percentile_cont(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM d.create_time - e.time)),"
+        " percentile_cont(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM d.last_time - e.time))"
+        " FROM webhook_deliveries d JOIN account_events e USING (sequence) WHERE d.state = 'SUCCEEDED'"
+    )
+    print(
+        f"{wanted} events, six endpoints, five of which fail: p99 until made {made:.2f} s, until delivered {arrived:.2f} s"
+    )
