@@ -25,7 +25,7 @@ WRONG = frozenset({"INVALID_ARGUMENT"})
 ABSENT = frozenset({"NOT_FOUND"})
 ANONYMOUS = frozenset({"UNAUTHENTICATED"})
 
-DECIMALS = {"quantity", "price", "stop_price", "quote_amount"}
+DECIMALS = {"amount", "quantity", "price", "stop_price", "quote_amount"}
 BAD_DECIMALS = (
     "1e400", "1e-400", "1E5", "1e5", "9" * 10_000, "0." + "0" * 10_000 + "1", "NaN", "nan", "sNaN", "Infinity", "-Infinity",
     "-0", "0", "0.0", "-1", "+1", " 1", "1 ", "1\n", "1_000", "0x10", ",", "1,5", "1,000.5", ".5", "5.", ".", "-", "--1", "1.2.3",
@@ -69,15 +69,10 @@ STRANGE_IN = {
     # The endpoint is looked at first.
     ("ListDeliveries", "page_token"): ABSENT,
 }
-# Asked of whoever has a second factor, which is looked at first (tests/integration/funding makes their fields wrong), and of a
-# company that signs bytes of its own.
-GUARDED = frozenset(
-    {
-        "venue.funding.v1.FundingService.CreateBeneficiary",
-        "venue.funding.v1.FundingService.CreateWithdrawal",
-        "venue.funding.v1.FundingService.ReceiveStripeEvent",
-    }
-)
+# Bytes of a company that signs them, with a secret that the simulated one alone has: tests/integration/funding makes them wrong.
+GUARDED = frozenset({"venue.funding.v1.FundingService.ReceiveStripeEvent"})
+# Asked of whoever is known and has a second factor, which is looked at first.
+STRONG = frozenset({"funding.v1.FundingService.CreateBeneficiary", "funding.v1.FundingService.CreateWithdrawal"})
 BAD_NUMBERS = ("1e20", "-1", "1.5", '"x"', "true", "[]", "{}")
 OVER_32_BITS = "2147483648"
 BAD_ENUMS = ('"buy"', '"SIDE_MOON"', '""', "2147483648", "1e20", "1.5", "true", "[[]]", "{}")

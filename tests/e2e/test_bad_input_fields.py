@@ -1,10 +1,19 @@
 """Every field of every request made wrong, over REST and over gRPC: the right code, and nothing changes."""
 
 import re
+import time
+from collections.abc import Callable
 
+import jwt
+import psycopg
 import pytest
 
-from tests.e2e.mutations import Case, cases, changed, public, request_of, unserved
+from servers.auth.keys import key_files, read_key
+from servers.embedded.addresses import postgres_url
+from servers.embedded.state import State
+from servers.transport.identity import ALGORITHM, TYPE
+from tests.e2e.launching import Venue
+from tests.e2e.mutations import STRONG, Case, cases, changed, public, request_of, unserved
 from tests.e2e.probe import RAW, GrpcProbe, RestProbe, Said, Victim, has_rest
 
 UNSERVED = frozenset({"UNIMPLEMENTED"})
@@ -12,6 +21,31 @@ FIELDS = {method: list(cases(method)) for method in public()}
 MUTABLE = [method for method in public() if FIELDS[method]]
 # Rules of these fields speak of the whole message or of its first fault, so another field may be the one that is named.
 ENTANGLED = re.compile(r"quote_amount|stop_price|post_only|expire_time")
+
+
+Token = Callable[[], str]
+
+
+@pytest.fixture(scope="module")
+def strong(venue: Venue, victim: Victim) -> Token:
+    """Tokens of the victim's session as if it had shown a second factor just now; the victim is known to the venue."""
+    address = postgres_url(State(venue.state).secret("postgres"), venue.port("POSTGRES"))
+    claims = jwt.decode(victim.person.token, options={"verify_signature": False})
+    known = """
+        INSERT INTO kyc_submissions (kyc_submission_id, user_id, level, details, risk_score, findings, request_id, fingerprint,
+            state, decider, decide_time)
+        SELECT 'kyc-' || %s::text, %s, 2, decode('01', 'hex'), 0, '{}'::text[], '', decode('01', 'hex'), 'APPROVED', user_id,
+            now() FROM users WHERE email = 'admin@venue.local'"""
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(known, (claims["sub"], claims["sub"]))
+    folder = venue.state / "secrets"
+    key = read_key(folder / key_files(folder)[-1])
+
+    def token() -> str:
+        fresh = claims | {"amr": ["pwd", "otp"], "auth_time": int(time.time())}
+        return jwt.encode(fresh, key.private, ALGORITHM, headers={"kid": key.kid, "typ": TYPE})
+
+    return token
 
 
 def right(case: Case, said: Said, codes: frozenset[str]) -> str:
@@ -26,8 +60,11 @@ def right(case: Case, said: Said, codes: frozenset[str]) -> str:
 
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("method", [method for method in MUTABLE if has_rest(method)])
-def test_s20_a_wrong_field_is_refused_over_rest(method: str, over_rest: RestProbe, victim: Victim) -> None:
+def test_s20_a_wrong_field_is_refused_over_rest(
+    method: str, over_rest: RestProbe, victim: Victim, strong: Token
+) -> None:
     good = request_of(method, victim.person.account_id, victim.order_id)
+    token = strong() if method in STRONG else victim.person.token
     wrong = []
     for case in FIELDS[method]:
         request = changed(good, case.path, RAW if case.raw else case.value)
@@ -36,7 +73,7 @@ def test_s20_a_wrong_field_is_refused_over_rest(method: str, over_rest: RestProb
         if case.value == "" or in_path(method, case):
             codes |= {"NOT_FOUND", "INVALID_ARGUMENT"}
         try:
-            said = over_rest.ask(method, request, victim.person.token, case.value if case.raw else None)
+            said = over_rest.ask(method, request, token, case.value if case.raw else None)
         except LookupError:
             continue
         wrong.append(right(case, said, codes))
@@ -49,14 +86,17 @@ def in_path(method: str, case: Case) -> bool:
 
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("method", MUTABLE)
-def test_s20_a_wrong_field_is_refused_over_grpc(method: str, over_grpc: GrpcProbe, victim: Victim) -> None:
+def test_s20_a_wrong_field_is_refused_over_grpc(
+    method: str, over_grpc: GrpcProbe, victim: Victim, strong: Token
+) -> None:
     good = request_of(method, victim.person.account_id, victim.order_id)
+    token = strong() if method in STRONG else victim.person.token
     wrong = []
     for case in FIELDS[method]:
         if case.raw:
             continue
         codes = UNSERVED if method in unserved() else case.codes
-        said = over_grpc.ask(method, changed(good, case.path, case.value), victim.person.token)
+        said = over_grpc.ask(method, changed(good, case.path, case.value), token)
         wrong.append(right(case, said, codes))
     assert not any(wrong), "\n".join(filter(None, wrong))
 

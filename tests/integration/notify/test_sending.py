@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import outgoing, phones
 from db.outgoing import Letter
-from db.sealing import Sealer, new_entry
+from db.sealing import INDEX, Sealer, new_entry
 from db.session import SERVICES, engine
 from db.transactions import transaction
 from servers.domain.letters import Category, Channel, Template
@@ -27,7 +27,7 @@ from servers.notify.send_letters import LetterMeasures, Sender
 from servers.notify.writing import Mail
 from tests.integration.webhook.conftest import eventually
 
-KEYS = new_entry("test")
+KEYS = f"{new_entry('test')} {new_entry(INDEX)}"
 SENDER = "venue <no-reply@venue.example>"
 LETTER = Letter("ada@example.com", Template.VERIFY_EMAIL, {"url": "https://x", "token": "vvt_1"}, "usr-ada")
 MAIL = Mail("ada@example.com", "Verify", "Token: ü\n", "<p>Token: ü</p>\n", "ltr-1")
