@@ -99,13 +99,11 @@ class Settings(MessageSettings, SecrecySettings, BaseSettings):
     transfer_requests_days: Annotated[int, Field(ge=0)] = 30
     account_events_days: Annotated[int, Field(ge=0)] = 0
     journal_days: Annotated[int, Field(ge=0)] = 0
-
     # How often the replica puts books down, in seconds (0: never), and for how many days they are kept (0: for ever).
     book_snapshot_s: Annotated[float, Field(ge=0)] = 60.0
     book_snapshots_days: Annotated[int, Field(ge=0)] = 7
     # How long the raw ticks of sources are kept; a whole hour is dropped at once, up to an hour later.
     price_ticks_hours: PositiveInt = 24
-
     # Accounts that a user may open, of each type.
     accounts_max: PositiveInt = 20
 
@@ -147,7 +145,6 @@ class Settings(MessageSettings, SecrecySettings, BaseSettings):
     trusted_hops: Annotated[int, Field(ge=0, le=10)] = 0
     in_flight_max: PositiveInt = 2_000
     streams_max: PositiveInt = 2_000
-
     # How often the head of the audit log is signed and told to the outside, if it moved.
     audit_anchor_s: PositiveFloat = 60.0
     # What one person proposes another has to approve within this time.
@@ -165,7 +162,10 @@ class Settings(MessageSettings, SecrecySettings, BaseSettings):
     bank_instructions: dict[str, str] = {"USD": "No real bank: an administrator confirms it."}
     # What a first deposit of real money brings, by asset: from how much on, and how much.
     signup_bonus: dict[str, tuple[Amount, Amount]] = {"USD": ("100", "10")}
-
+    # Conversions (docs/wallet.md): the house's share, seconds that a quote holds, the most of a market's quote asset at once.
+    conversion_spread: Annotated[str, Field(pattern=r"^0(\.[0-9]{1,8})?$")] = "0.005"
+    conversion_quote_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+    conversion_max: Amount = "100000"
     # What may go out, by level of KYC: US dollars within 24 hours and within 30 days; from how much on two people approve it;
     # what a unit of each asset that goes out counts as, in dollars.
     withdrawal_limits: dict[Annotated[int, Field(ge=1, le=2)], tuple[Amount, Amount]] = {

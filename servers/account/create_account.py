@@ -21,6 +21,8 @@ from venue.option.v1 import access_pb2
 
 PAPER_FUNDS: Final = (("USD", "100000"), ("BTC", "10"), ("ETH", "100"))
 DEFAULT_TIER: Final = "default"
+# How many times the number of open accounts a user may have with the closed ones.
+CLOSED_TOO: Final = 5
 MARKET_MAKER_TIER: Final = "market_maker"
 
 
@@ -71,9 +73,10 @@ class Opening:
                     raise RequestIdReused(request_id)
         response = await accounts_of(engine, "", "", call)
         # A repeated call for the last account allowed has its account already.
-        if len(response.accounts) >= self._accounts_max and not (
-            request_id and await self._is_used(engine, request_id, call)
-        ):
+        open_ones = sum(account.status != pb.ACCOUNT_STATUS_CLOSED for account in response.accounts)
+        # Whoever closes accounts to open others ends somewhere, too: a demo account begins with paper funds.
+        full = open_ones >= self._accounts_max or len(response.accounts) >= self._accounts_max * CLOSED_TOO
+        if full and not (request_id and await self._is_used(engine, request_id, call)):
             raise TooManyAccounts(self._accounts_max)
 
     async def _is_used(self, engine: Engine, request_id: str, call: Call) -> bool:

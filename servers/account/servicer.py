@@ -4,10 +4,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 
 from servers.account.bus_feed import BusFeed
+from servers.account.change_account import close_account, update_account
+from servers.account.conversions import Converting, Terms
 from servers.account.create_account import Opening
 from servers.account.list_accounts import list_accounts
 from servers.account.list_entries import Statement
 from servers.account.list_transactions import Wallet
+from servers.account.portfolio import Portfolios
+from servers.account.quotes import Quotes
 from servers.account.stream_account import AccountStream
 from servers.account.stream_statement import Statements
 from servers.account.transfers import Moving
@@ -18,6 +22,7 @@ from servers.engine.missed import Past
 from servers.transport.call import Call
 from servers.transport.paging import PageTokens
 from venue.account.v1 import account_pb2 as pb
+from venue.account.v1 import conversion_pb2, portfolio_pb2
 
 
 class AccountServicer:
@@ -32,6 +37,8 @@ class AccountServicer:
         tokens: PageTokens,
         *,
         accounts_max: int,
+        quotes: Quotes,
+        terms: Terms,
         silence_s: float,
     ) -> None:
         self._engines = engines
@@ -40,7 +47,9 @@ class AccountServicer:
         self._tokens = tokens
         self._silence_s = silence_s
         self._opening = Opening(engines, past.pool, past.fence, accounts_max)
+        self._converting = Converting(engines, past.fence, markets, quotes, terms)
         self._moving = Moving(engines, past.pool, past.fence, markets)
+        self._portfolios = Portfolios(past.pool, past.fence, markets)
         self._statement = Statement(past.pool, past.fence, markets, tokens)
         self._statements = Statements(past.pool, past.fence, markets)
         self._wallet = Wallet(engines, past.pool, past.fence, markets, tokens)
@@ -55,6 +64,12 @@ class AccountServicer:
         engine = self._engines.for_account(request.account_id)
         response = await accounts_of(engine, request.account_id, request.min_position, call)
         return pb.GetAccountResponse(account=response.accounts[0])
+
+    async def UpdateAccount(self, request: pb.UpdateAccountRequest, call: Call) -> bytes:
+        return await update_account(self._engines, request, call)
+
+    async def CloseAccount(self, request: pb.CloseAccountRequest, call: Call) -> bytes:
+        return await close_account(self._engines, request, call)
 
     async def ListBalances(self, request: pb.ListBalancesRequest, call: Call) -> pb.ListBalancesResponse:
         engine = self._engines.for_account(request.account_id)
@@ -75,6 +90,22 @@ class AccountServicer:
 
     async def GetTransfer(self, request: pb.GetTransferRequest, call: Call) -> pb.GetTransferResponse:
         return await self._moving.get_transfer(request, call)
+
+    async def QuoteConversion(
+        self, request: conversion_pb2.QuoteConversionRequest, call: Call
+    ) -> conversion_pb2.QuoteConversionResponse:
+        return await self._converting.quote(request, call)
+
+    async def CreateConversion(
+        self, request: conversion_pb2.CreateConversionRequest, call: Call
+    ) -> conversion_pb2.CreateConversionResponse:
+        return await self._converting.convert(request, call)
+
+    async def GetPortfolio(
+        self, request: portfolio_pb2.GetPortfolioRequest, call: Call
+    ) -> portfolio_pb2.GetPortfolioResponse:
+        engine = self._engines.for_account(request.account_id)
+        return await self._portfolios.get(engine, request, call)
 
     async def ListTransactions(self, request: pb.ListTransactionsRequest, call: Call) -> pb.ListTransactionsResponse:
         return await self._wallet.list_transactions(request, call)

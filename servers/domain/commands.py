@@ -150,6 +150,21 @@ class OpenAccount(Command):
 
 
 @dataclass(slots=True)
+class RenameAccount(Command):
+    """Gives an account another name."""
+
+    account_id: str
+    name: str
+
+
+@dataclass(slots=True)
+class CloseAccount(Command):
+    """Closes an account that has nothing."""
+
+    account_id: str
+
+
+@dataclass(slots=True)
 class MakeTransfer(Command):
     """Moves funds; pending: only holds them. Its request_id is the transfer's id."""
 
@@ -161,6 +176,19 @@ class MakeTransfer(Command):
     pending: bool
     receiver_account_id: str = ""
     receives: bool = False
+
+
+@dataclass(slots=True)
+class Convert(Command):
+    """Exchanges one asset for another with the house, before a time; its request_id is the conversion's id."""
+
+    account_id: str
+    from_asset: str
+    from_amount: int
+    to_asset: str
+    to_amount: int
+    expire_time: int
+    acceptance: str
 
 
 @dataclass(slots=True)

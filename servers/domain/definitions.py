@@ -3,7 +3,7 @@
 from typing import Final
 
 from servers.domain import commands as c
-from servers.domain.errors import AccountNotFound, DefinitionExists, DefinitionInvalid, MarketNotFound
+from servers.domain.errors import AccountNotActive, AccountNotFound, DefinitionExists, DefinitionInvalid, MarketNotFound
 from servers.domain.events import AccountChanged, AssetDefined, FeesChanged, MarketChanged
 from servers.domain.identifiers import VENUE_PAPER
 from servers.domain.ledger import Ledger
@@ -13,8 +13,8 @@ from servers.domain.model import Account, Asset, Fees, Market
 from servers.domain.money import ATTO, ATTO_SCALE, RATE, rescale
 from servers.domain.placing import Floor
 from servers.domain.positions import DAY_US, begin_day
-from servers.domain.terms import AccountStatus, EntryKind, MarketState, TriggerSource
-from servers.domain.transfer_errors import AmountInvalid
+from servers.domain.terms import AccountStatus, EntryKind, MarketKind, MarketState, TriggerSource
+from servers.domain.transfer_errors import AccountNotEmpty, AmountInvalid
 
 _MARK: Final = int(TriggerSource.MARK)
 _INDEX: Final = int(TriggerSource.INDEX)
@@ -170,6 +170,39 @@ def set_status(ledger: Ledger, command: c.SetAccountStatus) -> None:
     account = ledger.accounts.get(command.account_id)
     if account is None or not account.user_id:
         raise AccountNotFound(command.account_id)
-    account.status = command.status
+    if account.status != int(AccountStatus.CLOSED):
+        # A closed one stays closed: it is opened by what the venue pays into it.
+        account.status = command.status
     ledger.record.events.append(AccountChanged(account))
     ledger.record.fold(command.status, 0)
+
+
+def rename_account(ledger: Ledger, account: Account, name: str) -> None:
+    account.name = name
+    ledger.record.events.append(AccountChanged(account))
+    ledger.record.fold(len(name), 0)
+
+
+def close_account(ledger: Ledger, account: Account) -> None:
+    """Raises AccountNotActive, AccountNotEmpty: a balance, an open order, or a position that is worth something by itself."""
+    if account.status != int(AccountStatus.ACTIVE):
+        raise AccountNotActive(account.account_id)
+    if account.orders:
+        raise AccountNotEmpty(account.account_id, "open orders")
+    for asset, balance in sorted(account.balances.items()):
+        if balance.available or balance.held:
+            raise AccountNotEmpty(account.account_id, f"a balance of {asset}")
+    for symbol, position in sorted(account.positions.items()):
+        if position.lots and position.market.kind == int(MarketKind.PERPETUAL):
+            raise AccountNotEmpty(account.account_id, f"a position in {symbol}")
+    account.status = int(AccountStatus.CLOSED)
+    ledger.record.events.append(AccountChanged(account))
+    ledger.record.fold(account.status, 0)
+
+
+def reopen(ledger: Ledger, account: Account) -> None:
+    """What the venue pays into a closed account (a deposit that was under way) opens it again: nothing is ever out of reach."""
+    if account.status == int(AccountStatus.CLOSED):
+        account.status = int(AccountStatus.ACTIVE)
+        ledger.record.events.append(AccountChanged(account))
+        ledger.record.fold(account.status, 0)

@@ -11,9 +11,11 @@ from servers.domain import commands as c
 from servers.domain.amending import amend, decide_amend, decide_replace, put_in_place
 from servers.domain.auction import indicate
 from servers.domain.definitions import (
+    close_account,
     define_asset,
     define_market,
     open_account,
+    rename_account,
     set_fees,
     set_limits,
     set_references,
@@ -112,7 +114,10 @@ class Exchange:
             c.OpenSession: self._open_session,
             c.EndSession: self._end_session,
             c.OpenAccount: self._open_account,
+            c.RenameAccount: self._rename_account,
+            c.CloseAccount: self._close_account,
             c.MakeTransfer: self._make_transfer,
+            c.Convert: self._convert,
             c.ResolveTransfer: self._resolve_transfer,
             c.DefineAsset: self._define_asset,
             c.DefineMarket: self._define_market,
@@ -277,6 +282,19 @@ class Exchange:
         self.transfers.make(command)
         self._remember(command)
 
+    def _rename_account(self, command: c.RenameAccount) -> None:
+        account = self.ledger.account(command.account_id, command.user_id)
+        rename_account(self.ledger, account, command.name)
+        self._remember(command)
+
+    def _close_account(self, command: c.CloseAccount) -> None:
+        close_account(self.ledger, self.ledger.account(command.account_id, command.user_id))
+        self._remember(command)
+
+    def _convert(self, command: c.Convert) -> None:
+        self.transfers.convert(command)
+        self._remember(command)
+
     def _resolve_transfer(self, command: c.ResolveTransfer) -> None:
         self.transfers.resolve(command)
 
@@ -326,5 +344,5 @@ class Exchange:
 
 
 def scope_of(command: c.Command) -> str:
-    """What a command's request_id is unique within: its user, or all transfers."""
-    return TRANSFER_SCOPE if isinstance(command, c.MakeTransfer) else command.user_id
+    """What a command's request_id is unique within: its user, or all that moves funds."""
+    return TRANSFER_SCOPE if isinstance(command, (c.MakeTransfer, c.Convert)) else command.user_id

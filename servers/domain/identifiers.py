@@ -9,9 +9,11 @@ from servers.domain.terms import Environment
 VENUE_PAPER: Final = "venue:paper"
 VENUE_EXTERNAL: Final = "venue:external"
 VENUE_FEES: Final = "venue:fees"
+# The house that conversions are made with.
+VENUE_CONVERSIONS: Final = "venue:conversions"
 # Behind it stands the partition that the funds are on their way to, or came from.
 TRANSIT: Final = "transit:"
-VENUE_ACCOUNTS: Final = (VENUE_PAPER, VENUE_EXTERNAL, VENUE_FEES)
+VENUE_ACCOUNTS: Final = (VENUE_PAPER, VENUE_EXTERNAL, VENUE_FEES, VENUE_CONVERSIONS)
 _ORDER: Final = re.compile(r"([1-9][0-9]{0,3})-([1-9][0-9]{0,16})(?:\.([12]))?", re.ASCII)
 # An order's number is the sequence of the command that placed it. A command may place up to three: those after the first are
 # so much higher each, and written with a suffix: 1-7, 1-7.1, 1-7.2.

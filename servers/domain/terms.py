@@ -168,6 +168,7 @@ class AccountStatus(IntEnum):
     UNSPECIFIED = 0
     ACTIVE = 1
     FROZEN = 2
+    CLOSED = 3
 
 
 class EntryKind(IntEnum):

@@ -1,6 +1,6 @@
-"""Why a movement of funds makes no sense, whatever there is: one class a reason, as in errors.py."""
+"""Why funds do not move: one class a reason, as in errors.py."""
 
-from servers.domain.errors import FieldViolation, Invalid
+from servers.domain.errors import FieldViolation, Invalid, Refused
 
 
 class AmountInvalid(Invalid):
@@ -31,3 +31,21 @@ class AccountsSame(Invalid):
     def __init__(self, account_id: str) -> None:
         violation = FieldViolation("credit_account_id", "must not be the account that pays", self.reason)
         super().__init__("credit_account_id must not be the account that pays", violation, account_id=account_id)
+
+
+class QuoteExpired(Refused):
+    """The time of a conversion's quote is over."""
+
+    reason = "QUOTE_EXPIRED"
+
+    def __init__(self) -> None:
+        super().__init__("the quote has expired: ask for another one")
+
+
+class AccountNotEmpty(Refused):
+    """An account that is to be closed and still has something."""
+
+    reason = "ACCOUNT_NOT_EMPTY"
+
+    def __init__(self, account_id: str, what: str) -> None:
+        super().__init__(f"the account still has {what}", account_id=account_id, what=what)

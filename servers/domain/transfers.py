@@ -11,7 +11,7 @@ ones are looked up before the command is sequenced.
 from typing import Final
 
 from servers.domain import commands as c
-from servers.domain.definitions import amount_of
+from servers.domain.definitions import amount_of, reopen
 from servers.domain.errors import (
     AccountNotActive,
     AccountNotFound,
@@ -24,19 +24,21 @@ from servers.domain.errors import (
     VenueError,
 )
 from servers.domain.events import TransferChanged
-from servers.domain.identifiers import transit_partition
+from servers.domain.identifiers import VENUE_CONVERSIONS, transit_partition
 from servers.domain.ledger import Ledger
 from servers.domain.model import Account, Transfer
 from servers.domain.money import format_units
 from servers.domain.record import Record
-from servers.domain.terms import AccountStatus, TransferState
-from servers.domain.transfer_errors import AccountsSame
+from servers.domain.terms import AccountStatus, EntryKind, TransferState
+from servers.domain.transfer_errors import AccountsSame, QuoteExpired
 
 # Resolved two-phase transfers that are remembered, so that a second resolution gets its precise error.
 RESOLVED_MEMORY: Final = 10_000
 _PENDING: Final = int(TransferState.PENDING)
 _POSTED: Final = int(TransferState.POSTED)
 _VOIDED: Final = int(TransferState.VOIDED)
+_CLOSED: Final = int(AccountStatus.CLOSED)
+_CONVERSION: Final = int(EntryKind.CONVERSION)
 
 
 class Transfers:
@@ -85,6 +87,7 @@ class Transfers:
         if not command.pending:
             transfer = self._transfer(command, amount, amount, _POSTED)
             self.ledger.pay(debit, credit, command.asset, amount, command.kind, transfer.transfer_id)
+            reopen(self.ledger, credit)
         else:
             transfer = self._transfer(command, amount, 0, _PENDING)
             self.add(transfer)
@@ -118,11 +121,37 @@ class Transfers:
         amount = amount_of(ledger, command.asset, command.amount)
         if debit.status != int(AccountStatus.ACTIVE):
             raise AccountNotActive(debit.account_id)
-        available = ledger.available(debit, command.asset)
-        if debit.user_id and available < amount:
-            scale = ledger.asset(command.asset).scale
-            raise InsufficientFunds(command.asset, format_units(available, scale), format_units(amount, scale))
+        if command.user_id and credit.status == _CLOSED:
+            raise AccountNotActive(credit.account_id)
+        self._check_funds(debit, command.asset, amount)
         return debit, credit, amount
+
+    def _check_funds(self, debit: Account, asset: str, amount: int) -> None:
+        """Raises InsufficientFunds; of the venue's own accounts there is always enough."""
+        available = self.ledger.available(debit, asset)
+        if debit.user_id and available < amount:
+            scale = self.ledger.asset(asset).scale
+            raise InsufficientFunds(asset, format_units(available, scale), format_units(amount, scale))
+
+    def convert(self, command: c.Convert) -> None:
+        """Exchange with the house what a quote said, both halves or none: the paying one is posted first.
+
+        Raises QuoteExpired, AccountNotFound, AccountNotActive, DefinitionInvalid, AssetUnknown, AmountInvalid, InsufficientFunds.
+        """
+        ledger = self.ledger
+        account = ledger.account(command.account_id, command.user_id)
+        if command.time >= command.expire_time:
+            raise QuoteExpired
+        if command.from_asset == command.to_asset:
+            raise DefinitionInvalid("to_asset", "must be another asset")
+        paid = amount_of(ledger, command.from_asset, command.from_amount)
+        received = amount_of(ledger, command.to_asset, command.to_amount)
+        if account.status != int(AccountStatus.ACTIVE):
+            raise AccountNotActive(account.account_id)
+        self._check_funds(account, command.from_asset, paid)
+        house, reference = ledger.accounts[VENUE_CONVERSIONS], command.request_id
+        ledger.pay(account, house, command.from_asset, paid, _CONVERSION, reference)
+        ledger.pay(house, account, command.to_asset, received, _CONVERSION, reference)
 
     def resolve(self, command: c.ResolveTransfer) -> None:
         """Post or void.
@@ -140,6 +169,7 @@ class Transfers:
         debit, credit = self.ledger.party(transfer.debit_account_id), self.ledger.party(transfer.credit_account_id)
         if amount:
             self.ledger.pay_held(debit, credit, transfer.asset, amount, transfer.kind, transfer.transfer_id)
+            reopen(self.ledger, credit)
         if transfer.amount > amount:
             self.ledger.hold(debit, transfer.asset, amount - transfer.amount)
         transfer.posted = amount

@@ -1,5 +1,9 @@
 """The answer to a command, as the bytes that its caller gets: built right after the command was executed."""
 
+from collections.abc import Callable
+
+from google.protobuf.message import Message
+
 from servers.domain import commands as c
 from servers.domain.events import Event, OrderChanged, Traded, TransferChanged
 from servers.domain.exchange import Exchange
@@ -25,7 +29,13 @@ _REPLAYED = {
     "replace_order": b"\x28\x01",
     "place_oco": b"\x28\x01",
 }
-_REPLAYED_OPEN_ACCOUNT = b"\x18\x01"
+_REPLAYED_ACCOUNT = b"\x18\x01"
+_REPLAYED_AS_ACCOUNT = {"open_account", "rename_account", "close_account"}
+_OF_ACCOUNTS: dict[type[c.Command], Callable[..., Message]] = {
+    c.OpenAccount: account_pb2.CreateAccountResponse,
+    c.RenameAccount: account_pb2.UpdateAccountResponse,
+    c.CloseAccount: account_pb2.CloseAccountResponse,
+}
 _REPLAYED_DONE = b"\x10\x01"
 
 
@@ -85,9 +95,9 @@ def answer(exchange: Exchange, command: c.Command, events: list[Event]) -> bytes
         if lease_time:
             armed.trigger_time.CopyFrom(timestamp(lease_time))
         return armed.SerializeToString()
-    if isinstance(command, c.OpenAccount):
+    if isinstance(command, (c.OpenAccount, c.RenameAccount, c.CloseAccount)):
         account = account_message(exchange.ledger.accounts[command.account_id])
-        return account_pb2.CreateAccountResponse(account=account, position=position).SerializeToString()
+        return _OF_ACCOUNTS[type(command)](account=account, position=position).SerializeToString()
     refused = isinstance(command, c.MakeTransfer) and _is_voided(events)
     return engine_pb2.Done(position=position, refused=refused).SerializeToString()
 
@@ -136,6 +146,6 @@ def _linked(exchange: Exchange, command: c.PlaceOco, events: list[Event], positi
 
 def replayed(kind: str, first: bytes) -> bytes:
     """The first answer of a command of this kind (the name of its body) with `replayed` set; byte-equal but for that."""
-    if kind == "open_account":
-        return first + _REPLAYED_OPEN_ACCOUNT
+    if kind in _REPLAYED_AS_ACCOUNT:
+        return first + _REPLAYED_ACCOUNT
     return first + _REPLAYED.get(kind, _REPLAYED_DONE)

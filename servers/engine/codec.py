@@ -203,6 +203,29 @@ def _transfer(command: pb.Command, body: pb.Transfer) -> c.MakeTransfer:
     )
 
 
+def _convert(command: pb.Command, body: pb.Convert) -> c.Convert:
+    if not body.conversion_id:
+        raise DefinitionInvalid("conversion_id", "is required")
+    return c.Convert(
+        *_stamp(command, body.conversion_id, body),
+        body.account_id,
+        body.from_asset,
+        _decimal(body.from_amount, "from_amount"),
+        body.to_asset,
+        _decimal(body.to_amount, "to_amount"),
+        _moment(body.expire_time, "expire_time"),
+        body.acceptance,
+    )
+
+
+def _rename(command: pb.Command, body: pb.RenameAccount) -> c.RenameAccount:
+    return c.RenameAccount(*_stamp(command, body.request_id, body), body.account_id, body.name)
+
+
+def _close(command: pb.Command, body: pb.CloseAccount) -> c.CloseAccount:
+    return c.CloseAccount(*_stamp(command, body.request_id, body), body.account_id)
+
+
 def _resolve(command: pb.Command, body: pb.ResolveTransfer) -> c.ResolveTransfer:
     amount = _decimal(body.amount, "amount") if body.amount else 0
     return c.ResolveTransfer(*_stamp(command, "", body), body.transfer_id, body.void, amount)
@@ -308,6 +331,9 @@ _DECODERS: Final[dict[str, Callable[[pb.Command, Any], c.Command]]] = {
     "open_account": _open_account,
     "transfer": _transfer,
     "resolve_transfer": _resolve,
+    "convert": _convert,
+    "rename_account": _rename,
+    "close_account": _close,
     "define_asset": _asset,
     "define_market": _market,
     "set_market_state": _market_state,

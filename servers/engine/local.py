@@ -259,6 +259,6 @@ class LocalEngine:
         if found is None:
             return None
         if found.fingerprint != command.fingerprint:
-            reused = TransferIdReused if message.WhichOneof("body") == "transfer" else RequestIdReused
+            reused = TransferIdReused if scope == TRANSFER_SCOPE else RequestIdReused
             return reused(command.request_id)
         return Replay(found.sequence, message.WhichOneof("body") or "", None)

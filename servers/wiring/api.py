@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from fractions import Fraction
 from functools import partial
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from db.outgoing import Letter
 from db.sealing import Sealer
 from db.session import SERVICES
 from servers.account.bus_feed import BusFeed
+from servers.account.conversions import Terms
+from servers.account.quotes import Quotes
 from servers.account.servicer import AccountServicer
 from servers.account.views import accounts_of
 from servers.admin.anchors import Anchors, keep_anchored
@@ -32,6 +35,7 @@ from servers.auth.servicer import AuthRules, AuthServicer
 from servers.auth.tokens import RefreshTokens
 from servers.config import Settings
 from servers.domain.errors import PartUnavailable
+from servers.domain.money import ATTO, parse
 from servers.engine.client import Engines
 from servers.engine.fence import Fence
 from servers.engine.markets import Markets
@@ -186,6 +190,15 @@ async def messages(
         await database.dispose()
 
 
+def conversion_terms(settings: Settings) -> Terms:
+    """What the house asks for a conversion."""
+    return Terms(
+        spread=Fraction(parse(settings.conversion_spread), ATTO),
+        quote_s=settings.conversion_quote_s,
+        amount_max=Fraction(parse(settings.conversion_max), ATTO),
+    )
+
+
 def own_keys(settings: Settings) -> KeySource:
     """The keys that this process signs with: it need not ask itself."""
     signing = signing_keys(settings)
@@ -225,6 +238,8 @@ async def build(process: Process) -> AsyncIterator[None]:
             Markets(pool),
             page_tokens(settings),
             accounts_max=settings.accounts_max,
+            quotes=Quotes(settings.state.secret("quotes").encode()),
+            terms=conversion_terms(settings),
             silence_s=settings.heartbeat_s,
         )
         services = [

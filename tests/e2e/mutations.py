@@ -40,6 +40,7 @@ HOSTILE = (
 STRANGE: dict[str, frozenset[str]] = {
     "account_id": ABSENT,
     "order_id": ABSENT,
+    "quote_id": ABSENT,
     "stream_id": ABSENT,
     "symbol": WRONG | ABSENT,
     "symbols": ABSENT,

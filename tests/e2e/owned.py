@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable
 
-from tests.e2e.people import Person, log_in
+from tests.e2e.people import FUNDS, Person, log_in
 from tests.e2e.rest import Json
 from tests.e2e.ways import Rest
 
@@ -37,6 +37,25 @@ class Owned:
             "asset": "USD",
             "amount": "1",
         }
+
+    def spare_id(self) -> str:
+        """An account with nothing in it."""
+        opened = self._rest.call(
+            "account.v1.AccountService.CreateAccount", {"type": "ACCOUNT_TYPE_DEMO"}, self.person.token
+        )
+        found: str = opened["account"]["accountId"]
+        for asset, amount in FUNDS.items():
+            emptied = {"fromAccountId": found, "toAccountId": self.second_id, "asset": asset, "amount": amount}
+            self._rest.call("account.v1.AccountService.CreateTransfer", emptied, self.person.token)
+        return found
+
+    def conversion(self) -> Json:
+        return self.account | {"fromAsset": "USD", "fromAmount": "10", "toAsset": "ETH"}
+
+    def quote_id(self) -> str:
+        made = self._rest.call("account.v1.AccountService.QuoteConversion", self.conversion(), self.person.token)
+        found: str = made["quote"]["quoteId"]
+        return found
 
     def transfer_id(self) -> str:
         done = self._rest.call("account.v1.AccountService.CreateTransfer", self.transfer(), self.person.token)
@@ -101,8 +120,13 @@ CASES: dict[str, Case] = {
     "account.v1.AccountService.CreateAccount": OF_THE_CALLER,
     "account.v1.AccountService.ListAccounts": OF_THE_CALLER,
     "account.v1.AccountService.GetAccount": lambda owned: owned.account,
+    "account.v1.AccountService.UpdateAccount": lambda owned: owned.account | {"name": "other"},
+    "account.v1.AccountService.CloseAccount": lambda owned: {"accountId": owned.spare_id()},
+    "account.v1.AccountService.QuoteConversion": lambda owned: owned.conversion(),
+    "account.v1.AccountService.CreateConversion": lambda owned: {"quoteId": owned.quote_id()},
     "account.v1.AccountService.ListBalances": lambda owned: owned.account,
     "account.v1.AccountService.ListPositions": lambda owned: owned.account,
+    "account.v1.AccountService.GetPortfolio": lambda owned: owned.account,
     "account.v1.AccountService.ListLedgerEntries": lambda owned: owned.account,
     "account.v1.AccountService.ListTransactions": lambda owned: owned.account,
     "account.v1.AccountService.StreamStatement": lambda owned: owned.account,

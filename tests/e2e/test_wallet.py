@@ -2,7 +2,9 @@
 
 import csv
 import io
+import uuid
 from collections.abc import Iterator
+from decimal import Decimal
 
 import grpc
 import httpx
@@ -10,9 +12,9 @@ import pytest
 
 from tests.e2e import node_client
 from tests.e2e.launching import Venue
-from tests.e2e.people import Person, join
+from tests.e2e.people import FUNDS, Person, balances, join
 from tests.e2e.rest import Json
-from tests.e2e.ways import Native, Rest, Way, bearer, opened
+from tests.e2e.ways import Native, Refused, Rest, Way, bearer, opened
 from venue.account.v1 import account_pb2, account_pb2_grpc
 
 ACCOUNTS = "account.v1.AccountService"
@@ -76,3 +78,57 @@ def test_acc6_a_statement_is_downloaded_as_csv_and_streamed_alike(
         assert httpx.get(path, headers=bearer(wilma.token), params=wrong).status_code == status
     assert httpx.get(f"{rest.url}/v1/accounts/demo-0/statements", headers=bearer(wilma.token)).status_code == 404
     assert httpx.get(path).status_code == 401
+
+
+def test_acc6_a_quote_is_accepted_over_each_way(ways: list[Way], rest: Rest, wilma: Person) -> None:
+    for way in ways:
+        asked = {"accountId": wilma.account_id, "fromAsset": "USD", "fromAmount": "100", "toAsset": "BTC"}
+        before = balances(rest, wilma)
+        quote = way.call(f"{ACCOUNTS}.QuoteConversion", asked, wilma.token)["quote"]
+        accepted = {"quoteId": quote["quoteId"], "requestId": str(uuid.uuid4())}
+        done = way.call(f"{ACCOUNTS}.CreateConversion", accepted, wilma.token)
+        assert done["conversion"]["toAmount"] == quote["toAmount"]
+        assert way.call(f"{ACCOUNTS}.CreateConversion", accepted, wilma.token)["replayed"]
+        with pytest.raises(Refused) as refusal:
+            way.call(f"{ACCOUNTS}.CreateConversion", accepted | {"requestId": str(uuid.uuid4())}, wilma.token)
+        assert refusal.value.said == ("FAILED_PRECONDITION", "QUOTE_USED")
+        after = balances(rest, wilma)
+        moved = {
+            asset: Decimal(after[asset]["total"]) - Decimal(before[asset]["total"]) for asset in ("USD", "BTC", "ETH")
+        }
+        assert moved == {"USD": Decimal(-100), "BTC": Decimal(quote["toAmount"]), "ETH": 0}
+
+
+def test_acc1_a_spare_account_is_renamed_and_closed_over_each_way(ways: list[Way], rest: Rest, wilma: Person) -> None:
+    for number, way in enumerate(ways):
+        opened = way.call(f"{ACCOUNTS}.CreateAccount", {"type": "ACCOUNT_TYPE_DEMO"}, wilma.token)
+        named = {"accountId": opened["account"]["accountId"]}
+        renamed = way.call(f"{ACCOUNTS}.UpdateAccount", named | {"name": f"spare {number}"}, wilma.token)
+        assert renamed["account"]["name"] == f"spare {number}"
+        with pytest.raises(Refused) as refusal:
+            way.call(f"{ACCOUNTS}.CloseAccount", named, wilma.token)
+        assert refusal.value.said == ("FAILED_PRECONDITION", "ACCOUNT_NOT_EMPTY")
+        for asset, amount in FUNDS.items():
+            sent = {
+                "fromAccountId": named["accountId"],
+                "toAccountId": wilma.account_id,
+                "asset": asset,
+                "amount": amount,
+            }
+            rest.call(f"{ACCOUNTS}.CreateTransfer", sent, wilma.token)
+        closed = way.call(f"{ACCOUNTS}.CloseAccount", named, wilma.token)
+        assert closed["account"]["status"] == "ACCOUNT_STATUS_CLOSED"
+
+
+def test_acc3_a_portfolio_is_the_same_whichever_way_it_is_asked_for(
+    ways: list[Way], rest: Rest, second: str, wilma: Person
+) -> None:
+    told = [way.call(f"{ACCOUNTS}.GetPortfolio", {"accountId": second}, wilma.token) for way in ways]
+    balance = rest.call(f"{ACCOUNTS}.ListBalances", {"accountId": second}, wilma.token)["balances"]
+    for each in told:
+        assert {one["asset"]: one["quantity"] for one in each["holdings"]} == {
+            one["asset"]: one["total"] for one in balance
+        }
+        assert each["reportingAsset"] == "USD"
+        value = sum(Decimal(one["value"]) for one in each["holdings"])
+        assert (Decimal(each["value"]), each["unpricedAssets"]) == (value, [])

@@ -15,6 +15,8 @@ from venue.engine.v1 import engine_pb2 as pb
 
 STAMP: Final = {f.name for f in fields(c.Command)}
 BODIES: Final = {"make_transfer": "transfer"}
+# What a request id is called in bodies that move funds.
+IDS: Final[dict[type[c.Command], str]] = {c.MakeTransfer: "transfer_id", c.Convert: "conversion_id"}
 # Where the wire calls a field something else.
 NAMES: Final = {
     "maker_rate": "maker_fee_rate",
@@ -43,8 +45,8 @@ def encode(partition: int, command: c.Command) -> pb.Command:
     if isinstance(placed, c.PlaceOrder):
         message.session_id = placed.session_id
     if command.request_id:
-        if isinstance(command, c.MakeTransfer):
-            body.transfer_id = command.request_id
+        if type(command) in IDS:
+            setattr(body, IDS[type(command)], command.request_id)
         elif "request_id" in body.DESCRIPTOR.fields_by_name:
             body.request_id = command.request_id
     return message

@@ -1,5 +1,6 @@
 """Everything that can be asked of a venue, in one stream."""
 
+from random import Random
 from typing import Final
 
 from servers.domain import commands as c
@@ -7,9 +8,9 @@ from servers.domain.events import Event
 from servers.domain.exchange import Exchange
 from servers.domain.model import Limits
 from servers.domain.money import ATTO
-from servers.domain.terms import Environment
+from servers.domain.terms import EntryKind, Environment
 from tests.property.conditions import ConditionalTraffic
-from tests.property.traffic import ACCOUNTS, PARTITION, SYMBOLS
+from tests.property.traffic import ACCOUNTS, ASSETS, PARTITION, SYMBOLS
 
 # Used request ids that the machine remembers.
 MEMORY: Final = 300
@@ -24,8 +25,13 @@ class WholeTraffic(ConditionalTraffic):
         self.reducing = 0.12
         # (account, tier, symbol) of limits that will soon be taken away again.
         self.limited: list[tuple[str, str, str]] = []
+        # Dice of their own: what is done beside trading does not turn the rest into another run.
+        self.beside = Random(seed)
+        self.spare = ""
 
     def next(self) -> c.Command:
+        if self.transfers and self.beside.random() < 0.02:
+            return self.beside.choice((self._convert, self._spare))()
         dice = self.random.random()
         if dice < self.limiting:
             return self._limit()
@@ -37,6 +43,37 @@ class WholeTraffic(ConditionalTraffic):
         order = super()._place(like)
         order.reduce_only = self.random.random() < self.reducing
         return order
+
+    def _beside(self, request_id: str, account_id: str = "") -> tuple[int, int, str, str, bytes]:
+        self.sequence += 1
+        return self.sequence, self.time, f"user of {account_id}" if account_id else "", request_id, b"body"
+
+    def _convert(self) -> c.Convert:
+        """Now and then too late, of too much, or of an asset for itself."""
+        random = self.beside
+        account_id = random.choice(self.accounts)
+        stamp = self._beside(f"conversion {self.sequence}", account_id)
+        pair, expires = random.choices(tuple(ASSETS), k=2), self.time + random.choice((1, 1_000, 10_000_000, 0))
+        first, second = (random.randrange(3) * ATTO // 10 for _ in pair)
+        return c.Convert(*stamp, account_id, pair[0], first, pair[1], second, expires, "once")
+
+    def _spare(self) -> c.Command:
+        """An account beside the others is opened, renamed, paid into by the venue, closed; closing others is tried too."""
+        random, told = self.beside, f"spare {self.sequence}"
+        account_id = random.choice(self.accounts)
+        if not self.spare:
+            self.spare = f"demo-spare-{self.sequence}"
+            return c.OpenAccount(*self._beside(told, account_id), self.spare, 2, "spare", "default", "", ())
+        dice = random.random()
+        if dice < 0.2:
+            return c.RenameAccount(*self._beside(told, account_id), account_id, told)
+        if dice < 0.3:
+            usd, kind = "USD", int(EntryKind.DEPOSIT)
+            return c.MakeTransfer(*self._beside(told), "venue:paper", self.spare, usd, ATTO, kind, False)
+        if dice < 0.4:
+            return c.CloseAccount(*self._beside(told), account_id)
+        closed, self.spare = self.spare, self.spare if dice < 0.6 else ""
+        return c.CloseAccount(*self._beside(told), closed)
 
     def _limit(self) -> c.SetLimits:
         """Of an account, a tier, a market or all; most are wide enough to be met only now and then."""

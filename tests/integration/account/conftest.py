@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import grpc
@@ -15,6 +16,8 @@ from redis.asyncio import Redis
 from db.session import SERVICES, Pool, connect, open_pool
 from db.streams import open_bus
 from servers.account.bus_feed import BusFeed
+from servers.account.conversions import Terms as ConversionTerms
+from servers.account.quotes import Quotes
 from servers.account.servicer import AccountServicer
 from servers.domain.terms import Environment
 from servers.engine.catalogue import missing
@@ -52,6 +55,7 @@ EngineT = TypeVar("EngineT", bound=Engine)
 ACCOUNTS_MAX = 4
 SCOPES = "read trade account"
 KEY = b"k" * 32
+TERMS = ConversionTerms(spread=Fraction(1, 100), quote_s=2.0, amount_max=Fraction(50_000))
 
 
 @dataclass(kw_only=True)
@@ -248,6 +252,8 @@ class Floor:
             self._markets,
             self.tokens,
             accounts_max=ACCOUNTS_MAX,
+            quotes=Quotes(KEY),
+            terms=TERMS,
             silence_s=self._silence_s,
         )
         server = build_server([(pb.DESCRIPTOR.services_by_name["AccountService"], accounts)], self._guard)

@@ -4,6 +4,8 @@ import grpc
 import warnings
 
 from venue.account.v1 import account_pb2 as venue_dot_account_dot_v1_dot_account__pb2
+from venue.account.v1 import conversion_pb2 as venue_dot_account_dot_v1_dot_conversion__pb2
+from venue.account.v1 import portfolio_pb2 as venue_dot_account_dot_v1_dot_portfolio__pb2
 
 GRPC_GENERATED_VERSION = '1.75.1'
 GRPC_VERSION = grpc.__version__
@@ -50,6 +52,16 @@ class AccountServiceStub(object):
                 request_serializer=venue_dot_account_dot_v1_dot_account__pb2.GetAccountRequest.SerializeToString,
                 response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.GetAccountResponse.FromString,
                 _registered_method=True)
+        self.UpdateAccount = channel.unary_unary(
+                '/venue.account.v1.AccountService/UpdateAccount',
+                request_serializer=venue_dot_account_dot_v1_dot_account__pb2.UpdateAccountRequest.SerializeToString,
+                response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.UpdateAccountResponse.FromString,
+                _registered_method=True)
+        self.CloseAccount = channel.unary_unary(
+                '/venue.account.v1.AccountService/CloseAccount',
+                request_serializer=venue_dot_account_dot_v1_dot_account__pb2.CloseAccountRequest.SerializeToString,
+                response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.CloseAccountResponse.FromString,
+                _registered_method=True)
         self.ListBalances = channel.unary_unary(
                 '/venue.account.v1.AccountService/ListBalances',
                 request_serializer=venue_dot_account_dot_v1_dot_account__pb2.ListBalancesRequest.SerializeToString,
@@ -59,6 +71,11 @@ class AccountServiceStub(object):
                 '/venue.account.v1.AccountService/ListPositions',
                 request_serializer=venue_dot_account_dot_v1_dot_account__pb2.ListPositionsRequest.SerializeToString,
                 response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ListPositionsResponse.FromString,
+                _registered_method=True)
+        self.GetPortfolio = channel.unary_unary(
+                '/venue.account.v1.AccountService/GetPortfolio',
+                request_serializer=venue_dot_account_dot_v1_dot_portfolio__pb2.GetPortfolioRequest.SerializeToString,
+                response_deserializer=venue_dot_account_dot_v1_dot_portfolio__pb2.GetPortfolioResponse.FromString,
                 _registered_method=True)
         self.ListLedgerEntries = channel.unary_unary(
                 '/venue.account.v1.AccountService/ListLedgerEntries',
@@ -84,6 +101,16 @@ class AccountServiceStub(object):
                 '/venue.account.v1.AccountService/GetTransfer',
                 request_serializer=venue_dot_account_dot_v1_dot_account__pb2.GetTransferRequest.SerializeToString,
                 response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.GetTransferResponse.FromString,
+                _registered_method=True)
+        self.QuoteConversion = channel.unary_unary(
+                '/venue.account.v1.AccountService/QuoteConversion',
+                request_serializer=venue_dot_account_dot_v1_dot_conversion__pb2.QuoteConversionRequest.SerializeToString,
+                response_deserializer=venue_dot_account_dot_v1_dot_conversion__pb2.QuoteConversionResponse.FromString,
+                _registered_method=True)
+        self.CreateConversion = channel.unary_unary(
+                '/venue.account.v1.AccountService/CreateConversion',
+                request_serializer=venue_dot_account_dot_v1_dot_conversion__pb2.CreateConversionRequest.SerializeToString,
+                response_deserializer=venue_dot_account_dot_v1_dot_conversion__pb2.CreateConversionResponse.FromString,
                 _registered_method=True)
         self.StreamAccount = channel.unary_stream(
                 '/venue.account.v1.AccountService/StreamAccount',
@@ -119,6 +146,26 @@ class AccountServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateAccount(self, request, context):
+        """Gives an account another name.
+        Idempotent by request_id.
+        Errors: ACCOUNT_NOT_FOUND, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseAccount(self, request, context):
+        """Closes an account that has nothing: no balance of any asset, no open order, no position in a perpetual. It stays in lists, with
+        its history, and counts no more against the number that a user may have. What the venue pays into it later, as a deposit that
+        was under way, opens it again.
+        Idempotent by request_id.
+        Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_EMPTY, ACCOUNT_NOT_ACTIVE, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListBalances(self, request, context):
         """Lists the balances of an account, by asset. They come from the engine itself, never from a cache.
         """
@@ -129,6 +176,16 @@ class AccountServiceServicer(object):
     def ListPositions(self, request, context):
         """Lists the positions of an account, by market: what its orders bought there less what they sold, since it was opened. Deposits,
         withdrawals and opening funds are in none of them. They come from the engine itself, never from a cache.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPortfolio(self, request, context):
+        """Values an account in an asset (USD, or any that a market, or two, exchange for what it has), and says what that cost on average
+        and what was made of it: by average cost, fees included, from the account's whole ledger. What comes in without an exchange costs
+        what it was worth then: the last price of a minute that had ended, else the first price of all, else the present one.
+        Errors: ACCOUNT_NOT_FOUND, ASSET_UNKNOWN. UNAVAILABLE where the ledger is long and was not folded in time: ask again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,6 +239,23 @@ class AccountServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def QuoteConversion(self, request, context):
+        """Says what the venue gives for an amount of an asset, for a short time (10 s by default). Nothing is held for it.
+        Errors: ACCOUNT_NOT_FOUND, ASSET_UNKNOWN, QUOTE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateConversion(self, request, context):
+        """Accepts a quote: both halves are entered in the ledger at once, or nothing is.
+        Idempotent by request_id. A quote is good for one acceptance: with another request_id it is QUOTE_USED.
+        Errors: QUOTE_NOT_FOUND, QUOTE_EXPIRED, QUOTE_USED, INSUFFICIENT_FUNDS, ACCOUNT_NOT_ACTIVE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StreamAccount(self, request, context):
         """Streams the balances of an account: a snapshot, then every change. Resumable by position.
         """
@@ -207,6 +281,16 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.GetAccountRequest.FromString,
                     response_serializer=venue_dot_account_dot_v1_dot_account__pb2.GetAccountResponse.SerializeToString,
             ),
+            'UpdateAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAccount,
+                    request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.UpdateAccountRequest.FromString,
+                    response_serializer=venue_dot_account_dot_v1_dot_account__pb2.UpdateAccountResponse.SerializeToString,
+            ),
+            'CloseAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseAccount,
+                    request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.CloseAccountRequest.FromString,
+                    response_serializer=venue_dot_account_dot_v1_dot_account__pb2.CloseAccountResponse.SerializeToString,
+            ),
             'ListBalances': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBalances,
                     request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ListBalancesRequest.FromString,
@@ -216,6 +300,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ListPositions,
                     request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ListPositionsRequest.FromString,
                     response_serializer=venue_dot_account_dot_v1_dot_account__pb2.ListPositionsResponse.SerializeToString,
+            ),
+            'GetPortfolio': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPortfolio,
+                    request_deserializer=venue_dot_account_dot_v1_dot_portfolio__pb2.GetPortfolioRequest.FromString,
+                    response_serializer=venue_dot_account_dot_v1_dot_portfolio__pb2.GetPortfolioResponse.SerializeToString,
             ),
             'ListLedgerEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLedgerEntries,
@@ -241,6 +330,16 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.GetTransfer,
                     request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.GetTransferRequest.FromString,
                     response_serializer=venue_dot_account_dot_v1_dot_account__pb2.GetTransferResponse.SerializeToString,
+            ),
+            'QuoteConversion': grpc.unary_unary_rpc_method_handler(
+                    servicer.QuoteConversion,
+                    request_deserializer=venue_dot_account_dot_v1_dot_conversion__pb2.QuoteConversionRequest.FromString,
+                    response_serializer=venue_dot_account_dot_v1_dot_conversion__pb2.QuoteConversionResponse.SerializeToString,
+            ),
+            'CreateConversion': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateConversion,
+                    request_deserializer=venue_dot_account_dot_v1_dot_conversion__pb2.CreateConversionRequest.FromString,
+                    response_serializer=venue_dot_account_dot_v1_dot_conversion__pb2.CreateConversionResponse.SerializeToString,
             ),
             'StreamAccount': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamAccount,
@@ -341,6 +440,60 @@ class AccountService(object):
             _registered_method=True)
 
     @staticmethod
+    def UpdateAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.account.v1.AccountService/UpdateAccount',
+            venue_dot_account_dot_v1_dot_account__pb2.UpdateAccountRequest.SerializeToString,
+            venue_dot_account_dot_v1_dot_account__pb2.UpdateAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.account.v1.AccountService/CloseAccount',
+            venue_dot_account_dot_v1_dot_account__pb2.CloseAccountRequest.SerializeToString,
+            venue_dot_account_dot_v1_dot_account__pb2.CloseAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListBalances(request,
             target,
             options=(),
@@ -384,6 +537,33 @@ class AccountService(object):
             '/venue.account.v1.AccountService/ListPositions',
             venue_dot_account_dot_v1_dot_account__pb2.ListPositionsRequest.SerializeToString,
             venue_dot_account_dot_v1_dot_account__pb2.ListPositionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPortfolio(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.account.v1.AccountService/GetPortfolio',
+            venue_dot_account_dot_v1_dot_portfolio__pb2.GetPortfolioRequest.SerializeToString,
+            venue_dot_account_dot_v1_dot_portfolio__pb2.GetPortfolioResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -519,6 +699,60 @@ class AccountService(object):
             '/venue.account.v1.AccountService/GetTransfer',
             venue_dot_account_dot_v1_dot_account__pb2.GetTransferRequest.SerializeToString,
             venue_dot_account_dot_v1_dot_account__pb2.GetTransferResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QuoteConversion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.account.v1.AccountService/QuoteConversion',
+            venue_dot_account_dot_v1_dot_conversion__pb2.QuoteConversionRequest.SerializeToString,
+            venue_dot_account_dot_v1_dot_conversion__pb2.QuoteConversionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateConversion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.account.v1.AccountService/CreateConversion',
+            venue_dot_account_dot_v1_dot_conversion__pb2.CreateConversionRequest.SerializeToString,
+            venue_dot_account_dot_v1_dot_conversion__pb2.CreateConversionResponse.FromString,
             options,
             channel_credentials,
             insecure,

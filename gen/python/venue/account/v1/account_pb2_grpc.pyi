@@ -6,6 +6,8 @@ Accounts, their balances and their ledger."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from venue.account.v1 import account_pb2 as _account_pb2
+from venue.account.v1 import conversion_pb2 as _conversion_pb2
+from venue.account.v1 import portfolio_pb2 as _portfolio_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -42,11 +44,29 @@ class AccountServiceStub:
     """Lists the caller's accounts, oldest first."""
     GetAccount: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetAccountRequest, _account_pb2.GetAccountResponse]
     """Gets one account."""
+    UpdateAccount: _grpc.UnaryUnaryMultiCallable[_account_pb2.UpdateAccountRequest, _account_pb2.UpdateAccountResponse]
+    """Gives an account another name.
+    Idempotent by request_id.
+    Errors: ACCOUNT_NOT_FOUND, REQUEST_ID_REUSED.
+    """
+    CloseAccount: _grpc.UnaryUnaryMultiCallable[_account_pb2.CloseAccountRequest, _account_pb2.CloseAccountResponse]
+    """Closes an account that has nothing: no balance of any asset, no open order, no position in a perpetual. It stays in lists, with
+    its history, and counts no more against the number that a user may have. What the venue pays into it later, as a deposit that
+    was under way, opens it again.
+    Idempotent by request_id.
+    Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_EMPTY, ACCOUNT_NOT_ACTIVE, REQUEST_ID_REUSED.
+    """
     ListBalances: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListBalancesRequest, _account_pb2.ListBalancesResponse]
     """Lists the balances of an account, by asset. They come from the engine itself, never from a cache."""
     ListPositions: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListPositionsRequest, _account_pb2.ListPositionsResponse]
     """Lists the positions of an account, by market: what its orders bought there less what they sold, since it was opened. Deposits,
     withdrawals and opening funds are in none of them. They come from the engine itself, never from a cache.
+    """
+    GetPortfolio: _grpc.UnaryUnaryMultiCallable[_portfolio_pb2.GetPortfolioRequest, _portfolio_pb2.GetPortfolioResponse]
+    """Values an account in an asset (USD, or any that a market, or two, exchange for what it has), and says what that cost on average
+    and what was made of it: by average cost, fees included, from the account's whole ledger. What comes in without an exchange costs
+    what it was worth then: the last price of a minute that had ended, else the first price of all, else the present one.
+    Errors: ACCOUNT_NOT_FOUND, ASSET_UNKNOWN. UNAVAILABLE where the ledger is long and was not folded in time: ask again.
     """
     ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListLedgerEntriesRequest, _account_pb2.ListLedgerEntriesResponse]
     """Lists the ledger entries of an account, newest first. The sum of all entries of an asset equals the balance's total.
@@ -76,6 +96,15 @@ class AccountServiceStub:
     """Gets one of the caller's transfers.
     Errors: TRANSFER_NOT_FOUND.
     """
+    QuoteConversion: _grpc.UnaryUnaryMultiCallable[_conversion_pb2.QuoteConversionRequest, _conversion_pb2.QuoteConversionResponse]
+    """Says what the venue gives for an amount of an asset, for a short time (10 s by default). Nothing is held for it.
+    Errors: ACCOUNT_NOT_FOUND, ASSET_UNKNOWN, QUOTE_UNAVAILABLE.
+    """
+    CreateConversion: _grpc.UnaryUnaryMultiCallable[_conversion_pb2.CreateConversionRequest, _conversion_pb2.CreateConversionResponse]
+    """Accepts a quote: both halves are entered in the ledger at once, or nothing is.
+    Idempotent by request_id. A quote is good for one acceptance: with another request_id it is QUOTE_USED.
+    Errors: QUOTE_NOT_FOUND, QUOTE_EXPIRED, QUOTE_USED, INSUFFICIENT_FUNDS, ACCOUNT_NOT_ACTIVE.
+    """
     StreamAccount: _grpc.UnaryStreamMultiCallable[_account_pb2.StreamAccountRequest, _account_pb2.StreamAccountResponse]
     """Streams the balances of an account: a snapshot, then every change. Resumable by position."""
 
@@ -93,11 +122,29 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Lists the caller's accounts, oldest first."""
     GetAccount: _aio.UnaryUnaryMultiCallable[_account_pb2.GetAccountRequest, _account_pb2.GetAccountResponse]  # type: ignore[assignment]
     """Gets one account."""
+    UpdateAccount: _aio.UnaryUnaryMultiCallable[_account_pb2.UpdateAccountRequest, _account_pb2.UpdateAccountResponse]  # type: ignore[assignment]
+    """Gives an account another name.
+    Idempotent by request_id.
+    Errors: ACCOUNT_NOT_FOUND, REQUEST_ID_REUSED.
+    """
+    CloseAccount: _aio.UnaryUnaryMultiCallable[_account_pb2.CloseAccountRequest, _account_pb2.CloseAccountResponse]  # type: ignore[assignment]
+    """Closes an account that has nothing: no balance of any asset, no open order, no position in a perpetual. It stays in lists, with
+    its history, and counts no more against the number that a user may have. What the venue pays into it later, as a deposit that
+    was under way, opens it again.
+    Idempotent by request_id.
+    Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_EMPTY, ACCOUNT_NOT_ACTIVE, REQUEST_ID_REUSED.
+    """
     ListBalances: _aio.UnaryUnaryMultiCallable[_account_pb2.ListBalancesRequest, _account_pb2.ListBalancesResponse]  # type: ignore[assignment]
     """Lists the balances of an account, by asset. They come from the engine itself, never from a cache."""
     ListPositions: _aio.UnaryUnaryMultiCallable[_account_pb2.ListPositionsRequest, _account_pb2.ListPositionsResponse]  # type: ignore[assignment]
     """Lists the positions of an account, by market: what its orders bought there less what they sold, since it was opened. Deposits,
     withdrawals and opening funds are in none of them. They come from the engine itself, never from a cache.
+    """
+    GetPortfolio: _aio.UnaryUnaryMultiCallable[_portfolio_pb2.GetPortfolioRequest, _portfolio_pb2.GetPortfolioResponse]  # type: ignore[assignment]
+    """Values an account in an asset (USD, or any that a market, or two, exchange for what it has), and says what that cost on average
+    and what was made of it: by average cost, fees included, from the account's whole ledger. What comes in without an exchange costs
+    what it was worth then: the last price of a minute that had ended, else the first price of all, else the present one.
+    Errors: ACCOUNT_NOT_FOUND, ASSET_UNKNOWN. UNAVAILABLE where the ledger is long and was not folded in time: ask again.
     """
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_account_pb2.ListLedgerEntriesRequest, _account_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
     """Lists the ledger entries of an account, newest first. The sum of all entries of an asset equals the balance's total.
@@ -126,6 +173,15 @@ class AccountServiceAsyncStub(AccountServiceStub):
     GetTransfer: _aio.UnaryUnaryMultiCallable[_account_pb2.GetTransferRequest, _account_pb2.GetTransferResponse]  # type: ignore[assignment]
     """Gets one of the caller's transfers.
     Errors: TRANSFER_NOT_FOUND.
+    """
+    QuoteConversion: _aio.UnaryUnaryMultiCallable[_conversion_pb2.QuoteConversionRequest, _conversion_pb2.QuoteConversionResponse]  # type: ignore[assignment]
+    """Says what the venue gives for an amount of an asset, for a short time (10 s by default). Nothing is held for it.
+    Errors: ACCOUNT_NOT_FOUND, ASSET_UNKNOWN, QUOTE_UNAVAILABLE.
+    """
+    CreateConversion: _aio.UnaryUnaryMultiCallable[_conversion_pb2.CreateConversionRequest, _conversion_pb2.CreateConversionResponse]  # type: ignore[assignment]
+    """Accepts a quote: both halves are entered in the ledger at once, or nothing is.
+    Idempotent by request_id. A quote is good for one acceptance: with another request_id it is QUOTE_USED.
+    Errors: QUOTE_NOT_FOUND, QUOTE_EXPIRED, QUOTE_USED, INSUFFICIENT_FUNDS, ACCOUNT_NOT_ACTIVE.
     """
     StreamAccount: _aio.UnaryStreamMultiCallable[_account_pb2.StreamAccountRequest, _account_pb2.StreamAccountResponse]  # type: ignore[assignment]
     """Streams the balances of an account: a snapshot, then every change. Resumable by position."""
@@ -161,6 +217,30 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gets one account."""
 
     @_abc_1.abstractmethod
+    def UpdateAccount(
+        self,
+        request: _account_pb2.UpdateAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.UpdateAccountResponse, _abc.Awaitable[_account_pb2.UpdateAccountResponse]]:
+        """Gives an account another name.
+        Idempotent by request_id.
+        Errors: ACCOUNT_NOT_FOUND, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def CloseAccount(
+        self,
+        request: _account_pb2.CloseAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.CloseAccountResponse, _abc.Awaitable[_account_pb2.CloseAccountResponse]]:
+        """Closes an account that has nothing: no balance of any asset, no open order, no position in a perpetual. It stays in lists, with
+        its history, and counts no more against the number that a user may have. What the venue pays into it later, as a deposit that
+        was under way, opens it again.
+        Idempotent by request_id.
+        Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_EMPTY, ACCOUNT_NOT_ACTIVE, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
     def ListBalances(
         self,
         request: _account_pb2.ListBalancesRequest,
@@ -176,6 +256,18 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_account_pb2.ListPositionsResponse, _abc.Awaitable[_account_pb2.ListPositionsResponse]]:
         """Lists the positions of an account, by market: what its orders bought there less what they sold, since it was opened. Deposits,
         withdrawals and opening funds are in none of them. They come from the engine itself, never from a cache.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPortfolio(
+        self,
+        request: _portfolio_pb2.GetPortfolioRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_portfolio_pb2.GetPortfolioResponse, _abc.Awaitable[_portfolio_pb2.GetPortfolioResponse]]:
+        """Values an account in an asset (USD, or any that a market, or two, exchange for what it has), and says what that cost on average
+        and what was made of it: by average cost, fees included, from the account's whole ledger. What comes in without an exchange costs
+        what it was worth then: the last price of a minute that had ended, else the first price of all, else the present one.
+        Errors: ACCOUNT_NOT_FOUND, ASSET_UNKNOWN. UNAVAILABLE where the ledger is long and was not folded in time: ask again.
         """
 
     @_abc_1.abstractmethod
@@ -234,6 +326,27 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_account_pb2.GetTransferResponse, _abc.Awaitable[_account_pb2.GetTransferResponse]]:
         """Gets one of the caller's transfers.
         Errors: TRANSFER_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def QuoteConversion(
+        self,
+        request: _conversion_pb2.QuoteConversionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversion_pb2.QuoteConversionResponse, _abc.Awaitable[_conversion_pb2.QuoteConversionResponse]]:
+        """Says what the venue gives for an amount of an asset, for a short time (10 s by default). Nothing is held for it.
+        Errors: ACCOUNT_NOT_FOUND, ASSET_UNKNOWN, QUOTE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateConversion(
+        self,
+        request: _conversion_pb2.CreateConversionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversion_pb2.CreateConversionResponse, _abc.Awaitable[_conversion_pb2.CreateConversionResponse]]:
+        """Accepts a quote: both halves are entered in the ledger at once, or nothing is.
+        Idempotent by request_id. A quote is good for one acceptance: with another request_id it is QUOTE_USED.
+        Errors: QUOTE_NOT_FOUND, QUOTE_EXPIRED, QUOTE_USED, INSUFFICIENT_FUNDS, ACCOUNT_NOT_ACTIVE.
         """
 
     @_abc_1.abstractmethod

@@ -82,6 +82,9 @@ class Command(_message.Message):
     SET_TRADING_HOURS_FIELD_NUMBER: _builtins.int
     OPEN_SESSION_FIELD_NUMBER: _builtins.int
     END_SESSION_FIELD_NUMBER: _builtins.int
+    CONVERT_FIELD_NUMBER: _builtins.int
+    RENAME_ACCOUNT_FIELD_NUMBER: _builtins.int
+    CLOSE_ACCOUNT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The place in the partition's journal, from 1; stamped by the sequencer."""
     time_us: _builtins.int
@@ -188,6 +191,18 @@ class Command(_message.Message):
     def end_session(self) -> Global___EndSession:
         """A trading session ends, or is lost."""
 
+    @_builtins.property
+    def convert(self) -> Global___Convert:
+        """Exchanges one asset for another with the house."""
+
+    @_builtins.property
+    def rename_account(self) -> Global___RenameAccount:
+        """Gives an account another name."""
+
+    @_builtins.property
+    def close_account(self) -> Global___CloseAccount:
+        """Closes an account that has nothing."""
+
     def __init__(
         self,
         *,
@@ -221,12 +236,15 @@ class Command(_message.Message):
         set_trading_hours: Global___SetTradingHours | None = ...,
         open_session: Global___OpenSession | None = ...,
         end_session: Global___EndSession | None = ...,
+        convert: Global___Convert | None = ...,
+        rename_account: Global___RenameAccount | None = ...,
+        close_account: Global___CloseAccount | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "define_asset", b"define_asset", "define_market", b"define_market", "end_session", b"end_session", "leader_started", b"leader_started", "open_account", b"open_account", "open_session", b"open_session", "place_oco", b"place_oco", "place_order", b"place_order", "replace_order", b"replace_order", "resolve_transfer", b"resolve_transfer", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_reference_prices", b"set_reference_prices", "set_trading_hours", b"set_trading_hours", "transfer", b"transfer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "close_account", b"close_account", "convert", b"convert", "define_asset", b"define_asset", "define_market", b"define_market", "end_session", b"end_session", "leader_started", b"leader_started", "open_account", b"open_account", "open_session", b"open_session", "place_oco", b"place_oco", "place_order", b"place_order", "rename_account", b"rename_account", "replace_order", b"replace_order", "resolve_transfer", b"resolve_transfer", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_reference_prices", b"set_reference_prices", "set_trading_hours", b"set_trading_hours", "transfer", b"transfer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "batch", b"batch", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "define_asset", b"define_asset", "define_market", b"define_market", "end_session", b"end_session", "leader_started", b"leader_started", "open_account", b"open_account", "open_session", b"open_session", "place_oco", b"place_oco", "place_order", b"place_order", "replace_order", b"replace_order", "request_id", b"request_id", "resolve_transfer", b"resolve_transfer", "sequence", b"sequence", "session_id", b"session_id", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_reference_prices", b"set_reference_prices", "set_trading_hours", b"set_trading_hours", "time_us", b"time_us", "transfer", b"transfer", "user_id", b"user_id", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "batch", b"batch", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "close_account", b"close_account", "convert", b"convert", "define_asset", b"define_asset", "define_market", b"define_market", "end_session", b"end_session", "leader_started", b"leader_started", "open_account", b"open_account", "open_session", b"open_session", "place_oco", b"place_oco", "place_order", b"place_order", "rename_account", b"rename_account", "replace_order", b"replace_order", "request_id", b"request_id", "resolve_transfer", b"resolve_transfer", "sequence", b"sequence", "session_id", b"session_id", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_reference_prices", b"set_reference_prices", "set_trading_hours", b"set_trading_hours", "time_us", b"time_us", "transfer", b"transfer", "user_id", b"user_id", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["place_order", "cancel_order", "cancel_all_orders", "open_account", "transfer", "resolve_transfer", "define_asset", "define_market", "set_market_state", "set_fees", "set_account_status", "advance", "leader_started", "change_rules", "amend_order", "replace_order", "cancel_all_after", "place_oco", "set_reference_prices", "set_limits", "set_trading_hours", "open_session", "end_session"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["place_order", "cancel_order", "cancel_all_orders", "open_account", "transfer", "resolve_transfer", "define_asset", "define_market", "set_market_state", "set_fees", "set_account_status", "advance", "leader_started", "change_rules", "amend_order", "replace_order", "cancel_all_after", "place_oco", "set_reference_prices", "set_limits", "set_trading_hours", "open_session", "end_session", "convert", "rename_account", "close_account"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -361,6 +379,114 @@ class Transfer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Transfer: _TypeAlias = Transfer  # noqa: Y015
+
+@_typing.final
+class Convert(_message.Message):
+    """Exchanges an amount of one asset for one of another with the venue's account "venue:conversions": both at once, or nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSION_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    FROM_ASSET_FIELD_NUMBER: _builtins.int
+    FROM_AMOUNT_FIELD_NUMBER: _builtins.int
+    TO_ASSET_FIELD_NUMBER: _builtins.int
+    TO_AMOUNT_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    ACCEPTANCE_FIELD_NUMBER: _builtins.int
+    conversion_id: _builtins.str
+    """The conversion's id, that of its quote: unique for ever, as of transfers. The same id and fields again is a replay."""
+    account_id: _builtins.str
+    """The account."""
+    from_asset: _builtins.str
+    """The asset that it pays."""
+    from_amount: _builtins.str
+    """How much. Decimal, greater than zero."""
+    to_asset: _builtins.str
+    """The asset that it receives."""
+    to_amount: _builtins.str
+    """How much. Decimal, greater than zero."""
+    acceptance: _builtins.str
+    """What tells one acceptance of the quote from another: the user's request_id."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """From this time on it is refused."""
+
+    def __init__(
+        self,
+        *,
+        conversion_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        from_asset: _builtins.str = ...,
+        from_amount: _builtins.str = ...,
+        to_asset: _builtins.str = ...,
+        to_amount: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        acceptance: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance", "account_id", b"account_id", "conversion_id", b"conversion_id", "expire_time", b"expire_time", "from_amount", b"from_amount", "from_asset", b"from_asset", "to_amount", b"to_amount", "to_asset", b"to_asset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Convert: _TypeAlias = Convert  # noqa: Y015
+
+@_typing.final
+class RenameAccount(_message.Message):
+    """Gives an account another name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    name: _builtins.str
+    """Its name from now on."""
+    request_id: _builtins.str
+    """The user's request_id."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenameAccount: _TypeAlias = RenameAccount  # noqa: Y015
+
+@_typing.final
+class CloseAccount(_message.Message):
+    """Closes an account that has nothing: no balance, no order, no position in a perpetual."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    request_id: _builtins.str
+    """The user's request_id."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseAccount: _TypeAlias = CloseAccount  # noqa: Y015
 
 @_typing.final
 class ResolveTransfer(_message.Message):
@@ -508,7 +634,7 @@ Global___SetFees: _TypeAlias = SetFees  # noqa: Y015
 
 @_typing.final
 class SetAccountStatus(_message.Message):
-    """Freezes or thaws an account."""
+    """Freezes or thaws an account; a closed one stays closed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -838,8 +964,8 @@ class Result(_message.Message):
     ANSWER_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     answer: _builtins.bytes
-    """The answer's bytes: the response of the public RPC that the command is of (CreateAccountResponse for an opened account),
-    or Done where there is none.
+    """The answer's bytes: the response of the public RPC that the command is of (CreateAccountResponse for an opened account,
+    UpdateAccountResponse for one with another name), or Done where there is none.
     """
     @_builtins.property
     def error(self) -> _status_pb2.Status:

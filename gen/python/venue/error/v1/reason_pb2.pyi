@@ -244,6 +244,16 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """[INVALID_ARGUMENT] The code is wrong, too old, or was tried too often; BadRequest names it."""
     REASON_PHONE_NUMBER_UNCONFIRMED: _Reason.ValueType  # 176
     """[FAILED_PRECONDITION] Text messages need a number that was confirmed."""
+    REASON_QUOTE_NOT_FOUND: _Reason.ValueType  # 160
+    """[NOT_FOUND] No such quote, or not yours."""
+    REASON_QUOTE_EXPIRED: _Reason.ValueType  # 161
+    """[FAILED_PRECONDITION] The time of the quote is over: ask for another one."""
+    REASON_QUOTE_USED: _Reason.ValueType  # 162
+    """[FAILED_PRECONDITION] The quote was accepted already, with another request_id."""
+    REASON_QUOTE_UNAVAILABLE: _Reason.ValueType  # 163
+    """[FAILED_PRECONDITION] Nobody prices this exchange now: no market, one that is not open, a book too thin, or an amount too large."""
+    REASON_ACCOUNT_NOT_EMPTY: _Reason.ValueType  # 164
+    """[FAILED_PRECONDITION] The account still has something; `what` says what."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -464,4 +474,14 @@ REASON_PHONE_CODE_WRONG: Reason.ValueType  # 175
 """[INVALID_ARGUMENT] The code is wrong, too old, or was tried too often; BadRequest names it."""
 REASON_PHONE_NUMBER_UNCONFIRMED: Reason.ValueType  # 176
 """[FAILED_PRECONDITION] Text messages need a number that was confirmed."""
+REASON_QUOTE_NOT_FOUND: Reason.ValueType  # 160
+"""[NOT_FOUND] No such quote, or not yours."""
+REASON_QUOTE_EXPIRED: Reason.ValueType  # 161
+"""[FAILED_PRECONDITION] The time of the quote is over: ask for another one."""
+REASON_QUOTE_USED: Reason.ValueType  # 162
+"""[FAILED_PRECONDITION] The quote was accepted already, with another request_id."""
+REASON_QUOTE_UNAVAILABLE: Reason.ValueType  # 163
+"""[FAILED_PRECONDITION] Nobody prices this exchange now: no market, one that is not open, a book too thin, or an amount too large."""
+REASON_ACCOUNT_NOT_EMPTY: Reason.ValueType  # 164
+"""[FAILED_PRECONDITION] The account still has something; `what` says what."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

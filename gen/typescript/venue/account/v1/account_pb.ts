@@ -12,6 +12,10 @@ import type { HttpBody } from "../../../google/api/httpbody_pb.js";
 import { file_google_api_httpbody } from "../../../google/api/httpbody_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { CreateConversionRequestSchema, CreateConversionResponseSchema, QuoteConversionRequestSchema, QuoteConversionResponseSchema } from "./conversion_pb.js";
+import { file_venue_account_v1_conversion } from "./conversion_pb.js";
+import type { GetPortfolioRequestSchema, GetPortfolioResponseSchema } from "./portfolio_pb.js";
+import { file_venue_account_v1_portfolio } from "./portfolio_pb.js";
 import { file_venue_option_v1_access } from "../../option/v1/access_pb.js";
 import type { Gap, Goodbye, Heartbeat, Ready } from "../../type/v1/stream_pb.js";
 import { file_venue_type_v1_stream } from "../../type/v1/stream_pb.js";
@@ -23,7 +27,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/account/v1/account.proto.
  */
 export const file_venue_account_v1_account: GenFile = /*@__PURE__*/
-  fileDesc("Ch52ZW51ZS9hY2NvdW50L3YxL2FjY291bnQucHJvdG8SEHZlbnVlLmFjY291bnQudjEi6wEKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIrCgR0eXBlGAIgASgOMh0udmVudWUuYWNjb3VudC52MS5BY2NvdW50VHlwZRIvCgtlbnZpcm9ubWVudBgDIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQSDAoEbmFtZRgEIAEoCRIvCgZzdGF0dXMYBSABKA4yHy52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRTdGF0dXMSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkgKB0JhbGFuY2USDQoFYXNzZXQYASABKAkSEQoJYXZhaWxhYmxlGAIgASgJEgwKBGhlbGQYAyABKAkSDQoFdG90YWwYBCABKAki2QEKCFBvc2l0aW9uEg4KBnN5bWJvbBgBIAEoCRIQCghxdWFudGl0eRgCIAEoCRIVCg1hdmVyYWdlX3ByaWNlGAMgASgJEgwKBGNvc3QYBCABKAkSFwoPcmVhbGl6ZWRfcHJvZml0GAUgASgJEhkKEXVucmVhbGl6ZWRfcHJvZml0GAYgASgJEhIKCmRheV9wcm9maXQYByABKAkSFwoPdmFsdWF0aW9uX3ByaWNlGAggASgJEhMKC3F1b3RlX2Fzc2V0GAkgASgJEhAKCHNlcXVlbmNlGAogASgEIukBCgtMZWRnZXJFbnRyeRIQCghlbnRyeV9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEg0KBWFzc2V0GAMgASgJEg4KBmFtb3VudBgEIAEoCRIpCgRraW5kGAUgASgOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmQSEQoJcmVmZXJlbmNlGAYgASgJEhQKDGNvdW50ZXJwYXJ0eRgHIAEoCRIvCgtjcmVhdGVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIc2VxdWVuY2UYCSABKAQingEKCFRyYW5zZmVyEhMKC3RyYW5zZmVyX2lkGAEgASgJEhcKD2Zyb21fYWNjb3VudF9pZBgCIAEoCRIVCg10b19hY2NvdW50X2lkGAMgASgJEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIuCgVzdGF0ZRgGIAEoDjIfLnZlbnVlLmFjY291bnQudjEuVHJhbnNmZXJTdGF0ZSLDAQoUQ3JlYXRlQWNjb3VudFJlcXVlc3QSNwoEdHlwZRgBIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGVCCrpIB4IBBBABIAASKgoEbmFtZRgCIAEoCUIcukgZchcYQDITXlteXHgwMC1ceDFmXHg3Zl0qJBIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAhyA7ABAdgBARIlCgZzeW1ib2wYBCABKAlCFbpIEnIQGCAyDF5bQS1aMC05LV0qJCLABAoVQ3JlYXRlVHJhbnNmZXJSZXF1ZXN0EiIKD2Zyb21fYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEiAKDXRvX2FjY291bnRfaWQYAiABKAlCCbpIBnIEEAEYQBIlCgVhc3NldBgDIAEoCUIWukgTchEQARgQMgteW0EtWjAtOV0qJBKtAgoGYW1vdW50GAQgASgJQpwCukiYAnIEEAEYJboBjgIKEGRlY2ltYWwucG9zaXRpdmUSaG11c3QgYmUgYSBkZWNpbWFsIGdyZWF0ZXIgdGhhbiB6ZXJvIGluIHBsYWluIG5vdGF0aW9uLCB3aXRoIGF0IG1vc3QgMTggZGlnaXRzIGJlZm9yZSBhbmQgYWZ0ZXIgdGhlIHBvaW50Go8BdGhpcy5tYXRjaGVzKCdeKDB7MCwxN31bMS05XVswLTldezAsMTd9KFsuXVswLTldezEsMTh9KT98MHsxLDE4fVsuXVswLTldezAsMTd9WzEtOV1bMC05XXswLDE3fSkkJykgJiYgdGhpcy5tYXRjaGVzKCdeWzAtOV0rKFsuXVswLTldezEsMTh9KT8kJykSHwoKcmVxdWVzdF9pZBgFIAEoCUILukgIcgOwAQHYAQE6abpIZhpkChN0b19hY2NvdW50X2lkLm90aGVyEiFtdXN0IG5vdCBiZSB0aGUgYWNjb3VudCB0aGF0IHBheXMaKnRoaXMuZnJvbV9hY2NvdW50X2lkICE9IHRoaXMudG9fYWNjb3VudF9pZCJqChZDcmVhdGVUcmFuc2ZlclJlc3BvbnNlEiwKCHRyYW5zZmVyGAEgASgLMhoudmVudWUuYWNjb3VudC52MS5UcmFuc2ZlchIQCghwb3NpdGlvbhgCIAEoCRIQCghyZXBsYXllZBgDIAEoCCJUChJHZXRUcmFuc2ZlclJlcXVlc3QSHgoLdHJhbnNmZXJfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxtaW5fcG9zaXRpb24YAiABKAlCCLpIBXIDGIACIkMKE0dldFRyYW5zZmVyUmVzcG9uc2USLAoIdHJhbnNmZXIYASABKAsyGi52ZW51ZS5hY2NvdW50LnYxLlRyYW5zZmVyImcKFUNyZWF0ZUFjY291bnRSZXNwb25zZRIqCgdhY2NvdW50GAEgASgLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50EhAKCHBvc2l0aW9uGAIgASgJEhAKCHJlcGxheWVkGAMgASgIIm8KE0xpc3RBY2NvdW50c1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAEEh4KDG1pbl9wb3NpdGlvbhgDIAEoCUIIukgFcgMYgAIiXAoUTGlzdEFjY291bnRzUmVzcG9uc2USKwoIYWNjb3VudHMYASADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkFjY291bnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlIKEUdldEFjY291bnRSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxtaW5fcG9zaXRpb24YAiABKAlCCLpIBXIDGIACIkAKEkdldEFjY291bnRSZXNwb25zZRIqCgdhY2NvdW50GAEgASgLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50IlQKE0xpc3RCYWxhbmNlc1JlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEh4KDG1pbl9wb3NpdGlvbhgCIAEoCUIIukgFcgMYgAIiVQoUTGlzdEJhbGFuY2VzUmVzcG9uc2USKwoIYmFsYW5jZXMYASADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2USEAoIcG9zaXRpb24YAiABKAkiVQoUTGlzdFBvc2l0aW9uc1JlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEh4KDG1pbl9wb3NpdGlvbhgCIAEoCUIIukgFcgMYgAIiWAoVTGlzdFBvc2l0aW9uc1Jlc3BvbnNlEi0KCXBvc2l0aW9ucxgBIAMoCzIaLnZlbnVlLmFjY291bnQudjEuUG9zaXRpb24SEAoIcG9zaXRpb24YAiABKAkiuAEKGExpc3RMZWRnZXJFbnRyaWVzUmVxdWVzdBIdCgphY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASIwoFYXNzZXQYAiABKAlCFLpIEXIPGBAyC15bQS1aMC05XSokEhoKCXBhZ2Vfc2l6ZRgDIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxiABBIeCgxtaW5fcG9zaXRpb24YBSABKAlCCLpIBXIDGIACImQKGUxpc3RMZWRnZXJFbnRyaWVzUmVzcG9uc2USLgoHZW50cmllcxgBIAMoCzIdLnZlbnVlLmFjY291bnQudjEuTGVkZ2VyRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlUKFFN0cmVhbUFjY291bnRSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxyZXN1bWVfYWZ0ZXIYAiABKAlCCLpIBXIDGIACIm0KD0FjY291bnRTbmFwc2hvdBIrCghiYWxhbmNlcxgBIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRItCglwb3NpdGlvbnMYAiADKAsyGi52ZW51ZS5hY2NvdW50LnYxLlBvc2l0aW9uImoKDEFjY291bnRFdmVudBIrCghiYWxhbmNlcxgBIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRItCglwb3NpdGlvbnMYAiADKAsyGi52ZW51ZS5hY2NvdW50LnYxLlBvc2l0aW9uIq8DChVTdHJlYW1BY2NvdW50UmVzcG9uc2USEQoJc3RyZWFtX2lkGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAMgASgEEhAKCHBvc2l0aW9uGAQgASgJEi8KC3NlcnZlcl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIlCgVyZWFkeRgKIAEoCzIULnZlbnVlLnR5cGUudjEuUmVhZHlIABI1CghzbmFwc2hvdBgLIAEoCzIhLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFNuYXBzaG90SAASLwoFZXZlbnQYDCABKAsyHi52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRFdmVudEgAEi0KCWhlYXJ0YmVhdBgNIAEoCzIYLnZlbnVlLnR5cGUudjEuSGVhcnRiZWF0SAASIQoDZ2FwGA4gASgLMhIudmVudWUudHlwZS52MS5HYXBIABIpCgdnb29kYnllGA8gASgLMhYudmVudWUudHlwZS52MS5Hb29kYnllSABCBwoFZnJhbWUipAIKC1RyYW5zYWN0aW9uEhYKDnRyYW5zYWN0aW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSKQoEa2luZBgDIAEoDjIbLnZlbnVlLmFjY291bnQudjEuRW50cnlLaW5kEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIWCg5yZWNlaXZlZF9hc3NldBgGIAEoCRIXCg9yZWNlaXZlZF9hbW91bnQYByABKAkSGAoQb3RoZXJfYWNjb3VudF9pZBgIIAEoCRIRCglyZWZlcmVuY2UYCSABKAkSLwoLY3JlYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHNlcXVlbmNlGAsgASgEIr4DChdMaXN0VHJhbnNhY3Rpb25zUmVxdWVzdBIbCgphY2NvdW50X2lkGAEgASgJQge6SARyAhhAEkMKBWtpbmRzGAIgAygOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmRCF7pIFJIBERAHGAEiC4IBCBABIAAgBCAFEi4KCnN0YXJ0X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaCglwYWdlX3NpemUYBSABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgGIAEoCUIIukgFcgMYgAQSHgoMbWluX3Bvc2l0aW9uGAcgASgJQgi6SAVyAxiAAjqIAbpIhAEagQEKFGVuZF90aW1lLmFmdGVyX3N0YXJ0EhhtdXN0IGJlIGFmdGVyIHN0YXJ0X3RpbWUaTyFoYXModGhpcy5zdGFydF90aW1lKSB8fCAhaGFzKHRoaXMuZW5kX3RpbWUpIHx8IHRoaXMuc3RhcnRfdGltZSA8IHRoaXMuZW5kX3RpbWUiaAoYTGlzdFRyYW5zYWN0aW9uc1Jlc3BvbnNlEjMKDHRyYW5zYWN0aW9ucxgBIAMoCzIdLnZlbnVlLmFjY291bnQudjEuVHJhbnNhY3Rpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIuUCChZTdHJlYW1TdGF0ZW1lbnRSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIjCgVhc3NldBgCIAEoCUIUukgRcg8YEDILXltBLVowLTldKiQSLgoKc3RhcnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh4KDG1pbl9wb3NpdGlvbhgFIAEoCUIIukgFcgMYgAI6iAG6SIQBGoEBChRlbmRfdGltZS5hZnRlcl9zdGFydBIYbXVzdCBiZSBhZnRlciBzdGFydF90aW1lGk8haGFzKHRoaXMuc3RhcnRfdGltZSkgfHwgIWhhcyh0aGlzLmVuZF90aW1lKSB8fCB0aGlzLnN0YXJ0X3RpbWUgPCB0aGlzLmVuZF90aW1lIj0KF1N0cmVhbVN0YXRlbWVudFJlc3BvbnNlEiIKBGJvZHkYASABKAsyFC5nb29nbGUuYXBpLkh0dHBCb2R5KlwKC0FjY291bnRUeXBlEhwKGEFDQ09VTlRfVFlQRV9VTlNQRUNJRklFRBAAEhgKFEFDQ09VTlRfVFlQRV9UUkFESU5HEAESFQoRQUNDT1VOVF9UWVBFX0RFTU8QAiplCg1BY2NvdW50U3RhdHVzEh4KGkFDQ09VTlRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGQoVQUNDT1VOVF9TVEFUVVNfQUNUSVZFEAESGQoVQUNDT1VOVF9TVEFUVVNfRlJPWkVOEAIq/wEKCUVudHJ5S2luZBIaChZFTlRSWV9LSU5EX1VOU1BFQ0lGSUVEEAASFgoSRU5UUllfS0lORF9ERVBPU0lUEAESGQoVRU5UUllfS0lORF9XSVRIRFJBV0FMEAISFwoTRU5UUllfS0lORF9UUkFOU0ZFUhADEhQKEEVOVFJZX0tJTkRfVFJBREUQBBISCg5FTlRSWV9LSU5EX0ZFRRAFEhQKEEVOVFJZX0tJTkRfUEFQRVIQBhIZChVFTlRSWV9LSU5EX0FESlVTVE1FTlQQBxIUChBFTlRSWV9LSU5EX0JPTlVTEAgSGQoVRU5UUllfS0lORF9DT05WRVJTSU9OEAkqgQEKDVRyYW5zZmVyU3RhdGUSHgoaVFJBTlNGRVJfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZUUkFOU0ZFUl9TVEFURV9QRU5ESU5HEAESGQoVVFJBTlNGRVJfU1RBVEVfUE9TVEVEEAISGQoVVFJBTlNGRVJfU1RBVEVfVk9JREVEEAMyxwwKDkFjY291bnRTZXJ2aWNlEoEBCg1DcmVhdGVBY2NvdW50EiYudmVudWUuYWNjb3VudC52MS5DcmVhdGVBY2NvdW50UmVxdWVzdBonLnZlbnVlLmFjY291bnQudjEuQ3JlYXRlQWNjb3VudFJlc3BvbnNlIh+KtRgECAUgA4LT5JMCESIML3YxL2FjY291bnRzOgEqEn0KDExpc3RBY2NvdW50cxIlLnZlbnVlLmFjY291bnQudjEuTGlzdEFjY291bnRzUmVxdWVzdBomLnZlbnVlLmFjY291bnQudjEuTGlzdEFjY291bnRzUmVzcG9uc2UiHoq1GAYIAiADKAGC0+STAg4SDC92MS9hY2NvdW50cxKCAQoKR2V0QWNjb3VudBIjLnZlbnVlLmFjY291bnQudjEuR2V0QWNjb3VudFJlcXVlc3QaJC52ZW51ZS5hY2NvdW50LnYxLkdldEFjY291bnRSZXNwb25zZSIpirUYBAgCIAOC0+STAhsSGS92MS9hY2NvdW50cy97YWNjb3VudF9pZH0SkQEKDExpc3RCYWxhbmNlcxIlLnZlbnVlLmFjY291bnQudjEuTGlzdEJhbGFuY2VzUmVxdWVzdBomLnZlbnVlLmFjY291bnQudjEuTGlzdEJhbGFuY2VzUmVzcG9uc2UiMoq1GAQIAiADgtPkkwIkEiIvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L2JhbGFuY2VzEpUBCg1MaXN0UG9zaXRpb25zEiYudmVudWUuYWNjb3VudC52MS5MaXN0UG9zaXRpb25zUmVxdWVzdBonLnZlbnVlLmFjY291bnQudjEuTGlzdFBvc2l0aW9uc1Jlc3BvbnNlIjOKtRgECAIgA4LT5JMCJRIjL3YxL2FjY291bnRzL3thY2NvdW50X2lkfS9wb3NpdGlvbnMSngEKEUxpc3RMZWRnZXJFbnRyaWVzEioudmVudWUuYWNjb3VudC52MS5MaXN0TGVkZ2VyRW50cmllc1JlcXVlc3QaKy52ZW51ZS5hY2NvdW50LnYxLkxpc3RMZWRnZXJFbnRyaWVzUmVzcG9uc2UiMIq1GAQIAiADgtPkkwIiEiAvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L2xlZGdlchKNAQoQTGlzdFRyYW5zYWN0aW9ucxIpLnZlbnVlLmFjY291bnQudjEuTGlzdFRyYW5zYWN0aW9uc1JlcXVlc3QaKi52ZW51ZS5hY2NvdW50LnYxLkxpc3RUcmFuc2FjdGlvbnNSZXNwb25zZSIiirUYBggCIAMoAYLT5JMCEhIQL3YxL3RyYW5zYWN0aW9ucxKkAQoPU3RyZWFtU3RhdGVtZW50EigudmVudWUuYWNjb3VudC52MS5TdHJlYW1TdGF0ZW1lbnRSZXF1ZXN0GikudmVudWUuYWNjb3VudC52MS5TdHJlYW1TdGF0ZW1lbnRSZXNwb25zZSI6irUYBAgCIAaC0+STAiwSJC92MS9hY2NvdW50cy97YWNjb3VudF9pZH0vc3RhdGVtZW50c2IEYm9keTABEoUBCg5DcmVhdGVUcmFuc2ZlchInLnZlbnVlLmFjY291bnQudjEuQ3JlYXRlVHJhbnNmZXJSZXF1ZXN0GigudmVudWUuYWNjb3VudC52MS5DcmVhdGVUcmFuc2ZlclJlc3BvbnNlIiCKtRgECAUgA4LT5JMCEiINL3YxL3RyYW5zZmVyczoBKhKJAQoLR2V0VHJhbnNmZXISJC52ZW51ZS5hY2NvdW50LnYxLkdldFRyYW5zZmVyUmVxdWVzdBolLnZlbnVlLmFjY291bnQudjEuR2V0VHJhbnNmZXJSZXNwb25zZSItirUYBggCIAMoAYLT5JMCHRIbL3YxL3RyYW5zZmVycy97dHJhbnNmZXJfaWR9EpQBCg1TdHJlYW1BY2NvdW50EiYudmVudWUuYWNjb3VudC52MS5TdHJlYW1BY2NvdW50UmVxdWVzdBonLnZlbnVlLmFjY291bnQudjEuU3RyZWFtQWNjb3VudFJlc3BvbnNlIjCKtRgECAIgBoLT5JMCIhIgL3YxL2FjY291bnRzL3thY2NvdW50X2lkfS9zdHJlYW0wAWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_api_httpbody, file_google_protobuf_timestamp, file_venue_option_v1_access, file_venue_type_v1_stream, file_venue_type_v1_type]);
+  fileDesc("Ch52ZW51ZS9hY2NvdW50L3YxL2FjY291bnQucHJvdG8SEHZlbnVlLmFjY291bnQudjEi6wEKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIrCgR0eXBlGAIgASgOMh0udmVudWUuYWNjb3VudC52MS5BY2NvdW50VHlwZRIvCgtlbnZpcm9ubWVudBgDIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQSDAoEbmFtZRgEIAEoCRIvCgZzdGF0dXMYBSABKA4yHy52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRTdGF0dXMSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkgKB0JhbGFuY2USDQoFYXNzZXQYASABKAkSEQoJYXZhaWxhYmxlGAIgASgJEgwKBGhlbGQYAyABKAkSDQoFdG90YWwYBCABKAki2QEKCFBvc2l0aW9uEg4KBnN5bWJvbBgBIAEoCRIQCghxdWFudGl0eRgCIAEoCRIVCg1hdmVyYWdlX3ByaWNlGAMgASgJEgwKBGNvc3QYBCABKAkSFwoPcmVhbGl6ZWRfcHJvZml0GAUgASgJEhkKEXVucmVhbGl6ZWRfcHJvZml0GAYgASgJEhIKCmRheV9wcm9maXQYByABKAkSFwoPdmFsdWF0aW9uX3ByaWNlGAggASgJEhMKC3F1b3RlX2Fzc2V0GAkgASgJEhAKCHNlcXVlbmNlGAogASgEIukBCgtMZWRnZXJFbnRyeRIQCghlbnRyeV9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEg0KBWFzc2V0GAMgASgJEg4KBmFtb3VudBgEIAEoCRIpCgRraW5kGAUgASgOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmQSEQoJcmVmZXJlbmNlGAYgASgJEhQKDGNvdW50ZXJwYXJ0eRgHIAEoCRIvCgtjcmVhdGVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIc2VxdWVuY2UYCSABKAQingEKCFRyYW5zZmVyEhMKC3RyYW5zZmVyX2lkGAEgASgJEhcKD2Zyb21fYWNjb3VudF9pZBgCIAEoCRIVCg10b19hY2NvdW50X2lkGAMgASgJEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIuCgVzdGF0ZRgGIAEoDjIfLnZlbnVlLmFjY291bnQudjEuVHJhbnNmZXJTdGF0ZSLDAQoUQ3JlYXRlQWNjb3VudFJlcXVlc3QSNwoEdHlwZRgBIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGVCCrpIB4IBBBABIAASKgoEbmFtZRgCIAEoCUIcukgZchcYQDITXlteXHgwMC1ceDFmXHg3Zl0qJBIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAhyA7ABAdgBARIlCgZzeW1ib2wYBCABKAlCFbpIEnIQGCAyDF5bQS1aMC05LV0qJCKCAQoUVXBkYXRlQWNjb3VudFJlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEioKBG5hbWUYAiABKAlCHLpIGXIXGEAyE15bXlx4MDAtXHgxZlx4N2ZdKiQSHwoKcmVxdWVzdF9pZBgDIAEoCUILukgIcgOwAQHYAQEiZwoVVXBkYXRlQWNjb3VudFJlc3BvbnNlEioKB2FjY291bnQYASABKAsyGS52ZW51ZS5hY2NvdW50LnYxLkFjY291bnQSEAoIcG9zaXRpb24YAiABKAkSEAoIcmVwbGF5ZWQYAyABKAgiVQoTQ2xvc2VBY2NvdW50UmVxdWVzdBIdCgphY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASHwoKcmVxdWVzdF9pZBgCIAEoCUILukgIcgOwAQHYAQEiZgoUQ2xvc2VBY2NvdW50UmVzcG9uc2USKgoHYWNjb3VudBgBIAEoCzIZLnZlbnVlLmFjY291bnQudjEuQWNjb3VudBIQCghwb3NpdGlvbhgCIAEoCRIQCghyZXBsYXllZBgDIAEoCCLABAoVQ3JlYXRlVHJhbnNmZXJSZXF1ZXN0EiIKD2Zyb21fYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEiAKDXRvX2FjY291bnRfaWQYAiABKAlCCbpIBnIEEAEYQBIlCgVhc3NldBgDIAEoCUIWukgTchEQARgQMgteW0EtWjAtOV0qJBKtAgoGYW1vdW50GAQgASgJQpwCukiYAnIEEAEYJboBjgIKEGRlY2ltYWwucG9zaXRpdmUSaG11c3QgYmUgYSBkZWNpbWFsIGdyZWF0ZXIgdGhhbiB6ZXJvIGluIHBsYWluIG5vdGF0aW9uLCB3aXRoIGF0IG1vc3QgMTggZGlnaXRzIGJlZm9yZSBhbmQgYWZ0ZXIgdGhlIHBvaW50Go8BdGhpcy5tYXRjaGVzKCdeKDB7MCwxN31bMS05XVswLTldezAsMTd9KFsuXVswLTldezEsMTh9KT98MHsxLDE4fVsuXVswLTldezAsMTd9WzEtOV1bMC05XXswLDE3fSkkJykgJiYgdGhpcy5tYXRjaGVzKCdeWzAtOV0rKFsuXVswLTldezEsMTh9KT8kJykSHwoKcmVxdWVzdF9pZBgFIAEoCUILukgIcgOwAQHYAQE6abpIZhpkChN0b19hY2NvdW50X2lkLm90aGVyEiFtdXN0IG5vdCBiZSB0aGUgYWNjb3VudCB0aGF0IHBheXMaKnRoaXMuZnJvbV9hY2NvdW50X2lkICE9IHRoaXMudG9fYWNjb3VudF9pZCJqChZDcmVhdGVUcmFuc2ZlclJlc3BvbnNlEiwKCHRyYW5zZmVyGAEgASgLMhoudmVudWUuYWNjb3VudC52MS5UcmFuc2ZlchIQCghwb3NpdGlvbhgCIAEoCRIQCghyZXBsYXllZBgDIAEoCCJUChJHZXRUcmFuc2ZlclJlcXVlc3QSHgoLdHJhbnNmZXJfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxtaW5fcG9zaXRpb24YAiABKAlCCLpIBXIDGIACIkMKE0dldFRyYW5zZmVyUmVzcG9uc2USLAoIdHJhbnNmZXIYASABKAsyGi52ZW51ZS5hY2NvdW50LnYxLlRyYW5zZmVyImcKFUNyZWF0ZUFjY291bnRSZXNwb25zZRIqCgdhY2NvdW50GAEgASgLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50EhAKCHBvc2l0aW9uGAIgASgJEhAKCHJlcGxheWVkGAMgASgIIm8KE0xpc3RBY2NvdW50c1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAEEh4KDG1pbl9wb3NpdGlvbhgDIAEoCUIIukgFcgMYgAIiXAoUTGlzdEFjY291bnRzUmVzcG9uc2USKwoIYWNjb3VudHMYASADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkFjY291bnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlIKEUdldEFjY291bnRSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxtaW5fcG9zaXRpb24YAiABKAlCCLpIBXIDGIACIkAKEkdldEFjY291bnRSZXNwb25zZRIqCgdhY2NvdW50GAEgASgLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50IlQKE0xpc3RCYWxhbmNlc1JlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEh4KDG1pbl9wb3NpdGlvbhgCIAEoCUIIukgFcgMYgAIiVQoUTGlzdEJhbGFuY2VzUmVzcG9uc2USKwoIYmFsYW5jZXMYASADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2USEAoIcG9zaXRpb24YAiABKAkiVQoUTGlzdFBvc2l0aW9uc1JlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEh4KDG1pbl9wb3NpdGlvbhgCIAEoCUIIukgFcgMYgAIiWAoVTGlzdFBvc2l0aW9uc1Jlc3BvbnNlEi0KCXBvc2l0aW9ucxgBIAMoCzIaLnZlbnVlLmFjY291bnQudjEuUG9zaXRpb24SEAoIcG9zaXRpb24YAiABKAkiuAEKGExpc3RMZWRnZXJFbnRyaWVzUmVxdWVzdBIdCgphY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASIwoFYXNzZXQYAiABKAlCFLpIEXIPGBAyC15bQS1aMC05XSokEhoKCXBhZ2Vfc2l6ZRgDIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxiABBIeCgxtaW5fcG9zaXRpb24YBSABKAlCCLpIBXIDGIACImQKGUxpc3RMZWRnZXJFbnRyaWVzUmVzcG9uc2USLgoHZW50cmllcxgBIAMoCzIdLnZlbnVlLmFjY291bnQudjEuTGVkZ2VyRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlUKFFN0cmVhbUFjY291bnRSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxyZXN1bWVfYWZ0ZXIYAiABKAlCCLpIBXIDGIACIm0KD0FjY291bnRTbmFwc2hvdBIrCghiYWxhbmNlcxgBIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRItCglwb3NpdGlvbnMYAiADKAsyGi52ZW51ZS5hY2NvdW50LnYxLlBvc2l0aW9uImoKDEFjY291bnRFdmVudBIrCghiYWxhbmNlcxgBIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRItCglwb3NpdGlvbnMYAiADKAsyGi52ZW51ZS5hY2NvdW50LnYxLlBvc2l0aW9uIq8DChVTdHJlYW1BY2NvdW50UmVzcG9uc2USEQoJc3RyZWFtX2lkGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAMgASgEEhAKCHBvc2l0aW9uGAQgASgJEi8KC3NlcnZlcl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIlCgVyZWFkeRgKIAEoCzIULnZlbnVlLnR5cGUudjEuUmVhZHlIABI1CghzbmFwc2hvdBgLIAEoCzIhLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFNuYXBzaG90SAASLwoFZXZlbnQYDCABKAsyHi52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRFdmVudEgAEi0KCWhlYXJ0YmVhdBgNIAEoCzIYLnZlbnVlLnR5cGUudjEuSGVhcnRiZWF0SAASIQoDZ2FwGA4gASgLMhIudmVudWUudHlwZS52MS5HYXBIABIpCgdnb29kYnllGA8gASgLMhYudmVudWUudHlwZS52MS5Hb29kYnllSABCBwoFZnJhbWUipAIKC1RyYW5zYWN0aW9uEhYKDnRyYW5zYWN0aW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSKQoEa2luZBgDIAEoDjIbLnZlbnVlLmFjY291bnQudjEuRW50cnlLaW5kEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIWCg5yZWNlaXZlZF9hc3NldBgGIAEoCRIXCg9yZWNlaXZlZF9hbW91bnQYByABKAkSGAoQb3RoZXJfYWNjb3VudF9pZBgIIAEoCRIRCglyZWZlcmVuY2UYCSABKAkSLwoLY3JlYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHNlcXVlbmNlGAsgASgEIr4DChdMaXN0VHJhbnNhY3Rpb25zUmVxdWVzdBIbCgphY2NvdW50X2lkGAEgASgJQge6SARyAhhAEkMKBWtpbmRzGAIgAygOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmRCF7pIFJIBERAHGAEiC4IBCBABIAAgBCAFEi4KCnN0YXJ0X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaCglwYWdlX3NpemUYBSABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgGIAEoCUIIukgFcgMYgAQSHgoMbWluX3Bvc2l0aW9uGAcgASgJQgi6SAVyAxiAAjqIAbpIhAEagQEKFGVuZF90aW1lLmFmdGVyX3N0YXJ0EhhtdXN0IGJlIGFmdGVyIHN0YXJ0X3RpbWUaTyFoYXModGhpcy5zdGFydF90aW1lKSB8fCAhaGFzKHRoaXMuZW5kX3RpbWUpIHx8IHRoaXMuc3RhcnRfdGltZSA8IHRoaXMuZW5kX3RpbWUiaAoYTGlzdFRyYW5zYWN0aW9uc1Jlc3BvbnNlEjMKDHRyYW5zYWN0aW9ucxgBIAMoCzIdLnZlbnVlLmFjY291bnQudjEuVHJhbnNhY3Rpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIuUCChZTdHJlYW1TdGF0ZW1lbnRSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIjCgVhc3NldBgCIAEoCUIUukgRcg8YEDILXltBLVowLTldKiQSLgoKc3RhcnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh4KDG1pbl9wb3NpdGlvbhgFIAEoCUIIukgFcgMYgAI6iAG6SIQBGoEBChRlbmRfdGltZS5hZnRlcl9zdGFydBIYbXVzdCBiZSBhZnRlciBzdGFydF90aW1lGk8haGFzKHRoaXMuc3RhcnRfdGltZSkgfHwgIWhhcyh0aGlzLmVuZF90aW1lKSB8fCB0aGlzLnN0YXJ0X3RpbWUgPCB0aGlzLmVuZF90aW1lIj0KF1N0cmVhbVN0YXRlbWVudFJlc3BvbnNlEiIKBGJvZHkYASABKAsyFC5nb29nbGUuYXBpLkh0dHBCb2R5KlwKC0FjY291bnRUeXBlEhwKGEFDQ09VTlRfVFlQRV9VTlNQRUNJRklFRBAAEhgKFEFDQ09VTlRfVFlQRV9UUkFESU5HEAESFQoRQUNDT1VOVF9UWVBFX0RFTU8QAiqAAQoNQWNjb3VudFN0YXR1cxIeChpBQ0NPVU5UX1NUQVRVU19VTlNQRUNJRklFRBAAEhkKFUFDQ09VTlRfU1RBVFVTX0FDVElWRRABEhkKFUFDQ09VTlRfU1RBVFVTX0ZST1pFThACEhkKFUFDQ09VTlRfU1RBVFVTX0NMT1NFRBADKv8BCglFbnRyeUtpbmQSGgoWRU5UUllfS0lORF9VTlNQRUNJRklFRBAAEhYKEkVOVFJZX0tJTkRfREVQT1NJVBABEhkKFUVOVFJZX0tJTkRfV0lUSERSQVdBTBACEhcKE0VOVFJZX0tJTkRfVFJBTlNGRVIQAxIUChBFTlRSWV9LSU5EX1RSQURFEAQSEgoORU5UUllfS0lORF9GRUUQBRIUChBFTlRSWV9LSU5EX1BBUEVSEAYSGQoVRU5UUllfS0lORF9BREpVU1RNRU5UEAcSFAoQRU5UUllfS0lORF9CT05VUxAIEhkKFUVOVFJZX0tJTkRfQ09OVkVSU0lPThAJKoEBCg1UcmFuc2ZlclN0YXRlEh4KGlRSQU5TRkVSX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWVFJBTlNGRVJfU1RBVEVfUEVORElORxABEhkKFVRSQU5TRkVSX1NUQVRFX1BPU1RFRBACEhkKFVRSQU5TRkVSX1NUQVRFX1ZPSURFRBADMqYSCg5BY2NvdW50U2VydmljZRKBAQoNQ3JlYXRlQWNjb3VudBImLnZlbnVlLmFjY291bnQudjEuQ3JlYXRlQWNjb3VudFJlcXVlc3QaJy52ZW51ZS5hY2NvdW50LnYxLkNyZWF0ZUFjY291bnRSZXNwb25zZSIfirUYBAgFIAOC0+STAhEiDC92MS9hY2NvdW50czoBKhJ9CgxMaXN0QWNjb3VudHMSJS52ZW51ZS5hY2NvdW50LnYxLkxpc3RBY2NvdW50c1JlcXVlc3QaJi52ZW51ZS5hY2NvdW50LnYxLkxpc3RBY2NvdW50c1Jlc3BvbnNlIh6KtRgGCAIgAygBgtPkkwIOEgwvdjEvYWNjb3VudHMSggEKCkdldEFjY291bnQSIy52ZW51ZS5hY2NvdW50LnYxLkdldEFjY291bnRSZXF1ZXN0GiQudmVudWUuYWNjb3VudC52MS5HZXRBY2NvdW50UmVzcG9uc2UiKYq1GAQIAiADgtPkkwIbEhkvdjEvYWNjb3VudHMve2FjY291bnRfaWR9Eo4BCg1VcGRhdGVBY2NvdW50EiYudmVudWUuYWNjb3VudC52MS5VcGRhdGVBY2NvdW50UmVxdWVzdBonLnZlbnVlLmFjY291bnQudjEuVXBkYXRlQWNjb3VudFJlc3BvbnNlIiyKtRgECAUgA4LT5JMCHjIZL3YxL2FjY291bnRzL3thY2NvdW50X2lkfToBKhKRAQoMQ2xvc2VBY2NvdW50EiUudmVudWUuYWNjb3VudC52MS5DbG9zZUFjY291bnRSZXF1ZXN0GiYudmVudWUuYWNjb3VudC52MS5DbG9zZUFjY291bnRSZXNwb25zZSIyirUYBAgFIAOC0+STAiQiHy92MS9hY2NvdW50cy97YWNjb3VudF9pZH06Y2xvc2U6ASoSkQEKDExpc3RCYWxhbmNlcxIlLnZlbnVlLmFjY291bnQudjEuTGlzdEJhbGFuY2VzUmVxdWVzdBomLnZlbnVlLmFjY291bnQudjEuTGlzdEJhbGFuY2VzUmVzcG9uc2UiMoq1GAQIAiADgtPkkwIkEiIvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L2JhbGFuY2VzEpUBCg1MaXN0UG9zaXRpb25zEiYudmVudWUuYWNjb3VudC52MS5MaXN0UG9zaXRpb25zUmVxdWVzdBonLnZlbnVlLmFjY291bnQudjEuTGlzdFBvc2l0aW9uc1Jlc3BvbnNlIjOKtRgECAIgA4LT5JMCJRIjL3YxL2FjY291bnRzL3thY2NvdW50X2lkfS9wb3NpdGlvbnMSkgEKDEdldFBvcnRmb2xpbxIlLnZlbnVlLmFjY291bnQudjEuR2V0UG9ydGZvbGlvUmVxdWVzdBomLnZlbnVlLmFjY291bnQudjEuR2V0UG9ydGZvbGlvUmVzcG9uc2UiM4q1GAQIAiADgtPkkwIlEiMvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L3BvcnRmb2xpbxKeAQoRTGlzdExlZGdlckVudHJpZXMSKi52ZW51ZS5hY2NvdW50LnYxLkxpc3RMZWRnZXJFbnRyaWVzUmVxdWVzdBorLnZlbnVlLmFjY291bnQudjEuTGlzdExlZGdlckVudHJpZXNSZXNwb25zZSIwirUYBAgCIAOC0+STAiISIC92MS9hY2NvdW50cy97YWNjb3VudF9pZH0vbGVkZ2VyEo0BChBMaXN0VHJhbnNhY3Rpb25zEikudmVudWUuYWNjb3VudC52MS5MaXN0VHJhbnNhY3Rpb25zUmVxdWVzdBoqLnZlbnVlLmFjY291bnQudjEuTGlzdFRyYW5zYWN0aW9uc1Jlc3BvbnNlIiKKtRgGCAIgAygBgtPkkwISEhAvdjEvdHJhbnNhY3Rpb25zEqQBCg9TdHJlYW1TdGF0ZW1lbnQSKC52ZW51ZS5hY2NvdW50LnYxLlN0cmVhbVN0YXRlbWVudFJlcXVlc3QaKS52ZW51ZS5hY2NvdW50LnYxLlN0cmVhbVN0YXRlbWVudFJlc3BvbnNlIjqKtRgECAIgBoLT5JMCLBIkL3YxL2FjY291bnRzL3thY2NvdW50X2lkfS9zdGF0ZW1lbnRzYgRib2R5MAEShQEKDkNyZWF0ZVRyYW5zZmVyEicudmVudWUuYWNjb3VudC52MS5DcmVhdGVUcmFuc2ZlclJlcXVlc3QaKC52ZW51ZS5hY2NvdW50LnYxLkNyZWF0ZVRyYW5zZmVyUmVzcG9uc2UiIIq1GAQIBSADgtPkkwISIg0vdjEvdHJhbnNmZXJzOgEqEokBCgtHZXRUcmFuc2ZlchIkLnZlbnVlLmFjY291bnQudjEuR2V0VHJhbnNmZXJSZXF1ZXN0GiUudmVudWUuYWNjb3VudC52MS5HZXRUcmFuc2ZlclJlc3BvbnNlIi2KtRgGCAIgAygBgtPkkwIdEhsvdjEvdHJhbnNmZXJzL3t0cmFuc2Zlcl9pZH0SkAEKD1F1b3RlQ29udmVyc2lvbhIoLnZlbnVlLmFjY291bnQudjEuUXVvdGVDb252ZXJzaW9uUmVxdWVzdBopLnZlbnVlLmFjY291bnQudjEuUXVvdGVDb252ZXJzaW9uUmVzcG9uc2UiKIq1GAQIAiADgtPkkwIaIhUvdjEvY29udmVyc2lvbnM6cXVvdGU6ASoSjwEKEENyZWF0ZUNvbnZlcnNpb24SKS52ZW51ZS5hY2NvdW50LnYxLkNyZWF0ZUNvbnZlcnNpb25SZXF1ZXN0GioudmVudWUuYWNjb3VudC52MS5DcmVhdGVDb252ZXJzaW9uUmVzcG9uc2UiJIq1GAYIAyAEKAGC0+STAhQiDy92MS9jb252ZXJzaW9uczoBKhKUAQoNU3RyZWFtQWNjb3VudBImLnZlbnVlLmFjY291bnQudjEuU3RyZWFtQWNjb3VudFJlcXVlc3QaJy52ZW51ZS5hY2NvdW50LnYxLlN0cmVhbUFjY291bnRSZXNwb25zZSIwirUYBAgCIAaC0+STAiISIC92MS9hY2NvdW50cy97YWNjb3VudF9pZH0vc3RyZWFtMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_api_httpbody, file_google_protobuf_timestamp, file_venue_account_v1_conversion, file_venue_account_v1_portfolio, file_venue_option_v1_access, file_venue_type_v1_stream, file_venue_type_v1_type]);
 
 /**
  * An account.
@@ -383,6 +387,139 @@ export const CreateAccountRequestSchema: GenMessage<CreateAccountRequest> = /*@_
   messageDesc(file_venue_account_v1_account, 5);
 
 /**
+ * Request of UpdateAccount.
+ *
+ * @generated from message venue.account.v1.UpdateAccountRequest
+ */
+export type UpdateAccountRequest = Message<"venue.account.v1.UpdateAccountRequest"> & {
+  /**
+   * The account's id.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * Its name from now on, at most 64 characters; without control characters.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * A UUID that makes repeating the call safe; UUIDv7 is best.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message venue.account.v1.UpdateAccountRequest.
+ * Use `create(UpdateAccountRequestSchema)` to create a new message.
+ */
+export const UpdateAccountRequestSchema: GenMessage<UpdateAccountRequest> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 6);
+
+/**
+ * Response of UpdateAccount.
+ *
+ * @generated from message venue.account.v1.UpdateAccountResponse
+ */
+export type UpdateAccountResponse = Message<"venue.account.v1.UpdateAccountResponse"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: venue.account.v1.Account account = 1;
+   */
+  account?: Account | undefined;
+
+  /**
+   * The place in the journal as of which it has the name.
+   *
+   * @generated from field: string position = 2;
+   */
+  position: string;
+
+  /**
+   * True if an earlier call with the same request_id had given it.
+   *
+   * @generated from field: bool replayed = 3;
+   */
+  replayed: boolean;
+};
+
+/**
+ * Describes the message venue.account.v1.UpdateAccountResponse.
+ * Use `create(UpdateAccountResponseSchema)` to create a new message.
+ */
+export const UpdateAccountResponseSchema: GenMessage<UpdateAccountResponse> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 7);
+
+/**
+ * Request of CloseAccount.
+ *
+ * @generated from message venue.account.v1.CloseAccountRequest
+ */
+export type CloseAccountRequest = Message<"venue.account.v1.CloseAccountRequest"> & {
+  /**
+   * The account's id.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * A UUID that makes repeating the call safe; UUIDv7 is best.
+   *
+   * @generated from field: string request_id = 2;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message venue.account.v1.CloseAccountRequest.
+ * Use `create(CloseAccountRequestSchema)` to create a new message.
+ */
+export const CloseAccountRequestSchema: GenMessage<CloseAccountRequest> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 8);
+
+/**
+ * Response of CloseAccount.
+ *
+ * @generated from message venue.account.v1.CloseAccountResponse
+ */
+export type CloseAccountResponse = Message<"venue.account.v1.CloseAccountResponse"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: venue.account.v1.Account account = 1;
+   */
+  account?: Account | undefined;
+
+  /**
+   * The place in the journal as of which it is closed.
+   *
+   * @generated from field: string position = 2;
+   */
+  position: string;
+
+  /**
+   * True if an earlier call with the same request_id had closed it.
+   *
+   * @generated from field: bool replayed = 3;
+   */
+  replayed: boolean;
+};
+
+/**
+ * Describes the message venue.account.v1.CloseAccountResponse.
+ * Use `create(CloseAccountResponseSchema)` to create a new message.
+ */
+export const CloseAccountResponseSchema: GenMessage<CloseAccountResponse> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 9);
+
+/**
  * Request of CreateTransfer.
  *
  * @generated from message venue.account.v1.CreateTransferRequest
@@ -429,7 +566,7 @@ export type CreateTransferRequest = Message<"venue.account.v1.CreateTransferRequ
  * Use `create(CreateTransferRequestSchema)` to create a new message.
  */
 export const CreateTransferRequestSchema: GenMessage<CreateTransferRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 6);
+  messageDesc(file_venue_account_v1_account, 10);
 
 /**
  * Response of CreateTransfer.
@@ -464,7 +601,7 @@ export type CreateTransferResponse = Message<"venue.account.v1.CreateTransferRes
  * Use `create(CreateTransferResponseSchema)` to create a new message.
  */
 export const CreateTransferResponseSchema: GenMessage<CreateTransferResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 7);
+  messageDesc(file_venue_account_v1_account, 11);
 
 /**
  * Request of GetTransfer.
@@ -492,7 +629,7 @@ export type GetTransferRequest = Message<"venue.account.v1.GetTransferRequest"> 
  * Use `create(GetTransferRequestSchema)` to create a new message.
  */
 export const GetTransferRequestSchema: GenMessage<GetTransferRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 8);
+  messageDesc(file_venue_account_v1_account, 12);
 
 /**
  * Response of GetTransfer.
@@ -513,7 +650,7 @@ export type GetTransferResponse = Message<"venue.account.v1.GetTransferResponse"
  * Use `create(GetTransferResponseSchema)` to create a new message.
  */
 export const GetTransferResponseSchema: GenMessage<GetTransferResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 9);
+  messageDesc(file_venue_account_v1_account, 13);
 
 /**
  * Response of CreateAccount.
@@ -548,7 +685,7 @@ export type CreateAccountResponse = Message<"venue.account.v1.CreateAccountRespo
  * Use `create(CreateAccountResponseSchema)` to create a new message.
  */
 export const CreateAccountResponseSchema: GenMessage<CreateAccountResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 10);
+  messageDesc(file_venue_account_v1_account, 14);
 
 /**
  * Request of ListAccounts.
@@ -583,7 +720,7 @@ export type ListAccountsRequest = Message<"venue.account.v1.ListAccountsRequest"
  * Use `create(ListAccountsRequestSchema)` to create a new message.
  */
 export const ListAccountsRequestSchema: GenMessage<ListAccountsRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 11);
+  messageDesc(file_venue_account_v1_account, 15);
 
 /**
  * Response of ListAccounts.
@@ -611,7 +748,7 @@ export type ListAccountsResponse = Message<"venue.account.v1.ListAccountsRespons
  * Use `create(ListAccountsResponseSchema)` to create a new message.
  */
 export const ListAccountsResponseSchema: GenMessage<ListAccountsResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 12);
+  messageDesc(file_venue_account_v1_account, 16);
 
 /**
  * Request of GetAccount.
@@ -639,7 +776,7 @@ export type GetAccountRequest = Message<"venue.account.v1.GetAccountRequest"> & 
  * Use `create(GetAccountRequestSchema)` to create a new message.
  */
 export const GetAccountRequestSchema: GenMessage<GetAccountRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 13);
+  messageDesc(file_venue_account_v1_account, 17);
 
 /**
  * Response of GetAccount.
@@ -660,7 +797,7 @@ export type GetAccountResponse = Message<"venue.account.v1.GetAccountResponse"> 
  * Use `create(GetAccountResponseSchema)` to create a new message.
  */
 export const GetAccountResponseSchema: GenMessage<GetAccountResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 14);
+  messageDesc(file_venue_account_v1_account, 18);
 
 /**
  * Request of ListBalances.
@@ -688,7 +825,7 @@ export type ListBalancesRequest = Message<"venue.account.v1.ListBalancesRequest"
  * Use `create(ListBalancesRequestSchema)` to create a new message.
  */
 export const ListBalancesRequestSchema: GenMessage<ListBalancesRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 15);
+  messageDesc(file_venue_account_v1_account, 19);
 
 /**
  * Response of ListBalances.
@@ -716,7 +853,7 @@ export type ListBalancesResponse = Message<"venue.account.v1.ListBalancesRespons
  * Use `create(ListBalancesResponseSchema)` to create a new message.
  */
 export const ListBalancesResponseSchema: GenMessage<ListBalancesResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 16);
+  messageDesc(file_venue_account_v1_account, 20);
 
 /**
  * Request of ListPositions.
@@ -744,7 +881,7 @@ export type ListPositionsRequest = Message<"venue.account.v1.ListPositionsReques
  * Use `create(ListPositionsRequestSchema)` to create a new message.
  */
 export const ListPositionsRequestSchema: GenMessage<ListPositionsRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 17);
+  messageDesc(file_venue_account_v1_account, 21);
 
 /**
  * Response of ListPositions.
@@ -772,7 +909,7 @@ export type ListPositionsResponse = Message<"venue.account.v1.ListPositionsRespo
  * Use `create(ListPositionsResponseSchema)` to create a new message.
  */
 export const ListPositionsResponseSchema: GenMessage<ListPositionsResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 18);
+  messageDesc(file_venue_account_v1_account, 22);
 
 /**
  * Request of ListLedgerEntries.
@@ -821,7 +958,7 @@ export type ListLedgerEntriesRequest = Message<"venue.account.v1.ListLedgerEntri
  * Use `create(ListLedgerEntriesRequestSchema)` to create a new message.
  */
 export const ListLedgerEntriesRequestSchema: GenMessage<ListLedgerEntriesRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 19);
+  messageDesc(file_venue_account_v1_account, 23);
 
 /**
  * Response of ListLedgerEntries.
@@ -849,7 +986,7 @@ export type ListLedgerEntriesResponse = Message<"venue.account.v1.ListLedgerEntr
  * Use `create(ListLedgerEntriesResponseSchema)` to create a new message.
  */
 export const ListLedgerEntriesResponseSchema: GenMessage<ListLedgerEntriesResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 20);
+  messageDesc(file_venue_account_v1_account, 24);
 
 /**
  * Request of StreamAccount.
@@ -877,7 +1014,7 @@ export type StreamAccountRequest = Message<"venue.account.v1.StreamAccountReques
  * Use `create(StreamAccountRequestSchema)` to create a new message.
  */
 export const StreamAccountRequestSchema: GenMessage<StreamAccountRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 21);
+  messageDesc(file_venue_account_v1_account, 25);
 
 /**
  * All balances of an account at one moment.
@@ -905,7 +1042,7 @@ export type AccountSnapshot = Message<"venue.account.v1.AccountSnapshot"> & {
  * Use `create(AccountSnapshotSchema)` to create a new message.
  */
 export const AccountSnapshotSchema: GenMessage<AccountSnapshot> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 22);
+  messageDesc(file_venue_account_v1_account, 26);
 
 /**
  * The balances and positions that one command changed. May be empty: it then only carries the sequence forward.
@@ -933,7 +1070,7 @@ export type AccountEvent = Message<"venue.account.v1.AccountEvent"> & {
  * Use `create(AccountEventSchema)` to create a new message.
  */
 export const AccountEventSchema: GenMessage<AccountEvent> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 23);
+  messageDesc(file_venue_account_v1_account, 27);
 
 /**
  * One frame of StreamAccount.
@@ -1037,7 +1174,7 @@ export type StreamAccountResponse = Message<"venue.account.v1.StreamAccountRespo
  * Use `create(StreamAccountResponseSchema)` to create a new message.
  */
 export const StreamAccountResponseSchema: GenMessage<StreamAccountResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 24);
+  messageDesc(file_venue_account_v1_account, 28);
 
 /**
  * Something that changed what an account has and was no trade: a deposit, a withdrawal, a transfer, a conversion, a bonus, an
@@ -1130,7 +1267,7 @@ export type Transaction = Message<"venue.account.v1.Transaction"> & {
  * Use `create(TransactionSchema)` to create a new message.
  */
 export const TransactionSchema: GenMessage<Transaction> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 25);
+  messageDesc(file_venue_account_v1_account, 29);
 
 /**
  * Request of ListTransactions.
@@ -1193,7 +1330,7 @@ export type ListTransactionsRequest = Message<"venue.account.v1.ListTransactions
  * Use `create(ListTransactionsRequestSchema)` to create a new message.
  */
 export const ListTransactionsRequestSchema: GenMessage<ListTransactionsRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 26);
+  messageDesc(file_venue_account_v1_account, 30);
 
 /**
  * Response of ListTransactions.
@@ -1221,7 +1358,7 @@ export type ListTransactionsResponse = Message<"venue.account.v1.ListTransaction
  * Use `create(ListTransactionsResponseSchema)` to create a new message.
  */
 export const ListTransactionsResponseSchema: GenMessage<ListTransactionsResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 27);
+  messageDesc(file_venue_account_v1_account, 31);
 
 /**
  * Request of StreamStatement.
@@ -1270,7 +1407,7 @@ export type StreamStatementRequest = Message<"venue.account.v1.StreamStatementRe
  * Use `create(StreamStatementRequestSchema)` to create a new message.
  */
 export const StreamStatementRequestSchema: GenMessage<StreamStatementRequest> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 28);
+  messageDesc(file_venue_account_v1_account, 32);
 
 /**
  * A part of a statement; the parts in their order are the file. Over REST they come as one file of type text/csv.
@@ -1291,7 +1428,7 @@ export type StreamStatementResponse = Message<"venue.account.v1.StreamStatementR
  * Use `create(StreamStatementResponseSchema)` to create a new message.
  */
 export const StreamStatementResponseSchema: GenMessage<StreamStatementResponse> = /*@__PURE__*/
-  messageDesc(file_venue_account_v1_account, 29);
+  messageDesc(file_venue_account_v1_account, 33);
 
 /**
  * What an account is for.
@@ -1353,6 +1490,13 @@ export enum AccountStatus {
    * @generated from enum value: ACCOUNT_STATUS_FROZEN = 2;
    */
   FROZEN = 2,
+
+  /**
+   * Was closed by its user and has nothing.
+   *
+   * @generated from enum value: ACCOUNT_STATUS_CLOSED = 3;
+   */
+  CLOSED = 3,
 }
 
 /**
@@ -1524,6 +1668,32 @@ export const AccountService: GenService<{
     output: typeof GetAccountResponseSchema;
   },
   /**
+   * Gives an account another name.
+   * Idempotent by request_id.
+   * Errors: ACCOUNT_NOT_FOUND, REQUEST_ID_REUSED.
+   *
+   * @generated from rpc venue.account.v1.AccountService.UpdateAccount
+   */
+  updateAccount: {
+    methodKind: "unary";
+    input: typeof UpdateAccountRequestSchema;
+    output: typeof UpdateAccountResponseSchema;
+  },
+  /**
+   * Closes an account that has nothing: no balance of any asset, no open order, no position in a perpetual. It stays in lists, with
+   * its history, and counts no more against the number that a user may have. What the venue pays into it later, as a deposit that
+   * was under way, opens it again.
+   * Idempotent by request_id.
+   * Errors: ACCOUNT_NOT_FOUND, ACCOUNT_NOT_EMPTY, ACCOUNT_NOT_ACTIVE, REQUEST_ID_REUSED.
+   *
+   * @generated from rpc venue.account.v1.AccountService.CloseAccount
+   */
+  closeAccount: {
+    methodKind: "unary";
+    input: typeof CloseAccountRequestSchema;
+    output: typeof CloseAccountResponseSchema;
+  },
+  /**
    * Lists the balances of an account, by asset. They come from the engine itself, never from a cache.
    *
    * @generated from rpc venue.account.v1.AccountService.ListBalances
@@ -1543,6 +1713,19 @@ export const AccountService: GenService<{
     methodKind: "unary";
     input: typeof ListPositionsRequestSchema;
     output: typeof ListPositionsResponseSchema;
+  },
+  /**
+   * Values an account in an asset (USD, or any that a market, or two, exchange for what it has), and says what that cost on average
+   * and what was made of it: by average cost, fees included, from the account's whole ledger. What comes in without an exchange costs
+   * what it was worth then: the last price of a minute that had ended, else the first price of all, else the present one.
+   * Errors: ACCOUNT_NOT_FOUND, ASSET_UNKNOWN. UNAVAILABLE where the ledger is long and was not folded in time: ask again.
+   *
+   * @generated from rpc venue.account.v1.AccountService.GetPortfolio
+   */
+  getPortfolio: {
+    methodKind: "unary";
+    input: typeof GetPortfolioRequestSchema;
+    output: typeof GetPortfolioResponseSchema;
   },
   /**
    * Lists the ledger entries of an account, newest first. The sum of all entries of an asset equals the balance's total.
@@ -1606,6 +1789,29 @@ export const AccountService: GenService<{
     methodKind: "unary";
     input: typeof GetTransferRequestSchema;
     output: typeof GetTransferResponseSchema;
+  },
+  /**
+   * Says what the venue gives for an amount of an asset, for a short time (10 s by default). Nothing is held for it.
+   * Errors: ACCOUNT_NOT_FOUND, ASSET_UNKNOWN, QUOTE_UNAVAILABLE.
+   *
+   * @generated from rpc venue.account.v1.AccountService.QuoteConversion
+   */
+  quoteConversion: {
+    methodKind: "unary";
+    input: typeof QuoteConversionRequestSchema;
+    output: typeof QuoteConversionResponseSchema;
+  },
+  /**
+   * Accepts a quote: both halves are entered in the ledger at once, or nothing is.
+   * Idempotent by request_id. A quote is good for one acceptance: with another request_id it is QUOTE_USED.
+   * Errors: QUOTE_NOT_FOUND, QUOTE_EXPIRED, QUOTE_USED, INSUFFICIENT_FUNDS, ACCOUNT_NOT_ACTIVE.
+   *
+   * @generated from rpc venue.account.v1.AccountService.CreateConversion
+   */
+  createConversion: {
+    methodKind: "unary";
+    input: typeof CreateConversionRequestSchema;
+    output: typeof CreateConversionResponseSchema;
   },
   /**
    * Streams the balances of an account: a snapshot, then every change. Resumable by position.
