@@ -177,6 +177,7 @@ def gateway_values(settings: Settings) -> dict[str, str | int]:
         "ADMIN_PORT": settings.envoy_admin_port,
         "ENDPOINTS": str(settings.state.endpoints),
         "DESCRIPTOR": str(CHECKOUT / "gen" / "venue.binpb"),
+        "OPENAPI": str(CHECKOUT / "gen" / "openapi"),
         "MAILBOX": str(settings.shown_mailbox),
         "WEB_ROOT": str((settings.web_root or page()).resolve()),
         # Into the log of the process, which its supervisor rotates.

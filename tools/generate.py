@@ -1,4 +1,4 @@
-"""Turns `proto/` into `gen/`: Python, types, TypeScript and the descriptor image. Run by the generator environment.
+"""Turns `proto/` into `gen/`: Python, types, TypeScript, OpenAPI and the descriptor image. Run by the generator environment.
 
 `generate.py` writes, `generate.py --check` compares what it would write with what lies there. Both write into a
 temporary folder first, so what has no source any more disappears, and a failure leaves `gen/` as it was.
@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import grpc_tools
+import openapi
 from google.protobuf import descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2
 from protovalidate._gen.buf.validate import validate_pb
 
@@ -92,6 +93,9 @@ def generate(out: Path, sources: list[str]) -> None:
                 *DETAILS,
             )
     mark_packages(python)
+    (out / "openapi").mkdir()
+    for name, text in openapi.documents((out / "venue.binpb").read_bytes()).items():
+        (out / "openapi" / name).write_text(text, encoding="utf-8")
 
 
 def mark_packages(python: Path) -> None:

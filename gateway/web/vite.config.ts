@@ -1,4 +1,4 @@
-// Builds the terminal and the administration page into `dist/`. Everything a page loads comes from its own origin, and nothing is
+// Builds the terminal, the administration page and the REST reference into `dist/`. Everything a page loads comes from its own origin, and nothing is
 // inlined, as the gateway's content policy runs no script or style within a page.
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
@@ -22,7 +22,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     chunkSizeWarningLimit: 1000,
-    rolldownOptions: { checks: { pluginTimings: false }, input: { terminal: here("index.html"), administration: here("administration.html") } },
+    rolldownOptions: { checks: { pluginTimings: false }, input: { terminal: here("index.html"), administration: here("administration.html"), reference: here("reference.html") } },
   },
   server: { proxy: Object.fromEntries(["/venue.", "/v1", "/healthz"].map((path) => [path, "http://localhost:8080"])) },
 });

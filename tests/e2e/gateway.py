@@ -106,6 +106,7 @@ def render(ports: Ports, folder: Path, change: Change | None = None, papers: Sho
         "ADMIN_PORT": ports.admin,
         "ENDPOINTS": str(folder / "endpoints"),
         "DESCRIPTOR": str(ROOT / "gen" / "venue.binpb"),
+        "OPENAPI": str(ROOT / "gen" / "openapi"),
         "MAILBOX": str(folder / "mailbox"),
         "WEB_ROOT": str(ROOT / "gateway" / "web" / "public"),
         "ACCESS_LOG": str(folder / "access.log"),

@@ -46,6 +46,13 @@ def test_s18_headers_of_the_edge_are_not_a_clients_to_send(
     assert set(reached) <= {"x-forwarded-for", "x-request-id", "x-envoy-original-path", "x-envoy-external-address"}
 
 
+def test_names_that_grpc_refuses_stay_outside(client: httpx.Client) -> None:
+    strange = {"x-pi|pe": "a", "x-`tick`": "a", "x-trace-bin": "no base64", "x-mine": "passes"}
+    answer = client.get("/v1/markets/ETH-USD/trades", headers=strange)
+    assert answer.status_code == 200, answer.text
+    assert {name for name, _ in json.loads(answer.json()["nextPageToken"])} & set(strange) == {"x-mine"}
+
+
 def test_s18_nor_are_they_over_grpc_and_grpc_web(edge: Gateway, client: httpx.Client) -> None:
     with grpc.insecure_channel(edge.target) as channel:
         trades = marketdata_pb2_grpc.MarketDataServiceStub(channel).ListTrades(

@@ -19,8 +19,14 @@ from tests.e2e.ways import Rest
 pytestmark = pytest.mark.timeout(300)
 FIRST_LOAD_BYTES = 350 * 1024
 # What the first load of the trading page is made of; the rest is fetched with the page that needs it.
-LATER = re.compile(r"administration|portal|settings|deed")
+LATER = re.compile(r"administration|portal|settings|deed|reference")
 QUIET_MARKET = "EUR-USD"
+# What the REST reference lists, in the order of the contract's files.
+PUBLIC = (
+    "venue.account.v1.AccountService", "venue.auth.v1.AuthService", "venue.funding.v1.FundingService",
+    "venue.marketdata.v1.MarketDataService", "venue.notify.v1.NotificationService", "venue.order.v1.OrderService",
+    "venue.webhook.v1.WebhookService",
+)  # fmt: skip
 
 
 def test_a_newcomer_trades_in_two_windows_through_crashes_and_no_network(venue: Venue, rest: Rest) -> None:
@@ -62,6 +68,8 @@ def test_every_page_can_be_read_by_everybody_and_loads_little(venue: Venue) -> N
     } <= taken
     # Compressed on the way: the page's own requests, and the whole of what was built for it.
     assert all(size < FIRST_LOAD_BYTES for size in seen["loaded"].values()), seen["loaded"]
+    assert seen["services"] == [name.rpartition(".")[2] for name in PUBLIC]
+    assert seen["answered"].startswith("200")
     files = [path for path in built() if path.is_file() and not LATER.search(path.name)]
     assert sum(len(gzip.compress(path.read_bytes())) for path in files) < FIRST_LOAD_BYTES
 

@@ -158,6 +158,21 @@ async function axed(page: Page): Promise<{ violations: string[]; passed: number 
   });
 }
 
+/** The REST reference lists the services of its port, and asks the venue from the page. */
+async function reference(browser: Browser): Promise<object> {
+  const page = await opened(browser, `${given.url}/reference`);
+  await page.locator(".opblock-tag").first().waitFor();
+  const services = await page.locator(".opblock-tag").evaluateAll((tags) => tags.map((tag) => tag.getAttribute("data-tag")));
+  await page.locator(".opblock-tag[data-tag=MarketDataService]").click();
+  await page.locator("#operations-MarketDataService-MarketDataService_GetTicker").click();
+  await page.getByPlaceholder("symbol").first().fill("ETH-USD");
+  await page.getByRole("button", { name: "Execute" }).click();
+  const answered = await page.locator(".live-responses-table .response .response-col_status").first().innerText();
+  await page.screenshot({ path: `${given.folder}/reference.png` });
+  await page.close();
+  return { services, answered };
+}
+
 const WIDTHS = { wide: [1600, 900], middle: [1024, 768], narrow: [390, 844] } as const;
 
 async function look(browser: Browser): Promise<object> {
@@ -195,7 +210,7 @@ async function look(browser: Browser): Promise<object> {
       await context.close();
     }
   // What a worker fetches is not among the page's own requests.
-  return { found, loaded, checked, interactive };
+  return { found, loaded, checked, interactive, ...await reference(browser) };
 }
 
 async function signOn(browser: Browser): Promise<object> {
