@@ -13,10 +13,10 @@ ABREAST := $(MAKE) --no-print-directory -k -j 4 $(if $(filter output-sync,$(.FEA
 export UV_PYTHON_DOWNLOADS := never
 export PATH := $(CURDIR)/.venv/node:$(PATH)
 
-.PHONY: help setup lock gen gen-check baseline lint-proto format lint check audit audit-code secrets-baseline test environments up down reset bench chaos-long native native-check lint-web
+.PHONY: help setup lock gen gen-check baseline lint-proto format lint check audit audit-code secrets-baseline test environments up down reset bench chaos-long native native-check lint-web sdk
 
 help:
-	@echo "setup up down reset | check test lint format | audit | gen gen-check lint-proto | bench chaos-long | native native-check | lock baseline"
+	@echo "setup up down reset | check test lint format | audit | gen gen-check lint-proto | bench chaos-long | native native-check | sdk | lock baseline"
 
 setup: .venv/.stamp
 
@@ -127,6 +127,10 @@ native: setup
 
 native-check: native
 	$(BIN)/pytest -q tests/property tests/golden --native
+
+# Clients of other languages, generated and compiled. Those whose tools are not here are named and left out.
+sdk: .venv-gen/.stamp .venv/.stamp-node
+	@.venv-gen/bin/python tools/sdk.py
 
 chaos-long: setup
 	$(BIN)/pytest -q tests/simulation tests/chaos --timeout=0 --long

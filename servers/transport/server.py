@@ -6,7 +6,9 @@ from contextlib import suppress
 from typing import Any
 
 import grpc
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
@@ -29,6 +31,23 @@ Service = tuple[ServiceDescriptor, object]
 def missing_methods(service: ServiceDescriptor, servicer: object) -> list[str]:
     """The RPCs of a service that the servicer has no method for; they answer UNIMPLEMENTED."""
     return [f"{service.full_name}.{method.name}" for method in service.methods if not hasattr(servicer, method.name)]
+
+
+class Symbols:
+    """A pool of descriptors that finds the file of a method too, which reflection asks for and protobuf's own does not find."""
+
+    def __init__(self, pool: DescriptorPool) -> None:
+        self._pool = pool
+
+    def FindFileContainingSymbol(self, name: str) -> FileDescriptor:
+        """Raises KeyError."""
+        try:
+            return self._pool.FindFileContainingSymbol(name)
+        except KeyError:
+            return self._pool.FindMethodByName(name).containing_service.file
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  the rest is the pool's
+        return getattr(self._pool, name)
 
 
 class Server:
@@ -102,7 +121,8 @@ def build_server(
     status = health.aio.HealthServicer()
     names = [service.full_name for service, _ in services]
     names += [*mirrored, health.SERVICE_NAME, reflection.SERVICE_NAME]
-    handlers.update(_companions(status, reflection.aio.ReflectionServicer(service_names=names)))
+    mirror = reflection.aio.ReflectionServicer(service_names=names, pool=Symbols(descriptor_pool.Default()))
+    handlers.update(_companions(status, mirror))
     inner = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", BYTES_RECEIVED_MAX),

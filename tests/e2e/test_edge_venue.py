@@ -85,6 +85,23 @@ def test_s17_a_person_trades_over_tls(sealed: Venue, client: httpx.Client) -> No
         )
 
 
+def test_the_conformance_kit_asks_over_tls_as_a_known_user(sealed: Venue) -> None:
+    assert sealed.trust is not None
+    trusting = ["--target", sealed.target, "--ca", str(sealed.trust.chain)]
+    known = ["--user", DEMO, "--password", sealed.logins[DEMO]]
+    asked: dict[str, Any] = {
+        "cwd": ROOT,
+        "env": sealed.environment() | {"COLUMNS": "200"},
+        "capture_output": True,
+        "text": True,
+    }
+    done = subprocess.run(sealed.command("conformance", *trusting, *known), check=False, **asked)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Without the authority its certificate is nobody's, and nothing is asked.
+    refused = subprocess.run(sealed.command("conformance", "--target", sealed.target, "--tls"), check=False, **asked)
+    assert (refused.returncode, "nothing can be asked" in refused.stdout + refused.stderr) == (1, True)
+
+
 def test_s17_the_commands_find_their_way(sealed: Venue) -> None:
     """Trading through the gateway, an operator's question to the engine, and the health of every process."""
     for command, said in (

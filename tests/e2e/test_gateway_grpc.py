@@ -169,3 +169,13 @@ def test_health_and_reflection_answer(channel: grpc.Channel) -> None:
     names = [service.name for service in answer.list_services_response.service]
     assert "venue.auth.v1.AuthService" in names
     assert not [name for name in names if "engine" in name]
+    # What tools ask for when a person names a service, a message, a method; and what is none.
+    symbols = [
+        "venue.auth.v1.AuthService",
+        "venue.auth.v1.LoginRequest",
+        "venue.auth.v1.AuthService.Login",
+        "venue.auth.v1.No",
+    ]
+    asked = iter([reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol) for symbol in symbols])
+    kinds = [each.WhichOneof("message_response") for each in mirror.ServerReflectionInfo(asked, timeout=5)]
+    assert kinds == ["file_descriptor_response"] * 3 + ["error_response"]

@@ -1,6 +1,7 @@
 """The Python SDK against the whole venue, through the gateway, where the network loses answers and cuts streams."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from decimal import Decimal
@@ -282,4 +283,17 @@ async def test_the_examples_trade(venue: Venue, ruth: Person, capsys: pytest.Cap
         await asyncio.gather(*tasks, return_exceptions=True)
         await client.cancel_all(ruth.account_id)
     await candles_example.main(venue.target, "ETH-USD", "1M", "5")
-    assert "bought at" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "bought at" in printed
+    assert re.search(r"^open_time +\n\d{4}-\d\d-\d\d \d\d:\d\d:00\+00:00 ", printed, re.MULTILINE), printed
+
+
+async def test_candles_become_a_table_of_exact_numbers(venue: Venue) -> None:
+    async with Client(venue.target) as client:
+        candles = await client.candles("ETH-USD", "1M", 5)
+    table = candles_example.table(candles)
+    assert list(table.columns) == ["open", "high", "low", "close", "volume", "trade_count"]
+    assert table["close"].tolist() == [candle.close for candle in candles]
+    assert isinstance(table["close"].iloc[-1], Decimal)
+    assert table.index.is_monotonic_increasing
+    assert table.astype(float)["high"].max() == max(float(candle.high) for candle in candles)

@@ -44,7 +44,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_contract_and_the_layer_and_no_server(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"venue", "buf", "venue_sdk"}
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {
+        "venue",
+        "buf",
+        "venue_sdk",
+        "venue_ccxt",
+    }
     assert {"venue/py.typed", "venue_sdk/py.typed", "venue_sdk/client.py", "venue/order/v1/order_pb2.py"} <= set(names)
 
 
