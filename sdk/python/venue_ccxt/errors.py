@@ -54,10 +54,12 @@ def refused(status: dict[str, object]) -> ccxt.BaseError:
     details = status.get("details")
     listed = details if isinstance(details, list) else []
     reason = next((each["reason"] for each in listed if "reason" in each), "")
+    message = str(status.get("message", ""))
     wrong = [f"{each['field']}: {each['description']}" for one in listed for each in one.get("fieldViolations", [])]
-    code = status.get("code")
-    kind = REASONS.get(reason) or CODES.get(code if isinstance(code, int) else 2, ccxt.ExchangeError)
-    return kind("; ".join([f"venue {reason or code}: {status.get('message', '')}", *wrong]))
+    # ccxt reads numbers of JSON as text.
+    code = int(str(status.get("code", 2)))
+    kind = REASONS.get(reason) or CODES.get(code, ccxt.ExchangeError)
+    return kind("; ".join([f"venue {reason or code}: {message}", *(each for each in wrong if each not in message)]))
 
 
 def rejected(reason: str) -> ccxt.BaseError:
