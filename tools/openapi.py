@@ -97,7 +97,8 @@ def document(read: Contract, services: list[str], title: str, about: str) -> dic
                 paths.setdefault(re.sub(r"=[^}]*", "", path), {})[verb] = operation
             if bindings:
                 asked |= {each.type_name for each in read.messages[method.input_type].field if each.type_name}
-                answered.add(method.output_type)
+                if not told_by(read, method):
+                    answered.add(method.output_type)
                 if any(body == "*" and "{" not in path for _, path, body in bindings):
                     asked.add(method.input_type)
     return {
@@ -151,7 +152,7 @@ def operation_of(read: Contract, service: str, method: Any, path: str, body: str
         operation["parameters"] = parameters
     if body:
         operation["requestBody"] = {"required": True, "content": body_of(read, method.input_type, names, body)}
-    operation["responses"] = {"200": answer_of(method)} | {
+    operation["responses"] = {"200": answer_of(read, method)} | {
         str(code): {"$ref": f"#/components/responses/{HTTPStatus(code).phrase.replace(' ', '')}"} for code in ERRORS
     }
     return operation
@@ -200,18 +201,25 @@ def body_of(read: Contract, name: str, in_path: list[str], body: str) -> dict[st
     return {"application/json": {"schema": reference(name)}}
 
 
-def answer_of(method: Any) -> dict[str, Any]:  # noqa: ANN401
-    """The answer, or the frames of a stream."""
-    if method.output_type == HTTP_BODY:
+def told_by(read: Contract, method: Any) -> str:  # noqa: ANN401
+    """The field of the answer that alone is written, where the rule names one."""
+    rule = read.options(method.options).get("[google.api.http]", {})
+    return str(rule.get("response_body", ""))
+
+
+def answer_of(read: Contract, method: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The answer, a file, or the frames of a stream."""
+    schema, kind = reference(method.output_type), method.output_type
+    if name := told_by(read, method):
+        held = next(each for each in read.messages[method.output_type].field if each.name == name)
+        schema, kind = field_schema(read, method.output_type, held, asked=False), held.type_name
+    if kind == HTTP_BODY:
         return {"description": "The file", "content": {"*/*": {"schema": {"type": "string"}}}}
-    schema = reference(method.output_type)
     if not method.server_streaming:
         return {"description": "Done", "content": {"application/json": {"schema": schema}}}
     lines = "The frames as they come: a JSON object a line, or an event each where Server-Sent Events are asked for."
-    return {
-        "description": lines,
-        "content": {"application/json": {"schema": schema}, "text/event-stream": {"schema": schema}},
-    }
+    shown = {"application/json": {"schema": schema}, "text/event-stream": {"schema": schema}}
+    return {"description": lines, "content": shown}
 
 
 def error(code: int) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.js";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.js";
+import type { HttpBody } from "../../../google/api/httpbody_pb.js";
+import { file_google_api_httpbody } from "../../../google/api/httpbody_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_venue_option_v1_access } from "../../option/v1/access_pb.js";
@@ -21,7 +23,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/account/v1/account.proto.
  */
 export const file_venue_account_v1_account: GenFile = /*@__PURE__*/
-  fileDesc("Ch52ZW51ZS9hY2NvdW50L3YxL2FjY291bnQucHJvdG8SEHZlbnVlLmFjY291bnQudjEi6wEKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIrCgR0eXBlGAIgASgOMh0udmVudWUuYWNjb3VudC52MS5BY2NvdW50VHlwZRIvCgtlbnZpcm9ubWVudBgDIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQSDAoEbmFtZRgEIAEoCRIvCgZzdGF0dXMYBSABKA4yHy52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRTdGF0dXMSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkgKB0JhbGFuY2USDQoFYXNzZXQYASABKAkSEQoJYXZhaWxhYmxlGAIgASgJEgwKBGhlbGQYAyABKAkSDQoFdG90YWwYBCABKAki2QEKCFBvc2l0aW9uEg4KBnN5bWJvbBgBIAEoCRIQCghxdWFudGl0eRgCIAEoCRIVCg1hdmVyYWdlX3ByaWNlGAMgASgJEgwKBGNvc3QYBCABKAkSFwoPcmVhbGl6ZWRfcHJvZml0GAUgASgJEhkKEXVucmVhbGl6ZWRfcHJvZml0GAYgASgJEhIKCmRheV9wcm9maXQYByABKAkSFwoPdmFsdWF0aW9uX3ByaWNlGAggASgJEhMKC3F1b3RlX2Fzc2V0GAkgASgJEhAKCHNlcXVlbmNlGAogASgEIukBCgtMZWRnZXJFbnRyeRIQCghlbnRyeV9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEg0KBWFzc2V0GAMgASgJEg4KBmFtb3VudBgEIAEoCRIpCgRraW5kGAUgASgOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmQSEQoJcmVmZXJlbmNlGAYgASgJEhQKDGNvdW50ZXJwYXJ0eRgHIAEoCRIvCgtjcmVhdGVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIc2VxdWVuY2UYCSABKAQingEKCFRyYW5zZmVyEhMKC3RyYW5zZmVyX2lkGAEgASgJEhcKD2Zyb21fYWNjb3VudF9pZBgCIAEoCRIVCg10b19hY2NvdW50X2lkGAMgASgJEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIuCgVzdGF0ZRgGIAEoDjIfLnZlbnVlLmFjY291bnQudjEuVHJhbnNmZXJTdGF0ZSLDAQoUQ3JlYXRlQWNjb3VudFJlcXVlc3QSNwoEdHlwZRgBIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGVCCrpIB4IBBBABIAASKgoEbmFtZRgCIAEoCUIcukgZchcYQDITXlteXHgwMC1ceDFmXHg3Zl0qJBIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAhyA7ABAdgBARIlCgZzeW1ib2wYBCABKAlCFbpIEnIQGCAyDF5bQS1aMC05LV0qJCLABAoVQ3JlYXRlVHJhbnNmZXJSZXF1ZXN0EiIKD2Zyb21fYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEiAKDXRvX2FjY291bnRfaWQYAiABKAlCCbpIBnIEEAEYQBIlCgVhc3NldBgDIAEoCUIWukgTchEQARgQMgteW0EtWjAtOV0qJBKtAgoGYW1vdW50GAQgASgJQpwCukiYAnIEEAEYJboBjgIKEGRlY2ltYWwucG9zaXRpdmUSaG11c3QgYmUgYSBkZWNpbWFsIGdyZWF0ZXIgdGhhbiB6ZXJvIGluIHBsYWluIG5vdGF0aW9uLCB3aXRoIGF0IG1vc3QgMTggZGlnaXRzIGJlZm9yZSBhbmQgYWZ0ZXIgdGhlIHBvaW50Go8BdGhpcy5tYXRjaGVzKCdeKDB7MCwxN31bMS05XVswLTldezAsMTd9KFsuXVswLTldezEsMTh9KT98MHsxLDE4fVsuXVswLTldezAsMTd9WzEtOV1bMC05XXswLDE3fSkkJykgJiYgdGhpcy5tYXRjaGVzKCdeWzAtOV0rKFsuXVswLTldezEsMTh9KT8kJykSHwoKcmVxdWVzdF9pZBgFIAEoCUILukgIcgOwAQHYAQE6abpIZhpkChN0b19hY2NvdW50X2lkLm90aGVyEiFtdXN0IG5vdCBiZSB0aGUgYWNjb3VudCB0aGF0IHBheXMaKnRoaXMuZnJvbV9hY2NvdW50X2lkICE9IHRoaXMudG9fYWNjb3VudF9pZCJqChZDcmVhdGVUcmFuc2ZlclJlc3BvbnNlEiwKCHRyYW5zZmVyGAEgASgLMhoudmVudWUuYWNjb3VudC52MS5UcmFuc2ZlchIQCghwb3NpdGlvbhgCIAEoCRIQCghyZXBsYXllZBgDIAEoCCJUChJHZXRUcmFuc2ZlclJlcXVlc3QSHgoLdHJhbnNmZXJfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxtaW5fcG9zaXRpb24YAiABKAlCCLpIBXIDGIACIkMKE0dldFRyYW5zZmVyUmVzcG9uc2USLAoIdHJhbnNmZXIYASABKAsyGi52ZW51ZS5hY2NvdW50LnYxLlRyYW5zZmVyImcKFUNyZWF0ZUFjY291bnRSZXNwb25zZRIqCgdhY2NvdW50GAEgASgLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50EhAKCHBvc2l0aW9uGAIgASgJEhAKCHJlcGxheWVkGAMgASgIIm8KE0xpc3RBY2NvdW50c1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAEEh4KDG1pbl9wb3NpdGlvbhgDIAEoCUIIukgFcgMYgAIiXAoUTGlzdEFjY291bnRzUmVzcG9uc2USKwoIYWNjb3VudHMYASADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkFjY291bnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlIKEUdldEFjY291bnRSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxtaW5fcG9zaXRpb24YAiABKAlCCLpIBXIDGIACIkAKEkdldEFjY291bnRSZXNwb25zZRIqCgdhY2NvdW50GAEgASgLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50IlQKE0xpc3RCYWxhbmNlc1JlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEh4KDG1pbl9wb3NpdGlvbhgCIAEoCUIIukgFcgMYgAIiVQoUTGlzdEJhbGFuY2VzUmVzcG9uc2USKwoIYmFsYW5jZXMYASADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2USEAoIcG9zaXRpb24YAiABKAkiVQoUTGlzdFBvc2l0aW9uc1JlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEh4KDG1pbl9wb3NpdGlvbhgCIAEoCUIIukgFcgMYgAIiWAoVTGlzdFBvc2l0aW9uc1Jlc3BvbnNlEi0KCXBvc2l0aW9ucxgBIAMoCzIaLnZlbnVlLmFjY291bnQudjEuUG9zaXRpb24SEAoIcG9zaXRpb24YAiABKAkiuAEKGExpc3RMZWRnZXJFbnRyaWVzUmVxdWVzdBIdCgphY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASIwoFYXNzZXQYAiABKAlCFLpIEXIPGBAyC15bQS1aMC05XSokEhoKCXBhZ2Vfc2l6ZRgDIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxiABBIeCgxtaW5fcG9zaXRpb24YBSABKAlCCLpIBXIDGIACImQKGUxpc3RMZWRnZXJFbnRyaWVzUmVzcG9uc2USLgoHZW50cmllcxgBIAMoCzIdLnZlbnVlLmFjY291bnQudjEuTGVkZ2VyRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlUKFFN0cmVhbUFjY291bnRSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxyZXN1bWVfYWZ0ZXIYAiABKAlCCLpIBXIDGIACIm0KD0FjY291bnRTbmFwc2hvdBIrCghiYWxhbmNlcxgBIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRItCglwb3NpdGlvbnMYAiADKAsyGi52ZW51ZS5hY2NvdW50LnYxLlBvc2l0aW9uImoKDEFjY291bnRFdmVudBIrCghiYWxhbmNlcxgBIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRItCglwb3NpdGlvbnMYAiADKAsyGi52ZW51ZS5hY2NvdW50LnYxLlBvc2l0aW9uIq8DChVTdHJlYW1BY2NvdW50UmVzcG9uc2USEQoJc3RyZWFtX2lkGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAMgASgEEhAKCHBvc2l0aW9uGAQgASgJEi8KC3NlcnZlcl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIlCgVyZWFkeRgKIAEoCzIULnZlbnVlLnR5cGUudjEuUmVhZHlIABI1CghzbmFwc2hvdBgLIAEoCzIhLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFNuYXBzaG90SAASLwoFZXZlbnQYDCABKAsyHi52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRFdmVudEgAEi0KCWhlYXJ0YmVhdBgNIAEoCzIYLnZlbnVlLnR5cGUudjEuSGVhcnRiZWF0SAASIQoDZ2FwGA4gASgLMhIudmVudWUudHlwZS52MS5HYXBIABIpCgdnb29kYnllGA8gASgLMhYudmVudWUudHlwZS52MS5Hb29kYnllSABCBwoFZnJhbWUqXAoLQWNjb3VudFR5cGUSHAoYQUNDT1VOVF9UWVBFX1VOU1BFQ0lGSUVEEAASGAoUQUNDT1VOVF9UWVBFX1RSQURJTkcQARIVChFBQ0NPVU5UX1RZUEVfREVNTxACKmUKDUFjY291bnRTdGF0dXMSHgoaQUNDT1VOVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIZChVBQ0NPVU5UX1NUQVRVU19BQ1RJVkUQARIZChVBQ0NPVU5UX1NUQVRVU19GUk9aRU4QAirkAQoJRW50cnlLaW5kEhoKFkVOVFJZX0tJTkRfVU5TUEVDSUZJRUQQABIWChJFTlRSWV9LSU5EX0RFUE9TSVQQARIZChVFTlRSWV9LSU5EX1dJVEhEUkFXQUwQAhIXChNFTlRSWV9LSU5EX1RSQU5TRkVSEAMSFAoQRU5UUllfS0lORF9UUkFERRAEEhIKDkVOVFJZX0tJTkRfRkVFEAUSFAoQRU5UUllfS0lORF9QQVBFUhAGEhkKFUVOVFJZX0tJTkRfQURKVVNUTUVOVBAHEhQKEEVOVFJZX0tJTkRfQk9OVVMQCCqBAQoNVHJhbnNmZXJTdGF0ZRIeChpUUkFOU0ZFUl9TVEFURV9VTlNQRUNJRklFRBAAEhoKFlRSQU5TRkVSX1NUQVRFX1BFTkRJTkcQARIZChVUUkFOU0ZFUl9TVEFURV9QT1NURUQQAhIZChVUUkFOU0ZFUl9TVEFURV9WT0lERUQQAzKQCgoOQWNjb3VudFNlcnZpY2USgQEKDUNyZWF0ZUFjY291bnQSJi52ZW51ZS5hY2NvdW50LnYxLkNyZWF0ZUFjY291bnRSZXF1ZXN0GicudmVudWUuYWNjb3VudC52MS5DcmVhdGVBY2NvdW50UmVzcG9uc2UiH4q1GAQIBSADgtPkkwIRIgwvdjEvYWNjb3VudHM6ASoSfQoMTGlzdEFjY291bnRzEiUudmVudWUuYWNjb3VudC52MS5MaXN0QWNjb3VudHNSZXF1ZXN0GiYudmVudWUuYWNjb3VudC52MS5MaXN0QWNjb3VudHNSZXNwb25zZSIeirUYBggCIAMoAYLT5JMCDhIML3YxL2FjY291bnRzEoIBCgpHZXRBY2NvdW50EiMudmVudWUuYWNjb3VudC52MS5HZXRBY2NvdW50UmVxdWVzdBokLnZlbnVlLmFjY291bnQudjEuR2V0QWNjb3VudFJlc3BvbnNlIimKtRgECAIgA4LT5JMCGxIZL3YxL2FjY291bnRzL3thY2NvdW50X2lkfRKRAQoMTGlzdEJhbGFuY2VzEiUudmVudWUuYWNjb3VudC52MS5MaXN0QmFsYW5jZXNSZXF1ZXN0GiYudmVudWUuYWNjb3VudC52MS5MaXN0QmFsYW5jZXNSZXNwb25zZSIyirUYBAgCIAOC0+STAiQSIi92MS9hY2NvdW50cy97YWNjb3VudF9pZH0vYmFsYW5jZXMSlQEKDUxpc3RQb3NpdGlvbnMSJi52ZW51ZS5hY2NvdW50LnYxLkxpc3RQb3NpdGlvbnNSZXF1ZXN0GicudmVudWUuYWNjb3VudC52MS5MaXN0UG9zaXRpb25zUmVzcG9uc2UiM4q1GAQIAiADgtPkkwIlEiMvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L3Bvc2l0aW9ucxKeAQoRTGlzdExlZGdlckVudHJpZXMSKi52ZW51ZS5hY2NvdW50LnYxLkxpc3RMZWRnZXJFbnRyaWVzUmVxdWVzdBorLnZlbnVlLmFjY291bnQudjEuTGlzdExlZGdlckVudHJpZXNSZXNwb25zZSIwirUYBAgCIAOC0+STAiISIC92MS9hY2NvdW50cy97YWNjb3VudF9pZH0vbGVkZ2VyEoUBCg5DcmVhdGVUcmFuc2ZlchInLnZlbnVlLmFjY291bnQudjEuQ3JlYXRlVHJhbnNmZXJSZXF1ZXN0GigudmVudWUuYWNjb3VudC52MS5DcmVhdGVUcmFuc2ZlclJlc3BvbnNlIiCKtRgECAUgA4LT5JMCEiINL3YxL3RyYW5zZmVyczoBKhKJAQoLR2V0VHJhbnNmZXISJC52ZW51ZS5hY2NvdW50LnYxLkdldFRyYW5zZmVyUmVxdWVzdBolLnZlbnVlLmFjY291bnQudjEuR2V0VHJhbnNmZXJSZXNwb25zZSItirUYBggCIAMoAYLT5JMCHRIbL3YxL3RyYW5zZmVycy97dHJhbnNmZXJfaWR9EpQBCg1TdHJlYW1BY2NvdW50EiYudmVudWUuYWNjb3VudC52MS5TdHJlYW1BY2NvdW50UmVxdWVzdBonLnZlbnVlLmFjY291bnQudjEuU3RyZWFtQWNjb3VudFJlc3BvbnNlIjCKtRgECAIgBoLT5JMCIhIgL3YxL2FjY291bnRzL3thY2NvdW50X2lkfS9zdHJlYW0wAWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_venue_option_v1_access, file_venue_type_v1_stream, file_venue_type_v1_type]);
+  fileDesc("Ch52ZW51ZS9hY2NvdW50L3YxL2FjY291bnQucHJvdG8SEHZlbnVlLmFjY291bnQudjEi6wEKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIrCgR0eXBlGAIgASgOMh0udmVudWUuYWNjb3VudC52MS5BY2NvdW50VHlwZRIvCgtlbnZpcm9ubWVudBgDIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQSDAoEbmFtZRgEIAEoCRIvCgZzdGF0dXMYBSABKA4yHy52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRTdGF0dXMSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkgKB0JhbGFuY2USDQoFYXNzZXQYASABKAkSEQoJYXZhaWxhYmxlGAIgASgJEgwKBGhlbGQYAyABKAkSDQoFdG90YWwYBCABKAki2QEKCFBvc2l0aW9uEg4KBnN5bWJvbBgBIAEoCRIQCghxdWFudGl0eRgCIAEoCRIVCg1hdmVyYWdlX3ByaWNlGAMgASgJEgwKBGNvc3QYBCABKAkSFwoPcmVhbGl6ZWRfcHJvZml0GAUgASgJEhkKEXVucmVhbGl6ZWRfcHJvZml0GAYgASgJEhIKCmRheV9wcm9maXQYByABKAkSFwoPdmFsdWF0aW9uX3ByaWNlGAggASgJEhMKC3F1b3RlX2Fzc2V0GAkgASgJEhAKCHNlcXVlbmNlGAogASgEIukBCgtMZWRnZXJFbnRyeRIQCghlbnRyeV9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEg0KBWFzc2V0GAMgASgJEg4KBmFtb3VudBgEIAEoCRIpCgRraW5kGAUgASgOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmQSEQoJcmVmZXJlbmNlGAYgASgJEhQKDGNvdW50ZXJwYXJ0eRgHIAEoCRIvCgtjcmVhdGVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIc2VxdWVuY2UYCSABKAQingEKCFRyYW5zZmVyEhMKC3RyYW5zZmVyX2lkGAEgASgJEhcKD2Zyb21fYWNjb3VudF9pZBgCIAEoCRIVCg10b19hY2NvdW50X2lkGAMgASgJEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIuCgVzdGF0ZRgGIAEoDjIfLnZlbnVlLmFjY291bnQudjEuVHJhbnNmZXJTdGF0ZSLDAQoUQ3JlYXRlQWNjb3VudFJlcXVlc3QSNwoEdHlwZRgBIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGVCCrpIB4IBBBABIAASKgoEbmFtZRgCIAEoCUIcukgZchcYQDITXlteXHgwMC1ceDFmXHg3Zl0qJBIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAhyA7ABAdgBARIlCgZzeW1ib2wYBCABKAlCFbpIEnIQGCAyDF5bQS1aMC05LV0qJCLABAoVQ3JlYXRlVHJhbnNmZXJSZXF1ZXN0EiIKD2Zyb21fYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEiAKDXRvX2FjY291bnRfaWQYAiABKAlCCbpIBnIEEAEYQBIlCgVhc3NldBgDIAEoCUIWukgTchEQARgQMgteW0EtWjAtOV0qJBKtAgoGYW1vdW50GAQgASgJQpwCukiYAnIEEAEYJboBjgIKEGRlY2ltYWwucG9zaXRpdmUSaG11c3QgYmUgYSBkZWNpbWFsIGdyZWF0ZXIgdGhhbiB6ZXJvIGluIHBsYWluIG5vdGF0aW9uLCB3aXRoIGF0IG1vc3QgMTggZGlnaXRzIGJlZm9yZSBhbmQgYWZ0ZXIgdGhlIHBvaW50Go8BdGhpcy5tYXRjaGVzKCdeKDB7MCwxN31bMS05XVswLTldezAsMTd9KFsuXVswLTldezEsMTh9KT98MHsxLDE4fVsuXVswLTldezAsMTd9WzEtOV1bMC05XXswLDE3fSkkJykgJiYgdGhpcy5tYXRjaGVzKCdeWzAtOV0rKFsuXVswLTldezEsMTh9KT8kJykSHwoKcmVxdWVzdF9pZBgFIAEoCUILukgIcgOwAQHYAQE6abpIZhpkChN0b19hY2NvdW50X2lkLm90aGVyEiFtdXN0IG5vdCBiZSB0aGUgYWNjb3VudCB0aGF0IHBheXMaKnRoaXMuZnJvbV9hY2NvdW50X2lkICE9IHRoaXMudG9fYWNjb3VudF9pZCJqChZDcmVhdGVUcmFuc2ZlclJlc3BvbnNlEiwKCHRyYW5zZmVyGAEgASgLMhoudmVudWUuYWNjb3VudC52MS5UcmFuc2ZlchIQCghwb3NpdGlvbhgCIAEoCRIQCghyZXBsYXllZBgDIAEoCCJUChJHZXRUcmFuc2ZlclJlcXVlc3QSHgoLdHJhbnNmZXJfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxtaW5fcG9zaXRpb24YAiABKAlCCLpIBXIDGIACIkMKE0dldFRyYW5zZmVyUmVzcG9uc2USLAoIdHJhbnNmZXIYASABKAsyGi52ZW51ZS5hY2NvdW50LnYxLlRyYW5zZmVyImcKFUNyZWF0ZUFjY291bnRSZXNwb25zZRIqCgdhY2NvdW50GAEgASgLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50EhAKCHBvc2l0aW9uGAIgASgJEhAKCHJlcGxheWVkGAMgASgIIm8KE0xpc3RBY2NvdW50c1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAEEh4KDG1pbl9wb3NpdGlvbhgDIAEoCUIIukgFcgMYgAIiXAoUTGlzdEFjY291bnRzUmVzcG9uc2USKwoIYWNjb3VudHMYASADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkFjY291bnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlIKEUdldEFjY291bnRSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxtaW5fcG9zaXRpb24YAiABKAlCCLpIBXIDGIACIkAKEkdldEFjY291bnRSZXNwb25zZRIqCgdhY2NvdW50GAEgASgLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50IlQKE0xpc3RCYWxhbmNlc1JlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEh4KDG1pbl9wb3NpdGlvbhgCIAEoCUIIukgFcgMYgAIiVQoUTGlzdEJhbGFuY2VzUmVzcG9uc2USKwoIYmFsYW5jZXMYASADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2USEAoIcG9zaXRpb24YAiABKAkiVQoUTGlzdFBvc2l0aW9uc1JlcXVlc3QSHQoKYWNjb3VudF9pZBgBIAEoCUIJukgGcgQQARhAEh4KDG1pbl9wb3NpdGlvbhgCIAEoCUIIukgFcgMYgAIiWAoVTGlzdFBvc2l0aW9uc1Jlc3BvbnNlEi0KCXBvc2l0aW9ucxgBIAMoCzIaLnZlbnVlLmFjY291bnQudjEuUG9zaXRpb24SEAoIcG9zaXRpb24YAiABKAkiuAEKGExpc3RMZWRnZXJFbnRyaWVzUmVxdWVzdBIdCgphY2NvdW50X2lkGAEgASgJQgm6SAZyBBABGEASIwoFYXNzZXQYAiABKAlCFLpIEXIPGBAyC15bQS1aMC05XSokEhoKCXBhZ2Vfc2l6ZRgDIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxiABBIeCgxtaW5fcG9zaXRpb24YBSABKAlCCLpIBXIDGIACImQKGUxpc3RMZWRnZXJFbnRyaWVzUmVzcG9uc2USLgoHZW50cmllcxgBIAMoCzIdLnZlbnVlLmFjY291bnQudjEuTGVkZ2VyRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlUKFFN0cmVhbUFjY291bnRSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIeCgxyZXN1bWVfYWZ0ZXIYAiABKAlCCLpIBXIDGIACIm0KD0FjY291bnRTbmFwc2hvdBIrCghiYWxhbmNlcxgBIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRItCglwb3NpdGlvbnMYAiADKAsyGi52ZW51ZS5hY2NvdW50LnYxLlBvc2l0aW9uImoKDEFjY291bnRFdmVudBIrCghiYWxhbmNlcxgBIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRItCglwb3NpdGlvbnMYAiADKAsyGi52ZW51ZS5hY2NvdW50LnYxLlBvc2l0aW9uIq8DChVTdHJlYW1BY2NvdW50UmVzcG9uc2USEQoJc3RyZWFtX2lkGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAMgASgEEhAKCHBvc2l0aW9uGAQgASgJEi8KC3NlcnZlcl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIlCgVyZWFkeRgKIAEoCzIULnZlbnVlLnR5cGUudjEuUmVhZHlIABI1CghzbmFwc2hvdBgLIAEoCzIhLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFNuYXBzaG90SAASLwoFZXZlbnQYDCABKAsyHi52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRFdmVudEgAEi0KCWhlYXJ0YmVhdBgNIAEoCzIYLnZlbnVlLnR5cGUudjEuSGVhcnRiZWF0SAASIQoDZ2FwGA4gASgLMhIudmVudWUudHlwZS52MS5HYXBIABIpCgdnb29kYnllGA8gASgLMhYudmVudWUudHlwZS52MS5Hb29kYnllSABCBwoFZnJhbWUipAIKC1RyYW5zYWN0aW9uEhYKDnRyYW5zYWN0aW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSKQoEa2luZBgDIAEoDjIbLnZlbnVlLmFjY291bnQudjEuRW50cnlLaW5kEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIWCg5yZWNlaXZlZF9hc3NldBgGIAEoCRIXCg9yZWNlaXZlZF9hbW91bnQYByABKAkSGAoQb3RoZXJfYWNjb3VudF9pZBgIIAEoCRIRCglyZWZlcmVuY2UYCSABKAkSLwoLY3JlYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHNlcXVlbmNlGAsgASgEIr4DChdMaXN0VHJhbnNhY3Rpb25zUmVxdWVzdBIbCgphY2NvdW50X2lkGAEgASgJQge6SARyAhhAEkMKBWtpbmRzGAIgAygOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmRCF7pIFJIBERAHGAEiC4IBCBABIAAgBCAFEi4KCnN0YXJ0X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaCglwYWdlX3NpemUYBSABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgGIAEoCUIIukgFcgMYgAQSHgoMbWluX3Bvc2l0aW9uGAcgASgJQgi6SAVyAxiAAjqIAbpIhAEagQEKFGVuZF90aW1lLmFmdGVyX3N0YXJ0EhhtdXN0IGJlIGFmdGVyIHN0YXJ0X3RpbWUaTyFoYXModGhpcy5zdGFydF90aW1lKSB8fCAhaGFzKHRoaXMuZW5kX3RpbWUpIHx8IHRoaXMuc3RhcnRfdGltZSA8IHRoaXMuZW5kX3RpbWUiaAoYTGlzdFRyYW5zYWN0aW9uc1Jlc3BvbnNlEjMKDHRyYW5zYWN0aW9ucxgBIAMoCzIdLnZlbnVlLmFjY291bnQudjEuVHJhbnNhY3Rpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIuUCChZTdHJlYW1TdGF0ZW1lbnRSZXF1ZXN0Eh0KCmFjY291bnRfaWQYASABKAlCCbpIBnIEEAEYQBIjCgVhc3NldBgCIAEoCUIUukgRcg8YEDILXltBLVowLTldKiQSLgoKc3RhcnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh4KDG1pbl9wb3NpdGlvbhgFIAEoCUIIukgFcgMYgAI6iAG6SIQBGoEBChRlbmRfdGltZS5hZnRlcl9zdGFydBIYbXVzdCBiZSBhZnRlciBzdGFydF90aW1lGk8haGFzKHRoaXMuc3RhcnRfdGltZSkgfHwgIWhhcyh0aGlzLmVuZF90aW1lKSB8fCB0aGlzLnN0YXJ0X3RpbWUgPCB0aGlzLmVuZF90aW1lIj0KF1N0cmVhbVN0YXRlbWVudFJlc3BvbnNlEiIKBGJvZHkYASABKAsyFC5nb29nbGUuYXBpLkh0dHBCb2R5KlwKC0FjY291bnRUeXBlEhwKGEFDQ09VTlRfVFlQRV9VTlNQRUNJRklFRBAAEhgKFEFDQ09VTlRfVFlQRV9UUkFESU5HEAESFQoRQUNDT1VOVF9UWVBFX0RFTU8QAiplCg1BY2NvdW50U3RhdHVzEh4KGkFDQ09VTlRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGQoVQUNDT1VOVF9TVEFUVVNfQUNUSVZFEAESGQoVQUNDT1VOVF9TVEFUVVNfRlJPWkVOEAIq/wEKCUVudHJ5S2luZBIaChZFTlRSWV9LSU5EX1VOU1BFQ0lGSUVEEAASFgoSRU5UUllfS0lORF9ERVBPU0lUEAESGQoVRU5UUllfS0lORF9XSVRIRFJBV0FMEAISFwoTRU5UUllfS0lORF9UUkFOU0ZFUhADEhQKEEVOVFJZX0tJTkRfVFJBREUQBBISCg5FTlRSWV9LSU5EX0ZFRRAFEhQKEEVOVFJZX0tJTkRfUEFQRVIQBhIZChVFTlRSWV9LSU5EX0FESlVTVE1FTlQQBxIUChBFTlRSWV9LSU5EX0JPTlVTEAgSGQoVRU5UUllfS0lORF9DT05WRVJTSU9OEAkqgQEKDVRyYW5zZmVyU3RhdGUSHgoaVFJBTlNGRVJfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZUUkFOU0ZFUl9TVEFURV9QRU5ESU5HEAESGQoVVFJBTlNGRVJfU1RBVEVfUE9TVEVEEAISGQoVVFJBTlNGRVJfU1RBVEVfVk9JREVEEAMyxwwKDkFjY291bnRTZXJ2aWNlEoEBCg1DcmVhdGVBY2NvdW50EiYudmVudWUuYWNjb3VudC52MS5DcmVhdGVBY2NvdW50UmVxdWVzdBonLnZlbnVlLmFjY291bnQudjEuQ3JlYXRlQWNjb3VudFJlc3BvbnNlIh+KtRgECAUgA4LT5JMCESIML3YxL2FjY291bnRzOgEqEn0KDExpc3RBY2NvdW50cxIlLnZlbnVlLmFjY291bnQudjEuTGlzdEFjY291bnRzUmVxdWVzdBomLnZlbnVlLmFjY291bnQudjEuTGlzdEFjY291bnRzUmVzcG9uc2UiHoq1GAYIAiADKAGC0+STAg4SDC92MS9hY2NvdW50cxKCAQoKR2V0QWNjb3VudBIjLnZlbnVlLmFjY291bnQudjEuR2V0QWNjb3VudFJlcXVlc3QaJC52ZW51ZS5hY2NvdW50LnYxLkdldEFjY291bnRSZXNwb25zZSIpirUYBAgCIAOC0+STAhsSGS92MS9hY2NvdW50cy97YWNjb3VudF9pZH0SkQEKDExpc3RCYWxhbmNlcxIlLnZlbnVlLmFjY291bnQudjEuTGlzdEJhbGFuY2VzUmVxdWVzdBomLnZlbnVlLmFjY291bnQudjEuTGlzdEJhbGFuY2VzUmVzcG9uc2UiMoq1GAQIAiADgtPkkwIkEiIvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L2JhbGFuY2VzEpUBCg1MaXN0UG9zaXRpb25zEiYudmVudWUuYWNjb3VudC52MS5MaXN0UG9zaXRpb25zUmVxdWVzdBonLnZlbnVlLmFjY291bnQudjEuTGlzdFBvc2l0aW9uc1Jlc3BvbnNlIjOKtRgECAIgA4LT5JMCJRIjL3YxL2FjY291bnRzL3thY2NvdW50X2lkfS9wb3NpdGlvbnMSngEKEUxpc3RMZWRnZXJFbnRyaWVzEioudmVudWUuYWNjb3VudC52MS5MaXN0TGVkZ2VyRW50cmllc1JlcXVlc3QaKy52ZW51ZS5hY2NvdW50LnYxLkxpc3RMZWRnZXJFbnRyaWVzUmVzcG9uc2UiMIq1GAQIAiADgtPkkwIiEiAvdjEvYWNjb3VudHMve2FjY291bnRfaWR9L2xlZGdlchKNAQoQTGlzdFRyYW5zYWN0aW9ucxIpLnZlbnVlLmFjY291bnQudjEuTGlzdFRyYW5zYWN0aW9uc1JlcXVlc3QaKi52ZW51ZS5hY2NvdW50LnYxLkxpc3RUcmFuc2FjdGlvbnNSZXNwb25zZSIiirUYBggCIAMoAYLT5JMCEhIQL3YxL3RyYW5zYWN0aW9ucxKkAQoPU3RyZWFtU3RhdGVtZW50EigudmVudWUuYWNjb3VudC52MS5TdHJlYW1TdGF0ZW1lbnRSZXF1ZXN0GikudmVudWUuYWNjb3VudC52MS5TdHJlYW1TdGF0ZW1lbnRSZXNwb25zZSI6irUYBAgCIAaC0+STAiwSJC92MS9hY2NvdW50cy97YWNjb3VudF9pZH0vc3RhdGVtZW50c2IEYm9keTABEoUBCg5DcmVhdGVUcmFuc2ZlchInLnZlbnVlLmFjY291bnQudjEuQ3JlYXRlVHJhbnNmZXJSZXF1ZXN0GigudmVudWUuYWNjb3VudC52MS5DcmVhdGVUcmFuc2ZlclJlc3BvbnNlIiCKtRgECAUgA4LT5JMCEiINL3YxL3RyYW5zZmVyczoBKhKJAQoLR2V0VHJhbnNmZXISJC52ZW51ZS5hY2NvdW50LnYxLkdldFRyYW5zZmVyUmVxdWVzdBolLnZlbnVlLmFjY291bnQudjEuR2V0VHJhbnNmZXJSZXNwb25zZSItirUYBggCIAMoAYLT5JMCHRIbL3YxL3RyYW5zZmVycy97dHJhbnNmZXJfaWR9EpQBCg1TdHJlYW1BY2NvdW50EiYudmVudWUuYWNjb3VudC52MS5TdHJlYW1BY2NvdW50UmVxdWVzdBonLnZlbnVlLmFjY291bnQudjEuU3RyZWFtQWNjb3VudFJlc3BvbnNlIjCKtRgECAIgBoLT5JMCIhIgL3YxL2FjY291bnRzL3thY2NvdW50X2lkfS9zdHJlYW0wAWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_api_httpbody, file_google_protobuf_timestamp, file_venue_option_v1_access, file_venue_type_v1_stream, file_venue_type_v1_type]);
 
 /**
  * An account.
@@ -1038,6 +1040,260 @@ export const StreamAccountResponseSchema: GenMessage<StreamAccountResponse> = /*
   messageDesc(file_venue_account_v1_account, 24);
 
 /**
+ * Something that changed what an account has and was no trade: a deposit, a withdrawal, a transfer, a conversion, a bonus, an
+ * adjustment, or paper funds. It is told once it is entered in the ledger; what is still under way is told by ListWithdrawals,
+ * ListDeposits and GetTransfer.
+ *
+ * @generated from message venue.account.v1.Transaction
+ */
+export type Transaction = Message<"venue.account.v1.Transaction"> & {
+  /**
+   * Its id.
+   *
+   * @generated from field: string transaction_id = 1;
+   */
+  transactionId: string;
+
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 2;
+   */
+  accountId: string;
+
+  /**
+   * What it was.
+   *
+   * @generated from field: venue.account.v1.EntryKind kind = 3;
+   */
+  kind: EntryKind;
+
+  /**
+   * The asset's symbol; of a conversion the one that was paid.
+   *
+   * @generated from field: string asset = 4;
+   */
+  asset: string;
+
+  /**
+   * What was added (negative: taken). Decimal.
+   *
+   * @generated from field: string amount = 5;
+   */
+  amount: string;
+
+  /**
+   * Of a conversion: the asset that was received.
+   *
+   * @generated from field: string received_asset = 6;
+   */
+  receivedAsset: string;
+
+  /**
+   * Of a conversion: how much of it. Decimal.
+   *
+   * @generated from field: string received_amount = 7;
+   */
+  receivedAmount: string;
+
+  /**
+   * The account on the other side, where it is the caller's own and in the same partition.
+   *
+   * @generated from field: string other_account_id = 8;
+   */
+  otherAccountId: string;
+
+  /**
+   * The transfer that entered it: of a transfer its transfer_id, of a conversion its conversion_id.
+   *
+   * @generated from field: string reference = 9;
+   */
+  reference: string;
+
+  /**
+   * When it was entered.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 10;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * The journal sequence of the command that entered it.
+   *
+   * @generated from field: uint64 sequence = 11;
+   */
+  sequence: bigint;
+};
+
+/**
+ * Describes the message venue.account.v1.Transaction.
+ * Use `create(TransactionSchema)` to create a new message.
+ */
+export const TransactionSchema: GenMessage<Transaction> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 25);
+
+/**
+ * Request of ListTransactions.
+ *
+ * @generated from message venue.account.v1.ListTransactionsRequest
+ */
+export type ListTransactionsRequest = Message<"venue.account.v1.ListTransactionsRequest"> & {
+  /**
+   * Only of this account; empty: of all the caller's accounts.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * Only of these kinds; none: all but trades and their fees, which ListFills tells of.
+   *
+   * @generated from field: repeated venue.account.v1.EntryKind kinds = 2;
+   */
+  kinds: EntryKind[];
+
+  /**
+   * Only what was entered at or after this.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 3;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * Only what was entered before this.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 4;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * At most this many; 50 if 0; larger than 500 means 500.
+   *
+   * @generated from field: int32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before.
+   *
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
+
+  /**
+   * Wait until the view is at least this new.
+   *
+   * @generated from field: string min_position = 7;
+   */
+  minPosition: string;
+};
+
+/**
+ * Describes the message venue.account.v1.ListTransactionsRequest.
+ * Use `create(ListTransactionsRequestSchema)` to create a new message.
+ */
+export const ListTransactionsRequestSchema: GenMessage<ListTransactionsRequest> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 26);
+
+/**
+ * Response of ListTransactions.
+ *
+ * @generated from message venue.account.v1.ListTransactionsResponse
+ */
+export type ListTransactionsResponse = Message<"venue.account.v1.ListTransactionsResponse"> & {
+  /**
+   * The transactions, newest first.
+   *
+   * @generated from field: repeated venue.account.v1.Transaction transactions = 1;
+   */
+  transactions: Transaction[];
+
+  /**
+   * Hand it back for the next page; empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message venue.account.v1.ListTransactionsResponse.
+ * Use `create(ListTransactionsResponseSchema)` to create a new message.
+ */
+export const ListTransactionsResponseSchema: GenMessage<ListTransactionsResponse> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 27);
+
+/**
+ * Request of StreamStatement.
+ *
+ * @generated from message venue.account.v1.StreamStatementRequest
+ */
+export type StreamStatementRequest = Message<"venue.account.v1.StreamStatementRequest"> & {
+  /**
+   * The account's id.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * Only entries of this asset; empty: all.
+   *
+   * @generated from field: string asset = 2;
+   */
+  asset: string;
+
+  /**
+   * From this time on; unset: since the account was opened.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 3;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * Before this time; unset, or of the future: up to now.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 4;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * Wait until the view is at least this new.
+   *
+   * @generated from field: string min_position = 5;
+   */
+  minPosition: string;
+};
+
+/**
+ * Describes the message venue.account.v1.StreamStatementRequest.
+ * Use `create(StreamStatementRequestSchema)` to create a new message.
+ */
+export const StreamStatementRequestSchema: GenMessage<StreamStatementRequest> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 28);
+
+/**
+ * A part of a statement; the parts in their order are the file. Over REST they come as one file of type text/csv.
+ *
+ * @generated from message venue.account.v1.StreamStatementResponse
+ */
+export type StreamStatementResponse = Message<"venue.account.v1.StreamStatementResponse"> & {
+  /**
+   * Whole lines of the file.
+   *
+   * @generated from field: google.api.HttpBody body = 1;
+   */
+  body?: HttpBody | undefined;
+};
+
+/**
+ * Describes the message venue.account.v1.StreamStatementResponse.
+ * Use `create(StreamStatementResponseSchema)` to create a new message.
+ */
+export const StreamStatementResponseSchema: GenMessage<StreamStatementResponse> = /*@__PURE__*/
+  messageDesc(file_venue_account_v1_account, 29);
+
+/**
  * What an account is for.
  *
  * @generated from enum venue.account.v1.AccountType
@@ -1173,6 +1429,13 @@ export enum EntryKind {
    * @generated from enum value: ENTRY_KIND_BONUS = 8;
    */
   BONUS = 8,
+
+  /**
+   * One asset exchanged for another at a quote of the venue.
+   *
+   * @generated from enum value: ENTRY_KIND_CONVERSION = 9;
+   */
+  CONVERSION = 9,
 }
 
 /**
@@ -1291,6 +1554,32 @@ export const AccountService: GenService<{
     methodKind: "unary";
     input: typeof ListLedgerEntriesRequestSchema;
     output: typeof ListLedgerEntriesResponseSchema;
+  },
+  /**
+   * Lists what changed the caller's accounts besides trading: deposits, withdrawals, transfers, conversions, bonuses, adjustments
+   * and paper funds, newest first. A page goes on where the one before ended, whatever happened since.
+   * Errors: ACCOUNT_NOT_FOUND, PAGE_TOKEN_INVALID.
+   *
+   * @generated from rpc venue.account.v1.AccountService.ListTransactions
+   */
+  listTransactions: {
+    methodKind: "unary";
+    input: typeof ListTransactionsRequestSchema;
+    output: typeof ListTransactionsResponseSchema;
+  },
+  /**
+   * Streams a statement: the ledger entries of an account between two times as CSV (RFC 4180, UTF-8, a first line with names),
+   * oldest first. A line of kind OPENING for each asset with the balance at the start, then the entries, each with the balance
+   * after it, then a line of kind CLOSING for each asset: a file without them is not complete. Columns: time, kind, asset, amount,
+   * balance, reference, counterparty, entry_id, sequence. It holds as of when it was asked for.
+   * Errors: ACCOUNT_NOT_FOUND.
+   *
+   * @generated from rpc venue.account.v1.AccountService.StreamStatement
+   */
+  streamStatement: {
+    methodKind: "server_streaming";
+    input: typeof StreamStatementRequestSchema;
+    output: typeof StreamStatementResponseSchema;
   },
   /**
    * Moves funds between two of the caller's own accounts in one environment. Where both are in one partition it is done at once.
