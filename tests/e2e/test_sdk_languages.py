@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,14 +40,20 @@ SEEN = {
 
 def build(language: str) -> None:
     """Skips where the language's tools are not here."""
+    if left_out := built(language):
+        pytest.skip(left_out)
+
+
+@cache
+def built(language: str) -> str:
+    """Why it is not, where its tools are not here. Once for all tests."""
     generator = ROOT / ".venv-gen" / "bin" / "python"
     python = str(generator) if generator.exists() else sys.executable
     done = subprocess.run(
         [python, "tools/sdk.py", language], cwd=ROOT, capture_output=True, text=True, timeout=BUILD_S, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    if "left out" in done.stdout:
-        pytest.skip(done.stdout.strip())
+    return done.stdout.strip() if "left out" in done.stdout else ""
 
 
 def program(language: str, *, long: bool) -> list[str]:
