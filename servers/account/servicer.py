@@ -7,6 +7,7 @@ from servers.account.bus_feed import BusFeed
 from servers.account.change_account import close_account, update_account
 from servers.account.conversions import Converting, Terms
 from servers.account.create_account import Opening
+from servers.account.explain_balance import Explaining
 from servers.account.list_accounts import list_accounts
 from servers.account.list_entries import Statement
 from servers.account.list_transactions import Wallet
@@ -49,6 +50,7 @@ class AccountServicer:
         self._opening = Opening(engines, past.pool, past.fence, accounts_max)
         self._converting = Converting(engines, past.fence, markets, quotes, terms)
         self._moving = Moving(engines, past.pool, past.fence, markets)
+        self._explaining = Explaining(past.pool, past.fence, markets, tokens)
         self._portfolios = Portfolios(past.pool, past.fence, markets)
         self._statement = Statement(past.pool, past.fence, markets, tokens)
         self._statements = Statements(past.pool, past.fence, markets)
@@ -100,6 +102,12 @@ class AccountServicer:
         self, request: conversion_pb2.CreateConversionRequest, call: Call
     ) -> conversion_pb2.CreateConversionResponse:
         return await self._converting.convert(request, call)
+
+    async def GetBalanceAt(self, request: pb.GetBalanceAtRequest, call: Call) -> pb.GetBalanceAtResponse:
+        return await self._explaining.balance_at(self._engines.for_account(request.account_id), request, call)
+
+    async def ExplainBalance(self, request: pb.ExplainBalanceRequest, call: Call) -> pb.ExplainBalanceResponse:
+        return await self._explaining.explain(self._engines.for_account(request.account_id), request, call)
 
     async def GetPortfolio(
         self, request: portfolio_pb2.GetPortfolioRequest, call: Call

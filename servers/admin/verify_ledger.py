@@ -1,4 +1,4 @@
-"""The proof of the ledger: the journal's hash chain, double entry, and every balance as the sum of its entries.
+"""The proof of the ledger: the journal's hash chain, double entry, every balance as the sum of its entries, and every hold.
 
 The chain is read row by row as it was committed; the books are one moment of the tables. Where the journal was pruned, the
 chain is proved from the oldest row that is kept.
@@ -59,7 +59,7 @@ class Verdict:
     @property
     def holds(self) -> bool:
         sums = all(total.entries == total.balances == 0 for total in self.books.totals)
-        return not self.chain.broken_sequence and not self.books.differing and sums
+        return sums and not (self.chain.broken_sequence or self.books.differing or self.books.holding)
 
 
 async def verify(pool: Pool, partition: int) -> Verdict:
@@ -97,6 +97,7 @@ async def prove_all(pool: Pool, engine: AsyncEngine, partitions: list[int], acto
             "journal_rows": each.chain.rows,
             "broken_sequence": each.chain.broken_sequence,
             "differing": [f"{one.account_id} {one.asset}" for one in each.books.differing],
+            "holding": [f"{one.account_id} {one.asset}" for one in each.books.holding],
         }
         for each in verdicts
     }
@@ -159,6 +160,16 @@ def proof_message(verdict: Verdict) -> pb.LedgerProof:
                 entries=format_units(one.entries, one.scale),
             )
             for one in books.differing
+        ],
+        hold_differences=[
+            pb.HoldDifference(
+                account_id=one.account_id,
+                asset=one.asset,
+                held=format_units(one.held, one.scale),
+                orders=format_units(one.orders, one.scale),
+                transfers=format_units(one.transfers, one.scale),
+            )
+            for one in books.holding
         ],
         unbalanced_assets=[total.asset for total in books.totals if total.entries or total.balances],
     )

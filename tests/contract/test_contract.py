@@ -44,6 +44,8 @@ REST = {
     "venue.account.v1.AccountService.CreateConversion": ["POST /v1/conversions"],
     "venue.account.v1.AccountService.ListBalances": ["GET /v1/accounts/{account_id}/balances"],
     "venue.account.v1.AccountService.ListPositions": ["GET /v1/accounts/{account_id}/positions"],
+    "venue.account.v1.AccountService.GetBalanceAt": ["GET /v1/accounts/{account_id}/balances:at"],
+    "venue.account.v1.AccountService.ExplainBalance": ["GET /v1/accounts/{account_id}/balances/{asset}:explain"],
     "venue.account.v1.AccountService.GetPortfolio": ["GET /v1/accounts/{account_id}/portfolio"],
     "venue.account.v1.AccountService.ListLedgerEntries": ["GET /v1/accounts/{account_id}/ledger"],
     "venue.account.v1.AccountService.ListTransactions": ["GET /v1/transactions"],

@@ -49,6 +49,7 @@ STRANGE: dict[str, frozenset[str]] = {
     "tag": WRONG,
     "request_id": WRONG,
     "min_position": WRONG,
+    "at_position": WRONG,
     "resume_after": WRONG,
     "page_token": WRONG,
     "token": WRONG,

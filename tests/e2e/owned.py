@@ -126,6 +126,8 @@ CASES: dict[str, Case] = {
     "account.v1.AccountService.CreateConversion": lambda owned: {"quoteId": owned.quote_id()},
     "account.v1.AccountService.ListBalances": lambda owned: owned.account,
     "account.v1.AccountService.ListPositions": lambda owned: owned.account,
+    "account.v1.AccountService.GetBalanceAt": lambda owned: owned.account,
+    "account.v1.AccountService.ExplainBalance": lambda owned: owned.account | {"asset": "USD"},
     "account.v1.AccountService.GetPortfolio": lambda owned: owned.account,
     "account.v1.AccountService.ListLedgerEntries": lambda owned: owned.account,
     "account.v1.AccountService.ListTransactions": lambda owned: owned.account,

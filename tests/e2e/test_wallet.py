@@ -132,3 +132,16 @@ def test_acc3_a_portfolio_is_the_same_whichever_way_it_is_asked_for(
         assert each["reportingAsset"] == "USD"
         value = sum(Decimal(one["value"]) for one in each["holdings"])
         assert (Decimal(each["value"]), each["unpricedAssets"]) == (value, [])
+
+
+def test_acc8_a_balance_is_explained_over_each_way(ways: list[Way], wilma: Person, second: str) -> None:
+    asked = {"accountId": second, "asset": "USD"}
+    for way in ways:
+        first, last = way.call(f"{ACCOUNTS}.ExplainBalance", asked, wilma.token)["entries"]
+        assert (first["total"], first["entry"]["amount"], last["total"]) == ("100012.5", "12.5", "100000")
+        assert first["cause"]["transferId"]
+        assert last["cause"]["opened"]
+        then = {"atTime": last["entry"]["createTime"]} | asked
+        assert way.call(f"{ACCOUNTS}.GetBalanceAt", then, wilma.token)["balances"] == [
+            {"asset": "USD", "total": "100000"}
+        ]

@@ -76,6 +76,13 @@ async def test_acc8_the_command_proves_every_partition_and_ends_with_one_where_s
     def verify() -> Any:
         return CliRunner().invoke(app, ["verify"], obj=settings, env={"COLUMNS": "200"})
 
+    def explain(asset: str) -> Any:
+        return CliRunner().invoke(app, ["explain", account_id, asset], obj=settings, env={"COLUMNS": "200"})
+
+    told = await asyncio.to_thread(explain, "BTC")
+    assert (told.exit_code, f"{account_id} with venue:paper" in told.stdout) == (0, True), told.output
+    none = await asyncio.to_thread(explain, "SOL")
+    assert (none.exit_code, none.stdout.strip()) == (1, f"no entries of SOL in {account_id}")
     good = await asyncio.to_thread(verify)
     assert (good.exit_code, good.stdout.count("good")) == (0, 3), good.output
     entry = "DELETE FROM postings WHERE partition = 2 AND credit_account_id = %s AND asset = 'BTC'"

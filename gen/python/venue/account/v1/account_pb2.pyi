@@ -1353,3 +1353,255 @@ class StreamStatementResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamStatementResponse: _TypeAlias = StreamStatementResponse  # noqa: Y015
+
+@_typing.final
+class BalanceAt(_message.Message):
+    """What an account had of an asset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    asset: _builtins.str
+    """The asset's symbol."""
+    total: _builtins.str
+    """How much, held amounts included. Decimal."""
+    def __init__(
+        self,
+        *,
+        asset: _builtins.str = ...,
+        total: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BalanceAt: _TypeAlias = BalanceAt  # noqa: Y015
+
+@_typing.final
+class GetBalanceAtRequest(_message.Message):
+    """Request of GetBalanceAt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    AT_TIME_FIELD_NUMBER: _builtins.int
+    AT_POSITION_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account's id."""
+    asset: _builtins.str
+    """Only of this asset; empty: of all."""
+    at_position: _builtins.str
+    """At this place in the journal of the account's partition, what was entered there included."""
+    @_builtins.property
+    def at_time(self) -> _timestamp_pb2.Timestamp:
+        """At this time, what was entered in its microsecond included."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        at_time: _timestamp_pb2.Timestamp | None = ...,
+        at_position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at_time", b"at_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "asset", b"asset", "at_position", b"at_position", "at_time", b"at_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBalanceAtRequest: _TypeAlias = GetBalanceAtRequest  # noqa: Y015
+
+@_typing.final
+class GetBalanceAtResponse(_message.Message):
+    """Response of GetBalanceAt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BALANCES_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.str
+    """The place in the journal up to which entries were looked at."""
+    @_builtins.property
+    def balances(self) -> _containers.RepeatedCompositeFieldContainer[Global___BalanceAt]:
+        """What there was, by asset; assets that the account had never had are absent."""
+
+    def __init__(
+        self,
+        *,
+        balances: _abc.Iterable[Global___BalanceAt] | None = ...,
+        position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBalanceAtResponse: _TypeAlias = GetBalanceAtResponse  # noqa: Y015
+
+@_typing.final
+class EntryCause(_message.Message):
+    """What caused an entry. Fields that do not apply are empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRADE_ID_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    CONVERSION_ID_FIELD_NUMBER: _builtins.int
+    TRANSFER_ID_FIELD_NUMBER: _builtins.int
+    DEPOSIT_ID_FIELD_NUMBER: _builtins.int
+    WITHDRAWAL_ID_FIELD_NUMBER: _builtins.int
+    OPENED_FIELD_NUMBER: _builtins.int
+    trade_id: _builtins.str
+    """The trade, of trades and fees."""
+    order_id: _builtins.str
+    """The account's own order in it."""
+    symbol: _builtins.str
+    """The market."""
+    side: _type_pb2.Side.ValueType
+    """What the order did."""
+    price: _builtins.str
+    """The price of the trade. Decimal."""
+    quantity: _builtins.str
+    """Its quantity. Decimal."""
+    conversion_id: _builtins.str
+    """The conversion."""
+    transfer_id: _builtins.str
+    """The transfer, of all else that moved."""
+    deposit_id: _builtins.str
+    """The deposit that was credited by it, given back, or brought a bonus."""
+    withdrawal_id: _builtins.str
+    """The withdrawal that was paid by it."""
+    opened: _builtins.bool
+    """True: the account was opened with it."""
+    def __init__(
+        self,
+        *,
+        trade_id: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        side: _type_pb2.Side.ValueType = ...,
+        price: _builtins.str = ...,
+        quantity: _builtins.str = ...,
+        conversion_id: _builtins.str = ...,
+        transfer_id: _builtins.str = ...,
+        deposit_id: _builtins.str = ...,
+        withdrawal_id: _builtins.str = ...,
+        opened: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversion_id", b"conversion_id", "deposit_id", b"deposit_id", "opened", b"opened", "order_id", b"order_id", "price", b"price", "quantity", b"quantity", "side", b"side", "symbol", b"symbol", "trade_id", b"trade_id", "transfer_id", b"transfer_id", "withdrawal_id", b"withdrawal_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EntryCause: _TypeAlias = EntryCause  # noqa: Y015
+
+@_typing.final
+class ExplainedEntry(_message.Message):
+    """An entry, what was there after it, and why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    total: _builtins.str
+    """The balance's total after it. Decimal."""
+    @_builtins.property
+    def entry(self) -> Global___LedgerEntry:
+        """The entry."""
+
+    @_builtins.property
+    def cause(self) -> Global___EntryCause:
+        """What caused it."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___LedgerEntry | None = ...,
+        total: _builtins.str = ...,
+        cause: Global___EntryCause | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "entry", b"entry", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainedEntry: _TypeAlias = ExplainedEntry  # noqa: Y015
+
+@_typing.final
+class ExplainBalanceRequest(_message.Message):
+    """Request of ExplainBalance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MIN_POSITION_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account's id."""
+    asset: _builtins.str
+    """The asset."""
+    page_size: _builtins.int
+    """At most this many; 50 if 0; larger than 500 means 500."""
+    page_token: _builtins.str
+    """The next_page_token of the page before."""
+    min_position: _builtins.str
+    """Wait until the view is at least this new."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        min_position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "asset", b"asset", "min_position", b"min_position", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainBalanceRequest: _TypeAlias = ExplainBalanceRequest  # noqa: Y015
+
+@_typing.final
+class ExplainBalanceResponse(_message.Message):
+    """Response of ExplainBalance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Hand it back for the next page; empty on the last."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainedEntry]:
+        """The entries, newest first."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___ExplainedEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainBalanceResponse: _TypeAlias = ExplainBalanceResponse  # noqa: Y015

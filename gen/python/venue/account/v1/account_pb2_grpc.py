@@ -92,6 +92,16 @@ class AccountServiceStub(object):
                 request_serializer=venue_dot_account_dot_v1_dot_account__pb2.StreamStatementRequest.SerializeToString,
                 response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.StreamStatementResponse.FromString,
                 _registered_method=True)
+        self.GetBalanceAt = channel.unary_unary(
+                '/venue.account.v1.AccountService/GetBalanceAt',
+                request_serializer=venue_dot_account_dot_v1_dot_account__pb2.GetBalanceAtRequest.SerializeToString,
+                response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.GetBalanceAtResponse.FromString,
+                _registered_method=True)
+        self.ExplainBalance = channel.unary_unary(
+                '/venue.account.v1.AccountService/ExplainBalance',
+                request_serializer=venue_dot_account_dot_v1_dot_account__pb2.ExplainBalanceRequest.SerializeToString,
+                response_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ExplainBalanceResponse.FromString,
+                _registered_method=True)
         self.CreateTransfer = channel.unary_unary(
                 '/venue.account.v1.AccountService/CreateTransfer',
                 request_serializer=venue_dot_account_dot_v1_dot_account__pb2.CreateTransferRequest.SerializeToString,
@@ -219,6 +229,24 @@ class AccountServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetBalanceAt(self, request, context):
+        """Says what an account had at a time, or at a position of the journal: the sum of its ledger entries up to then, available and held
+        together (what was held then is not in the ledger). With neither: now.
+        Errors: ACCOUNT_NOT_FOUND, POSITION_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainBalance(self, request, context):
+        """Explains a balance: its entries, newest first, each with the balance after it and what caused it: the trade with its order, the
+        deposit, the withdrawal, the transfer or the conversion. The last page ends with the first entry of all.
+        Errors: ACCOUNT_NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateTransfer(self, request, context):
         """Moves funds between two of the caller's own accounts in one environment. Where both are in one partition it is done at once.
         Otherwise the amount is held until the other partition has it (TRANSFER_STATE_PENDING) and is gone then; GetTransfer tells.
@@ -320,6 +348,16 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.StreamStatement,
                     request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.StreamStatementRequest.FromString,
                     response_serializer=venue_dot_account_dot_v1_dot_account__pb2.StreamStatementResponse.SerializeToString,
+            ),
+            'GetBalanceAt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBalanceAt,
+                    request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.GetBalanceAtRequest.FromString,
+                    response_serializer=venue_dot_account_dot_v1_dot_account__pb2.GetBalanceAtResponse.SerializeToString,
+            ),
+            'ExplainBalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainBalance,
+                    request_deserializer=venue_dot_account_dot_v1_dot_account__pb2.ExplainBalanceRequest.FromString,
+                    response_serializer=venue_dot_account_dot_v1_dot_account__pb2.ExplainBalanceResponse.SerializeToString,
             ),
             'CreateTransfer': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTransfer,
@@ -645,6 +683,60 @@ class AccountService(object):
             '/venue.account.v1.AccountService/StreamStatement',
             venue_dot_account_dot_v1_dot_account__pb2.StreamStatementRequest.SerializeToString,
             venue_dot_account_dot_v1_dot_account__pb2.StreamStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBalanceAt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.account.v1.AccountService/GetBalanceAt',
+            venue_dot_account_dot_v1_dot_account__pb2.GetBalanceAtRequest.SerializeToString,
+            venue_dot_account_dot_v1_dot_account__pb2.GetBalanceAtResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainBalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.account.v1.AccountService/ExplainBalance',
+            venue_dot_account_dot_v1_dot_account__pb2.ExplainBalanceRequest.SerializeToString,
+            venue_dot_account_dot_v1_dot_account__pb2.ExplainBalanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

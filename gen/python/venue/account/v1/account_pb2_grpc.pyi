@@ -84,6 +84,16 @@ class AccountServiceStub:
     balance, reference, counterparty, entry_id, sequence. It holds as of when it was asked for.
     Errors: ACCOUNT_NOT_FOUND.
     """
+    GetBalanceAt: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetBalanceAtRequest, _account_pb2.GetBalanceAtResponse]
+    """Says what an account had at a time, or at a position of the journal: the sum of its ledger entries up to then, available and held
+    together (what was held then is not in the ledger). With neither: now.
+    Errors: ACCOUNT_NOT_FOUND, POSITION_INVALID.
+    """
+    ExplainBalance: _grpc.UnaryUnaryMultiCallable[_account_pb2.ExplainBalanceRequest, _account_pb2.ExplainBalanceResponse]
+    """Explains a balance: its entries, newest first, each with the balance after it and what caused it: the trade with its order, the
+    deposit, the withdrawal, the transfer or the conversion. The last page ends with the first entry of all.
+    Errors: ACCOUNT_NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
     CreateTransfer: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreateTransferRequest, _account_pb2.CreateTransferResponse]
     """Moves funds between two of the caller's own accounts in one environment. Where both are in one partition it is done at once.
     Otherwise the amount is held until the other partition has it (TRANSFER_STATE_PENDING) and is gone then; GetTransfer tells.
@@ -161,6 +171,16 @@ class AccountServiceAsyncStub(AccountServiceStub):
     after it, then a line of kind CLOSING for each asset: a file without them is not complete. Columns: time, kind, asset, amount,
     balance, reference, counterparty, entry_id, sequence. It holds as of when it was asked for.
     Errors: ACCOUNT_NOT_FOUND.
+    """
+    GetBalanceAt: _aio.UnaryUnaryMultiCallable[_account_pb2.GetBalanceAtRequest, _account_pb2.GetBalanceAtResponse]  # type: ignore[assignment]
+    """Says what an account had at a time, or at a position of the journal: the sum of its ledger entries up to then, available and held
+    together (what was held then is not in the ledger). With neither: now.
+    Errors: ACCOUNT_NOT_FOUND, POSITION_INVALID.
+    """
+    ExplainBalance: _aio.UnaryUnaryMultiCallable[_account_pb2.ExplainBalanceRequest, _account_pb2.ExplainBalanceResponse]  # type: ignore[assignment]
+    """Explains a balance: its entries, newest first, each with the balance after it and what caused it: the trade with its order, the
+    deposit, the withdrawal, the transfer or the conversion. The last page ends with the first entry of all.
+    Errors: ACCOUNT_NOT_FOUND, PAGE_TOKEN_INVALID.
     """
     CreateTransfer: _aio.UnaryUnaryMultiCallable[_account_pb2.CreateTransferRequest, _account_pb2.CreateTransferResponse]  # type: ignore[assignment]
     """Moves funds between two of the caller's own accounts in one environment. Where both are in one partition it is done at once.
@@ -302,6 +322,28 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         after it, then a line of kind CLOSING for each asset: a file without them is not complete. Columns: time, kind, asset, amount,
         balance, reference, counterparty, entry_id, sequence. It holds as of when it was asked for.
         Errors: ACCOUNT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def GetBalanceAt(
+        self,
+        request: _account_pb2.GetBalanceAtRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.GetBalanceAtResponse, _abc.Awaitable[_account_pb2.GetBalanceAtResponse]]:
+        """Says what an account had at a time, or at a position of the journal: the sum of its ledger entries up to then, available and held
+        together (what was held then is not in the ledger). With neither: now.
+        Errors: ACCOUNT_NOT_FOUND, POSITION_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainBalance(
+        self,
+        request: _account_pb2.ExplainBalanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ExplainBalanceResponse, _abc.Awaitable[_account_pb2.ExplainBalanceResponse]]:
+        """Explains a balance: its entries, newest first, each with the balance after it and what caused it: the trade with its order, the
+        deposit, the withdrawal, the transfer or the conversion. The last page ends with the first entry of all.
+        Errors: ACCOUNT_NOT_FOUND, PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod

@@ -2564,6 +2564,44 @@ class BalanceDifference(_message.Message):
 Global___BalanceDifference: _TypeAlias = BalanceDifference  # noqa: Y015
 
 @_typing.final
+class HoldDifference(_message.Message):
+    """A balance that holds something else than is needed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    TRANSFERS_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    asset: _builtins.str
+    """The asset's symbol."""
+    held: _builtins.str
+    """What the balance holds. Decimal."""
+    orders: _builtins.str
+    """What the account's open orders hold. Decimal."""
+    transfers: _builtins.str
+    """What its pending transfers hold: withdrawals, and what is on its way to another partition. Decimal."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        held: _builtins.str = ...,
+        orders: _builtins.str = ...,
+        transfers: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "asset", b"asset", "held", b"held", "orders", b"orders", "transfers", b"transfers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldDifference: _TypeAlias = HoldDifference  # noqa: Y015
+
+@_typing.final
 class LedgerProof(_message.Message):
     """What was found of a partition's ledger."""
 
@@ -2579,6 +2617,7 @@ class LedgerProof(_message.Message):
     BALANCES_FIELD_NUMBER: _builtins.int
     DIFFERENCES_FIELD_NUMBER: _builtins.int
     UNBALANCED_ASSETS_FIELD_NUMBER: _builtins.int
+    HOLD_DIFFERENCES_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     """The partition."""
     holds: _builtins.bool
@@ -2603,6 +2642,10 @@ class LedgerProof(_message.Message):
     def unbalanced_assets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Assets whose entries or balances do not sum to zero over all accounts, the venue's own included."""
 
+    @_builtins.property
+    def hold_differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___HoldDifference]:
+        """The first hundred balances that hold something else than their account's open orders and pending transfers need."""
+
     def __init__(
         self,
         *,
@@ -2616,10 +2659,11 @@ class LedgerProof(_message.Message):
         balances: _builtins.int = ...,
         differences: _abc.Iterable[Global___BalanceDifference] | None = ...,
         unbalanced_assets: _abc.Iterable[_builtins.str] | None = ...,
+        hold_differences: _abc.Iterable[Global___HoldDifference] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "broken_sequence", b"broken_sequence", "differences", b"differences", "first_sequence", b"first_sequence", "holds", b"holds", "journal_rows", b"journal_rows", "last_sequence", b"last_sequence", "partition", b"partition", "sequence", b"sequence", "unbalanced_assets", b"unbalanced_assets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "broken_sequence", b"broken_sequence", "differences", b"differences", "first_sequence", b"first_sequence", "hold_differences", b"hold_differences", "holds", b"holds", "journal_rows", b"journal_rows", "last_sequence", b"last_sequence", "partition", b"partition", "sequence", b"sequence", "unbalanced_assets", b"unbalanced_assets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -314,7 +314,8 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def VerifyLedger(self, request, context):
-        """Proves the ledger: the journal's hash chain, double entry, and every balance as the sum of its entries, of one partition or all.
+        """Proves the ledger: the journal's hash chain, double entry, every balance as the sum of its entries, and what it holds as what open
+        orders and pending transfers (withdrawals among them) need, of one partition or all.
         It reads everything that is kept: of a large venue ask for one partition at a time, or use `venue ledger verify`. It also runs
         every night; each run leaves an entry LEDGER_VERIFY in the audit log, whose outcome is DIFFERS where something differs.
         Errors: PARTITION_NOT_FOUND.

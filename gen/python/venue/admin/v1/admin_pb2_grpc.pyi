@@ -94,7 +94,8 @@ class AdminServiceStub:
     Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, REQUEST_ID_REUSED; available funds are looked at when it is executed.
     """
     VerifyLedger: _grpc.UnaryUnaryMultiCallable[_admin_pb2.VerifyLedgerRequest, _admin_pb2.VerifyLedgerResponse]
-    """Proves the ledger: the journal's hash chain, double entry, and every balance as the sum of its entries, of one partition or all.
+    """Proves the ledger: the journal's hash chain, double entry, every balance as the sum of its entries, and what it holds as what open
+    orders and pending transfers (withdrawals among them) need, of one partition or all.
     It reads everything that is kept: of a large venue ask for one partition at a time, or use `venue ledger verify`. It also runs
     every night; each run leaves an entry LEDGER_VERIFY in the audit log, whose outcome is DIFFERS where something differs.
     Errors: PARTITION_NOT_FOUND.
@@ -233,7 +234,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, REQUEST_ID_REUSED; available funds are looked at when it is executed.
     """
     VerifyLedger: _aio.UnaryUnaryMultiCallable[_admin_pb2.VerifyLedgerRequest, _admin_pb2.VerifyLedgerResponse]  # type: ignore[assignment]
-    """Proves the ledger: the journal's hash chain, double entry, and every balance as the sum of its entries, of one partition or all.
+    """Proves the ledger: the journal's hash chain, double entry, every balance as the sum of its entries, and what it holds as what open
+    orders and pending transfers (withdrawals among them) need, of one partition or all.
     It reads everything that is kept: of a large venue ask for one partition at a time, or use `venue ledger verify`. It also runs
     every night; each run leaves an entry LEDGER_VERIFY in the audit log, whose outcome is DIFFERS where something differs.
     Errors: PARTITION_NOT_FOUND.
@@ -453,7 +455,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.VerifyLedgerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.VerifyLedgerResponse, _abc.Awaitable[_admin_pb2.VerifyLedgerResponse]]:
-        """Proves the ledger: the journal's hash chain, double entry, and every balance as the sum of its entries, of one partition or all.
+        """Proves the ledger: the journal's hash chain, double entry, every balance as the sum of its entries, and what it holds as what open
+        orders and pending transfers (withdrawals among them) need, of one partition or all.
         It reads everything that is kept: of a large venue ask for one partition at a time, or use `venue ledger verify`. It also runs
         every night; each run leaves an entry LEDGER_VERIFY in the audit log, whose outcome is DIFFERS where something differs.
         Errors: PARTITION_NOT_FOUND.
