@@ -32,9 +32,16 @@ CALL_S: Final = 5.0
 # Hashes of passwords stand back for everything else on a busy machine.
 LOGIN_S: Final = 20.0
 PAUSE_S: Final = 1.0
-# Until it has what it needs to begin; after a failure twice as long each time, up to RETRY_S.
+# Until it has what it needs to begin; after a failure twice as long each time, up to RETRY_S. While it waits for a venue that is
+# only just starting, a person waits for it (servers/embedded/launch.py).
 SOON_S: Final = 0.1
+FIRST_RETRY_S: Final = 0.3
 RETRY_S: Final = 2.0
+RECONNECT: Final = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
 # Renewed well before the fifteen minutes of an access token are over.
 LOGIN_EVERY_S: Final = 600.0
 TAKE_CHANCE: Final = 0.6
@@ -79,8 +86,8 @@ class Trader:
         self._name = name
         self._email = email
         self._password = password
-        self._order_channel = open_channel(addresses.order, (), addresses.papers)
-        self._api_channel = open_channel(addresses.api, (), addresses.papers)
+        self._order_channel = open_channel(addresses.order, RECONNECT, addresses.papers)
+        self._api_channel = open_channel(addresses.api, RECONNECT, addresses.papers)
         self._auth = auth_pb2_grpc.AuthServiceStub(self._api_channel)
         self._accounts = account_pb2_grpc.AccountServiceStub(self._api_channel)
         self._orders = order_service_pb2_grpc.OrderServiceStub(self._order_channel)
@@ -244,7 +251,7 @@ async def run(
     index = IndexReader(addresses.marketdata, addresses.papers)
     loop = asyncio.get_running_loop()
     login_at = look_at = 0.0
-    retry_s = SOON_S
+    retry_s, begun = SOON_S, False
     try:
         while True:
             try:
@@ -263,6 +270,7 @@ async def run(
                     resting = await quoter.turn(maker, taker, index.price(quoter.symbol))
                     if maker.funds and resting is not None:
                         measures.turned(quoter.symbol, resting)
+                        begun = True
                 retry_s = SOON_S
                 await asyncio.sleep(PAUSE_S if maker.funds and taker.funds else SOON_S)
             except grpc.aio.AioRpcError as error:
@@ -271,7 +279,8 @@ async def run(
                 taker.hang_up()
                 login_at = look_at = 0.0
                 await asyncio.sleep(retry_s)
-                retry_s = min(2 * retry_s, RETRY_S)
+                starting = error.code() is grpc.StatusCode.UNAVAILABLE and not begun
+                retry_s = min(2 * retry_s, FIRST_RETRY_S if starting else RETRY_S)
     finally:
         await maker.close()
         await taker.close()
