@@ -165,3 +165,10 @@ def _own(user_id: str, endpoint_id: str) -> "Select[WebhookEndpointRow]":
     return select(WebhookEndpointRow).where(
         WebhookEndpointRow.endpoint_id == endpoint_id, WebhookEndpointRow.user_id == user_id
     )
+
+
+async def disable_gone(session: AsyncSession, endpoint_id: str, url: str) -> str | None:
+    """An endpoint said that it is no more. Returns whose it was; None where it is disabled or elsewhere already."""
+    mine = (WebhookEndpointRow.endpoint_id == endpoint_id) & (WebhookEndpointRow.url == url)
+    gone = update(WebhookEndpointRow).where(mine, WebhookEndpointRow.state == "ENABLED")
+    return await session.scalar(gone.values(state="GONE", update_time=NOW).returning(WebhookEndpointRow.user_id))

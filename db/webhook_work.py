@@ -107,10 +107,6 @@ UPDATE webhook_deliveries SET state = %s, attempts = attempts + 1, last_time = c
     last_error = %s, next_time = clock_timestamp() + make_interval(secs => %s)
 WHERE endpoint_id = %s AND message_id = %s AND state = 'PENDING' AND attempts = %s
 """
-DISABLE_GONE: Final = """
-UPDATE webhook_endpoints SET state = 'GONE', update_time = clock_timestamp()
-WHERE endpoint_id = %s AND state = 'ENABLED' AND url = %s RETURNING user_id
-"""
 FORGET_DONE: Final = """
 DELETE FROM webhook_deliveries WHERE ctid IN (
     SELECT ctid FROM webhook_deliveries
@@ -274,12 +270,6 @@ async def record(
 ) -> None:
     """What came of an attempt: the state that the message is in, and how long until the next one."""
     await connection.execute(DONE, [state, status, error, wait_s, endpoint_id, due.message_id, due.attempts])
-
-
-async def disable_gone(connection: Connection, endpoint_id: str, url: str) -> str | None:
-    """An endpoint said that it is no more. Returns whose it was; None where it is disabled or elsewhere already."""
-    row = await (await connection.execute(DISABLE_GONE, [endpoint_id, url])).fetchone()
-    return None if row is None else str(row[0])
 
 
 async def forget_done(connection: Connection) -> int:

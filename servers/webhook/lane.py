@@ -18,7 +18,7 @@ from db.sealing import SealBroken, Sealer
 from db.session import Pool
 from db.webhook_deliveries import DEAD, PENDING, SUCCEEDED
 from db.webhook_endpoints import secret_place
-from db.webhook_work import Due, Target, disable_gone, find_target, list_due, record
+from db.webhook_work import Due, Target, find_target, list_due, record
 from servers.webhook.measures import WebhookMeasures
 from servers.webhook.posting import Answer, Poster
 from servers.webhook.schedule import LIFE_S, wait_s
@@ -34,8 +34,8 @@ FAILING_MAX: Final = 128
 OPENS_AFTER: Final = 3
 PAUSE_MAX_S: Final = 60.0
 
-Gone = Callable[[str, str, str], Awaitable[None]]
-"""Tells a user (id) that an endpoint (id, url) is disabled since it said that it is gone."""
+Gone = Callable[[str, str], Awaitable[None]]
+"""Disables an endpoint (id, url) that said that it is gone, and tells its user."""
 
 
 class Places:
@@ -153,11 +153,8 @@ class Lane:
             )
 
     async def _disable(self, target: Target) -> None:
-        async with self._pool.connection() as connection:
-            user_id = await disable_gone(connection, self._endpoint_id, target.url)
-        if user_id is not None:
-            log.info("webhook endpoint is gone", endpoint_id=self._endpoint_id)
-            await self._gone(user_id, self._endpoint_id, target.url)
+        log.info("webhook endpoint is gone", endpoint_id=self._endpoint_id)
+        await self._gone(self._endpoint_id, target.url)
 
     def _failed(self) -> None:
         self._failures += 1

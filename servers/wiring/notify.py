@@ -13,6 +13,8 @@ from db import outgoing, session, users
 from db.outgoing import Letter
 from db.sealing import Sealer
 from db.session import SERVICES
+from db.transactions import transaction
+from db.webhook_endpoints import disable_gone
 from servers.config import Settings
 from servers.domain.errors import PartUnavailable
 from servers.domain.letters import Channel, Template
@@ -52,7 +54,7 @@ async def build(process: Process) -> AsyncIterator[None]:
             sealer,
             poster,
             WebhookMeasures(registry),
-            telling(database, sealer),
+            disabling(database, sealer),
         )
         measures = LetterMeasures(registry)
         senders = [Sender(database, sealer, providers(settings, client), measures)]
@@ -73,20 +75,22 @@ async def build(process: Process) -> AsyncIterator[None]:
                     await task
 
 
-def telling(database: AsyncEngine, sealer: Sealer) -> Gone:
-    """Writes to users whose endpoint is gone."""
+def disabling(database: AsyncEngine, sealer: Sealer) -> Gone:
+    """Disables endpoints that are gone, and writes to their users in the same transaction."""
 
-    async def tell(user_id: str, endpoint_id: str, url: str) -> None:
+    async def disable(endpoint_id: str, url: str) -> None:
         values = {"endpoint_id": endpoint_id, "endpoint_url": url}
         try:
-            user = await users.find_user(database, user_id)
-            if user is not None:
-                await outgoing.add(database, sealer, Letter(user.email, Template.WEBHOOK_GONE, values, user_id))
-        except PartUnavailable:
-            # The endpoint says it too.
-            log.error("letter not taken", user_id=user_id, template=Template.WEBHOOK_GONE.value)
+            async with transaction(database) as session, session.begin():
+                user_id = await disable_gone(session, endpoint_id, url)
+                address = None if user_id is None else await users.find_address(session, user_id)
+                if user_id is not None and address is not None:
+                    await outgoing.append(session, sealer, Letter(address, Template.WEBHOOK_GONE, values, user_id))
+        except PartUnavailable as error:
+            # Whatever it is sent next it says so again.
+            log.warning("webhook endpoint not disabled yet", endpoint_id=endpoint_id, cause=str(error))
 
-    return tell
+    return disable
 
 
 def providers(settings: Settings, client: httpx.AsyncClient) -> Sequence[Provider]:

@@ -12,6 +12,7 @@ import grpc
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook
 
 from db.revocations import Revocations
@@ -31,6 +32,7 @@ from servers.webhook.deliver import Worker
 from servers.webhook.measures import WebhookMeasures
 from servers.webhook.posting import Poster
 from servers.webhook.servicer import WebhookServicer
+from servers.wiring.notify import disabling
 from tests.unit.transport.conftest import Keys
 from venue.account.v1 import account_pb2
 from venue.engine.v1 import engine_pb2
@@ -79,6 +81,7 @@ class Hooks:
     stub: "webhook_pb2_grpc.WebhookServiceAsyncStub"
     keys: Keys
     pool: Pool
+    tables: AsyncEngine
     database_url: str
     field_keys: str
     stack: AsyncExitStack
@@ -160,8 +163,9 @@ class Hooks:
         guard = settings.pop("guard", Guard(loopback=True))
         async with Poster(guard, **settings) as poster:
 
-            async def gone(user_id: str, endpoint_id: str, _url: str) -> None:
-                self.gone.append(f"{user_id} {endpoint_id}")
+            async def gone(endpoint_id: str, url: str) -> None:
+                await disabling(self.tables, Sealer(lambda: self.field_keys))(endpoint_id, url)
+                self.gone.append(endpoint_id)
 
             sealer = Sealer(lambda: self.field_keys)
             worker = Worker(self.database_url, self.pool, [PARTITION], sealer, poster, measures, gone)
@@ -263,6 +267,7 @@ async def hooks(database_url: str, tmp_path: Path) -> AsyncIterator[Hooks]:
             stub=webhook_pb2_grpc.WebhookServiceStub(channel),
             keys=keys,
             pool=pool,
+            tables=tables,
             database_url=database_url,
             field_keys=field_keys,
             stack=stack,

@@ -149,7 +149,9 @@ async def test_f25_one_that_is_gone_is_disabled_and_told_nothing_further(hooks: 
     await hooks.happens()
     async with hooks.working():
         await eventually(lambda: bool(hooks.gone))
-        assert hooks.gone == [f"usr-ann {endpoint_id}"]
+        assert hooks.gone == [endpoint_id]
+        # Its user is told by the same transaction.
+        assert await hooks.rows("SELECT user_id, template FROM outgoing") == [("usr-ann", "webhook_gone")]
         endpoint = (await hooks.ask(pb.GetEndpointRequest(endpoint_id=endpoint_id))).endpoint
         assert endpoint.state == pb.ENDPOINT_STATE_GONE
         dead, waiting = await hooks.deliveries(endpoint_id)
