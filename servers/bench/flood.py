@@ -87,7 +87,8 @@ async def measure(bench: Bench, figures: Mapping[str, Measure], rate: float) -> 
 async def login(stub: "auth_pb2_grpc.AuthServiceAsyncStub", kind: str, full: asyncio.Event) -> None:
     """A wrong one, from a place of its own."""
     address = ".".join(str(byte) for byte in (10, *secrets.token_bytes(3)))
-    email = secrets.token_hex(8) + ("@example.com" if kind == HASHED else "")
+    # The contract asks of an address that it is not empty, and no more.
+    email = f"{secrets.token_hex(8)}@example.com" if kind == HASHED else ""
     request = auth_pb2.LoginRequest(email=email, password=secrets.token_hex(8))
     try:
         await stub.Login(request, metadata=(("x-forwarded-for", address),), timeout=CALL_S)
