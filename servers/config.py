@@ -4,7 +4,6 @@ A name is the field's, in capitals behind the prefix: `order_port` is `VENUE_ORD
 `_days`.
 """
 
-import os
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -117,8 +116,7 @@ class Settings(MessageSettings, SecrecySettings, BaseSettings):
     access_ttl_s: Annotated[int, Field(ge=60, le=3600)] = 900
     refresh_ttl_days: PositiveInt = 30
     bcrypt_cost: Annotated[int, Field(ge=4, le=16)] = 12
-    # Processes that hash. With as many as there are processors every order would find one busy.
-    auth_workers: PositiveInt = max(1, (os.cpu_count() or 1) // 2)
+    auth_workers: PositiveInt = 2
     login_requires_verified: bool = False
     # The keys of encrypted fields (db/sealing.py): entries `id:base64`, divided by white space or commas; the first one seals,
     # the entry `index` is for blind indexes. In the file, else in the variable, else made in the state folder.
