@@ -3,10 +3,12 @@
 Connections of `connect` and `open_pool` speak the rules' numbers: amounts and times are ints (adaptation.py).
 """
 
+import select
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
+import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
@@ -16,6 +18,7 @@ from db.adaptation import adapt
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
+    from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 Connection = AsyncConnection[TupleRow]
@@ -66,6 +69,25 @@ async def connect(url: str, *, application_name: str, role: str | None = None) -
         return connection
 
 
+def is_silent(connection: "psycopg.AsyncConnection[Any]") -> bool:
+    """Whether an idle connection has nothing to read. One that the server has closed has, be it but the end.
+
+    Raises psycopg.OperationalError: it is closed on this side.
+    """
+    heard = select.poll()
+    heard.register(connection.fileno(), select.POLLIN)
+    return not heard.poll(0)
+
+
+async def check(connection: Connection) -> None:
+    """Before a loan: only a connection that says something of its own accord is asked whether it still works.
+
+    Asking every time would be a second way to the server and back for each read. Raises psycopg.OperationalError.
+    """
+    if not is_silent(connection):
+        await AsyncConnectionPool.check_connection(connection)
+
+
 async def open_pool(
     url: str,
     *,
@@ -87,7 +109,7 @@ async def open_pool(
         max_idle=IDLE_S,
         timeout=5,
         configure=adapt,
-        check=AsyncConnectionPool.check_connection,
+        check=check,
         name=application_name,
         open=False,
     )
@@ -101,15 +123,26 @@ def engine(url: str, *, application_name: str, role: str | None = None, size_max
     arguments: dict[str, Any] = {**LIVENESS, "application_name": application_name, "options": "-c TimeZone=UTC"}
     if role is not None:
         arguments["options"] += f" -c role={role}"
+    from sqlalchemy import event
+    from sqlalchemy.exc import InvalidatePoolError
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    return create_async_engine(
+    made = create_async_engine(
         address,
         connect_args=arguments,
         pool_size=5,
         max_overflow=size_max - 5,
-        pool_pre_ping=True,
         pool_recycle=1800,
         # What a person typed does not belong into a log, nor does a hash.
         hide_parameters=True,
     )
+
+    @event.listens_for(made.sync_engine, "checkout")
+    def check_too(connection: "DBAPIConnection", *_: object) -> None:
+        try:
+            if not is_silent(connection.driver_connection):
+                made.dialect.do_ping(connection)
+        except psycopg.Error as error:
+            raise InvalidatePoolError from error
+
+    return made

@@ -8,6 +8,10 @@ from sqlalchemy import text
 
 from db.session import SERVICES, connect, conninfo, engine, open_pool
 
+# And waits until it is gone.
+ENDED = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
+PID = text("SELECT pg_backend_pid()")
+
 
 async def test_a_direct_connection_is_durable_watched_and_named(database_url: str) -> None:
     connection = await connect(database_url, application_name="venue-order", role=SERVICES)
@@ -38,10 +42,39 @@ async def test_a_connection_that_the_server_ended_is_not_lent(database_url: str)
     async with pool.connection() as connection:
         await connection.execute("CREATE TABLE kept AS SELECT 1::numeric AS n")
     async with await connect(database_url, application_name="killer") as killer:
-        await killer.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pool'")
+        await killer.execute(ENDED, ["pool"])
     async with pool.connection() as connection:
         cursor = await connection.execute("SELECT n FROM kept")
         assert repr(await cursor.fetchone()) == "(1,)"
+    await pool.close()
+
+
+async def test_none_of_the_services_connections_that_the_server_ended_is_lent(database_url: str) -> None:
+    made = engine(database_url, application_name="several")
+    async with made.connect() as one, made.connect() as two:
+        before = {(await each.execute(PID)).scalar_one() for each in (one, two)}
+    async with await connect(database_url, application_name="killer") as killer:
+        await killer.execute(ENDED, ["several"])
+    async with made.connect() as one, made.connect() as two:
+        after = {(await each.execute(PID)).scalar_one() for each in (one, two)}
+    assert len(before) == len(after) == 2
+    assert not before & after
+    await made.dispose()
+
+
+async def test_a_connection_that_lies_idle_is_lent_unasked(database_url: str) -> None:
+    pool = await open_pool(database_url, application_name="pool", size_max=1)
+    async with pool.connection() as connection:
+        await connection.execute("SELECT 1")
+    async with pool.connection() as connection:
+        cursor = await connection.execute("SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+        assert "query FROM" in str(await cursor.fetchone())
+    async with await connect(database_url, application_name="watcher") as watcher:
+        for lent in range(2):
+            cursor = await watcher.execute("SELECT query FROM pg_stat_activity WHERE application_name = 'pool'")
+            assert "query FROM" in str(await cursor.fetchone()), lent
+            async with pool.connection():
+                pass
     await pool.close()
 
 
