@@ -205,6 +205,8 @@ def of_scalar(method: MethodDescriptor, field: FieldDescriptor, path: tuple[str 
         yield from of_text(method, field, rules.string, path)
     elif field.type == field.TYPE_BOOL:
         yield from (Case("", path, value, WRONG, raw=True) for value in ('"maybe"', "2", "[]"))
+    elif field.type == field.TYPE_BYTES:
+        yield from (Case("", path, value, WRONG, raw=True) for value in ('"%%%"', "true", "1", "[[]]", "{}"))
     else:
         # A number without a sign cannot even be put into a message: only JSON can say it.
         signed = field.type not in {field.TYPE_UINT32, field.TYPE_UINT64}
