@@ -16,14 +16,14 @@ from decimal import Decimal
 from pathlib import Path
 
 from tests.e2e.browser import play
-from tests.e2e.launching import Venue, launched
+from tests.e2e.launching import Venue, eventually, launched
 from tests.e2e.people import PASSWORD, Person, join
 from tests.e2e.ways import Rest
 from venue.order.v1.order_service_pb2 import AmendOrderRequest
 from venue_sdk import Client, Password
 
 MARKET = "EUR-USD"
-LEVELS = 24
+LEVELS = 6  # all of them in sight
 CHANGES_A_SECOND = 60.0
 
 
@@ -32,9 +32,8 @@ async def changing(target: str, person: Person, rate: float, end: threading.Even
     async with Client(target, Password(person.email, PASSWORD)) as client:
         orders = []
         for level in range(LEVELS):
-            side, price = ("BUY", Decimal("1.05")) if level % 2 else ("SELL", Decimal("1.15"))
-            price += (level // 2) * (Decimal("-0.0001") if side == "BUY" else Decimal("0.0001"))
-            orders.append((await client.place(person.account_id, MARKET, side, 20, price=price)).accepted())
+            price = Decimal("1.05") - level * Decimal("0.0001")
+            orders.append((await client.place(person.account_id, MARKET, "BUY", 20, price=price)).accepted())
         sent: set[asyncio.Task[object]] = set()
         begun = time.monotonic()
         while not end.is_set():
@@ -56,11 +55,12 @@ def measured(venue: Venue, rate: float) -> dict[str, object]:
     rest.close()
     end, counted = threading.Event(), [0]
     feeding = threading.Thread(target=lambda: asyncio.run(changing(venue.target, person, rate, end, counted)))
-    begun = time.monotonic()
     feeding.start()
+    eventually(lambda: counted[0] > LEVELS, "the book changes")
+    begun, before = time.monotonic(), counted[0]
     try:
         frames = play("frames", venue, symbol=MARKET)
-        sent = counted[0] / (time.monotonic() - begun)
+        sent = (counted[0] - before) / (time.monotonic() - begun)
     finally:
         end.set()
         feeding.join()
