@@ -19,6 +19,8 @@ from tests.contract.descriptors import methods
 GOLDEN = Path(__file__).resolve().parents[2] / "contract" / "golden"
 # Rules that only protovalidate knows.
 ASKED_ALWAYS = {
+    "venue.account.v1.AccountService.ListTransactions",
+    "venue.account.v1.AccountService.StreamStatement",
     "venue.auth.v1.AuthService.CreateApiKey",
     "venue.auth.v1.AuthService.Register",
     "venue.funding.v1.FundingService.SubmitKyc",
