@@ -47,7 +47,7 @@ static_resources:
           - name: envoy.filters.http.router
             typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
 """
-HEAL_S = 30.0
+HEAL_S = 90.0
 
 
 STARTED: dict[Path, subprocess.Popen[bytes]] = {}
