@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import audit
 from db.models.credentials import ApiKeyRow, TotpRow
 from db.models.users import UserRow
+from db.outgoing import Telling
 from db.transactions import NOW, transaction
 
 
@@ -42,7 +43,9 @@ class Refusal(StrEnum):
     FACTOR_MISSING = "FACTOR_MISSING"
 
 
-async def add_key(engine: AsyncEngine, key: NewKey, *, keys_max: int, entry: audit.Entry) -> ApiKeyRow | Refusal:
+async def add_key(
+    engine: AsyncEngine, key: NewKey, *, keys_max: int, entry: audit.Entry, tell: Telling
+) -> ApiKeyRow | Refusal:
     """Store a key, and that it was made. One that may withdraw needs an enrolled second factor."""
     mine = (ApiKeyRow.user_id == key.user_id, ApiKeyRow.revoke_time.is_(None))
     living = or_(ApiKeyRow.expire_time.is_(None), ApiKeyRow.expire_time > NOW)
@@ -56,6 +59,7 @@ async def add_key(engine: AsyncEngine, key: NewKey, *, keys_max: int, entry: aud
             if factor is None or factor.confirm_time is None:
                 return Refusal.FACTOR_MISSING
         row = (await session.scalars(insert(ApiKeyRow).values(**asdict(key)).returning(ApiKeyRow))).one()
+        await tell(session)
         await audit.append(session, entry)
         return row
 

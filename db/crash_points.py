@@ -29,6 +29,7 @@ POINTS: Final = {
         "withdrawal-resolved",
         "withdrawal-ended",
     ),
+    "auth": ("user-registered", "password-changed", "mail-asked", "mail-writing", "mail-written"),
     "notify": (
         "webhook-made",
         "webhook-moved",

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from db import audit, user_sessions
 from db.models.credentials import ApiKeyRow, RecoveryCodeRow, TotpRow
 from db.models.users import SessionRow, UserRow
+from db.outgoing import Telling
 from db.transactions import NOW, transaction
 
 # After so many wrong codes in a row each next try waits, twice as long each time up to the longest wait.
@@ -87,7 +88,7 @@ async def begin(
 
 
 async def confirm(
-    engine: AsyncEngine, user_id: str, session_id: str, step_of: StepOf, entry: audit.Entry
+    engine: AsyncEngine, user_id: str, session_id: str, step_of: StepOf, entry: audit.Entry, tell: Telling
 ) -> Verdict | Blocked:
     """Enroll what was begun by a code of it. The session counts as authenticated by it; the user's other sessions end."""
     async with transaction(engine) as session, session.begin():
@@ -103,6 +104,7 @@ async def confirm(
             row.confirm_time = NOW
             await _authenticated(session, session_id)
             await user_sessions.end_within(session, user_id, user_sessions.FACTOR_CHANGED, kept=session_id)
+            await tell(session)
             await audit.append(session, entry)
         return verdict
 
@@ -138,7 +140,7 @@ async def prove(
         return verdict
 
 
-async def remove(engine: AsyncEngine, user_id: str, session_id: str, entry: audit.Entry) -> bool:
+async def remove(engine: AsyncEngine, user_id: str, session_id: str, entry: audit.Entry, tell: Telling) -> bool:
     """Remove the factor; the user's other sessions end, the keys that may withdraw are revoked. False where none is enrolled."""
     async with transaction(engine) as session, session.begin():
         gone = delete(TotpRow).where(TotpRow.user_id == user_id, TotpRow.confirm_time.is_not(None))
@@ -151,6 +153,7 @@ async def remove(engine: AsyncEngine, user_id: str, session_id: str, entry: audi
         withdrawing = literal("withdraw") == any_(ApiKeyRow.scopes)
         revoked = update(ApiKeyRow).where(ApiKeyRow.user_id == user_id, withdrawing, ApiKeyRow.revoke_time.is_(None))
         await session.execute(revoked.values(revoke_time=NOW))
+        await tell(session)
         await audit.append(session, entry)
         return True
 

@@ -1,6 +1,7 @@
 """Tokens that are mailed to users for one purpose. A token of one purpose is not good for another.
 
-Each function is one transaction and has committed when it returns. All raise PartUnavailable where the database is away.
+Each function but `add_within` is one transaction and has committed when it returns. All those raise PartUnavailable where the
+database is away.
 """
 
 from datetime import timedelta
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from db import audit, login_places, user_sessions
 from db.models.users import MailedTokenRow, UserRow
+from db.outgoing import Telling
 from db.transactions import NOW, transaction
 
 RESET: Final = "PASSWORD_RESET"
@@ -20,24 +22,21 @@ UNLOCK: Final = "UNLOCK"
 HOURLY_MAX: Final = {RESET: 5, UNLOCK: 1}
 
 
-async def add_mailed_token(
-    engine: AsyncEngine, user_id: str, purpose: str, token_hash: bytes, *, life_s: float, entry: audit.Entry
-) -> bool:
-    """Store a token. Returns False, and stores none, where the user is frozen or had all that he may have within an hour."""
+async def add_within(session: AsyncSession, user_id: str, purpose: str, token_hash: bytes, *, life_s: float) -> bool:
+    """Store a token in the caller's transaction. Returns False, and stores none, where the user is frozen or had all that
+    he may have within an hour.
+    """
     hour = MailedTokenRow.create_time > NOW - timedelta(hours=1)
     own = (MailedTokenRow.user_id == user_id) & (MailedTokenRow.purpose == purpose)
     active = select(UserRow.user_id).where(UserRow.user_id == user_id, UserRow.status == user_sessions.ACTIVE)
     values = {"token_hash": token_hash, "purpose": purpose, "user_id": user_id}
-    async with transaction(engine) as session, session.begin():
-        if await session.scalar(active.with_for_update(key_share=True)) is None:
-            return False
-        lately = await session.scalar(select(func.count()).select_from(MailedTokenRow).where(own, hour))
-        if (lately or 0) >= HOURLY_MAX[purpose]:
-            return False
-        expires = NOW + timedelta(seconds=life_s)
-        await session.execute(insert(MailedTokenRow).values(**values, expire_time=expires))
-        await audit.append(session, entry)
-        return True
+    if await session.scalar(active.with_for_update(key_share=True)) is None:
+        return False
+    lately = await session.scalar(select(func.count()).select_from(MailedTokenRow).where(own, hour))
+    if (lately or 0) >= HOURLY_MAX[purpose]:
+        return False
+    await session.execute(insert(MailedTokenRow).values(**values, expire_time=NOW + timedelta(seconds=life_s)))
+    return True
 
 
 async def find_owner(engine: AsyncEngine, purpose: str, token_hash: bytes) -> UserRow | None:
@@ -52,7 +51,7 @@ async def find_owner(engine: AsyncEngine, purpose: str, token_hash: bytes) -> Us
 
 
 async def reset_password(
-    engine: AsyncEngine, token_hash: bytes, password_hash: str, place: str, *, entry: audit.Entry
+    engine: AsyncEngine, token_hash: bytes, password_hash: str, place: str, *, entry: audit.Entry, tell: Telling
 ) -> UserRow | None:
     """Use a token to set a password from `place`. Every session ends, other resets are not good any more, and only
     `place` is a known place; the address of mail is verified, since the token was read there. None for a token that is not
@@ -70,6 +69,7 @@ async def reset_password(
         await login_places.forget_within(session, user.user_id)
         await login_places.remember_within(session, user.user_id, place)
         await session.flush()
+        await tell(session)
         await audit.append(session, entry)
         return user
 

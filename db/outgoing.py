@@ -5,11 +5,11 @@ What a letter says may be secret (a token), so it lies sealed, and is gone once 
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import LargeBinary, delete, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
@@ -46,6 +46,10 @@ class Taken:
     attempts: int
 
 
+Telling = Callable[[AsyncSession], Awaitable[object]]
+"""Stores a letter in the transaction that it is given: whoever does the deed calls it before the end. May raise SealBroken."""
+
+
 def _place(message_id: str) -> Place:
     return Place("outgoing", "content", message_id)
 
@@ -73,11 +77,41 @@ async def append(session: AsyncSession, sealer: Sealer, letter: Letter) -> bool:
 
 
 async def _store(session: AsyncSession, sealer: Sealer, letter: Letter) -> None:
+    await session.execute(insert(OutgoingRow).values(_row(sealer, letter)))
+
+
+def _row(sealer: Sealer, letter: Letter) -> dict[str, str | bytes]:
     message_id = f"ltr-{uuid.uuid4()}"
     content = json.dumps({"address": letter.address, "values": dict(letter.values)}).encode()
     sealed = sealer.seal(_place(message_id), content)
-    row = {"message_id": message_id, "user_id": letter.user_id, "template": letter.template.value, "content": sealed}
-    await session.execute(insert(OutgoingRow).values(**row, channel=letter.channel.value))
+    row: dict[str, str | bytes] = {"message_id": message_id, "user_id": letter.user_id, "content": sealed}
+    return row | {"template": letter.template.value, "channel": letter.channel.value}
+
+
+def telling(sealer: Sealer, letter: Letter) -> Telling:
+    """For a deed that is done elsewhere: its letter."""
+
+    async def tell(session: AsyncSession) -> None:
+        await append(session, sealer, letter)
+
+    return tell
+
+
+async def ask(engine: AsyncEngine, sealer: Sealer, letter: Letter, *, waiting_max: int) -> bool:
+    """Store that a letter was asked for, by one statement, whoever has the address. False where too many wait to be written.
+
+    Raises PartUnavailable.
+    """
+    row = _row(sealer, replace(letter, channel=Channel.ASKED))
+    waits = (OutgoingRow.channel == Channel.ASKED.value) & (OutgoingRow.state == PENDING)
+    some = select(OutgoingRow.message_id).where(waits).limit(waiting_max).subquery()
+    given = [literal(value, LargeBinary) if isinstance(value, bytes) else literal(value) for value in row.values()]
+    counted = select(func.count()).select_from(some).scalar_subquery()
+    put = insert(OutgoingRow).from_select(
+        list(row), select(*given).where(counted < waiting_max), include_defaults=False
+    )
+    async with transaction(engine) as session, session.begin():
+        return await session.scalar(put.returning(OutgoingRow.message_id)) is not None
 
 
 async def add(engine: AsyncEngine, sealer: Sealer, letter: Letter) -> None:
@@ -109,7 +143,13 @@ def _opened(sealer: Sealer, row: OutgoingRow) -> Letter:
 async def forget(engine: AsyncEngine, message_id: str) -> None:
     """It was sent."""
     async with transaction(engine) as session, session.begin():
-        await session.execute(delete(OutgoingRow).where(OutgoingRow.message_id == message_id))
+        await forget_within(session, message_id)
+
+
+async def forget_within(session: AsyncSession, message_id: str) -> bool:
+    """Forget it in the caller's transaction. False where somebody else did."""
+    gone = delete(OutgoingRow).where(OutgoingRow.message_id == message_id)
+    return await session.scalar(gone.returning(OutgoingRow.message_id)) is not None
 
 
 async def put_off(engine: AsyncEngine, message_id: str, error: str, wait_s: float | None) -> None:

@@ -4,6 +4,7 @@ Each function is one transaction and has committed when it returns. All raise Pa
 """
 
 import unicodedata
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from db import audit, user_sessions
 from db.models.credentials import ApiKeyRow, TotpRow
 from db.models.users import UserRow, VerificationTokenRow
+from db.outgoing import Telling
 from db.transactions import NOW, transaction
 
 ACTIVE: Final = "ACTIVE"
@@ -37,10 +39,15 @@ def email_key(email: str) -> str:
 
 
 async def find_user_by_email(engine: AsyncEngine, email: str) -> UserRow | None:
+    async with transaction(engine) as session:
+        return await find_by_address(session, email)
+
+
+async def find_by_address(session: AsyncSession, email: str) -> UserRow | None:
+    """Who has an address of mail, as the caller's transaction sees it."""
     if "\0" in email:  # PostgreSQL refuses it in text, and so no user has it
         return None
-    async with transaction(engine) as session:
-        return await session.scalar(select(UserRow).where(UserRow.email_key == email_key(email)))
+    return await session.scalar(select(UserRow).where(UserRow.email_key == email_key(email)))
 
 
 async def find_user(engine: AsyncEngine, user_id: str) -> UserRow | None:
@@ -54,9 +61,15 @@ async def find_address(session: AsyncSession, user_id: str) -> str | None:
 
 
 async def add_user(
-    engine: AsyncEngine, user: NewUser, *, verification_hash: bytes, verification_s: float, actor: audit.Actor
+    engine: AsyncEngine,
+    user: NewUser,
+    *,
+    verification_hash: bytes,
+    verification_s: float,
+    actor: audit.Actor,
+    tell: Callable[[AsyncSession, UserRow], Awaitable[object]],
 ) -> UserRow:
-    """Add a user unless one has this address of mail. Returns the user who has it.
+    """Add a user unless one has this address of mail. Returns the user who has it; `tell` stores the letter to him.
 
     Whoever has yet to verify the address is registered anew: password and name become those given, sessions, second factor and
     API keys end, and only the verification token stored here is good. So nobody keeps a door to what the owner of the address
@@ -84,6 +97,7 @@ async def add_user(
         # The token of a verified user has expired when it is made, and is mailed to nobody.
         expires = NOW + timedelta(seconds=0.0 if row.email_verified else verification_s)
         await session.execute(insert(VerificationTokenRow).values(**token, expire_time=expires))
+        await tell(session, row)
         outcome = "KNOWN" if row.email_verified else audit.OK
         await audit.append(
             session,
@@ -139,7 +153,7 @@ async def replace_password_hash(engine: AsyncEngine, user_id: str, old: str, new
 
 
 async def change_password(
-    engine: AsyncEngine, user_id: str, old: str, new: str, *, kept_session: str, entry: audit.Entry
+    engine: AsyncEngine, user_id: str, old: str, new: str, *, kept_session: str, entry: audit.Entry, tell: Telling
 ) -> bool:
     """Set the hash of another password and end the user's sessions but `kept_session`.
 
@@ -151,6 +165,7 @@ async def change_password(
         if found is None:
             return False
         await user_sessions.end_within(session, user_id, user_sessions.CHANGED, kept=kept_session)
+        await tell(session)
         await audit.append(session, entry)
         return True
 

@@ -9,23 +9,22 @@ from typing import Final, cast
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import api_keys, users
+from db import api_keys, outgoing, users
 from db.api_keys import NewKey, Refusal
 from db.audit import Action, Entry
 from db.models.credentials import ApiKeyRow
+from db.outgoing import Letter
 from db.sealing import Sealer, api_key_secret
 from servers.auth.errors import ApiKeyNotFound, TooManyApiKeys
 from servers.auth.identifiers import new_id
 from servers.auth.keys import base64url
-from servers.auth.notices import notify
-from servers.auth.outbox import Outbox
 from servers.domain.errors import FieldViolation
 from servers.domain.letters import Template
 from servers.transport.auditing import actor_of
 from servers.transport.call import Call
 from servers.transport.identity import SCOPES, scope_name
 from servers.transport.paging import PageTokens, page_size
-from servers.transport.refusals import InvalidField, SecondFactorMissing
+from servers.transport.refusals import InvalidField, NotAuthenticated, SecondFactorMissing
 from venue.auth.v1 import auth_pb2 as pb
 from venue.option.v1 import access_pb2
 
@@ -47,7 +46,7 @@ Owned = Callable[[str, Call], Awaitable[None]]
 
 
 async def create_api_key(
-    engine: AsyncEngine, sealer: Sealer, outbox: Outbox, owned: Owned, request: pb.CreateApiKeyRequest, call: Call
+    engine: AsyncEngine, sealer: Sealer, owned: Owned, request: pb.CreateApiKeyRequest, call: Call
 ) -> tuple[ApiKeyRow, str]:
     """The key and its secret (empty where there is none).
 
@@ -80,14 +79,16 @@ async def create_api_key(
     )
     after = {"scopes": scopes, "account_id": request.account_id, "networks": networks, "signing": signing}
     entry = Entry(actor=actor_of(call), action=Action.API_KEY_CREATE, object=f"api_key/{key.api_key_id}", after=after)
-    row = await api_keys.add_key(engine, key, keys_max=KEYS_MAX, entry=entry)
+    user = await users.find_user(engine, call.user_id)
+    if user is None:
+        raise NotAuthenticated("unknown user")
+    values = {"name": request.name, "scopes": ", ".join(scopes)}
+    tell = outgoing.telling(sealer, Letter(user.email, Template.API_KEY_MADE, values, user.user_id))
+    row = await api_keys.add_key(engine, key, keys_max=KEYS_MAX, entry=entry, tell=tell)
     if row is Refusal.TOO_MANY:
         raise TooManyApiKeys(KEYS_MAX)
     if row is Refusal.FACTOR_MISSING:
         raise SecondFactorMissing
-    user = await users.find_user(engine, call.user_id)
-    if user is not None:
-        notify(outbox, user, Template.API_KEY_MADE, {"name": request.name, "scopes": ", ".join(scopes)})
     return row, secret
 
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import audit, users
+from db import audit, outgoing, users
+from db.crash_points import passing
 from db.outgoing import Letter
+from db.sealing import Sealer
 from servers.auth.attempts import Attempts, network_of
 from servers.auth.errors import PasswordWrong
-from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords, words_of
 from servers.domain.errors import Overloaded
 from servers.domain.letters import Template
@@ -19,7 +20,7 @@ async def change_password(
     engine: AsyncEngine,
     passwords: Passwords,
     attempts: Attempts,
-    outbox: Outbox,
+    sealer: Sealer,
     *,
     actor: audit.Actor,
     current: str,
@@ -29,7 +30,6 @@ async def change_password(
     user = await users.find_user(engine, actor.name)
     if user is None:
         raise NotAuthenticated("unknown user")
-    outbox.check_room()
     # Whoever found an open session guesses no faster than at the door. The owner's own place counts by itself.
     attempt = await attempts.begin(user.email_key, network_of(actor.address), known=True)
     try:
@@ -45,8 +45,9 @@ async def change_password(
     await passwords.refuse_weak(new, words_of(user.email, user.display_name), field="new_password")
     hashed = await passwords.hash(new)
     kept = actor.credential
+    tell = outgoing.telling(sealer, Letter(user.email, Template.PASSWORD_CHANGED, {}, user.user_id))
     if not await users.change_password(
-        engine, user.user_id, user.password_hash, hashed, kept_session=kept, entry=entry
+        engine, user.user_id, user.password_hash, hashed, kept_session=kept, entry=entry, tell=tell
     ):
         raise PasswordWrong  # somebody else changed it meanwhile
-    outbox.post(Letter(user.email, Template.PASSWORD_CHANGED, {}, user.user_id))
+    passing("password-changed")

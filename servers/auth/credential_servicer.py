@@ -8,7 +8,6 @@ from db.models.users import UserRow
 from db.sealing import Sealer
 from servers.auth.api_keys import Owned, create_api_key, list_api_keys, revoke_api_key, to_api_key
 from servers.auth.attempts import Attempts
-from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
 from servers.auth.quota import Quotas
 from servers.auth.second_factor import SecondFactor
@@ -36,7 +35,6 @@ class CredentialServicer:
         engine: AsyncEngine,
         sealer: Sealer,
         passwords: Passwords,
-        outbox: Outbox,
         access_tokens: AccessTokens,
         factor: SecondFactor,
         attempts: Attempts,
@@ -47,7 +45,6 @@ class CredentialServicer:
         self._engine = engine
         self._sealer = sealer
         self._passwords = passwords
-        self._outbox = outbox
         self._access_tokens = access_tokens
         self._factor = factor
         self._attempts = attempts
@@ -68,8 +65,7 @@ class CredentialServicer:
         return pb.DisableTotpResponse()
 
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, call: Call) -> pb.CreateApiKeyResponse:
-        owned = self._elsewhere.owned
-        row, secret = await create_api_key(self._engine, self._sealer, self._outbox, owned, request, call)
+        row, secret = await create_api_key(self._engine, self._sealer, self._elsewhere.owned, request, call)
         return pb.CreateApiKeyResponse(api_key=to_api_key(row), secret=secret)
 
     async def ListApiKeys(self, request: pb.ListApiKeysRequest, call: Call) -> pb.ListApiKeysResponse:

@@ -86,7 +86,7 @@ async def _begin(door: Door, user: UserRow | None, given: Given, actor: audit.Ac
         if not known and await door.factor.shows(user_id, given.totp_code):
             return await door.attempts.begin(users.email_key(given.email), place, known=True)
         if not known:
-            door.alarm.ring(given.email, actor)
+            await door.alarm.ring(given.email, actor)
         raise
 
 

@@ -1,4 +1,7 @@
-"""The second factor of a user: enrolled by a code, asked for at log-in and at step-up, and removed."""
+"""The second factor of a user: enrolled by a code, asked for at log-in and at step-up, and removed.
+
+That it was enrolled or removed its owner is told by mail (OWASP ASVS 6.3.7), which the same transaction stores.
+"""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -6,15 +9,14 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import factors, users
+from db import factors, outgoing, users
 from db.audit import Action, Actor, Entry
 from db.factors import Blocked, Verdict
 from db.models.users import UserRow
+from db.outgoing import Letter, Telling
 from db.sealing import Place, Sealer
 from servers.auth import totp
 from servers.auth.errors import SecondFactorEnrolled, TotpInvalid, TotpRequired
-from servers.auth.notices import notify
-from servers.auth.outbox import Outbox
 from servers.domain.letters import Template
 from servers.transport.auditing import actor_of
 from servers.transport.call import Call
@@ -33,10 +35,9 @@ class Begun:
 
 
 class SecondFactor:
-    def __init__(self, engine: AsyncEngine, sealer: Sealer, outbox: Outbox) -> None:
+    def __init__(self, engine: AsyncEngine, sealer: Sealer) -> None:
         self._engine = engine
         self._sealer = sealer
-        self._outbox = outbox
 
     async def enroll(self, call: Call) -> Begun:
         """Raises SecondFactorEnrolled."""
@@ -52,21 +53,18 @@ class SecondFactor:
         """Raises SecondFactorMissing where nothing was begun, SecondFactorEnrolled, TotpInvalid, RateLimited."""
         user = await self._user(call)
         check = partial(self._step_of, user.user_id, code)
-        verdict = await factors.confirm(
-            self._engine, user.user_id, call.identity.session_id, check, _entry(call, Action.TOTP_CONFIRM)
-        )
+        entry, tell = _entry(call, Action.TOTP_CONFIRM), self._telling(user, Template.TOTP_ENROLLED)
+        verdict = await factors.confirm(self._engine, user.user_id, call.identity.session_id, check, entry, tell)
         if verdict is Verdict.ENROLLED:
             raise SecondFactorEnrolled
         _accept(verdict)
-        notify(self._outbox, user, Template.TOTP_ENROLLED)
 
     async def disable(self, call: Call) -> None:
         """Raises SecondFactorMissing."""
         user = await self._user(call)
-        entry = _entry(call, Action.TOTP_DISABLE)
-        if not await factors.remove(self._engine, user.user_id, call.identity.session_id, entry):
+        entry, tell = _entry(call, Action.TOTP_DISABLE), self._telling(user, Template.TOTP_REMOVED)
+        if not await factors.remove(self._engine, user.user_id, call.identity.session_id, entry, tell):
             raise SecondFactorMissing
-        notify(self._outbox, user, Template.TOTP_REMOVED)
 
     async def prove_at_login(self, user_id: str, code: str, actor: Actor) -> bool:
         """Whether the user has a second factor, by which he proved himself. Raises TotpRequired, TotpInvalid, RateLimited."""
@@ -94,6 +92,9 @@ class SecondFactor:
 
     def _step_of(self, user_id: str, code: str, envelope: bytes, now_s: float) -> int | None:
         return totp.step_of(self._sealer.open(_place(user_id), envelope).decode(), code, now_s)
+
+    def _telling(self, user: UserRow, template: Template) -> Telling:
+        return outgoing.telling(self._sealer, Letter(user.email, template, {}, user.user_id))
 
     async def _user(self, call: Call) -> UserRow:
         user = await users.find_user(self._engine, call.user_id)

@@ -12,10 +12,10 @@ from db.sealing import Sealer
 from servers.auth.attempts import Attempts
 from servers.auth.change_password import change_password
 from servers.auth.credential_servicer import BEARER, CredentialServicer, Elsewhere, to_user
+from servers.auth.desk import Desk
 from servers.auth.keys import SigningKeys
 from servers.auth.login import Door, Given, log_in
 from servers.auth.logout import log_out
-from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
 from servers.auth.refresh import GRACE_S, refresh
 from servers.auth.register import MESSAGE, register
@@ -56,21 +56,17 @@ class AuthServicer(CredentialServicer):
         passwords: Passwords,
         keys: SigningKeys,
         refresh_tokens: RefreshTokens,
-        outbox: Outbox,
         attempts: Attempts,
         page_tokens: PageTokens,
         sealer: Sealer,
         elsewhere: Elsewhere,
         rules: AuthRules,
     ) -> None:
-        # What other rooms have to say to users goes the same way.
-        self.post = outbox.post
+        self.desk = Desk(engine, sealer, rules.public_url)
         access_tokens = AccessTokens(keys, life_s=rules.access_life_s)
-        factor = SecondFactor(engine, sealer, outbox)
+        factor = SecondFactor(engine, sealer)
         life_s = rules.session_life_s
-        super().__init__(
-            engine, sealer, passwords, outbox, access_tokens, factor, attempts, elsewhere, page_tokens, life_s
-        )
+        super().__init__(engine, sealer, passwords, access_tokens, factor, attempts, elsewhere, page_tokens, life_s)
         self._keys = keys
         self._refresh_tokens = refresh_tokens
         self._rules = rules
@@ -78,7 +74,7 @@ class AuthServicer(CredentialServicer):
             engine=engine,
             passwords=passwords,
             attempts=attempts,
-            alarm=Alarm(engine, outbox, rules.public_url),
+            alarm=Alarm(self.desk),
             factor=factor,
             access=access_tokens,
             requires_verified=rules.login_requires_verified,
@@ -96,7 +92,7 @@ class AuthServicer(CredentialServicer):
         await register(
             self._engine,
             self._passwords,
-            self._outbox,
+            self._sealer,
             actor=actor_of(call),
             email=request.email,
             password=request.password,
@@ -148,13 +144,12 @@ class AuthServicer(CredentialServicer):
     async def RequestPasswordReset(
         self, request: auth_pb2.RequestPasswordResetRequest, call: Call
     ) -> auth_pb2.RequestPasswordResetResponse:
-        actor, url = actor_of(call), self._rules.public_url
-        await request_password_reset(self._engine, self._outbox, actor=actor, email=request.email, public_url=url)
+        await request_password_reset(self.desk, actor=actor_of(call), email=request.email)
         return auth_pb2.RequestPasswordResetResponse(message=RESET_MESSAGE)
 
     async def ResetPassword(self, request: auth_pb2.ResetPasswordRequest, call: Call) -> auth_pb2.ResetPasswordResponse:
         actor, token, new = actor_of(call), request.token, request.new_password
-        await reset_password(self._engine, self._passwords, self._outbox, actor=actor, token=token, new=new)
+        await reset_password(self._engine, self._passwords, self._sealer, actor=actor, token=token, new=new)
         return auth_pb2.ResetPasswordResponse()
 
     async def ChangePassword(
@@ -164,7 +159,7 @@ class AuthServicer(CredentialServicer):
             self._engine,
             self._passwords,
             self._attempts,
-            self._outbox,
+            self._sealer,
             actor=actor_of(call),
             current=request.current_password,
             new=request.new_password,

@@ -1,67 +1,48 @@
 """While somebody guesses at a password, its owner proves by mail where to log in from."""
 
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import audit, mailed_tokens, users
-from db.outgoing import Letter
 from servers.auth.attempts import network_of
+from servers.auth.desk import Desk
 from servers.auth.errors import MailedTokenInvalid
-from servers.auth.outbox import Outbox
-from servers.auth.tokens import UNLOCK, new_token, token_hash
-from servers.domain.errors import Overloaded
+from servers.auth.tokens import token_hash
+from servers.domain.errors import Overloaded, PartUnavailable
 from servers.domain.letters import Template
 
-UNLOCK_S: Final = 3600.0
-ALARMED_MAX: Final = 10_000
+# A flood asks the desk so often for one address; of the letters there is one an hour.
+PAUSE_S: Final = 60.0
+RUNG_MAX: Final = 10_000
 
 
 class Alarm:
     """Tells owners that others guess at their passwords: by mail, at most once an hour."""
 
-    def __init__(self, engine: AsyncEngine, outbox: Outbox, public_url: str) -> None:
-        self._engine = engine
-        self._outbox = outbox
-        self._public_url = public_url
-        # Addresses whose mail is being written: a flood asks once.
-        self._writing: OrderedDict[str, None] = OrderedDict()
+    def __init__(self, desk: Desk, clock: Callable[[], float] = time.monotonic) -> None:
+        self._desk = desk
+        self._clock = clock
+        # When the desk was asked for an address, known or not; the oldest first.
+        self._rung: OrderedDict[str, float] = OrderedDict()
 
-    def ring(self, email: str, actor: audit.Actor) -> None:
+    async def ring(self, email: str, actor: audit.Actor) -> None:
         """Whoever has the address of mail is told; the caller does not learn whether anybody has."""
-        key = users.email_key(email)
-        if key in self._writing or len(self._writing) >= ALARMED_MAX:
+        key, now = users.email_key(email), self._clock()
+        if now - self._rung.get(key, float("-inf")) < PAUSE_S:
             return
-
-        async def letter() -> Letter | None:
-            try:
-                return await self._letter(email, actor)
-            finally:
-                self._writing.pop(key, None)
-
+        self._rung[key] = now
+        self._rung.move_to_end(key)
+        if len(self._rung) > RUNG_MAX:
+            self._rung.popitem(last=False)
         try:
-            self._outbox.write(letter)
-        except Overloaded:
-            return  # the next guess rings again
-        self._writing[key] = None
-
-    async def _letter(self, email: str, actor: audit.Actor) -> Letter | None:
-        user = await users.find_user_by_email(self._engine, email)
-        if user is None:
-            return None
-        token = new_token(UNLOCK)
-        entry = audit.Entry(
-            actor=actor, action=audit.Action.LOGIN, object=f"user/{user.user_id}", outcome="RATE_LIMITED"
-        )
-        added = await mailed_tokens.add_mailed_token(
-            self._engine, user.user_id, mailed_tokens.UNLOCK, token_hash(token), life_s=UNLOCK_S, entry=entry
-        )
-        if not added:
-            return None
-        values = {"url": self._public_url, "token": token}
-        return Letter(user.email, Template.LOGIN_GUESSED, values, user.user_id)
+            await self._desk.ask(Template.LOGIN_GUESSED, email, actor)
+        except (Overloaded, PartUnavailable):
+            self._rung.pop(key, None)  # the next guess rings again
 
 
 async def unlock_login(engine: AsyncEngine, *, actor: audit.Actor, token: str) -> None:

@@ -35,10 +35,11 @@ class Template(StrEnum):
 
 
 class Channel(StrEnum):
-    """How a letter goes."""
+    """How a letter goes. One that was asked for by an address has yet to be written, if anybody has the address."""
 
     MAIL = "MAIL"
     SMS = "SMS"
+    ASKED = "ASKED"
 
 
 class Category(StrEnum):
@@ -65,7 +66,9 @@ CATEGORIES: Final = {
 
 
 # What holds a token, and so never goes by text message.
-MAIL_ALONE: Final = frozenset({Template.VERIFY_EMAIL, Template.ACCOUNT_EXISTS, Template.PASSWORD_RESET})
+MAIL_ALONE: Final = frozenset(
+    {Template.VERIFY_EMAIL, Template.ACCOUNT_EXISTS, Template.PASSWORD_RESET, Template.LOGIN_GUESSED}
+)
 
 
 def category_of(template: Template) -> Category:

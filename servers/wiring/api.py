@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 from functools import partial
@@ -12,10 +11,9 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import outgoing, session, user_sessions
+from db import session, user_sessions
 from db.guesses import Guesses, open_guesses
 from db.kyc import level_at
-from db.outgoing import Letter
 from db.sealing import Sealer
 from db.session import SERVICES
 from servers.account.bus_feed import BusFeed
@@ -27,7 +25,6 @@ from servers.admin.anchors import Anchors, keep_anchored
 from servers.auth.attempts import Attempts
 from servers.auth.credential_servicer import Elsewhere
 from servers.auth.keys import CLOCKS_S, SigningKeys
-from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
 from servers.auth.quota import Quotas
 from servers.auth.seed_users import seed_users
@@ -73,17 +70,6 @@ FORGET_RETRY_S: Final = 300.0
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """Letters are stored; the process `notify` sends them."""
-
-    engine: AsyncEngine
-    sealer: Sealer
-
-    async def send(self, letter: Letter) -> None:
-        await outgoing.add(self.engine, self.sealer, letter)
-
-
 @asynccontextmanager
 async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterator[AuthServicer]:
     """AuthService with the secrets of the state folder, and the first users of an embedded venue."""
@@ -94,31 +80,31 @@ async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterato
         pepper=state.secret("pepper"), cost=settings.bcrypt_cost, workers=settings.auth_workers, apart=True
     )
     sealer = Sealer(settings.read_field_keys)
-    outbox = Outbox(Stored(database, sealer))
     redis = open_guesses(settings.redis)
     quotas = Quotas(counting(settings), internal_key(settings), settings.papers())
     try:
         if settings.seed_users:
             await seed_users(database, passwords, state.logins)
         forgetting = process.tasks.create_task(forget_daily(database))
-        async with outbox.sending():
-            yield AuthServicer(
-                engine=database,
-                passwords=passwords,
-                keys=signing_keys(settings),
-                refresh_tokens=RefreshTokens(secret=state.secret("refresh-tokens")),
-                outbox=outbox,
-                attempts=Attempts(Guesses(redis), secret=state.secret("guesses")),
-                page_tokens=page_tokens(settings),
-                sealer=sealer,
-                elsewhere=Elsewhere(partial(check_owned, engines), quotas),
-                rules=AuthRules(
-                    public_url=settings.public_url or settings.gateway_url,
-                    access_life_s=settings.access_ttl_s,
-                    session_life_s=timedelta(days=settings.refresh_ttl_days).total_seconds(),
-                    login_requires_verified=settings.login_requires_verified,
-                ),
-            )
+        servicer = AuthServicer(
+            engine=database,
+            passwords=passwords,
+            keys=signing_keys(settings),
+            refresh_tokens=RefreshTokens(secret=state.secret("refresh-tokens")),
+            attempts=Attempts(Guesses(redis), secret=state.secret("guesses")),
+            page_tokens=page_tokens(settings),
+            sealer=sealer,
+            elsewhere=Elsewhere(partial(check_owned, engines), quotas),
+            rules=AuthRules(
+                public_url=settings.public_url or settings.gateway_url,
+                access_life_s=settings.access_ttl_s,
+                session_life_s=timedelta(days=settings.refresh_ttl_days).total_seconds(),
+                login_requires_verified=settings.login_requires_verified,
+            ),
+        )
+        writing = process.tasks.create_task(servicer.desk.run())
+        yield servicer
+        writing.cancel()
         forgetting.cancel()
     finally:
         passwords.close()

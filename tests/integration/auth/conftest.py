@@ -17,16 +17,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import revocations
+from db import outgoing, revocations
 from db.key_lookups import find_key, touch_keys
 from db.nonces import Nonces
-from db.outgoing import Letter
 from db.sealing import INDEX, Sealer, api_key_secret, new_entry
 from db.session import SERVICES, Pool, engine, open_pool
 from servers.auth.attempts import Attempts
 from servers.auth.credential_servicer import Elsewhere
+from servers.auth.desk import Desk
 from servers.auth.keys import SigningKeys
-from servers.auth.outbox import Outbox
 from servers.auth.passwords import Passwords
 from servers.auth.quota import Quotas
 from servers.auth.servicer import AuthRules, AuthServicer
@@ -61,7 +60,8 @@ class Auth:
     passwords: Passwords
     keys: SigningKeys
     verifier: TokenVerifier
-    outbox: Outbox
+    desk: Desk
+    sealer: Sealer
     api_keys: ApiKeys
     mailbox: Path
 
@@ -75,8 +75,18 @@ class Auth:
     async def register(self, email: str, password: str = PASSWORD, name: str = "") -> auth_pb2.RegisterResponse:
         request = auth_pb2.RegisterRequest(email=email, password=password, display_name=name)
         answer = await self.stub.Register(request)
-        await self.outbox.empty()
+        await self.deliver()
         return answer
+
+    async def deliver(self) -> None:
+        """Have what was asked for written, and put what is stored into the mailbox: the work of `api`, then of `notify`."""
+        while await self.desk.write_some():
+            pass
+        mailbox = Mailbox(self.mailbox)
+        while taken := await outgoing.take(self.engine, self.sealer, 1):
+            letter = taken[0].letter
+            await mailbox.send(write(letter.address, letter.template, letter.values, taken[0].message_id))
+            await outgoing.forget(self.engine, taken[0].message_id)
 
     async def login(self, email: str, password: str = PASSWORD) -> auth_pb2.LoginResponse:
         return await self.stub.Login(auth_pb2.LoginRequest(email=email, password=password))
@@ -115,16 +125,6 @@ def plain(mail: Any) -> str:
 
 def bearer(access_token: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {access_token}"),)
-
-
-class AtOnce:
-    """Letters go into the mailbox folder without being stored before."""
-
-    def __init__(self, mailbox: Mailbox) -> None:
-        self._mailbox = mailbox
-
-    async def send(self, letter: Letter) -> None:
-        await self._mailbox.send(write(letter.address, letter.template, letter.values))
 
 
 def known_keys(verifier: TokenVerifier, pool: Pool, sealer: Sealer, nonces: Nonces | None) -> ApiKeys:
@@ -169,8 +169,6 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
             verifier = TokenVerifier(key_set, lambda: revocations.revocations(pool, timedelta(minutes=16)))
             await verifier.start()
             stack.push_async_callback(verifier.stop)
-            outbox = Outbox(AtOnce(Mailbox(tmp_path / "mailbox")))
-            await stack.enter_async_context(outbox.sending())
             sealer = Sealer(lambda: FIELD_KEYS)
             servicer = AuthServicer(
                 engine=tables,
@@ -178,7 +176,6 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
                 keys=keys,
                 refresh_tokens=RefreshTokens(secret="secret"),
                 sealer=sealer,
-                outbox=outbox,
                 attempts=attempts or Attempts(None, secret="secret"),
                 elsewhere=Elsewhere(owned, Quotas({}, "")),
                 page_tokens=PageTokens(b"key"),
@@ -198,7 +195,8 @@ async def open_auth(database_url: str, tmp_path: Path) -> AsyncIterator[Open]:
                 passwords=passwords,
                 keys=keys,
                 verifier=verifier,
-                outbox=outbox,
+                desk=servicer.desk,
+                sealer=sealer,
                 api_keys=api_keys,
                 mailbox=tmp_path / "mailbox",
             )

@@ -73,7 +73,7 @@ async def test_s14_a_key_says_who_it_is_for_and_is_shown_once(auth: Auth) -> Non
     assert made.secret not in str(await auth.rows("SELECT * FROM api_keys")) + str(
         await auth.rows("SELECT * FROM audit_entries")
     )
-    await auth.outbox.empty()
+    await auth.deliver()
     assert auth.mails()[-1][1] == "An API key was made"
 
 

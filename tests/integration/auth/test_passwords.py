@@ -19,19 +19,19 @@ WEAK = ("FAILED_PRECONDITION", "PASSWORD_TOO_WEAK")
 
 async def ask(auth: Auth, email: str = "ada@example.com") -> str:
     answer = await auth.stub.RequestPasswordReset(auth_pb2.RequestPasswordResetRequest(email=email))
-    await auth.outbox.empty()
+    await auth.deliver()
     return answer.message
 
 
 async def reset(auth: Auth, token: str, password: str = NEW) -> None:
     await auth.stub.ResetPassword(auth_pb2.ResetPasswordRequest(token=token, new_password=password))
-    await auth.outbox.empty()
+    await auth.deliver()
 
 
 async def change(auth: Auth, access_token: str, current: str = PASSWORD, new: str = NEW) -> None:
     request = auth_pb2.ChangePasswordRequest(current_password=current, new_password=new)
     await auth.stub.ChangePassword(request, metadata=bearer(access_token))
-    await auth.outbox.empty()
+    await auth.deliver()
 
 
 async def deeds(auth: Auth) -> list[tuple[str, str]]:

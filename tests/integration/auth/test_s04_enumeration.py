@@ -108,11 +108,11 @@ async def test_s04_the_same_is_done_whether_an_address_is_known_or_not(
     seen: dict[str, list[str]] = {}
     for kind, call in kinds_of(auth).items():
         await call()  # what only the first call does is done by then
-        await auth.outbox.empty()
+        await auth.deliver()
         with work(auth, monkeypatch) as done:
             await call()
             seen[kind] = list(done)
-        await auth.outbox.empty()
+        await auth.deliver()
     assert len({tuple(done) for done in seen.values()}) == 1, seen
     assert [done.count("checkpw") + done.count("hashpw") for done in seen.values()] == [1] * len(seen)
 
@@ -126,22 +126,54 @@ async def test_s04_medians_of_200_calls_differ_by_less_than_a_twentieth(
     await once_below(kinds_of(await patient(open_auth, cost)))
 
 
-async def test_s04_a_request_for_a_new_password_is_answered_before_the_address_is_looked_up(
+async def test_s04_a_letter_is_asked_for_by_one_statement_before_the_address_is_looked_up(
     open_auth: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auth = await patient(open_auth, 4)
-    waiting: list[Any] = []
 
     async def ask(email: str) -> bytes:
         request = auth_pb2.RequestPasswordResetRequest(email=email)
         return (await auth.stub.RequestPasswordReset(request)).SerializeToString()
 
-    with monkeypatch.context() as patched, work(auth, monkeypatch) as done:
-        patched.setattr(auth.outbox, "write", waiting.append)
-        emails = [f"{name}@example.com" for name in ("known", "frozen", "nobody")]
-        answers = {await ask(email) for email in [*emails, "no address"]}
-        assert (done, len(answers)) == ([], 1)
-    for letter in waiting:
-        auth.outbox.write(letter)
-    await auth.outbox.empty()
+    answers, seen = set(), set()
+    for email in [*(f"{name}@example.com" for name in ("known", "frozen", "nobody")), "no address", "nul\0"]:
+        with work(auth, monkeypatch) as done:
+            answers.add(await ask(email))
+            seen.add(tuple(done))
+    ((statement,),) = seen
+    assert (statement.split()[:3], "users" in statement, len(answers)) == (["INSERT", "INTO", "outgoing"], False, 1)
+    await auth.deliver()
     assert [(to, subject) for to, subject, _ in auth.mails()][2:] == [("known@example.com", "Set a new password")]
+    assert await auth.rows("SELECT message_id FROM outgoing") == []
+
+
+async def test_s04_a_slowed_guess_does_the_same_whether_the_address_is_known_or_not(
+    open_auth: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Rule(limits=((1, 60.0),), kept_s=60.0)
+    auth = await open_auth(attempts=Attempts(None, secret="secret", rules=Rules(one, LOOSE, LOOSE)))
+    await auth.register("known@example.com")
+    seen: dict[tuple[object, ...], int] = {}
+    for email in ("known@example.com", "nobody@example.com"):
+        await auth.refused(auth.login(email, "wrong"))
+        for turn in range(2):
+            with work(auth, monkeypatch) as done:
+                assert (await auth.refused(auth.login(email, "wrong")))[1] == "RATE_LIMITED"
+            seen[turn, *done] = seen.get((turn, *done), 0) + 1
+    assert list(seen.values()) == [2, 2]
+    await auth.deliver()
+    assert [subject for _, subject, _ in auth.mails()][1:] == ["Somebody guesses at your password"]
+
+
+async def test_what_was_asked_for_is_bounded(open_auth: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    auth = await open_auth()
+    monkeypatch.setattr("servers.auth.desk.WAITING_MAX", 2)
+
+    async def ask() -> None:
+        await auth.stub.RequestPasswordReset(auth_pb2.RequestPasswordResetRequest(email="nobody@example.com"))
+
+    for _ in range(2):
+        await ask()
+    assert await auth.refused(ask()) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
+    await auth.deliver()
+    await ask()

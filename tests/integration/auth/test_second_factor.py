@@ -175,7 +175,7 @@ async def test_s06_a_changed_factor_ends_the_other_sessions_and_is_told_by_mail(
     await auth.verifier.fetch_revoked()
     assert await auth.refused(auth.who_am_i(third)) == NOBODY
     assert not (await auth.who_am_i(token)).second_factor
-    await auth.outbox.empty()
+    await auth.deliver()
     assert [subject for _, subject, _ in auth.mails()][-2:] == [
         "A second factor was enrolled",
         "The second factor was removed",
