@@ -62,6 +62,7 @@ SEALED: Final[Sequence[Sealed]] = (
     Sealed("webhook_secrets", "secret_id", "secret"),
     Sealed("outgoing", "message_id", "content"),
     Sealed("api_keys", "api_key_id", "secret"),
+    Sealed("phone_numbers", "user_id", "number"),
 )
 
 

@@ -40,13 +40,13 @@ class Taken(NamedTuple):
     reset_s: float
 
 
-def open_limits(url: str) -> Redis:
+def open_limits(url: str, timeout_s: float = TIMEOUT_S) -> Redis:
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=16,
-        timeout=TIMEOUT_S,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
+        timeout=timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
     )
     return Redis.from_pool(pool)

@@ -151,6 +151,9 @@ async function axed(page: Page): Promise<{ violations: string[]; passed: number 
   await devtools.send("Runtime.evaluate", { expression: AXE });
   await devtools.detach();
   return page.evaluate(async () => {
+    // What is still fading in has not its own colours yet.
+    const passing = document.getAnimations().filter((each) => each.effect?.getComputedTiming().endTime !== Infinity);
+    await Promise.allSettled(passing.map((each) => each.finished));
     const { axe } = globalThis as unknown as { axe: { run: (options: object) => Promise<{ violations: Rule[]; passes: Rule[] }> } };
     const { violations, passes } = await axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] });
     const said = (rule: Rule) => rule.nodes.slice(0, 2).map((node) => `${node.html.slice(0, 120)} ${node.failureSummary.slice(0, 160)}`);

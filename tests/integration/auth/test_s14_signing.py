@@ -33,7 +33,7 @@ Change = Callable[[dict[str, str]], dict[str, str]]
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = open_limits(redis_url)
+    client = open_limits(redis_url, timeout_s=20.0)
     yield client
     await client.aclose()
 

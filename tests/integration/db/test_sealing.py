@@ -1,10 +1,23 @@
 """Encrypted fields: envelopes that open only where they were made, several keys at a time, and their re-encryption (S24)."""
 
+import re
 import secrets
 
 import pytest
 
-from db.sealing import INDEX, NONCE_BYTES, Place, SealBroken, Sealer, count_by_key, key_id, new_entry, parse, reencrypt
+from db.sealing import (
+    INDEX,
+    NONCE_BYTES,
+    SEALED,
+    Place,
+    SealBroken,
+    Sealer,
+    count_by_key,
+    key_id,
+    new_entry,
+    parse,
+    reencrypt,
+)
 from db.session import SERVICES, Connection, open_pool
 
 HERE = Place("totp_factors", "secret", "usr-1")
@@ -108,3 +121,15 @@ async def test_s24_fields_are_encrypted_anew_beside_running_servers(connection: 
     with pytest.raises(SealBroken):
         await reencrypt(pool, Sealer(Entries(OLD, NEW)))
     await pool.close()
+
+
+async def test_s24_the_re_encryption_knows_every_column_of_envelopes(database_url: str) -> None:
+    """A column of envelopes has a constraint that looks at the envelope's version."""
+    found = "SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c'"
+    async with (
+        await open_pool(database_url, application_name="test", role=SERVICES) as pool,
+        pool.connection() as connection,
+    ):
+        rows = await (await connection.execute(found)).fetchall()
+    checked = {(table, match[1]) for table, text in rows if (match := re.search(r"get_byte\((\w+), 0\) = 1", text))}
+    assert checked == {(each.table, each.column) for each in SEALED}

@@ -22,7 +22,7 @@ from servers.feed.yahoo import Yahoo
 from tests.integration.feed.conftest import SEEDS
 
 BRIEFLY_S = 0.3
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 Make = Callable[[Simulated], tuple[Source, Simulator]]
 
 
