@@ -26,6 +26,16 @@ async def quote(user: User, account_id: str, amount: str, assets: str = "USD ETH
     return (await user.accounts.QuoteConversion(request, metadata=user.metadata)).quote
 
 
+async def refused_once_known(user: User, account_id: str) -> tuple[str, str]:
+    """How a quote is refused once the assets are known, which is when their definitions are in the tables."""
+    for _ in range(400):
+        said = await refused(quote(user, account_id, "1"))
+        if said[1] != "ASSET_UNKNOWN":
+            break
+        await asyncio.sleep(0.05)
+    return said
+
+
 async def accept(user: User, quote_id: str, request_id: str = "") -> conversion_pb2.CreateConversionResponse:
     request = conversion_pb2.CreateConversionRequest(quote_id=quote_id, request_id=request_id)
     return await user.accounts.CreateConversion(request, metadata=user.metadata)
@@ -45,13 +55,7 @@ async def test_acc6_a_quote_is_kept_once_and_nothing_moves_otherwise(venue: Venu
     ada, bob = venue.user("ada"), venue.user("bob")
     hers, his = [(await user.open()).account.account_id for user in (ada, bob)]
     before = await totals(ada, hers)
-    # Assets are known once their definitions are in the tables.
-    for _ in range(400):
-        said = await refused(quote(ada, hers, "1"))
-        if said[1] != "ASSET_UNKNOWN":
-            break
-        await asyncio.sleep(0.05)
-    assert said == (PRECONDITION, "QUOTE_UNAVAILABLE")
+    assert await refused_once_known(ada, hers) == (PRECONDITION, "QUOTE_UNAVAILABLE")
     await bob.place(his, type_pb2.SIDE_SELL, "1", "3000")
     await bob.place(his, type_pb2.SIDE_SELL, "1", "3100")
     # Half of the second level too: 4550 / (3000 + 1550), less one percent.
