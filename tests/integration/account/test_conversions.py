@@ -31,9 +31,9 @@ async def refused_once_known(user: User, account_id: str) -> tuple[str, str]:
     for _ in range(400):
         said = await refused(quote(user, account_id, "1"))
         if said[1] != "ASSET_UNKNOWN":
-            break
+            return said
         await asyncio.sleep(0.05)
-    return said
+    raise AssertionError("the assets do not become known")
 
 
 async def accept(user: User, quote_id: str, request_id: str = "") -> conversion_pb2.CreateConversionResponse:
