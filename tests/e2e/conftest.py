@@ -18,6 +18,7 @@ from tests.e2e.gateway import ROOT, STOP_S, Gateway, Ports, gateway, wait_until
 from tests.e2e.launching import Venue, launched
 from tests.e2e.people import join
 from tests.e2e.probe import GrpcProbe, RestProbe, Victim, victim_of
+from tests.e2e.strong import TokenFor, tokens_for
 from tests.e2e.ways import Rest
 from venue.option.v1 import access_pb2
 
@@ -121,6 +122,12 @@ def rest(venue: Venue) -> Iterator[Rest]:
 @pytest.fixture(scope="module")
 def victim(rest: Rest) -> Victim:
     return victim_of(rest, join(rest, "eve"))
+
+
+@pytest.fixture(scope="module")
+def token_for(venue: Venue, victim: Victim) -> TokenFor:
+    """Tokens of the victim's that get past the access option of a method."""
+    return tokens_for(venue, victim)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from buf.validate import validate_pb2
 from tests.contract.descriptors import ROOT, methods
 from tests.e2e.people import PASSWORD
 from tests.e2e.rest import Json, camel
+from venue.option.v1 import access_pb2
 
 GOLDEN = ROOT / "tests" / "contract" / "golden"
 WRONG = frozenset({"INVALID_ARGUMENT"})
@@ -31,6 +32,9 @@ BAD_DECIMALS = (
     "-0", "0", "0.0", "-1", "+1", " 1", "1 ", "1\n", "1_000", "0x10", ",", "1,5", "1,000.5", ".5", "5.", ".", "-", "--1", "1.2.3",
     "١٢٣", "１２３", "1\u200b", "1\x00", "1.0000000000000000001", "1234567890123456789", "½", "∞", "0b1", "1/2", "true",
 )  # fmt: skip
+# Fields that take what is negative, and what is wrong there in the place of -1.
+SIGNED = {("ProposeAdjustment", "amount")}
+BAD_NEGATIVES = ("-01", "-1e5", "-.5", "- 1", "-1-", "\u22121", "-1.0000000000000000001", "-1234567890123456789")
 HOSTILE = (
     "'; DROP TABLE users; --",
     '" OR ""="', "*)(uid=*))(|(uid=*", "${jndi:ldap://x/a}", "{{7*7}}", "%s%n%x", "a\r\nset-cookie: x=1",
@@ -73,8 +77,12 @@ STRANGE_IN = {
 }
 # Bytes of a company that signs them, with a secret that the simulated one alone has: tests/integration/funding makes them wrong.
 GUARDED = frozenset({"venue.funding.v1.FundingService.ReceiveStripeEvent"})
-# Asked of whoever is known and has a second factor, which is looked at first.
-STRONG = frozenset({"funding.v1.FundingService.CreateBeneficiary", "funding.v1.FundingService.CreateWithdrawal"})
+# Asked of whoever has shown all that the access option demands, which is looked at before the message.
+STRONG = frozenset(
+    name.removeprefix("venue.")
+    for name, method in methods().items()
+    if method.GetOptions().Extensions[access_pb2.access].second_factor
+)
 BAD_NUMBERS = ("1e20", "-1", "1.5", '"x"', "true", "[]", "{}")
 OVER_32_BITS = "2147483648"
 BAD_ENUMS = ('"buy"', '"SIDE_MOON"', '""', "2147483648", "1e20", "1.5", "true", "[[]]", "{}")
@@ -220,7 +228,9 @@ def of_text(
     method: MethodDescriptor, field: FieldDescriptor, rules: Any, path: tuple[str | int, ...]
 ) -> Iterator[Case]:
     if field.name in DECIMALS:
-        yield from (Case("", path, value, WRONG) for value in BAD_DECIMALS)
+        signed = (method.name, field.name) in SIGNED
+        numbers = {*BAD_DECIMALS, *BAD_NEGATIVES} - {"-1"} if signed else BAD_DECIMALS
+        yield from (Case("", path, value, WRONG) for value in sorted(numbers))
         return
     if rules.min_len:
         yield Case("", path, "", WRONG)

@@ -8,6 +8,7 @@ from tests.contract.descriptors import methods
 from tests.e2e.mutations import public, request_of, unserved
 from tests.e2e.probe import GrpcProbe, RestProbe, Said, Victim
 from tests.e2e.rest import form, rules
+from tests.e2e.strong import TokenFor
 
 DEEP = 20_000
 MALFORMED = ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
@@ -56,6 +57,7 @@ DEMANDING_NOTHING = (
     "ListMarkets",
     "ListApiKeys",
     "ListSessions",
+    "ListTransactions",
     "ListBeneficiaries",
     "ListDeposits",
     "ListEndpoints",
@@ -92,19 +94,20 @@ def test_a_body_that_is_too_large_is_refused(method: str, over_rest: RestProbe, 
 
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("method", public())
-def test_s20_bytes_that_are_no_message_are_refused(method: str, over_grpc: GrpcProbe, victim: Victim) -> None:
-    answers = {name: told(over_grpc.send(method, raw, victim.person.token)) for name, raw in NOT_PROTOBUF.items()}
+def test_s20_bytes_that_are_no_message_are_refused(method: str, over_grpc: GrpcProbe, token_for: TokenFor) -> None:
+    token = token_for(method)
+    answers = {name: told(over_grpc.send(method, raw, token)) for name, raw in NOT_PROTOBUF.items()}
     right = ("UNIMPLEMENTED", "NOT_IMPLEMENTED") if method in unserved() else MALFORMED
     assert answers == dict.fromkeys(NOT_PROTOBUF, right)
 
 
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("method", public())
-def test_a_message_that_is_too_large_is_refused(method: str, over_grpc: GrpcProbe, victim: Victim) -> None:
+def test_a_message_that_is_too_large_is_refused(method: str, over_grpc: GrpcProbe, token_for: TokenFor) -> None:
     # Field 999 is nobody's, so its size is all that can be wrong.
     large = b"\xba\x3e" + varint(300_000) + b"a" * 300_000
     right = ("UNIMPLEMENTED", "NOT_IMPLEMENTED") if method in unserved() else TOO_LARGE
-    assert told(over_grpc.send(method, large, victim.person.token)) == right
+    assert told(over_grpc.send(method, large, token_for(method))) == right
 
 
 def varint(number: int) -> bytes:
@@ -117,7 +120,7 @@ def varint(number: int) -> bytes:
 
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("method", WITH_TEXT)
-def test_a_field_of_another_wire_type_does_not_count(method: str, over_grpc: GrpcProbe, victim: Victim) -> None:
+def test_a_field_of_another_wire_type_does_not_count(method: str, over_grpc: GrpcProbe, token_for: TokenFor) -> None:
     # Protobuf takes it for a field it does not know, so every text is empty and every number zero.
     fields = methods()[f"venue.{method}"].input_type.fields
     raw = b"".join(varint(field.number << 3 | 5) + b"\x01\x02\x03\x04" for field in fields)
@@ -126,7 +129,7 @@ def test_a_field_of_another_wire_type_does_not_count(method: str, over_grpc: Grp
         "OK": method.endswith(DEMANDING_NOTHING),
     }
     right = next((code for code, is_right in expected.items() if is_right), "INVALID_ARGUMENT")
-    assert over_grpc.send(method, raw, victim.person.token).code == right
+    assert over_grpc.send(method, raw, token_for(method)).code == right
 
 
 ORDER = "order.v1.OrderService.PlaceOrder"
@@ -157,13 +160,13 @@ def test_text_that_is_none_is_refused(text: bytes, over_rest: RestProbe, victim:
 
 
 @pytest.mark.usefixtures("untouched")
-def test_text_that_is_none_is_refused_over_grpc(over_grpc: GrpcProbe, victim: Victim) -> None:
+def test_text_that_is_none_is_refused_over_grpc(over_grpc: GrpcProbe, token_for: TokenFor) -> None:
     for method in public():
         fields = methods()[f"venue.{method}"].input_type.fields
         for field in fields:
             if field.type == field.TYPE_STRING and not field.is_repeated and method not in unserved():
                 raw = varint(field.number << 3 | 2) + b"\x02\xff\xfe"
-                assert told(over_grpc.send(method, raw, victim.person.token)) == MALFORMED, (method, field.name)
+                assert told(over_grpc.send(method, raw, token_for(method))) == MALFORMED, (method, field.name)
 
 
 @pytest.mark.usefixtures("untouched")

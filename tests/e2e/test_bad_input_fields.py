@@ -1,51 +1,18 @@
 """Every field of every request made wrong, over REST and over gRPC: the right code, and nothing changes."""
 
 import re
-import time
-from collections.abc import Callable
 
-import jwt
-import psycopg
 import pytest
 
-from servers.auth.keys import key_files, read_key
-from servers.embedded.addresses import postgres_url
-from servers.embedded.state import State
-from servers.transport.identity import ALGORITHM, TYPE
-from tests.e2e.launching import Venue
-from tests.e2e.mutations import STRONG, Case, cases, changed, public, request_of, unserved
+from tests.e2e.mutations import Case, cases, changed, public, request_of, unserved
 from tests.e2e.probe import RAW, GrpcProbe, RestProbe, Said, Victim, has_rest
+from tests.e2e.strong import TokenFor
 
 UNSERVED = frozenset({"UNIMPLEMENTED"})
 FIELDS = {method: list(cases(method)) for method in public()}
 MUTABLE = [method for method in public() if FIELDS[method]]
 # Rules of these fields speak of the whole message or of its first fault, so another field may be the one that is named.
 ENTANGLED = re.compile(r"quote_amount|stop_price|post_only|expire_time")
-
-
-Token = Callable[[], str]
-
-
-@pytest.fixture(scope="module")
-def strong(venue: Venue, victim: Victim) -> Token:
-    """Tokens of the victim's session as if it had shown a second factor just now; the victim is known to the venue."""
-    address = postgres_url(State(venue.state).secret("postgres"), venue.port("POSTGRES"))
-    claims = jwt.decode(victim.person.token, options={"verify_signature": False})
-    known = """
-        INSERT INTO kyc_submissions (kyc_submission_id, user_id, level, details, risk_score, findings, request_id, fingerprint,
-            state, decider, decide_time)
-        SELECT 'kyc-' || %s::text, %s, 2, decode('01', 'hex'), 0, '{}'::text[], '', decode('01', 'hex'), 'APPROVED', user_id,
-            now() FROM users WHERE email = 'admin@venue.local'"""
-    with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute(known, (claims["sub"], claims["sub"]))
-    folder = venue.state / "secrets"
-    key = read_key(folder / key_files(folder)[-1])
-
-    def token() -> str:
-        fresh = claims | {"amr": ["pwd", "otp"], "auth_time": int(time.time())}
-        return jwt.encode(fresh, key.private, ALGORITHM, headers={"kid": key.kid, "typ": TYPE})
-
-    return token
 
 
 def right(case: Case, said: Said, codes: frozenset[str]) -> str:
@@ -61,10 +28,10 @@ def right(case: Case, said: Said, codes: frozenset[str]) -> str:
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("method", [method for method in MUTABLE if has_rest(method)])
 def test_s20_a_wrong_field_is_refused_over_rest(
-    method: str, over_rest: RestProbe, victim: Victim, strong: Token
+    method: str, over_rest: RestProbe, victim: Victim, token_for: TokenFor
 ) -> None:
     good = request_of(method, victim.person.account_id, victim.order_id)
-    token = strong() if method in STRONG else victim.person.token
+    token = token_for(method)
     wrong = []
     for case in FIELDS[method]:
         request = changed(good, case.path, RAW if case.raw else case.value)
@@ -87,10 +54,10 @@ def in_path(method: str, case: Case) -> bool:
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("method", MUTABLE)
 def test_s20_a_wrong_field_is_refused_over_grpc(
-    method: str, over_grpc: GrpcProbe, victim: Victim, strong: Token
+    method: str, over_grpc: GrpcProbe, victim: Victim, token_for: TokenFor
 ) -> None:
     good = request_of(method, victim.person.account_id, victim.order_id)
-    token = strong() if method in STRONG else victim.person.token
+    token = token_for(method)
     wrong = []
     for case in FIELDS[method]:
         if case.raw:
