@@ -52,6 +52,8 @@ class BusChanges:
         self._commands_max = commands_max
         self._whole = asyncio.Event()
         self._open = False
+        # Where the bus stands: what it has already is not published again by rows that are read again.
+        self._published = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -92,10 +94,17 @@ class BusChanges:
         return changes
 
     def seal(self, mark: Mark) -> None:
-        """A row is whole: what is collected may be taken."""
+        """A row is whole: what is collected may be taken, unless the bus is further than that."""
         self.sequence = mark.sequence
         self._open = False
-        self._whole.set()
+        if self.sequence >= self._published:
+            self._whole.set()
+
+    def stand(self, published: int) -> None:
+        """The bus has everything up to a sequence: nothing can be taken until the rows have come as far."""
+        self._published = published
+        if self.sequence < published:
+            self._whole.clear()
 
     async def wait(self) -> None:
         """Until there is something to take."""
@@ -103,8 +112,8 @@ class BusChanges:
 
     @property
     def ready(self) -> bool:
-        """Whether there is something to take: whole rows, or a loss to tell of."""
-        return not self._open and (self._whole.is_set() or self.lost)
+        """Whether there is something to take: whole rows, or a loss to tell of; never while the bus is further."""
+        return not self._open and self.sequence >= self._published and (self._whole.is_set() or self.lost)
 
     @property
     def markets(self) -> list[str]:

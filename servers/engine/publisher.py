@@ -83,15 +83,17 @@ class BusWriter:
         if self._pending is not None and found == self._pending.sequence:
             self._done(self._pending)
         elif not self._started:
+            rows = self._changes.sequence
             self._last = await last_market_ids(self._bus, self._partition, self._changes.markets)
             self._changes.lost |= found is None or found < self.sequence
-            self.sequence = max(found or 0, self.sequence)
-            self._started = True
+            self._stand(max(found or 0, self.sequence))
+            # Where the rows are still behind it is looked again once they are not: they may bring markets.
+            self._started = rows >= self.sequence
         elif found != self._stored:
             log.warning("bus lost entries", partition=self._partition, found=found, left=self._stored)
-            await self._lose()
+            await self._lose(found or 0)
         self._stored = found
-        self._known = True
+        self._known = self._started
 
     async def _publish(self, publication: Publication) -> None:
         passing("before-publish")
@@ -101,15 +103,29 @@ class BusWriter:
         self._done(publication)
         if lost:
             log.warning("bus had lost entries", partition=self._partition, found=found)
-            await self._lose()
+            await self._lose(self.sequence)
 
     def _done(self, publication: Publication) -> None:
         self.sequence = publication.sequence
         self._stored = publication.sequence
         self._pending = None
 
-    async def _lose(self) -> None:
-        """All markets are reset by the next publication; what was pending is part of what is lost."""
+    async def _lose(self, left: int) -> None:
+        """All markets are reset by the next publication; what was pending is part of what is lost.
+
+        `left` is how far the bus is now.
+        """
         self._pending = None
         self._changes.lost = True
         self._last = await last_market_ids(self._bus, self._partition, self._changes.markets)
+        self._stand(left)
+
+    def _stand(self, sequence: int) -> None:
+        """Go on behind a sequence and every market's last entry: streams take nothing before them.
+
+        Tables are written apart from the bus, so that a projector that starts from them may first read rows that are on it.
+        """
+        self.sequence = max([sequence, *self._last.values()])
+        self._changes.stand(self.sequence)
+        if self._changes.sequence < self.sequence:
+            log.info("bus is ahead", partition=self._partition, bus=self.sequence, rows=self._changes.sequence)

@@ -6,6 +6,7 @@ from typing import Any
 import redis
 from redis.asyncio import Redis
 
+from db.journal import read_after
 from db.session import Connection
 from db.streams import account_key, find_published, market_key
 from servers.engine.messages import book_message
@@ -106,6 +107,42 @@ async def test_a_bus_that_lost_everything_is_reset_and_goes_on(
     for symbol in MARKETS:
         await _until_reset(bus, symbol)
     await kill(task)
+
+
+async def test_rows_that_are_on_the_bus_already_are_not_published_again(
+    database_url: str, bus: Redis, connection: Connection, leader: Leader, project: Project
+) -> None:
+    """A projector starts from the tables, which may be behind the bus: neither entries nor the bus's position go back."""
+    late = await make(database_url, bus)
+    behind = late.replay.sequence
+    await leader.run(20)
+    await project(leader.exchange.clock.sequence)
+    stands = await find_published(bus, PARTITION)
+    assert stands == leader.exchange.clock.sequence > behind
+    task = asyncio.create_task(late.bus.run())
+    await until(lambda: late.bus.sequence == stands)
+    for row in await read_after(connection, PARTITION, behind, 1_000):
+        late.apply(row)
+        # Some turns of the writer, at the first of which it would publish.
+        for _ in range(4):
+            assert await find_published(bus, PARTITION) == stands
+    await leader.run(20)
+    for row in await read_after(connection, PARTITION, stands, 1_000):
+        late.apply(row)
+    await until(lambda: task.done() or late.bus.sequence == leader.exchange.clock.sequence)
+    await kill(task)
+    for symbol in MARKETS:
+        levels: Levels = {}
+        numbers: list[int] = []
+        previous = 0
+        for _, record in await market_records(bus, symbol):
+            assert record.previous_sequence == previous
+            previous = record.sequence
+            fold(levels, record)
+            numbers += [int(trade.trade_id.partition("-t")[2]) for trade in record.trades]
+        assert previous > stands
+        assert levels == book(leader, symbol)
+        assert len(set(numbers)) == len(numbers) > 0
 
 
 async def test_a_loss_while_nothing_happens_is_noticed(
