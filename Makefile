@@ -10,6 +10,8 @@ BUF := $(BIN)/buf
 # Tests wait for processes more than they compute. All run to their end, whichever fails; each one's lines stay together where make can do that (4.0 and newer).
 ABREAST := $(MAKE) --no-print-directory -k -j 4 $(if $(filter output-sync,$(.FEATURES)),-Otarget)
 
+# What Python has compiled is kept, whatever the shell says: dozens of processes would compile the same anew.
+export PYTHONDONTWRITEBYTECODE :=
 export UV_PYTHON_DOWNLOADS := never
 export PATH := $(CURDIR)/.venv/node:$(PATH)
 
