@@ -5,6 +5,7 @@ takes some calls at once and lets them through by itself: so an order waits for 
 use is lost after a moment, so over any time a caller gets at most his limit, and what each server had taken just before.
 """
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -61,18 +62,32 @@ class Shares:
         self._more = int(TAKEN_S / interval_s) if 1.0 / interval_s >= EXACT_BELOW_S else 0
         self._callers_max = callers_max
         self._shares: dict[str, Share] = {}
+        # Of limits that are wide: who comes meanwhile waits for what is taken, as each taking more would leave nothing.
+        self._asking: dict[str, asyncio.Task[Taken | None]] = {}
 
     async def take(self, caller: str, count: int) -> float:
         """Seconds to wait; 0.0 where the calls were taken, or nobody answered."""
-        now = time.monotonic()
+        while not self._take_of_share(caller, count):
+            asking = self._asking.get(caller)
+            others = asking is not None
+            if asking is None:
+                asking = asyncio.create_task(self._ask(caller, count, self._more))
+                if self._more:
+                    self._asking[caller] = asking
+                    asking.add_done_callback(lambda _: self._asking.pop(caller))
+            taken = await asyncio.shield(asking)
+            if taken is not None and not taken.calls:
+                return taken.wait_s
+            if taken is None or not others:
+                return 0.0
+        return 0.0
+
+    def _take_of_share(self, caller: str, count: int) -> bool:
         share = self._shares.get(caller)
-        if share is not None and share.left >= count and now < share.until:
-            share.left -= count
-            return 0.0
-        taken = await self._ask(caller, count, self._more)
-        if taken is None or taken.calls:
-            return 0.0
-        return taken.wait_s
+        if share is None or share.left < count or time.monotonic() >= share.until:
+            return False
+        share.left -= count
+        return True
 
     async def look(self, caller: str) -> None:
         """Learn what others have used."""

@@ -119,6 +119,13 @@ async def test_aut8_a_wide_limit_is_taken_in_shares_and_never_twice(redis: Redis
     assert 900 <= sum(counts) <= 1000 + 1000 * (time.monotonic() - begun_s) + 2 * 50
 
 
+async def test_aut8_who_calls_often_at_once_has_all_of_a_wide_limit(redis: Redis) -> None:
+    (one,) = buckets(redis, "STREAM", Rate(1000, 1000), 1)
+    await redis.config_resetstat()
+    assert sum(await asyncio.gather(*(taken(one, "cid", 1) for _ in range(950)))) == 950
+    assert (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] < 100
+
+
 async def test_aut8_calls_that_nobody_took_cost_nothing(redis: Redis) -> None:
     one, two = buckets(redis, "LOGIN", Rate(AN_HOUR, 10))
     assert await taken(one, "ada", 10) == 10
