@@ -85,7 +85,14 @@ audit-code: .venv/.stamp
 test-rules: .venv/.stamp
 	$(BIN)/pytest -q tests/unit tests/golden tests/contract tests/tidy
 
-# The longest folder, in two halves.
+# The longest folders, in two halves each.
+GATEWAY := $(wildcard $(addprefix tests/e2e/test_,bad_input_*.py gateway_*.py edge_*.py walk_*.py))
+test-gateway: .venv/.stamp
+	$(BIN)/pytest -q $(GATEWAY)
+
+test-people: .venv/.stamp
+	$(BIN)/pytest -q tests/e2e $(addprefix --ignore=,$(GATEWAY))
+
 CORE := $(wildcard $(addprefix tests/integration/,db embedded engine marketdata replica))
 test-core: .venv/.stamp
 	$(BIN)/pytest -q $(CORE)
@@ -107,7 +114,7 @@ check: environments
 # The longest begin first, so that none is left to end alone.
 test: environments
 	@echo "test: four at a time, the longest takes some minutes; what each says is shown when it ends"
-	@$(ABREAST) test-e2e test-services test-core test-chaos test-simulation $(QUICK) test-bench
+	@$(ABREAST) test-people test-gateway test-services test-core test-chaos test-simulation $(QUICK) test-bench
 
 up: setup .venv/.stamp-web
 	@exec $(VENUE) up
