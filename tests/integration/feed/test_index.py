@@ -112,11 +112,12 @@ async def entry(bus: Redis, pair: str) -> dict[str, Any]:
     return found
 
 
-async def comes_to(bus: Redis, pair: str, used: set[str]) -> None:
-    """Wait until a pair's index is made by these sources."""
+async def comes_to(bus: Redis, pair: str, used: set[str], refused: dict[str, str] | None = None) -> None:
+    """Wait until a pair's index is made by these sources, and others are refused for these causes."""
     for _ in range(1000):
         with suppress(KeyError):
-            if set((await entry(bus, pair))["used"]) == used:
+            found = await entry(bus, pair)
+            if set(found["used"]) == used and refused in (None, found["refused"]):
                 return
         await asyncio.sleep(0.02)
     raise AssertionError(await entry(bus, pair))
@@ -159,8 +160,7 @@ async def test_an_index_price_triggers_what_waits_for_it(floor: Floor, feed: Fee
 async def test_one_source_that_lies_is_outvoted(floor: Floor, feed: Feed, sources: Simulated, bus: Redis) -> None:
     await comes_to(bus, "ETH-USD", {BINANCE, YAHOO, COINMARKETCAP})
     sources.walks.set("ETH-USDT", "9999")
-    await comes_to(bus, "ETH-USD", {YAHOO, COINMARKETCAP})
-    assert (await entry(bus, "ETH-USD"))["refused"] == {BINANCE: "outlier"}
+    await comes_to(bus, "ETH-USD", {YAHOO, COINMARKETCAP}, {BINANCE: "outlier"})
     assert 3000 < await index_of(floor, "ETH-USD") < 3400
     sources.walks.set("ETH-USDT", "3200")
     await comes_to(bus, "ETH-USD", {BINANCE, YAHOO, COINMARKETCAP})
@@ -234,8 +234,7 @@ async def test_a_tether_is_worth_what_the_sources_say_where_that_is_asked_for(
     feed = Feed(sources, bus, floor.room.pool, engines_of(floor), "rate")
     sources.walks.set("USDT-USD", "0.9")
     # Its rate makes of Binance's price one that no other source has.
-    await comes_to(bus, "BTC-USD", {YAHOO, COINMARKETCAP})
-    assert (await entry(bus, "BTC-USD"))["refused"] == {BINANCE: "outlier"}
+    await comes_to(bus, "BTC-USD", {YAHOO, COINMARKETCAP}, {BINANCE: "outlier"})
     sources.walks.set("BTC-USDT", "72222.22")
     await comes_to(bus, "BTC-USD", {BINANCE, YAHOO, COINMARKETCAP})
     await feed.stop()
