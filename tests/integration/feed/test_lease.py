@@ -90,8 +90,12 @@ async def test_who_was_superseded_stops(bus: Redis) -> None:
     worker = Worker(bus, "slow")
     await until(lambda: worker.turns > 0)
     # As if it had slept through its lease while somebody else came.
-    await feeds.release(bus, "work", "slow")
-    assert await feeds.claim(bus, "work", "quick", TTL_MS) == 2
+    for _ in range(100):
+        await feeds.release(bus, "work", "slow")
+        # It may be in time to take it again.
+        if epoch := await feeds.claim(bus, "work", "quick", TTL_MS):
+            break
+    assert epoch > 1
     await until(lambda: not worker.lease.held)
     turns = worker.turns
     await asyncio.sleep(0.2)
