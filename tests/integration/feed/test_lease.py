@@ -90,6 +90,7 @@ async def test_who_was_superseded_stops(bus: Redis) -> None:
     worker = Worker(bus, "slow")
     await until(lambda: worker.turns > 0)
     # As if it had slept through its lease while somebody else came.
+    epoch = 0
     for _ in range(100):
         await feeds.release(bus, "work", "slow")
         # It may be in time to take it again.
