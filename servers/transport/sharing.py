@@ -67,19 +67,18 @@ class Shares:
 
     async def take(self, caller: str, count: int) -> float:
         """Seconds to wait; 0.0 where the calls were taken, or nobody answered."""
+        if not self._more:
+            return waits(await self._ask(caller, count, 0))
         while not self._take_of_share(caller, count):
             asking = self._asking.get(caller)
             others = asking is not None
             if asking is None:
                 asking = asyncio.create_task(self._ask(caller, count, self._more))
-                if self._more:
-                    self._asking[caller] = asking
-                    asking.add_done_callback(lambda _: self._asking.pop(caller))
+                self._asking[caller] = asking
+                asking.add_done_callback(lambda _: self._asking.pop(caller))
             taken = await asyncio.shield(asking)
-            if taken is not None and not taken.calls:
-                return taken.wait_s
-            if taken is None or not others:
-                return 0.0
+            if taken is None or not taken.calls or not others:
+                return waits(taken)
         return 0.0
 
     def _take_of_share(self, caller: str, count: int) -> bool:
@@ -116,3 +115,8 @@ class Shares:
             share.until = now + KEPT_S
         share.full_at = now + taken.reset_s
         return taken
+
+
+def waits(taken: Taken | None) -> float:
+    """Seconds to wait; 0.0 where calls were taken, or nobody answered."""
+    return 0.0 if taken is None or taken.calls else taken.wait_s

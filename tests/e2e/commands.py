@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+from unittest import mock
 
 from servers import cli
 
@@ -35,16 +36,11 @@ def run(arguments: tuple[str, ...], environment: Mapping[str, str]) -> Done:
     """Raises AssertionError where it takes too long."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LOADED)
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = COLUMNS
     with TemporaryDirectory() as folder:
         printed, complained = Path(folder, "stdout"), Path(folder, "stderr")
         process = context.Process(target=typed, args=(arguments, dict(environment), str(printed), str(complained)))
-        process.start()
-        if before is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = before
+        with mock.patch.dict(os.environ, {"COLUMNS": COLUMNS}):
+            process.start()
         process.join(CALL_S)
         if process.exitcode is None:
             process.kill()
