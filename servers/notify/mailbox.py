@@ -51,8 +51,8 @@ class Mailbox:
         self._write("index.html", self._index().encode())
 
     def _write(self, name: str, content: bytes) -> None:
-        made = self._folder / f".{name}"
-        made.unlink(missing_ok=True)
+        # Several processes may write into the folder at once.
+        made = self._folder / f".{name}.{secrets.token_hex(4)}"
         with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(content)
         made.replace(self._folder / name)

@@ -92,15 +92,15 @@ async def test_a_trading_session_answers_in_order_and_tells_its_own_events(
         await mine.until("1", "2")
         await theirs.send(Command(correlation_id="buy", place=order(mallory, type_pb2.SIDE_BUY, price, "0.2")))
         await theirs.until("buy")
-    assert theirs.answers["buy"].placed.order.status == order_pb2.ORDER_STATUS_FILLED
-    cancel = order_service_pb2.CancelOrderRequest(account_id=judy.account_id, client_order_id="a")
-    rest_of_all = order_service_pb2.CancelAllOrdersRequest(account_id=judy.account_id)
-    await mine.send(
-        Command(correlation_id="3", cancel=cancel),
-        Command(correlation_id="4", cancel=cancel),
-        Command(correlation_id="5", cancel_all=rest_of_all),
-    )
-    await mine.until("3", "4", "5", updates=5)
+        assert theirs.answers["buy"].placed.order.status == order_pb2.ORDER_STATUS_FILLED
+        cancel = order_service_pb2.CancelOrderRequest(account_id=judy.account_id, client_order_id="a")
+        rest_of_all = order_service_pb2.CancelAllOrdersRequest(account_id=judy.account_id)
+        await mine.send(
+            Command(correlation_id="3", cancel=cancel),
+            Command(correlation_id="4", cancel=cancel),
+            Command(correlation_id="5", cancel_all=rest_of_all),
+        )
+        await mine.until("3", "4", "5", updates=5)
     first = mine.answers["3"].cancelled.order
     assert (first.status, first.filled_quantity) == (order_pb2.ORDER_STATUS_CANCELLED, "0.2")
     assert mine.answers["4"].WhichOneof("answer") == "error"

@@ -59,11 +59,13 @@ class Worker:
     def __init__(self, bus: Redis, name: str) -> None:
         self.lease = Lease(bus, "work", name, ttl_s=3.0)
         self.turns = 0
+        self.turns_without = 0
         self.task = asyncio.create_task(self.lease.work(self._work, renew_s=0.05))
 
     async def _work(self) -> None:
         while True:
-            assert self.lease.held
+            # A turn that was due as the lease was lost may come before its cancellation.
+            self.turns_without += not self.lease.held
             self.turns += 1
             await asyncio.sleep(0.01)
 
@@ -90,20 +92,22 @@ async def test_who_was_superseded_stops(bus: Redis) -> None:
     worker = Worker(bus, "slow")
     await until(lambda: worker.turns > 0)
     # As if it had slept through its lease while somebody else came.
-    epoch = 0
-    for _ in range(100):
+    attempts = epoch = 0
+    while not epoch and attempts < 100:
+        attempts += 1
         await feeds.release(bus, "work", "slow")
         # It may be in time to take it again.
-        if epoch := await feeds.claim(bus, "work", "quick", TTL_MS):
-            break
+        epoch = await feeds.claim(bus, "work", "quick", TTL_MS)
     assert epoch > 1
     await until(lambda: not worker.lease.held)
     turns = worker.turns
     await asyncio.sleep(0.2)
-    assert worker.turns == turns
+    assert worker.turns <= turns + 1
     await feeds.release(bus, "work", "quick")
-    await until(lambda: worker.turns > turns)
+    await until(lambda: worker.turns > turns + 1)
     await worker.stop()
+    # It lost the lease once for good, and may have lost it once in each attempt before.
+    assert worker.turns_without <= attempts
 
 
 async def test_an_emptied_redis_costs_a_moment(bus: Redis) -> None:

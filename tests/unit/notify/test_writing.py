@@ -1,5 +1,6 @@
 """Letters as mails: every kind has both forms, whole and escaped; the mailbox keeps them as files and pages."""
 
+import asyncio
 import re
 import stat
 from email import message_from_bytes
@@ -77,6 +78,13 @@ async def test_a_browser_shows_the_newest_mail_first_and_runs_nothing_of_it(tmp_
         assert "<script" not in page.read_text()
         assert "<img" not in page.read_text()
         assert "default-src 'none'" in page.read_text()
+
+
+async def test_processes_that_write_at_once_lose_no_mail(tmp_path: Path) -> None:
+    await asyncio.gather(*(Mailbox(tmp_path).send(MAIL) for _ in range(20)))
+    names = [path.name for path in tmp_path.iterdir()]  # noqa: ASYNC240  nothing else runs
+    assert len([name for name in names if name.endswith(".eml")]) == 20
+    assert not [name for name in names if name.startswith(".")]
 
 
 async def test_a_mailbox_that_cannot_be_written_did_not_take_the_mail(tmp_path: Path) -> None:
