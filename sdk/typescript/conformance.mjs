@@ -2,7 +2,8 @@
 import { Channel } from "venue-sdk/gen/venue/marketdata/v1/marketdata_pb";
 import { OrderStatus, OrderType, TimeInForce } from "venue-sdk/gen/venue/order/v1/order_pb";
 import { Side } from "venue-sdk/gen/venue/type/v1/type_pb";
-import { accepted, Client, decimal, MarketState, OpenOrders, Password, requestId, VenueError } from "venue-sdk";
+import { accepted, Client, decimal, MarketState, OpenOrders, Password, PATIENCE, requestId, VenueError } from "venue-sdk";
+import { kept } from "./dist/streams.js";
 
 const { VENUE_URL, VENUE_EMAIL, VENUE_PASSWORD } = process.env;
 const client = new Client(VENUE_URL, { credential: new Password(VENUE_EMAIL, VENUE_PASSWORD) });
@@ -44,6 +45,19 @@ for await (const { channel } of client.marketChanges(["ETH-USD"], [Channel.BOOK]
 }
 watching.abort();
 if (!(market.books.get("ETH-USD").bids.length > 0)) throw new Error("no book");
+// A server that goes says how long the next stream waits; these are two of one that says a quarter of a second.
+const opened = [];
+const going = { position: "", frame: { case: "goodbye", value: { resumeAfter: "", retryAfter: { seconds: 0n, nanos: 250_000_000 } } } };
+const goes = async function* () {
+  opened.push(performance.now());
+  yield going;
+};
+const leaving = new AbortController();
+for await (const _ of kept(goes, { position: "", take: () => [going] }, undefined, undefined, PATIENCE, leaving.signal)) {
+  if (opened.length === 2) break;
+}
+leaving.abort();
+if (opened[1] - opened[0] < 245) throw new Error(`the next stream came after ${opened[1] - opened[0]} ms`);
 if (decimal("-00.500") !== "-0.5") throw new Error("decimals");
 
 process.stdout.write(`${JSON.stringify({

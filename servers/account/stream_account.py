@@ -20,6 +20,7 @@ from servers.engine.messages import timestamp
 from servers.engine.missed import GapError, Past
 from servers.engine.ring import AccountFrame
 from servers.transport.call import Call
+from servers.transport.returning import SLOW_CONSUMER, goodbye
 from servers.transport.streaming import lively
 from venue.account.v1 import account_pb2 as pb
 from venue.engine.v1 import engine_pb2
@@ -60,7 +61,7 @@ class AccountStream:
                 self._events(start, after, followed, call),
                 call,
                 heartbeat=lambda: self._frame(heartbeat=stream_pb2.Heartbeat()),
-                goodbye=self._goodbye,
+                goodbye=lambda reason: self._goodbye(call, reason),
                 silence_s=self._silence_s,
             )
             async with aclosing(frames):
@@ -102,7 +103,7 @@ class AccountStream:
                     yield frame
                 if account_frame.sequence > self._seen:
                     yield self._event(account_frame)
-        yield self._goodbye("SLOW_CONSUMER")
+        yield self._goodbye(call, SLOW_CONSUMER)
 
     async def _catch_up(self, until: int, call: Call) -> AsyncIterator[Response]:
         """What the reader does not know yet up to a sequence: events, or a gap and a snapshot."""
@@ -132,8 +133,8 @@ class AccountStream:
             previous_sequence=frame.previous_sequence,
         )
 
-    def _goodbye(self, reason: str) -> Response:
-        return self._frame(goodbye=stream_pb2.Goodbye(reason=reason, resume_after=self._position))
+    def _goodbye(self, call: Call, reason: str) -> Response:
+        return self._frame(goodbye=goodbye(call, reason, self._position))
 
     def _frame(self, **parts: object) -> Response:
         return Response(

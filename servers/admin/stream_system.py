@@ -16,6 +16,7 @@ from servers.admin.messages import entry_message
 from servers.admin.status import Status
 from servers.domain.errors import PositionInvalid
 from servers.transport.call import Call
+from servers.transport.returning import goodbye
 from servers.transport.streaming import lively
 from venue.admin.v1 import admin_pb2 as pb
 from venue.type.v1 import stream_pb2
@@ -44,7 +45,7 @@ class Monitor:
             self._told(first, resumed=resumed),
             call,
             heartbeat=lambda: self._frame(heartbeat=stream_pb2.Heartbeat()),
-            goodbye=lambda reason: self._frame(goodbye=stream_pb2.Goodbye(reason=reason, resume_after=str(self._seen))),
+            goodbye=lambda reason: self._frame(goodbye=goodbye(call, reason, str(self._seen))),
             silence_s=self._silence_s,
         )
         async with aclosing(lived) as frames:

@@ -8,6 +8,10 @@ from typing import Final, NamedTuple
 
 # Field 16 of SubscribeResponse, a message.
 FRAMES_TAG: Final = b"\x82\x01"
+# Joined bytes are kept for the next reader at the same place: small ones always, others up to so many in all. Readers who have
+# fallen behind are each at a place of their own, and what all of them still have to get is a multiple of the log.
+JOINED_SMALL_BYTES: Final = 16 * 1024
+JOINED_BYTES_MAX: Final = 1024 * 1024
 _order = itertools.count(1)
 
 
@@ -42,12 +46,14 @@ class Log:
         self._entries: list[Entry] = []
         # By place: everything from there to the end, as field of one message.
         self._joined: dict[int, bytes] = {}
+        self._joined_bytes = 0
 
     def append(self, sequence: int, position: str, frame: bytes) -> None:
         self._entries.append(Entry(next(_order), sequence, position, frame))
         self.end += 1
         self._bytes += len(frame)
         self._joined.clear()
+        self._joined_bytes = 0
         if self.end - self.start > self._frames_max or self._bytes > self._bytes_max:
             self._bound()
 
@@ -65,12 +71,19 @@ class Log:
             return self._bytes
         return sum(len(entry.frame) for entry in self._entries[place - self.start :])
 
+    @property
+    def joined_bytes(self) -> int:
+        """How much is kept for the next reader at the same place."""
+        return self._joined_bytes
+
     def joined(self, place: int) -> bytes:
-        """Every frame from a place on. Whoever asks from the same place gets the same bytes."""
+        """Every frame from a place on. Whoever asks from the same place gets the same bytes, where they were kept."""
         found = self._joined.get(place)
         if found is None:
             found = b"".join([sized(FRAMES_TAG, entry.frame) for entry in self._entries[place - self.start :]])
-            self._joined[place] = found
+            if len(found) <= JOINED_SMALL_BYTES or self._joined_bytes + len(found) <= JOINED_BYTES_MAX:
+                self._joined[place] = found
+                self._joined_bytes += len(found)
         return found
 
     def trim(self, place: int) -> None:

@@ -20,11 +20,11 @@ from servers.marketdata.rhythm import Rhythm
 from servers.marketdata.series import Cursor
 from servers.marketdata.view import BOOK, CANDLES, TRADES, View
 from servers.transport.call import Call
+from servers.transport.returning import SLOW_CONSUMER, goodbye
 from venue.marketdata.v1 import marketdata_pb2 as pb
 from venue.type.v1 import stream_pb2
 
 SUBSCRIPTIONS_MAX: Final = 50
-SLOW_CONSUMER: Final = "SLOW_CONSUMER"
 CONFLATED: Final = "CONFLATED"
 JOINED_BYTES_MAX: Final = 512 * 1024
 
@@ -167,7 +167,7 @@ class Subscriber:
                     raise self._failure
                 if call.end.done() or self._ended:
                     reason = self._ended or call.end.result()
-                    yield self._said(goodbye=stream_pb2.Goodbye(reason=reason, resume_after=self.position))
+                    yield self._said(goodbye=goodbye(call, reason, self.position))
                     return
                 message = self._next()
                 if message is not None:

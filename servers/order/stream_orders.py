@@ -14,6 +14,7 @@ from servers.engine.ring import AccountFrame
 from servers.engine.trading import Following, TradingEngine
 from servers.order.account_events import SlowConsumerError, backlog, live, resume_sequence
 from servers.transport.call import Call
+from servers.transport.returning import SLOW_CONSUMER, goodbye
 from servers.transport.streaming import lively
 from venue.order.v1 import order_service_pb2 as pb
 from venue.type.v1 import stream_pb2
@@ -41,10 +42,10 @@ class OrderStream:
             after = resume_sequence(self._engine.partition, self._request.resume_after, following)
             self._last = following.sequence if after is None else after
             frames = lively(
-                self._events(following, after),
+                self._events(following, after, call),
                 call,
                 heartbeat=lambda: self._frame(heartbeat=stream_pb2.Heartbeat()),
-                goodbye=self._goodbye,
+                goodbye=lambda reason: self._goodbye(call, reason),
                 silence_s=self._silence_s,
             )
             async with aclosing(frames):
@@ -53,7 +54,7 @@ class OrderStream:
         finally:
             self._engine.unfollow(following)
 
-    async def _events(self, following: Following, after: int | None) -> AsyncIterator[Response]:
+    async def _events(self, following: Following, after: int | None, call: Call) -> AsyncIterator[Response]:
         silence = Duration(seconds=int(self._silence_s), nanos=int(self._silence_s % 1 * 1e9))
         yield self._frame(ready=stream_pb2.Ready(heartbeat_interval=silence, resumed=after is not None))
         if after is None:
@@ -72,9 +73,9 @@ class OrderStream:
                 for account_frame in account_frames:
                     yield self._event(account_frame)
         except SlowConsumerError:
-            yield self._goodbye("SLOW_CONSUMER")
+            yield self._goodbye(call, SLOW_CONSUMER)
             return
-        yield self._goodbye("LEADER_CHANGED")
+        yield self._goodbye(call, "LEADER_CHANGED")
 
     async def _missed(self, following: Following, after: int) -> AsyncIterator[Response]:
         async for account_frame in backlog(self._past, self._engine.partition, after, following):
@@ -95,8 +96,8 @@ class OrderStream:
             previous_sequence=frame.previous_sequence,
         )
 
-    def _goodbye(self, reason: str) -> Response:
-        return self._frame(goodbye=stream_pb2.Goodbye(reason=reason, resume_after=self._position()))
+    def _goodbye(self, call: Call, reason: str) -> Response:
+        return self._frame(goodbye=goodbye(call, reason, self._position()))
 
     def _position(self) -> str:
         return position_text(self._engine.partition, self._epoch, self._last)

@@ -31,6 +31,7 @@ from servers.transport.call import Call
 from servers.transport.errors import to_status
 from servers.transport.limits import Limits
 from servers.transport.refusals import InvalidField
+from servers.transport.returning import SLOW_CONSUMER, goodbye
 from servers.transport.streaming import lively
 from venue.engine.v1 import engine_pb2
 from venue.option.v1 import access_pb2
@@ -148,7 +149,7 @@ class Session:
                 self._merged(requests, call, engine, following, after),
                 call,
                 heartbeat=lambda: self._frame(engine, self._last, heartbeat=stream_pb2.Heartbeat()),
-                goodbye=lambda reason: self._goodbye(engine, reason, self._last),
+                goodbye=lambda reason: self._goodbye(call, engine, reason, self._last),
                 silence_s=self._silence_s,
                 ahead=8,
             )
@@ -200,7 +201,7 @@ class Session:
     ) -> None:
         """Until every command of a half-closed stream is answered, or the events end; then nothing more goes out."""
         answering = asyncio.ensure_future(self._answer(call, engine))
-        telling = asyncio.ensure_future(self._tell(engine, following, after))
+        telling = asyncio.ensure_future(self._tell(call, engine, following, after))
         tasks = {answering, telling, asyncio.ensure_future(self._read(requests, call, engine))}
         try:
             while not (answering.done() or telling.done()):
@@ -323,7 +324,7 @@ class Session:
                     await self._presence.end()
                 return
 
-    async def _tell(self, engine: TradingEngine, following: Following, after: int | None) -> None:
+    async def _tell(self, call: Call, engine: TradingEngine, following: Following, after: int | None) -> None:
         if after is not None:
             try:
                 async for frame in backlog(self._past, engine.partition, after, following):
@@ -340,9 +341,9 @@ class Session:
                 event = b"".join([frame.wire for frame in frames])
                 await self._event(engine, frames[-1].sequence, frames[0].previous_sequence, event)
         except SlowConsumerError:
-            await self._put(self._goodbye(engine, "SLOW_CONSUMER", self._queued))
+            await self._put(self._goodbye(call, engine, SLOW_CONSUMER, self._queued))
             return
-        await self._put(self._goodbye(engine, "LEADER_CHANGED", self._queued))
+        await self._put(self._goodbye(call, engine, "LEADER_CHANGED", self._queued))
 
     async def _event(self, engine: TradingEngine, sequence: int, previous: int, event: bytes) -> None:
         """A frame with a serialized OrderEvent."""
@@ -350,9 +351,9 @@ class Session:
         frame = self._frame(engine, sequence, sequence=sequence, previous_sequence=previous)
         await self._put(frame + field(_FRAME_EVENT, event), sequence)
 
-    def _goodbye(self, engine: TradingEngine, reason: str, told: int) -> bytes:
+    def _goodbye(self, call: Call, engine: TradingEngine, reason: str, told: int) -> bytes:
         resume_after = position_text(engine.partition, self._epoch, told)
-        return self._frame(engine, told, goodbye=stream_pb2.Goodbye(reason=reason, resume_after=resume_after))
+        return self._frame(engine, told, goodbye=goodbye(call, reason, resume_after))
 
     def _frame(self, engine: TradingEngine, told: int, /, **parts: object) -> bytes:
         """A frame whose position is the last event that was told with it."""

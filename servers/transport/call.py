@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from base64 import b64decode
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from hmac import compare_digest
 from math import ceil
@@ -47,7 +47,7 @@ class Call:
 
     __slots__ = (
         "_context", "_gateway_key", "_metrics", "_peer", "_requested", "_started", "api_key", "bucket", "caller", "credential",
-        "deadline_monotonic", "end", "forwarded", "gateway", "identity", "internal", "method", "rest",
+        "crowd", "deadline_monotonic", "end", "forwarded", "gateway", "identity", "internal", "method", "rest",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +77,8 @@ class Call:
         self.bucket: Bucket | None = None
         self.internal = ""
         self.end: asyncio.Future[str] | None = None
+        # How many streams the process has, or had when they were told to end; of a stream the guard knows.
+        self.crowd: Callable[[], int] = _alone
         remaining = context.time_remaining()
         self.deadline_monotonic: float | None = None if remaining is None else time.monotonic() + remaining
         for name, value in context.invocation_metadata():
@@ -211,3 +213,7 @@ class Call:
             "user_id": self.identity.user_id,
             "duration_ms": round(took_s * 1000, 3),
         }
+
+
+def _alone() -> int:
+    return 1

@@ -10,13 +10,13 @@ from typing import Any, Protocol, TypeVar
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc.aio import AbortError, BaseError
 from psycopg import OperationalError
 
 from servers.domain.errors import Fault, FieldViolation, Invalid, OverLimit, PartUnavailable, Refused, VenueError
+from servers.transport.returning import duration, refused_s
 
 DOMAIN = "venue"
 DETAILS = "grpc-status-details-bin"
@@ -107,7 +107,7 @@ async def abort(
 
 
 def to_status(error: VenueError, request_id: str = "") -> status_pb2.Status:
-    """The error as the contract shows it; `request_id` is that of the call, for RequestInfo."""
+    """The error as the contract shows it, an OverLimit with another wait each time; `request_id` is for RequestInfo."""
     status = status_pb2.Status(code=NUMBERS[error.code], message=error.message[:TEXT_MAX])
     for detail in details(error):
         packed = AnyMessage()
@@ -127,9 +127,9 @@ def details(error: VenueError) -> Iterator[Message]:
     if violations:
         yield bad_request(violations)
     if isinstance(error, OverLimit):
-        delay = Duration()
-        delay.FromNanoseconds(max(1, int(error.retry_after_s * 1e9)))
-        yield error_details_pb2.RetryInfo(retry_delay=delay)
+        # Another server's word has its share of chance already.
+        told_s = error.retry_after_s if error.is_told else refused_s(error.retry_after_s)
+        yield error_details_pb2.RetryInfo(retry_delay=duration(told_s))
         quota = error_details_pb2.QuotaFailure.Violation(
             subject=metadata.get("bucket", DOMAIN), description=error.message[:TEXT_MAX]
         )
@@ -187,7 +187,7 @@ def from_status(status: status_pb2.Status) -> VenueError:
     if isinstance(error, OverLimit):
         retry = found.get("RetryInfo", error_details_pb2.RetryInfo())
         assert isinstance(retry, error_details_pb2.RetryInfo)
-        error.retry_after_s = retry.retry_delay.ToNanoseconds() / 1e9
+        error.retry_after_s, error.is_told = retry.retry_delay.ToNanoseconds() / 1e9, True
     return error
 
 

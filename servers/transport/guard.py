@@ -73,6 +73,9 @@ class Guard:
         self.bytes_max = bytes_max
         self._streams: set[Call] = set()
         self._closing = ""
+        self._ended_together = 0
+        # One for all streams, each of which keeps it.
+        self._crowd = self.crowd
         self._quiet = asyncio.Event()
         self._quiet.set()
         verifier.on_revoked.append(self._end_sessions)
@@ -88,8 +91,13 @@ class Guard:
     def end_streams(self, reason: str) -> None:
         """Lets every open stream say goodbye and end; a stream opened from now on does so at once."""
         self._closing = reason
+        self._ended_together = max(len(self._streams), self._ended_together)
         for call in self._streams:
             _end(call, reason)
+
+    def crowd(self) -> int:
+        """How many streams are open, or were when all of them were told to end."""
+        return max(len(self._streams), self._ended_together)
 
     async def wait_quiet(self) -> None:
         """Until no stream is open."""
@@ -97,6 +105,7 @@ class Guard:
 
     def enter_stream(self, call: Call) -> None:
         call.end = asyncio.get_running_loop().create_future()
+        call.crowd = self._crowd
         if self._closing:
             _end(call, self._closing)
         self._streams.add(call)

@@ -100,6 +100,8 @@ class Listener:
         # Whether the present stream has said something.
         self.connected = False
         self.ended: list[str] = []
+        # How long goodbyes asked to wait before the next stream.
+        self.asked_s: list[float] = []
         self._target = target
 
     async def listen(self) -> None:
@@ -111,6 +113,7 @@ class Listener:
                     symbols=[self.symbol], channels=CHANNELS, resume_after=self.state.position, joined=True
                 )
                 self.streams += 1
+                pause_s = RETRY_S
                 try:
                     async for message in stub.Subscribe(request, timeout=600):
                         self.connected = True
@@ -118,13 +121,15 @@ class Listener:
                             self.trades += [int(one.trade_id.partition("-t")[2]) for one in change.trades]
                         if message.HasField("goodbye"):
                             self.ended.append(message.goodbye.reason)
+                            self.asked_s.append(message.goodbye.retry_after.ToNanoseconds() / 1e9)
+                            pause_s = self.asked_s[-1]
                 except grpc.aio.AioRpcError as error:
                     # The gateway resets what it has no end of any more, which gRPC calls INTERNAL.
                     if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}:
                         raise
                     self.ended.append(error.code().name)
                 self.connected = False
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(pause_s)
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from db.streams import find_published, open_bus
 from servers.embedded.state import State
 from servers.transport.call import INTERNAL_KEY
 from servers.transport.caller import channel_to
+from servers.transport.returning import SOON_MIN_S, spread_s
 from tests.chaos.clients import SYMBOL, load
 from tests.chaos.driver import Venue
 from tests.chaos.streaming import Listener, Streaming, crowd, listening, market_of, streaming
@@ -160,6 +161,11 @@ async def test_a_server_of_market_data_killed_under_load_is_taken_over_by_anothe
     ended = [reason for one in listeners for reason in one.ended]
     assert len(ended) >= len(listeners) // 2
     assert set(ended) <= {"UNAVAILABLE", "INTERNAL", "SHUTDOWN"}
+    asked = [wait_s for one in listeners for wait_s in one.asked_s]
+    assert len(asked) == ended.count("SHUTDOWN")
+    # Each another, and of few streams hardly any.
+    assert len(set(asked)) == len(asked)
+    assert all(SOON_MIN_S <= wait_s <= spread_s(len(listeners)) for wait_s in asked)
 
 
 async def control_floods(streams: Streaming) -> int:

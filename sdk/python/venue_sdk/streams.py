@@ -47,26 +47,28 @@ async def resumed(
     while True:
         mine: Metadata = () if credential is None else await credential.metadata(plain)
         call = open_(position, mine)
+        # What a goodbye asks for: those who were sent away together are to come back one after the other.
+        pause = 0.0
         try:
             async for frame in frames(call):
                 failures, renewed = 0, False
                 position = frame.position or position
                 if frame.WhichOneof("frame") == "goodbye":
                     position = frame.goodbye.resume_after or position
+                    pause = frame.goodbye.retry_after.ToTimedelta().total_seconds()
                 yield frame
-            pause = 0.0
         except SilentError:
-            pause = 0.0
+            pass
         except grpc.aio.AioRpcError as raw:
             error = error_of(raw)
             if isinstance(error, Invalid) and error.reason == "POSITION_INVALID" and position:
-                position, pause = "", 0.0
+                position = ""
             elif isinstance(error, Unauthenticated) and credential is not None and not renewed:
-                renewed, pause = True, 0.0
+                renewed = True
                 if not await credential.renew(plain, mine):
                     raise error from raw
             elif isinstance(error, OutcomeUnknown | OverLimit):
-                pause = wait_s(error, failures, patience)
+                pause = max(pause, wait_s(error, failures, patience))
             else:
                 raise error from raw
         finally:

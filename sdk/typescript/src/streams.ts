@@ -9,6 +9,8 @@ import { pause, waitMs, type Patience } from "./retries.js";
 // Until `ready` has said how long a silence may be.
 const READY_MS = 15_000;
 
+const milliseconds = (told: Duration): number => Number(told.seconds) * 1000 + told.nanos / 1e6;
+
 /** What the envelopes of all streams share. */
 export interface Envelope { position: string; frame: { case?: string | undefined; value?: unknown } }
 
@@ -37,7 +39,11 @@ export async function* kept<Frame extends Envelope, Told>(
         [failures, renewed] = [0, false];
         if (frame.frame.case === "ready") {
           const told = (frame.frame.value as { heartbeatInterval?: Duration }).heartbeatInterval;
-          if (told) silence = 2 * (Number(told.seconds) * 1000 + told.nanos / 1e6) || READY_MS;
+          if (told) silence = 2 * milliseconds(told) || READY_MS;
+        } else if (frame.frame.case === "goodbye") {
+          // Those who were sent away together are to come back one after the other.
+          const asked = (frame.frame.value as { retryAfter?: Duration }).retryAfter;
+          if (asked) wait = milliseconds(asked);
         }
         yield* keeper.take(frame);
         timer = setTimeout(() => attempt.abort(), silence);
@@ -51,7 +57,7 @@ export async function* kept<Frame extends Envelope, Told>(
       else if (error.code === Code.Unauthenticated && credential && !renewed) {
         renewed = true;
         if (!(await credential.renew(plain, value!))) throw error;
-      } else if (error.isOutcomeUnknown || error.code === Code.ResourceExhausted) wait = waitMs(error, failures, patience);
+      } else if (error.isOutcomeUnknown || error.code === Code.ResourceExhausted) wait = Math.max(wait, waitMs(error, failures, patience));
       else throw error;
     } finally {
       clearTimeout(timer);

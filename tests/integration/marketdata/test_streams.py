@@ -10,6 +10,7 @@ import pytest
 from servers.marketdata.open_candles import INTERVALS_S
 from servers.marketdata.series import Bounds
 from servers.transport.errors import from_status
+from servers.transport.returning import SLOW_MAX_S, SLOW_MIN_S
 from tests.integration.marketdata.conftest import Open
 from tests.integration.marketdata.stand import ALL, Reader, Stand, everything, next_frame, next_of_session, until
 from tests.integration.replica.leader import ACCOUNTS, MARKETS
@@ -255,6 +256,7 @@ async def test_f30_a_reader_that_stops_is_cut_and_the_others_go_on(open_stand: O
         while not last.HasField("goodbye"):
             last = await next_frame(slow)
         assert last.goodbye.reason == "SLOW_CONSUMER"
+        assert SLOW_MIN_S <= last.goodbye.retry_after.ToNanoseconds() / 1e9 <= SLOW_MAX_S
         assert await slow.read() is grpc.aio.EOF
         call.cancel()
         with suppress(asyncio.CancelledError):

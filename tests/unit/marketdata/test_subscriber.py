@@ -9,9 +9,10 @@ import pytest
 
 from servers.marketdata.errors import TooManySubscriptions
 from servers.marketdata.fan_out import PHASE_STREAMS, FanOut
+from servers.marketdata.frame_log import JOINED_BYTES_MAX, JOINED_SMALL_BYTES, Log
 from servers.marketdata.open_candles import OpenCandles
-from servers.marketdata.series import Bounds
-from servers.marketdata.source import Source
+from servers.marketdata.series import Bounds, Series
+from servers.marketdata.source import Source, Sources
 from servers.marketdata.subscriber import Subscriber, Wanted
 from servers.marketdata.view import BOOK, STATUS, TRADES, View
 from servers.transport.call import Call
@@ -23,10 +24,12 @@ BOUNDS = Bounds(conflate_frames=4, conflate_bytes=100_000, frames_max=8, bytes_m
 
 
 class Ending:
-    """The one thing of a call that a stream looks at."""
+    """What a stream looks at of a call: whether it is to end, and how many others are."""
 
     def __init__(self) -> None:
         self.end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.crowd = lambda: len(self.streams)
+        self.streams: dict[str, Subscriber] = {}
 
 
 class Feed:
@@ -39,6 +42,7 @@ class Feed:
         self.fan_out.add(self.source, self.view)
         self.sequence = 10
         self.ending = Ending()
+        self.ending.streams = self.fan_out.streams
 
     def open(self, *channels: int, joined: bool = False) -> tuple[Subscriber, AsyncGenerator[bytes, None]]:
         subscriber = self.fan_out.open(DEMO, 50, joined=joined)
@@ -186,6 +190,67 @@ async def test_a_slow_reader_of_trades_is_cut_at_the_bound_and_the_others_go_on(
     (goodbye,) = await take(slow, 1)
     assert (goodbye.goodbye.reason, goodbye.goodbye.resume_after) == ("SLOW_CONSUMER", "")
     assert subscriber.ended
+
+
+async def told_beside(
+    stopped: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[pb.SubscribeResponse], int, list[Series]]:
+    """What a reader who reads is told while so many others have stopped, how many frames were made, and what of them is kept.
+
+    One that has stopped is what a blocked write leaves of it: nobody asks it for its next message.
+    """
+    feed, made = Feed(), 0
+    frame = Sources.frame
+
+    def counted(self: Sources, *told: Any, **parts: Any) -> pb.SubscribeResponse:
+        nonlocal made
+        made += 1
+        return frame(self, *told, **parts)
+
+    reader, healthy = feed.open(BOOK, TRADES, joined=True)
+    await take(healthy, 3)
+    others = [feed.open(BOOK, TRADES, joined=number % 2 == 0) for number in range(stopped)]
+    for _, frames in others:
+        await take(frames, 3)
+    monkeypatch.setattr(Sources, "frame", counted)
+    heard = []
+    for number in range(1, 60):
+        # Neither waits for anybody: they are no coroutines.
+        feed.quote(number)
+        feed.trade(number)
+        heard += await take(healthy, 1)
+        reader.rhythm.trim()
+    monkeypatch.undo()
+    assert [stream.ended for stream, _ in others] == [True] * stopped
+    for message in heard:
+        message.ClearField("stream_id")
+        for one in message.frames:
+            one.ClearField("server_time")
+    return heard, made, [cursor.series for cursor in reader.cursors.values()]
+
+
+async def test_f30_others_who_stopped_reading_change_nothing_for_who_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same messages at the same changes, and no more work to make them: what a frame costs is not a matter of who reads."""
+    alone, made_alone, _ = await told_beside(0, monkeypatch)
+    beside, made_beside, series = await told_beside(200, monkeypatch)
+    assert len(alone) == 59
+    assert beside == alone
+    assert made_beside == made_alone
+    # Nothing is left of the others but the goodbye: they are in nobody's way, and their frames are nowhere.
+    assert [len(one.cursors) for one in series] == [1, 1]
+    assert [one.log.end - one.log.start for one in series] == [0, 0]
+
+
+def test_f30_what_is_kept_for_readers_at_many_places_is_bounded() -> None:
+    log = Log(frames_max=4096, bytes_max=4 * 1024 * 1024)
+    for number in range(2_000):
+        log.append(number, "", bytes(1_000))
+    sizes = [len(log.joined(place)) for place in range(1_000, 2_000, 3)]
+    assert log.joined_bytes <= JOINED_BYTES_MAX + (JOINED_SMALL_BYTES // 1_000) * JOINED_SMALL_BYTES
+    assert sizes == [(2_000 - place) * 1_004 for place in range(1_000, 2_000, 3)]
+    assert log.joined(1_990) is log.joined(1_990), "those who keep up share"
+    log.append(2_000, "", b"")
+    assert log.joined_bytes == 0
 
 
 async def test_too_many_subscriptions_change_nothing() -> None:

@@ -9,10 +9,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from venue.order.v1 import order_pb2
 from venue.order.v1.order_service_pb2 import OrderEvent, OrderSnapshot, StreamOrdersResponse
-from venue.type.v1.stream_pb2 import Gap, Ready
+from venue.type.v1.stream_pb2 import Gap, Goodbye, Ready
 from venue_sdk.market import StreamBrokenError
 from venue_sdk.orders import OpenOrders
-from venue_sdk.streams import SilentError, frames
+from venue_sdk.retries import Patience
+from venue_sdk.streams import SilentError, frames, resumed
 
 
 class Script:
@@ -29,6 +30,9 @@ class Script:
             return grpc.aio.EOF
         return await asyncio.Future()
 
+    def cancel(self) -> None:
+        self._said = []
+
 
 READY = StreamOrdersResponse(ready=Ready(heartbeat_interval=Duration(nanos=20_000_000)))
 
@@ -39,6 +43,30 @@ async def test_a_silence_of_two_heartbeats_is_an_end() -> None:
     with pytest.raises(SilentError):
         await anext(silent)
     assert [frame async for frame in frames(Script(READY, ends=True))] == [READY]
+
+
+async def test_f32_a_goodbye_says_how_long_the_next_stream_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait is the server's, to the millisecond: nothing of the client's own is added or left out."""
+    waits: list[float] = []
+
+    async def slept(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr("venue_sdk.streams.asyncio.sleep", slept)
+    asked = [Duration(seconds=2, nanos=500_000_000), Duration(nanos=750_000_000), None]
+    after: list[str] = []
+
+    def open_(position: str, _headers: Any) -> Script:
+        after.append(position)
+        said = Goodbye(reason="SHUTDOWN", resume_after=f"p{len(after)}", retry_after=asked[len(after) - 1])
+        return Script(READY, StreamOrdersResponse(goodbye=said), ends=True)
+
+    told: Any = resumed(open_, None, None, Patience())  # type: ignore[arg-type]
+    kinds = [(await anext(told)).WhichOneof("frame") for _ in range(6)]
+    await told.aclose()
+    assert kinds == ["ready", "goodbye"] * 3
+    assert after == ["", "p1", "p2"]
+    assert waits == [2.5, 0.75]
 
 
 def order(order_id: str, status: "order_pb2.OrderStatus.ValueType") -> order_pb2.Order:

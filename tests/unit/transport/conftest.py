@@ -21,6 +21,7 @@ from servers.transport.errors import DETAILS
 from servers.transport.guard import Guard
 from servers.transport.identity import ALGORITHM, TYPE, Identity, TokenVerifier, claims_of
 from servers.transport.limits import Limits
+from servers.transport.returning import goodbye
 from servers.transport.server import Server, build_server
 from servers.transport.streaming import lively
 from servers.transport.telemetry import Metrics
@@ -66,7 +67,7 @@ class Orders:
             self.frames(call),
             call,
             heartbeat=lambda: wire.StreamOrdersResponse(heartbeat=stream_pb2.Heartbeat()),
-            goodbye=lambda reason: wire.StreamOrdersResponse(goodbye=stream_pb2.Goodbye(reason=reason)),
+            goodbye=lambda reason: wire.StreamOrdersResponse(goodbye=goodbye(call, reason, "2.1.1")),
             silence_s=self.silence_s,
         )
         async for frame in frames:

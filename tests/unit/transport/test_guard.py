@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from servers.transport.call import Call
 from servers.transport.limits import Limits, Rate
+from servers.transport.returning import SPREAD
 from tests.unit.transport.conftest import SERVICE, Bench, refusal_of
 from venue.option.v1 import access_pb2
 from venue.order.v1 import order_service_pb2 as wire
@@ -173,7 +174,7 @@ class TestLimits:
         retry, quota = refused.details["RetryInfo"], refused.details["QuotaFailure"]
         assert isinstance(retry, error_details_pb2.RetryInfo)
         assert isinstance(quota, error_details_pb2.QuotaFailure)
-        assert 1.0 < retry.retry_delay.ToNanoseconds() / 1e9 <= 2.0
+        assert 0.0 < retry.retry_delay.ToNanoseconds() / 1e9 <= 2.0 * (1 + SPREAD)
         assert [violation.subject for violation in quota.violations] == ["ORDER"]
 
     async def test_a_batch_counts_as_its_orders_and_cancels_are_counted_apart(self, bench: Bench, order: Order) -> None:

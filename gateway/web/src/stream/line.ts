@@ -1,6 +1,7 @@
 // One stream that is kept: it comes back with its resume position after every end, and knows whether it is alive.
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Duration } from "@bufbuild/protobuf/wkt";
+import { RetryInfoSchema } from "@gen/google/rpc/error_details_pb";
 
 /** What all envelopes of streams share. */
 export interface Envelope {
@@ -19,6 +20,7 @@ export interface Line<Frame extends Envelope> {
   renewed?: () => Promise<boolean>;
 }
 
+const milliseconds = (told: Duration): number => Number(told.seconds) * 1000 + told.nanos / 1e6;
 const FIRST_PAUSE_MS = 150;
 const LONGEST_PAUSE_MS = 5_000;
 const TICK_MS = 500;
@@ -31,6 +33,8 @@ export class KeptStream<Frame extends Envelope> {
   private heard = 0;
   private silence = 15_000;
   private ended = false;
+  // How long the server wants us to wait before the next stream, in milliseconds.
+  private asked = 0;
   private attempt: AbortController | null = null;
   private wake: (() => void) | null = null;
   private readonly timer: ReturnType<typeof setInterval>;
@@ -82,6 +86,7 @@ export class KeptStream<Frame extends Envelope> {
     let pause = FIRST_PAUSE_MS;
     while (!this.ended) {
       let why = "the stream ended";
+      this.asked = 0;
       this.attempt = new AbortController();
       try {
         for await (const frame of this.line.open(this.position, this.attempt.signal)) {
@@ -91,6 +96,8 @@ export class KeptStream<Frame extends Envelope> {
       } catch (error) {
         const refused = ConnectError.from(error);
         why = refused.rawMessage;
+        const [retry] = refused.findDetails(RetryInfoSchema);
+        if (retry?.retryDelay) this.asked = milliseconds(retry.retryDelay);
         if (refused.code === Code.InvalidArgument || refused.code === Code.OutOfRange) this.position = "";
         if (refused.code === Code.Unauthenticated && this.line.renewed) {
           this.say(false, why);
@@ -99,7 +106,7 @@ export class KeptStream<Frame extends Envelope> {
       }
       if (this.ended) break;
       this.say(false, why);
-      await this.sleep(pause);
+      await this.sleep(Math.max(pause, this.asked));
       pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
     }
     this.say(false, "not open");
@@ -110,7 +117,7 @@ export class KeptStream<Frame extends Envelope> {
     const { case: kind, value } = frame.frame;
     if (kind === "ready") {
       const told = (value as { heartbeatInterval?: Duration }).heartbeatInterval;
-      if (told) this.silence = Math.max(1_000, Number(told.seconds) * 1000 + told.nanos / 1e6);
+      if (told) this.silence = Math.max(1_000, milliseconds(told));
     }
     // Live once the state is there, not before: what a page shows until then is from before the break.
     if (kind !== "ready" && kind !== "goodbye") this.say(true, "");
@@ -119,6 +126,8 @@ export class KeptStream<Frame extends Envelope> {
     if (frame.position) this.position = frame.position;
     if (kind === "goodbye") {
       this.position = (value as { resumeAfter: string }).resumeAfter || this.position;
+      const asked = (value as { retryAfter?: Duration }).retryAfter;
+      if (asked) this.asked = milliseconds(asked);
       this.say(false, (value as { reason: string }).reason);
     }
   }

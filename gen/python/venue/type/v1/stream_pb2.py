@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1avenue/type/v1/stream.proto\x12\rvenue.type.v1\x1a\x1egoogle/protobuf/duration.proto\"O\n\x05Ready\x12\x35\n\x12heartbeat_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07resumed\x18\x02 \x01(\x08\"\x0b\n\tHeartbeat\"A\n\x03Gap\x12\x15\n\rfrom_sequence\x18\x01 \x01(\x04\x12\x13\n\x0bto_sequence\x18\x02 \x01(\x04\x12\x0e\n\x06reason\x18\x03 \x01(\t\"/\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x14\n\x0cresume_after\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1avenue/type/v1/stream.proto\x12\rvenue.type.v1\x1a\x1egoogle/protobuf/duration.proto\"O\n\x05Ready\x12\x35\n\x12heartbeat_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07resumed\x18\x02 \x01(\x08\"\x0b\n\tHeartbeat\"A\n\x03Gap\x12\x15\n\rfrom_sequence\x18\x01 \x01(\x04\x12\x13\n\x0bto_sequence\x18\x02 \x01(\x04\x12\x0e\n\x06reason\x18\x03 \x01(\t\"_\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x14\n\x0cresume_after\x18\x02 \x01(\t\x12.\n\x0bretry_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,5 +39,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GAP']._serialized_start=171
   _globals['_GAP']._serialized_end=236
   _globals['_GOODBYE']._serialized_start=238
-  _globals['_GOODBYE']._serialized_end=285
+  _globals['_GOODBYE']._serialized_end=333
 # @@protoc_insertion_point(module_scope)

@@ -105,19 +105,28 @@ class Goodbye(_message.Message):
 
     REASON_FIELD_NUMBER: _builtins.int
     RESUME_AFTER_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Why: SHUTDOWN, SLOW_CONSUMER, SESSION_REVOKED or LEADER_CHANGED."""
     resume_after: _builtins.str
     """Hand this to the next stream as `resume_after`."""
+    @_builtins.property
+    def retry_after(self) -> _duration_pb2.Duration:
+        """Wait so long before the next stream is opened. Each stream is told another time, so that those that end together do not come
+        back together: after SHUTDOWN and LEADER_CHANGED between 0.05 s and 0.1 s, and another second for every 1,500 streams of
+        the server, at most 5 s; after SLOW_CONSUMER between 0.25 and 1 s. Unset after SESSION_REVOKED: these credentials are not let in again.
+        """
+
     def __init__(
         self,
         *,
         reason: _builtins.str = ...,
         resume_after: _builtins.str = ...,
+        retry_after: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_after", b"retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "resume_after", b"resume_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "resume_after", b"resume_after", "retry_after", b"retry_after"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/type/v1/stream.proto.
  */
 export const file_venue_type_v1_stream: GenFile = /*@__PURE__*/
-  fileDesc("Chp2ZW51ZS90eXBlL3YxL3N0cmVhbS5wcm90bxINdmVudWUudHlwZS52MSJPCgVSZWFkeRI1ChJoZWFydGJlYXRfaW50ZXJ2YWwYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDwoHcmVzdW1lZBgCIAEoCCILCglIZWFydGJlYXQiQQoDR2FwEhUKDWZyb21fc2VxdWVuY2UYASABKAQSEwoLdG9fc2VxdWVuY2UYAiABKAQSDgoGcmVhc29uGAMgASgJIi8KB0dvb2RieWUSDgoGcmVhc29uGAEgASgJEhQKDHJlc3VtZV9hZnRlchgCIAEoCWIGcHJvdG8z", [file_google_protobuf_duration]);
+  fileDesc("Chp2ZW51ZS90eXBlL3YxL3N0cmVhbS5wcm90bxINdmVudWUudHlwZS52MSJPCgVSZWFkeRI1ChJoZWFydGJlYXRfaW50ZXJ2YWwYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDwoHcmVzdW1lZBgCIAEoCCILCglIZWFydGJlYXQiQQoDR2FwEhUKDWZyb21fc2VxdWVuY2UYASABKAQSEwoLdG9fc2VxdWVuY2UYAiABKAQSDgoGcmVhc29uGAMgASgJIl8KB0dvb2RieWUSDgoGcmVhc29uGAEgASgJEhQKDHJlc3VtZV9hZnRlchgCIAEoCRIuCgtyZXRyeV9hZnRlchgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbmIGcHJvdG8z", [file_google_protobuf_duration]);
 
 /**
  * The first frame of every stream: the server has accepted the subscription.
@@ -117,6 +117,15 @@ export type Goodbye = Message<"venue.type.v1.Goodbye"> & {
    * @generated from field: string resume_after = 2;
    */
   resumeAfter: string;
+
+  /**
+   * Wait so long before the next stream is opened. Each stream is told another time, so that those that end together do not come
+   * back together: after SHUTDOWN and LEADER_CHANGED between 0.05 s and 0.1 s, and another second for every 1,500 streams of
+   * the server, at most 5 s; after SLOW_CONSUMER between 0.25 and 1 s. Unset after SESSION_REVOKED: these credentials are not let in again.
+   *
+   * @generated from field: google.protobuf.Duration retry_after = 3;
+   */
+  retryAfter?: Duration | undefined;
 };
 
 /**
