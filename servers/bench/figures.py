@@ -98,7 +98,7 @@ def growth_measures(orders: int, markets: int, accounts: int) -> list[Measure]:
 
 
 def alone_figures(open_orders: int) -> list[Figure]:
-    """P6, P7 and P9 to P12, without a figure yet."""
+    """P6, P7, P9 to P13 and F33, without a figure yet."""
     return [
         Figure("P6b", "whole execute, pure Python", "commands/s", Goal(80_000, 120_000)),
         Figure("P6c", "whole execute, compiled", "commands/s", Goal(80_000, 250_000)),
@@ -117,6 +117,7 @@ def alone_figures(open_orders: int) -> list[Figure]:
         Figure("P12a", "a resting order", "bytes", Goal(1_500, 1_000, low_is_good=True)),
         Figure("P12b", "an idle stream", "bytes", Goal(40_000, 25_000, low_is_good=True)),
         Figure("P13", "market data reads from a cache, views aside, at half load", "%", Goal(80, 90)),
+        Figure("F33", "streams of others cut when 10,000 drop", "streams", Goal(0, 0, low_is_good=True)),
     ]
 
 

@@ -101,6 +101,11 @@ class Running:
                 raise BenchError(f"a load client failed: {output.decode(errors='replace').strip()[-300:]}")
         return [answer for log in self._logs for answer in read_log(log)]
 
+    @property
+    def ended(self) -> bool:
+        """One of them is over."""
+        return any(process.returncode is not None for process in self._processes)
+
     def kill(self) -> None:
         for process in self._processes:
             if process.returncode is None:

@@ -154,6 +154,11 @@ request_id; each is a new one.
   from memory and are not counted.
 - F36: 16 callers as in P4 beside 60 wrong log-ins a second from as many addresses, at bcrypt's cost 12. Calm is the mean of the
   load before and the load after. F36b compares with as many log-ins that are refused for their form, and never hashed.
+- F30: twelve readers of BTC-USD's book and trades on one process (frames joined, window of 20 ms) beside 200 more streams on 20
+  connections whose client was stopped with every window full, and without them, in turns under one load of 300 orders a second.
+  Delay as in P7; calm is the mean of the time before and the time after.
+- F33: as many readers through Envoy, while 10,000 subscriptions to a quiet book are dropped at once. Cut is who gets an end, a
+  gap or nothing more.
 - P12: memory of the process, for orders that rest in the machine, and for subscriptions to a book on which nothing happens.
 
 Orders a second are counted by the servers (the venue's are commands in the journal), the peer's by the client. Each load runs

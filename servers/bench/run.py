@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic_settings import BaseSettings
 
-from servers.bench import alone, caching, edge, flood, lag, rivals, rounds, streams, takeover, venue
+from servers.bench import alone, caching, edge, flood, lag, rivals, rounds, slow, streams, takeover, venue
 from servers.bench.figures import (
     Figure,
     Measure,
@@ -31,6 +31,8 @@ OPEN_ORDERS: Final = 100_000
 STREAMS: Final = (20, 500)
 SUBSCRIBERS: Final = (20, 500)
 MANY_STREAMS: Final = (200, 10_000)
+STOPPED: Final = (20, slow.STOPPED)
+TURNS: Final = (1, 6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,7 @@ async def measure(plan: Plan, client: Client, tell: Callable[[str], None]) -> Re
     async with AsyncExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="venue-bench-")))
         program = await peer_program(plan, client, folder, tell)
-        figures, peer, notes = [*measures(), *flood.flood_measures()], None, []
+        figures, peer, notes = [*measures(), *flood.flood_measures(), *slow.slow_measures()], None, []
         if isinstance(program, str):
             notes.append(NO_PEER + program)
         else:
@@ -77,24 +79,33 @@ async def measure(plan: Plan, client: Client, tell: Callable[[str], None]) -> Re
             await flood.measure(bench, by_number, by_number["P1"].ours[-1])
         trades = await ours.trades(probes) - traded
         orders = await ours.count() - first
-        await measure_rest(plan, bench, singles, notes, tell)
+        await measure_rest(plan, bench, singles, by_number["F30"], notes, tell)
     figures += await measure_alone(plan, singles, notes, tell)
     return Results(figures, bench.catch_up_s, orders, trades, notes, list(singles.values()))
 
 
 async def measure_rest(
-    plan: Plan, bench: rounds.Bench, singles: dict[str, Figure], notes: list[str], tell: Callable[[str], None]
+    plan: Plan,
+    bench: rounds.Bench,
+    singles: dict[str, Figure],
+    stopped: Measure,
+    notes: list[str],
+    tell: Callable[[str], None],
 ) -> None:
-    """P11, P7, P12 and P9: once a run, on the venue of the rounds. Raises BenchError."""
+    """P11, P12, F30, P7, F33 and P9: once a run, on the venue of the rounds. Raises BenchError."""
     tell(f"P11: {singles['P11'].what}; P12: {singles['P12b'].what}")
     # Before there were thousands: what they leave behind in the process would be used again, and so not seen.
     singles["P12b"].ours.append(await edge.idle_streams(bench.venue.own, STREAMS[not plan.quick]))
     if bench.client.speaks_http1:
         added = await edge.through_envoy(bench.client, bench.venue.own, plan.seconds, bench.folder)
         singles["P11"].ours.append(added)
+        tell(f"F30: {stopped.what}")
+        await slow.measure(bench, stopped, STOPPED[not plan.quick], TURNS[not plan.quick])
         tell(f"P7: {singles['P7a'].what}; {singles['P7c'].what}")
         await streams.fan_out(bench, singles, SUBSCRIBERS[not plan.quick])
         await streams.many(bench, singles, MANY_STREAMS[not plan.quick])
+        tell(f"F33: {singles['F33'].what}")
+        await slow.drop(bench, singles["F33"], MANY_STREAMS[not plan.quick])
     else:
         notes += [edge.NO_HTTP1, streams.NO_H2LOAD]
     if plan.quick:

@@ -5,7 +5,7 @@ The many are h2load's, in a process of their own, which throws away what it gets
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,8 +57,9 @@ class Reader:
                 call: Any = channel.unary_stream(SUBSCRIBE, pb.SubscribeRequest.SerializeToString)(request)
                 async for raw in call:
                     self.heard.append((time.time(), raw))
+                self.broken = "the stream ended"
             except grpc.aio.AioRpcError as error:
-                self.broken = str(error.details())
+                self.broken = error.details() or "the stream was cut"
 
     def told(self) -> tuple[int, list[float]]:
         """How many updates, and how late each frame of them was, in milliseconds after it was made."""
@@ -76,14 +77,21 @@ class Reader:
 
 
 @asynccontextmanager
-async def subscribed(program: str, address: str, body: Path, count: int) -> AsyncIterator["asyncio.subprocess.Process"]:
-    """So many streams of another process, which is killed at the end: all of them drop at once."""
-    connections = max(1, -(-count // STREAMS_A_CONNECTION))
-    options = ["-c", str(connections), "-m", str(STREAMS_A_CONNECTION), "-n", str(count), "-d", str(body)]
+async def subscribed(
+    program: str,
+    address: str,
+    body: Path,
+    count: int,
+    a_connection: int = STREAMS_A_CONNECTION,
+    options: Sequence[str] = (),
+) -> AsyncIterator["asyncio.subprocess.Process"]:
+    """So many streams of another process, which is killed at the end: all of them drop at once. `options` are of h2load."""
+    connections = max(1, -(-count // a_connection))
+    given = ["-c", str(connections), "-m", str(a_connection), "-n", str(count), "-d", str(body), *options]
     for header in GRPC_HEADERS:
-        options += ["-H", header]
+        given += ["-H", header]
     process = await asyncio.create_subprocess_exec(
-        program, *options, f"http://{address}{SUBSCRIBE}", stdout=asyncio.subprocess.DEVNULL
+        program, *given, f"http://{address}{SUBSCRIBE}", stdout=asyncio.subprocess.DEVNULL
     )
     try:
         yield process
