@@ -136,6 +136,7 @@ native: setup
 
 native-check: native
 	$(BIN)/pytest -q tests/property tests/golden --native
+	$(BIN)/python -m tests.simulation 0 99
 
 # Clients of other languages, generated and compiled. Those whose tools are not here are named and left out.
 sdk: .venv-gen/.stamp .venv/.stamp-node

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import Context
+from dataclasses import fields
 from datetime import datetime
 from random import Random
 from typing import Any, Final, Self, TypeVar
@@ -22,7 +23,7 @@ from db.projections import TABLES, ProjectionRecord
 from db.requests import RequestRecord
 from db.snapshot import CHAIN_START, Loaded
 from db.transfers import TransferRecord
-from servers.domain.model import Clockwork
+from servers.domain.model import Clockwork, Order
 from servers.domain.state import KINDS, Snapshot, stored
 from servers.domain.terms import OrderStatus, TransferState
 from servers.domain.transfers import RESOLVED_MEMORY
@@ -32,6 +33,7 @@ PARTITION: Final = 2
 DELAY_S: Final = 0.0008
 AWAY: Final = "connection to server was lost"
 ESCAPED: Final = re.compile(r"\\[\\tnr]")
+BOOLEANS: Final = {field.name for field in fields(Order) if field.type is bool}
 UNESCAPED: Final = {"\\\\": "\\", "\\t": "\t", "\\n": "\n", "\\r": "\r"}
 
 
@@ -350,7 +352,9 @@ def _parse(line: str) -> dict[str, Any]:
     _, *values = line.removesuffix("\n").split("\t")
     order: dict[str, Any] = {}
     for name, kind, value in zip(ORDERS.names, ORDERS.types, values, strict=True):
-        if kind == "numeric":
+        if name in BOOLEANS:
+            order[name] = value == "1"
+        elif kind == "numeric":
             order[name] = int(value)
         elif kind == "timestamptz":
             order[name] = microseconds(value)

@@ -22,7 +22,8 @@ ONCE = [
 
 
 def started(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "tests.simulation", *arguments]
+    # On the rules' source, whatever has been compiled; make native-check runs it compiled.
+    command = [sys.executable, "-m", "servers.bench.source", "tests.simulation", *arguments]
     return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True)
 
 
