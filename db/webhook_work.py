@@ -24,6 +24,14 @@ CURSOR: Final = """
 INSERT INTO webhook_cursors AS w (partition, sequence) VALUES (%s, 0)
 ON CONFLICT (partition) DO UPDATE SET sequence = w.sequence RETURNING sequence
 """
+# Asked before any transaction begins, as there mostly is nothing to do.
+AHEAD: Final = """
+SELECT p.partition,
+    p.sequence > coalesce(c.sequence, 0) OR EXISTS (SELECT FROM webhook_replays r WHERE r.partition = p.partition),
+    EXISTS (SELECT FROM webhook_endpoints WHERE state = 'ENABLED')
+FROM projections p LEFT JOIN webhook_cursors c USING (partition)
+WHERE p.reader = %s AND p.partition = ANY(%s)
+"""
 # Of an account that is told to nobody no event is read.
 LISTENERS: Final = """
 SELECT a.account_id, e.endpoint_id, e.event_types, e.create_time
@@ -148,6 +156,14 @@ class Message(NamedTuple):
     body: str
 
 
+class Ahead(NamedTuple):
+    """Whether a partition has something to tell, and whether anybody listens to any."""
+
+    partition: int
+    waits: bool
+    is_heard: bool
+
+
 class Replay(NamedTuple):
     """Events of an account that an endpoint is told again."""
 
@@ -179,6 +195,13 @@ async def is_only_worker(connection: Connection) -> bool:
     """Whether this connection, for as long as it lives, is the one that works."""
     row = await (await connection.execute(ONE_WORKER)).fetchone()
     return row is not None and bool(row[0])
+
+
+async def list_ahead(connection: Connection, partitions: Sequence[int]) -> list[Ahead]:
+    """What the partitions that have a record of events have to tell."""
+    async with connection.cursor(row_factory=args_row(Ahead)) as cursor:
+        await cursor.execute(AHEAD, [TABLES, list(partitions)])
+        return await cursor.fetchall()
 
 
 async def lock_cursor(connection: Connection, partition: int) -> int:

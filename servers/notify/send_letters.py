@@ -5,7 +5,9 @@ with the same Message-ID or key, by which providers and mail programs know a rep
 """
 
 import asyncio
+import math
 import random
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,7 +26,10 @@ from servers.notify.provider import Breaker, MailNotTaken, Provider
 from servers.notify.writing import Mail, write, write_sms
 
 log = structlog.get_logger()
+# Between two looks: soon after a letter the next may come, as a person answers it.
 LOOK_S: Final = 0.3
+QUIET_LOOK_S: Final = 1.0
+QUIET_AFTER_S: Final = 20.0
 AT_ONCE: Final = 8
 FORGET_S: Final = 3600.0
 # Waits double from 2 s on, up to an hour: fifteen attempts last some six hours.
@@ -56,6 +61,7 @@ class Sender:
         self._write = write if channel is Channel.MAIL else write_sms
         self._engine, self._sealer, self._providers, self._measures = engine, sealer, providers, measures
         self._breakers = {provider.name: Breaker() for provider in providers}
+        self._last = -math.inf
         self._random = random.Random()  # noqa: S311  # nosec B311  jitter, no secret
 
     async def run(self) -> None:
@@ -63,7 +69,8 @@ class Sender:
             tasks.create_task(self._forget())
             while True:
                 if not await self._step():
-                    await asyncio.sleep(LOOK_S)
+                    is_quiet = time.monotonic() > self._last + QUIET_AFTER_S
+                    await asyncio.sleep(QUIET_LOOK_S if is_quiet else LOOK_S)
 
     async def _step(self) -> bool:
         """Send some of what is due. Returns whether there may be more."""
@@ -73,6 +80,8 @@ class Sender:
         except (PartUnavailable, SealBroken) as error:
             log.warning("letters not read yet", cause=str(error))
             return False
+        if taken:
+            self._last = time.monotonic()
         return len(taken) == AT_ONCE
 
     async def _send(self, taken: Taken) -> None:

@@ -21,6 +21,8 @@ from servers.webhook.posting import Poster
 
 log = structlog.get_logger()
 LOOK_S: Final = 0.2
+# Between two looks where nobody listens: whoever begins to is told from then on, and of what happened since.
+UNHEARD_S: Final = 1.0
 LOCK_S: Final = 1.0
 BACK_OFF_S: Final = 1.0
 FORGET_S: Final = 600.0
@@ -69,9 +71,9 @@ class Worker:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._hold(connection))
-                tasks.create_task(self._repeat(self._maker.step, LOOK_S))
-                tasks.create_task(self._repeat(self._forget, FORGET_S))
-                tasks.create_task(self._repeat(lambda: self._dispatch(tasks), LOOK_S))
+                tasks.create_task(self._repeat(self._maker.step, self._look_s))
+                tasks.create_task(self._repeat(self._forget, lambda: FORGET_S))
+                tasks.create_task(self._repeat(lambda: self._dispatch(tasks), self._look_s))
         except* psycopg.OperationalError as errors:
             raise errors.exceptions[0] from None
         finally:
@@ -82,7 +84,10 @@ class Worker:
             await connection.execute("SELECT 1")
             await asyncio.sleep(LOCK_S)
 
-    async def _repeat(self, step: Step, every_s: float) -> None:
+    def _look_s(self) -> float:
+        return LOOK_S if self._maker.is_heard else UNHEARD_S
+
+    async def _repeat(self, step: Step, every_s: Callable[[], float]) -> None:
         """A step again and again, at once where there is more to do, whether the database is there or not."""
         while True:
             more = False
@@ -91,7 +96,7 @@ class Worker:
             except psycopg.OperationalError as error:
                 log.warning("webhooks not read yet", cause=str(error).splitlines()[0])
             if not more:
-                await asyncio.sleep(every_s)
+                await asyncio.sleep(every_s())
 
     async def _dispatch(self, tasks: asyncio.TaskGroup) -> bool:
         """Begin a lane for every endpoint that something is due for and that has none running."""

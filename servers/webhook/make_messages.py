@@ -12,6 +12,7 @@ from db.webhook_work import (
     WINDOW,
     Listener,
     Message,
+    list_ahead,
     list_happened,
     list_listeners,
     lock_cursor,
@@ -30,13 +31,19 @@ class Maker:
     def __init__(self, pool: Pool, partitions: Sequence[int]) -> None:
         self._pool = pool
         self._partitions = partitions
+        # Whether anybody listened at the last look.
+        self.is_heard = False
 
     async def step(self) -> bool:
         """Read on a little in every partition. Returns whether there is more. Raises psycopg.OperationalError."""
+        async with self._pool.connection() as connection:
+            found = await list_ahead(connection, self._partitions)
+        self.is_heard = any(ahead.is_heard for ahead in found)
         more = False
-        for partition in self._partitions:
-            more |= await self._read_on(partition)
-            more |= await self._tell_again(partition)
+        for ahead in found:
+            if ahead.waits:
+                more |= await self._read_on(ahead.partition)
+                more |= await self._tell_again(ahead.partition)
         return more
 
     async def _read_on(self, partition: int) -> bool:
