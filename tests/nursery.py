@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -39,22 +40,21 @@ class Running(Protocol):
 class Copied:
     """A process that another one is the parent of: known by a descriptor, which no other process can come to have."""
 
-    def __init__(self, pid: int, descriptor: int) -> None:
+    def __init__(self, pid: int, descriptor: int, parent: "Nursery") -> None:
         self.pid = pid
-        self._descriptor = descriptor
+        self._descriptor, self._parent = descriptor, parent
 
     def __del__(self) -> None:
         os.close(self._descriptor)
 
     def poll(self) -> int | None:
-        """None while it runs; its exit code is its parent's to know."""
-        return 0 if self._ended(0.0) else None
+        return self._parent.code_of(self.pid) if self._ended(0.0) else None
 
     def wait(self, timeout: float | None = None) -> int:
         """Raises subprocess.TimeoutExpired."""
         if not self._ended(timeout):
             raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
-        return 0
+        return self._parent.code_of(self.pid)
 
     def send_signal(self, sig: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -74,13 +74,21 @@ class Nursery:
         with asked:
             command = [sys.executable, "-m", "tests.nursery", str(asked.fileno())]
             self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=(asked.fileno(),), stdin=subprocess.DEVNULL)
+        self._one_at_a_time = threading.Lock()
 
     def start(self, names: list[str], environment: dict[str, str], output: int) -> Copied:
         request = json.dumps([names, environment]).encode()
-        socket.send_fds(self._asking, [request], [output])
-        answer, descriptors, _, _ = socket.recv_fds(self._asking, REQUEST_MAX, 1)
+        with self._one_at_a_time:
+            socket.send_fds(self._asking, [request], [output])
+            answer, descriptors, _, _ = socket.recv_fds(self._asking, REQUEST_MAX, 1)
         assert descriptors, "the nursery has ended"
-        return Copied(int(answer), descriptors[0])
+        return Copied(int(answer), descriptors[0], self)
+
+    def code_of(self, pid: int) -> int:
+        """The exit code of one that has ended, minus a signal's number where it was that."""
+        with self._one_at_a_time:
+            self._asking.send(str(pid).encode())
+            return int(self._asking.recv(REQUEST_MAX))
 
 
 @functools.cache
@@ -97,14 +105,18 @@ def start(names: list[str], environment: dict[str, str], output: int) -> Running
 
 
 def serve(asked: socket.socket) -> None:
-    """Copy this process whenever asked, until nobody can ask any more."""
+    """Copy this process whenever asked, and tell how a copy ended, until nobody can ask any more."""
+    codes: dict[int, int] = {}
     while True:
         request, descriptors, _, _ = socket.recv_fds(asked, REQUEST_MAX, 1)
         if not request:
             return
         with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG) != (0, 0):
-                pass
+            while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+                codes[ended[0]] = os.waitstatus_to_exitcode(ended[1])
+        if not descriptors:
+            asked.send(str(codes[int(request)]).encode())
+            continue
         (output,) = descriptors
         names, environment = json.loads(request)
         pid = os.fork()

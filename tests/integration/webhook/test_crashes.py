@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email import message_from_bytes
@@ -16,16 +15,16 @@ from db.sealing import Sealer
 from db.session import SERVICES, engine
 from servers.domain.letters import Template
 from tests.integration.webhook.conftest import Hooks, eventually
+from tests.nursery import Running, start
 from tests.servers import free_port
 from venue.webhook.v1 import webhook_pb2 as pb
 
-ROOT = Path(__file__).resolve().parents[3]
 LETTER_POINTS = [point for point in POINTS["notify"] if point.startswith("letter-")]
 WEBHOOK_POINTS = [point for point in POINTS["notify"] if point.startswith("webhook-")]
 
 
 @asynccontextmanager
-async def notify(hooks: Hooks, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def notify(hooks: Hooks, folder: Path) -> AsyncIterator[Running]:
     """The process as it is deployed, with nothing but the database around it."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VENUE_")} | {
         "VENUE_DATABASE_URL": hooks.database_url,
@@ -37,15 +36,13 @@ async def notify(hooks: Hooks, folder: Path) -> AsyncIterator[asyncio.subprocess
         "VENUE_CRASH_POINTS": str(folder / "crash"),
     }
     with (folder / "notify.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "servers.main", "notify", cwd=ROOT, env=environment, stdout=log, stderr=log
-        )
+        process = start(["notify"], environment, log.fileno())
     try:
         yield process
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(process.wait, 60)
 
 
 async def test_a_crash_between_any_two_steps_loses_nothing_and_makes_nothing_twice(
@@ -56,12 +53,12 @@ async def test_a_crash_between_any_two_steps_loses_nothing_and_makes_nothing_twi
     for point in WEBHOOK_POINTS:
         (tmp_path / "crash").write_text(f"{point} 1")
         await hooks.happens()
-        async with notify(hooks, tmp_path) as process, asyncio.timeout(60):
-            assert await process.wait() == -signal.SIGKILL, point
+        async with notify(hooks, tmp_path) as process:
+            assert await asyncio.to_thread(process.wait, 60) == -signal.SIGKILL, point
     async with notify(hooks, tmp_path) as process:
 
         async def all_are_taken() -> bool:
-            assert process.returncode is None, (tmp_path / "notify.log").read_text()[-2000:]
+            assert process.poll() is None, (tmp_path / "notify.log").read_text()[-2000:]
             states = [each.state for each in await hooks.deliveries(endpoint_id)]
             return states == [pb.DELIVERY_STATE_SUCCEEDED] * len(WEBHOOK_POINTS)
 
@@ -81,8 +78,8 @@ async def test_a_crash_between_any_two_steps_loses_no_letter(hooks: Hooks, tmp_p
     for point in LETTER_POINTS:
         (tmp_path / "crash").write_text(f"{point} 1")
         await outgoing.add(tables, Sealer(lambda: hooks.field_keys), letter)
-        async with notify(hooks, tmp_path) as process, asyncio.timeout(60):
-            assert await process.wait() == -signal.SIGKILL, point
+        async with notify(hooks, tmp_path) as process:
+            assert await asyncio.to_thread(process.wait, 60) == -signal.SIGKILL, point
     # Whoever takes a letter has a while to send it; nobody waits for that here.
     await hooks.rows("UPDATE outgoing SET next_time = clock_timestamp()")
 
