@@ -21,22 +21,24 @@ from servers.feed.source import Observation, Source
 from servers.feed.yahoo import Yahoo
 from tests.integration.feed.conftest import SEEDS
 
+# How long a source is waited for that says nothing on purpose; any other is given all the time of a slow machine.
 BRIEFLY_S = 0.3
+LONG_S = 30.0
 PATIENCE_S = 60.0
-Make = Callable[[Simulated], tuple[Source, Simulator]]
+Make = Callable[[Simulated, float], tuple[Source, Simulator]]
 
 
-def of_binance(sources: Simulated) -> tuple[Source, Simulator]:
-    return Binance(sources.binance.address, NAMES[BINANCE], BRIEFLY_S), sources.binance
+def of_binance(sources: Simulated, silence_s: float) -> tuple[Source, Simulator]:
+    return Binance(sources.binance.address, NAMES[BINANCE], silence_s), sources.binance
 
 
-def of_yahoo(sources: Simulated) -> tuple[Source, Simulator]:
-    return Yahoo(sources.yahoo.address, NAMES[YAHOO], 0.05, BRIEFLY_S), sources.yahoo
+def of_yahoo(sources: Simulated, silence_s: float) -> tuple[Source, Simulator]:
+    return Yahoo(sources.yahoo.address, NAMES[YAHOO], 0.05, silence_s), sources.yahoo
 
 
-def of_coinmarketcap(sources: Simulated) -> tuple[Source, Simulator]:
+def of_coinmarketcap(sources: Simulated, silence_s: float) -> tuple[Source, Simulator]:
     address = sources.coinmarketcap.address
-    return CoinMarketCap(address, NAMES[COINMARKETCAP], KEY, 0.05, BRIEFLY_S), sources.coinmarketcap
+    return CoinMarketCap(address, NAMES[COINMARKETCAP], KEY, 0.05, silence_s), sources.coinmarketcap
 
 
 ALL: list[tuple[Make, str]] = [(of_binance, BINANCE), (of_yahoo, YAHOO), (of_coinmarketcap, COINMARKETCAP)]
@@ -63,7 +65,7 @@ async def fault_of(source: Source) -> SourceFault:
 
 @pytest.mark.parametrize(("make", "name"), ALL)
 async def test_a_source_tells_every_pair_it_is_asked_for(sources: Simulated, make: Make, name: str) -> None:
-    source, _ = make(sources)
+    source, _ = make(sources, LONG_S)
     found = await told(source, set(NAMES[name]))
     assert set(found) == set(NAMES[name])
     for pair, observation in found.items():
@@ -73,7 +75,7 @@ async def test_a_source_tells_every_pair_it_is_asked_for(sources: Simulated, mak
 
 @pytest.mark.parametrize(("make", "name"), ALL)
 async def test_a_price_arrives_to_the_last_digit(sources: Simulated, make: Make, name: str) -> None:
-    source, simulator = make(sources)
+    source, simulator = make(sources, LONG_S)
     # More digits than a float holds.
     simulator._walks.price = lambda _pair: "123456.12345678"  # type: ignore[attr-defined]
     found = await told(source, set(NAMES[name]))
@@ -100,7 +102,7 @@ async def test_a_price_arrives_to_the_last_digit(sources: Simulated, make: Make,
 async def test_a_source_that_fails_says_how(
     sources: Simulated, make: Make, name: str, behaviour: Behaviour, cause: set[Cause]
 ) -> None:
-    source, simulator = make(sources)
+    source, simulator = make(sources, BRIEFLY_S if behaviour is Behaviour.HANGS else LONG_S)
     simulator.behaviour = behaviour
     fault = await fault_of(source)
     assert fault.cause in cause, fault
@@ -110,7 +112,7 @@ async def test_a_source_that_fails_says_how(
 
 @pytest.mark.parametrize(("make", "name"), ALL)
 async def test_a_source_that_is_not_there_is_unreachable(sources: Simulated, make: Make, name: str) -> None:
-    source, simulator = make(sources)
+    source, simulator = make(sources, LONG_S)
     await simulator.stop()
     assert (await fault_of(source)).cause is Cause.UNREACHABLE
 
@@ -159,10 +161,10 @@ async def bitstamp() -> Any:
     await simulator.stop()
 
 
-def through_ccxt(simulator: Simulator) -> Exchange:
+def through_ccxt(simulator: Simulator, silence_s: float = LONG_S) -> Exchange:
     address = f"http://127.0.0.1:{simulator.port}"
     urls = {"api": {"public": f"{address}/api", "private": f"{address}/api"}}
-    options = {"urls": urls, "has": {"fetchTickers": False, "fetchCurrencies": False}, "timeout": 300}
+    options = {"urls": urls, "has": {"fetchTickers": False, "fetchCurrencies": False}, "timeout": int(silence_s * 1000)}
     return Exchange("bitstamp", {"BTC-USD": "BTC/USD"}, 0.05, options)
 
 
@@ -188,7 +190,7 @@ async def test_an_exchange_tells_through_ccxt(bitstamp: Bitstamp) -> None:
 )
 async def test_an_exchange_that_fails_says_how(bitstamp: Bitstamp, behaviour: Behaviour, causes: set[Cause]) -> None:
     bitstamp.behaviour = behaviour
-    fault = await fault_of(through_ccxt(bitstamp))
+    fault = await fault_of(through_ccxt(bitstamp, BRIEFLY_S if behaviour is Behaviour.HANGS else LONG_S))
     assert fault.cause in causes, fault
 
 
