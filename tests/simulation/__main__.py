@@ -30,6 +30,8 @@ def main() -> None:
         except Violation as violation:
             print(violation)
             failed.append(seed)
+        # Small memory is near memory: a fifth of the time.
+        gc.collect()
     took = time.process_time() - began
     if not given.fingerprint:
         print(f"{len(seeds)} seeds, {commands} commands, {took:.1f} s of a core, {len(failed)} failed: {failed}")

@@ -1,6 +1,7 @@
 """Where the engine meets the outside: its database, bus, clocks and dice, in the hands of a simulation while it runs."""
 
 import asyncio
+import gc
 import random
 import sys
 import time
@@ -57,6 +58,15 @@ class Clocks:
         return self.monotonic_ns() + (START_US + (process.wall_offset_us if process is not None else 0)) * 1000
 
 
+class Collector:
+    """The module `gc`: what a simulated process does with its memory is not to be felt by the whole simulation."""
+
+    def freeze(self) -> None:
+        """Nothing."""
+
+    unfreeze = disable = enable = freeze
+
+
 class Alarms:
     """A log that keeps what must not be said: faults of the rules, partitions that stop."""
 
@@ -92,6 +102,7 @@ def standing_in(database: Database, bus: Bus, dice: random.Random, alarms: Alarm
     replaced[id(streams.open_bus)] = (streams.open_bus, lambda _: bus)
     replaced[id(time)] = (time, Clocks())
     replaced[id(random)] = (random, dice)
+    replaced[id(gc)] = (gc, Collector())
     replaced |= {id(log): (log, alarms) for log in _logs()}
     undo: list[tuple[ModuleType, str, object]] = []
     for module in _modules():
