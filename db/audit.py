@@ -70,6 +70,7 @@ class Action(Named):
     TOTP_CONFIRM = auto()
     TOTP_DISABLE = auto()
     RECOVERY_CODE_USE = auto()
+    STEP_UP = auto()
     API_KEY_CREATE = auto()
     API_KEY_REVOKE = auto()
     NOTIFICATION_PREFERENCES_SET = auto()

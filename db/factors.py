@@ -117,9 +117,10 @@ async def prove(
     entry: audit.Entry,
     *,
     session_id: str = "",
+    stepping_up: audit.Entry | None = None,
 ) -> Verdict | Blocked:
     """Use a code, or else a recovery code, which `entry` tells of; MISSING where none is enrolled. `session_id` is then
-    authenticated by it.
+    authenticated by it, which `stepping_up` tells of.
     """
     async with transaction(engine) as session, session.begin():
         row, now = await _locked(session, user_id)
@@ -130,13 +131,12 @@ async def prove(
         used = spent.where(*mine, RecoveryCodeRow.use_time.is_(None)).returning(RecoveryCodeRow.user_id)
         # Never blocked: nobody guesses 120 bits, and so a thief of the password cannot shut the owner out.
         if await session.scalar(used) is not None:
-            if session_id:
-                await _authenticated(session, session_id)
             await audit.append(session, entry)
+            await _step_up(session, session_id, stepping_up)
             return Verdict.ACCEPTED
         verdict = await _look(session, row, now, step_of)
-        if verdict is Verdict.ACCEPTED and session_id:
-            await _authenticated(session, session_id)
+        if verdict is Verdict.ACCEPTED:
+            await _step_up(session, session_id, stepping_up)
         return verdict
 
 
@@ -158,7 +158,7 @@ async def remove(engine: AsyncEngine, user_id: str, session_id: str, entry: audi
         return True
 
 
-async def authenticate(engine: AsyncEngine, user_id: str, session_id: str) -> bool:
+async def authenticate(engine: AsyncEngine, user_id: str, session_id: str, entry: audit.Entry) -> bool:
     """The session was authenticated by the password alone. False where the user has a second factor by now."""
     async with transaction(engine) as session, session.begin():
         await session.execute(select(UserRow.user_id).where(UserRow.user_id == user_id).with_for_update(read=True))
@@ -166,6 +166,7 @@ async def authenticate(engine: AsyncEngine, user_id: str, session_id: str) -> bo
         if row is not None and row.confirm_time is not None:
             return False
         await session.execute(update(SessionRow).where(SessionRow.session_id == session_id).values(auth_time=NOW))
+        await audit.append(session, entry)
         return True
 
 
@@ -200,6 +201,13 @@ async def _look(session: AsyncSession, row: TotpRow, now: float, step_of: StepOf
     if over >= 0:
         row.blocked_until = NOW + timedelta(seconds=min(LAST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(over, 10)))
     return Verdict.WRONG
+
+
+async def _step_up(session: AsyncSession, session_id: str, entry: audit.Entry | None) -> None:
+    if session_id:
+        await _authenticated(session, session_id)
+    if entry is not None:
+        await audit.append(session, entry)
 
 
 async def _authenticated(session: AsyncSession, session_id: str) -> None:

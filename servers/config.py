@@ -113,7 +113,7 @@ class Settings(MessageSettings, SecrecySettings, BaseSettings):
 
     # Identity.
     # No longer than any server believes a token (servers/transport/identity.py).
-    access_ttl_s: Annotated[int, Field(ge=60, le=3600)] = 900
+    access_ttl_s: Annotated[int, Field(ge=60, le=900)] = 900
     refresh_ttl_days: PositiveInt = 30
     bcrypt_cost: Annotated[int, Field(ge=4, le=16)] = 12
     auth_workers: PositiveInt = 2

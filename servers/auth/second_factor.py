@@ -83,12 +83,17 @@ class SecondFactor:
         step = self._step_of(user_id, code, found.secret, found.now_s)
         return step is not None and step > found.last_step
 
-    async def prove(self, user_id: str, code: str, actor: Actor, session_id: str = "") -> None:
+    async def prove(
+        self, user_id: str, code: str, actor: Actor, session_id: str = "", stepping_up: Entry | None = None
+    ) -> None:
         """Use a code, by which the session is authenticated anew. Raises SecondFactorMissing, TotpInvalid, RateLimited."""
         check = partial(self._step_of, user_id, code)
         entry = Entry(actor=actor, action=Action.RECOVERY_CODE_USE, object=f"user/{user_id}")
         hashed = totp.recovery_hash(code)
-        _accept(await factors.prove(self._engine, user_id, check, hashed, entry, session_id=session_id))
+        verdict = await factors.prove(
+            self._engine, user_id, check, hashed, entry, session_id=session_id, stepping_up=stepping_up
+        )
+        _accept(verdict)
 
     def _step_of(self, user_id: str, code: str, envelope: bytes, now_s: float) -> int | None:
         return totp.step_of(self._sealer.open(_place(user_id), envelope).decode(), code, now_s)

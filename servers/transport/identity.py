@@ -36,7 +36,8 @@ TOKEN_LENGTH_MAX = 4096
 # from outside the alphabet and other spellings of the last letter: a token that was tampered with would hold.
 WRITTEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{85}[AQgw]", re.ASCII)
 LEEWAY_S = 2
-LIFE_S_MAX = 3600
+# OWASP ASVS 8.3.2: what was changed about a user holds soon. The gateway refuses longer lives too.
+LIFE_S_MAX = 900
 CACHE_SIZE = 50_000
 FIRST_KEYS_EVERY_S = 0.2
 KEYS_EVERY_S = 60.0

@@ -5,9 +5,10 @@ import json
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -30,7 +31,11 @@ REPEATED: Final = {
 ATTEMPT_S: Final = 4.0
 PAUSE_S: Final = 0.02
 OPEN_MAX: Final = 40
+# Tokens live for fifteen minutes, and long loads for longer.
+RENEWED_S: Final = 300.0
 Metadata = tuple[tuple[str, str], ...]
+Renew = Callable[[], Awaitable[Metadata]]
+"""Logs in again. Raises AioRpcError."""
 
 
 @dataclass
@@ -68,9 +73,12 @@ class Tally:
 class Trader:
     """One user with one account, placing and cancelling for as long as it is let."""
 
-    def __init__(self, target: str, metadata: Metadata, account_id: str, tally: Tally, seed: int) -> None:
+    def __init__(
+        self, target: str, metadata: Metadata, account_id: str, tally: Tally, seed: int, renew: Renew | None = None
+    ) -> None:
         self.account_id = account_id
         self.metadata = metadata
+        self._renew, self._renewed = renew, time.monotonic()
         self._random = random.Random(seed)
         self._tally = tally
         self._open: list[str] = []
@@ -105,11 +113,19 @@ class Trader:
     async def trade(self, stop: asyncio.Event) -> None:
         """One request after the other."""
         while not stop.is_set():
+            await self._look_after_token()
             method, request = self._request()
             self._tally.write(ask=request.request_id, account=self.account_id, method=method)
             answer = await self._told(method, request, stop)
             if answer is not None and method == "PlaceOrder" and answer.order.status in {2, 3}:
                 self._open.append(answer.order.order_id)
+
+    async def _look_after_token(self) -> None:
+        """Another one long before it is over; a little later where nobody answers."""
+        if self._renew is not None and time.monotonic() - self._renewed > RENEWED_S:
+            with suppress(grpc.aio.AioRpcError):
+                self.metadata = await self._renew()
+                self._renewed = time.monotonic()
 
     async def _told(self, method: str, request: Any, stop: asyncio.Event) -> Any:
         attempts = 0
@@ -146,12 +162,25 @@ class Trader:
         return await getattr(self._stub, method)(request, metadata=self.metadata, timeout=ATTEMPT_S)
 
 
-async def sign_up(api: str) -> tuple[Metadata, str]:
+def somebody() -> tuple[str, str]:
+    """An address of mail and a password."""
+    return f"{uuid.uuid4().hex}@example.com", uuid.uuid4().hex
+
+
+async def log_in(api: str, email: str, password: str) -> Metadata:
+    """Raises AioRpcError."""
+    async with channel_to(api) as channel:
+        auth: Any = auth_pb2_grpc.AuthServiceStub(channel)
+        granted = await auth.Login(auth_pb2.LoginRequest(email=email, password=password), timeout=ATTEMPT_S)
+        return (("authorization", f"Bearer {granted.access_token}"),)
+
+
+async def sign_up(api: str, who: tuple[str, str] | None = None) -> tuple[Metadata, str]:
     """A new user who has logged in, and a demo account of his."""
+    email, password = who or somebody()
     async with channel_to(api) as channel:
         auth: Any = auth_pb2_grpc.AuthServiceStub(channel)
         accounts: Any = account_pb2_grpc.AccountServiceStub(channel)
-        email, password = f"{uuid.uuid4().hex}@example.com", uuid.uuid4().hex
         await auth.Register(auth_pb2.RegisterRequest(email=email, password=password))
         granted = await auth.Login(auth_pb2.LoginRequest(email=email, password=password))
         metadata = (("authorization", f"Bearer {granted.access_token}"),)
@@ -174,8 +203,12 @@ async def load(api: str, order: str, record: Path, *, traders: int, seed: int) -
     stop = asyncio.Event()
     with record.open("a") as file:
         tally = Tally(file)
-        signed = [await sign_up(api) for _ in range(traders)]
-        made = [Trader(order, metadata, account, tally, seed + n) for n, (metadata, account) in enumerate(signed)]
+        people = [somebody() for _ in range(traders)]
+        signed = [await sign_up(api, who) for who in people]
+        made = [
+            Trader(order, metadata, account, tally, seed + n, partial(log_in, api, *people[n]))
+            for n, (metadata, account) in enumerate(signed)
+        ]
         tasks = [asyncio.ensure_future(trader.trade(stop)) for trader in made]
         await tally.until_served(0.0)
         try:

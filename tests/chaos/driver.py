@@ -121,7 +121,6 @@ class Venue:
             "database_url": self.database_url,
             "redis_url": self.redis_url,
             "bcrypt_cost": "4",
-            "access_ttl_s": "3600",
             "seed_users": "false",
             "partitions": '{"1": "LIVE", "2": "DEMO", "3": "DEMO"}',
             "listings": f'{{"3": ["{FAR_MARKET}"]}}',

@@ -178,6 +178,24 @@ def test_what_only_reads_needs_no_right_to_trade() -> None:
     assert wrong == []
 
 
+# What changes who may come in, or takes money away: each demands a fresh authentication (S06 of the security checklist). There is
+# no way to change one's address of mail.
+SENSITIVE = {
+    "auth.v1.AuthService": {"ChangePassword", "EnrollTotp", "DisableTotp", "CreateApiKey"},
+    "admin.v1.AdminService": {"CreateAdminToken"},
+    "funding.v1.FundingService": {"CreateBeneficiary", "CreateWithdrawal"},
+    "webhook.v1.WebhookService": {"CreateEndpoint", "UpdateEndpoint", "RotateSecret"},
+}
+
+
+def test_s06_what_is_sensitive_demands_a_fresh_authentication() -> None:
+    rules = {name: rule_of(method, internal=True) for name, method in methods().items()}
+    demanding = {name for name, rule in rules.items() if rule.second_factor}
+    assert demanding >= {f"venue.{service}.{name}" for service, names in SENSITIVE.items() for name in names}
+    assert {name for name, rule in rules.items() if rule.scope == access_pb2.SCOPE_WITHDRAW} <= demanding
+    assert not [name for name in rules if "Email" in name and name != "venue.auth.v1.AuthService.VerifyEmail"]
+
+
 def test_mutations_are_safe_to_repeat() -> None:
     wrong = [
         name

@@ -1,4 +1,4 @@
-"""Administration through the gateway: a port of its own, its own tokens, two people, and the log of it (S22 of the checklist)."""
+"""Administration through the gateway: a port of its own, its own tokens, two people, the log of it (ADM-1, ADM-2, ADM-4, S22)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -86,9 +86,9 @@ def test_f23_a_way_that_says_nothing_ends_at_the_deadline(
         assert place(channel, bearer) == "OK"
         proxy.fault = Fault.SILENT
         begun = time.monotonic()
-        # The gateway's clock, unless a health check was the first to notice.
-        assert place(channel, bearer, 30) in {"DEADLINE_EXCEEDED", "UNAVAILABLE"}
-        assert time.monotonic() - begun < UNARY_S + 5
+        # The gateway's clock, unless a health check was the first to notice; long before the caller's own.
+        assert place(channel, bearer, 20 * UNARY_S) in {"DEADLINE_EXCEEDED", "UNAVAILABLE"}
+        assert time.monotonic() - begun < 10 * UNARY_S
         # Servers that are elsewhere do not notice.
         assert httpx.get(f"{running.url}/v1/markets").status_code == 200
         proxy.fault = Fault.NONE
@@ -105,11 +105,10 @@ def test_f23_a_reset_costs_the_calls_that_were_under_way_and_no_later_one(
         # The small server thinks about it for longer than the gateway waits.
         hanging = pool.submit(lambda: fills(asked, metadata=tuple(bearer.items()), timeout=30))
         eventually(lambda: stat(running, "cluster.order.upstream_rq_active") == 1, "the call is under way")
-        begun = time.monotonic()
         proxy.reset_all()
         error: Any = hanging.exception(timeout=20)
+        # Not the gateway's deadline, which has a code of its own.
         assert error.code() == grpc.StatusCode.UNAVAILABLE
-        assert time.monotonic() - begun < UNARY_S
         eventually(running.healthy, "the server is found again")
         assert place(channel, bearer) == "OK"
 

@@ -1,6 +1,6 @@
 """Headers at the edge: what every answer carries (S17), what no client may send (S18), and who else's page may ask (S21).
 
-The names are lines of the security checklist.
+The names are lines of the security checklist; together they are what OPS-7 asks of headers and other pages.
 """
 
 import json

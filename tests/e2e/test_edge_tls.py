@@ -1,4 +1,4 @@
-"""TLS at the edge (line S17 of the security checklist) and of both sides between the gateway and the servers."""
+"""TLS at the edge (OPS-7; S17 of the security checklist) and of both sides between the gateway and the servers."""
 
 import socket
 import ssl

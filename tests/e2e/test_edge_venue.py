@@ -1,6 +1,6 @@
 """A whole venue with TLS at its gateway and of both sides among its servers, and its processes started anew under load.
 
-s17 is a line of the security checklist, f12 one of the fault plan.
+s17 is a line of the security checklist, f12 one of the fault plan; both are part of OPS-7.
 """
 
 import itertools

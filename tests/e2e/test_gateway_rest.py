@@ -201,7 +201,7 @@ def test_the_log_has_the_path_without_what_was_asked(edge: Gateway, client: http
 @pytest.mark.parametrize(
     ("depth", "asked", "told"), [(200, "gzip", "gzip"), (200, "identity", None), (200, "br", None), (2, "gzip", None)]
 )
-def test_a_long_answer_is_compressed_for_who_takes_it(
+def test_ops7_a_long_answer_is_compressed_for_who_takes_it(
     client: httpx.Client, depth: int, asked: str, told: str | None
 ) -> None:
     path = "/v1/markets/ETH-USD/book"

@@ -1,5 +1,5 @@
 """People and their tokens, whole through the gateway: mails, passwords, sessions, what ends them, and what is no token (AUT-1,
-AUT-2, AUT-4, S09 to S13, S25, B07).
+AUT-2, AUT-4, AUT-9, S09 to S13, S25, B07).
 """
 
 import asyncio
@@ -251,7 +251,7 @@ def test_s25_nothing_secret_and_no_address_of_mail_stands_in_a_log(venue: Venue,
     canary = secrets.token_hex(6)
     email, password = f"canary.{canary}@example.com", f"planted {canary} harbour"
     rest.call(f"{AUTH}.Register", {"email": email, "password": password, "displayName": "Canary"})
-    planted = {"e-mail": email, "password": password, "wrong password": f"wrong {canary} harbour", "weak": f"{canary}!"}
+    planted = {"e-mail": email, "password": password, "wrong password": f"wrong {canary} harbour"}
     planted["verification token"] = token_in(mailed(venue, email, "Verify your address"))
     rest.call(f"{AUTH}.VerifyEmail", {"token": planted["verification token"]})
     refused(rest, "VerifyEmail", {"token": planted["verification token"]})
@@ -270,6 +270,10 @@ def test_s25_nothing_secret_and_no_address_of_mail_stands_in_a_log(venue: Venue,
     made = rest.call(f"{AUTH}.CreateApiKey", body, token)
     planted["API secret"] = made["secret"]
     key = f"{made['apiKey']['apiKeyId']}.{made['secret']}"
+    signing = rest.call(f"{AUTH}.CreateApiKey", body | {"signing": "API_KEY_SIGNING_HMAC_SHA256"}, token)
+    planted["signing secret"] = signing["secret"]
+    hook = {"url": "https://hooks.example.com/venue", "eventTypes": ["EVENT_TYPE_ORDER_FILLED"]}
+    planted["webhook secret"] = rest.call("webhook.v1.WebhookService.CreateEndpoint", hook, token)["secret"]
     with httpx.Client(base_url=venue.url) as client:
         assert client.get("/v1/auth/me", headers={"x-api-key": key}).status_code == 200
         for headers in (

@@ -1,4 +1,4 @@
-"""Money out through the gateway: who somebody is, a second factor, a payout, and one that two people have to approve."""
+"""Money out through the gateway: who somebody is, a second factor, a payout, one that two people approve (ADM-4, S06)."""
 
 from dataclasses import dataclass
 

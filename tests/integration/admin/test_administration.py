@@ -1,4 +1,4 @@
-"""What people at the desks see and do at once, who may do what, and that every call leaves an entry."""
+"""What people at the desks see and do at once, who may do what, and that every call leaves an entry (ADM-1, ADM-2, S22)."""
 
 import asyncio
 import json

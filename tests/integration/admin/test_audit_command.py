@@ -1,4 +1,4 @@
-"""`venue audit` as an operator calls it: reads, exports, and verifies the database, a file and the anchors (S23)."""
+"""`venue audit` as an operator calls it: reads, exports, and verifies the database, a file and the anchors (ADM-2, S23)."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Two people want it, and it is done once: proposals, decisions, executions, and what comes between them."""
+"""Two people want it, and it is done once: proposals, decisions, executions, and what comes between them (ADM-4, S22)."""
 
 import asyncio
 import uuid

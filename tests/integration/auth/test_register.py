@@ -1,4 +1,4 @@
-"""Registration: the answer never tells whether an address is known, the mail does."""
+"""Registration: the answer never tells whether an address is known, the mail does (AUT-1)."""
 
 import asyncio
 import time
@@ -128,7 +128,7 @@ async def test_a_password_of_the_wrong_length_breaks_the_contract(auth: Auth, pa
 @pytest.mark.parametrize(
     "password", ["8 chars!", "k7#Vq2!z" * 8, "k7#V\0q2!z", "鳥籠の中の静かな海", "quiet harbour lantern " * 46]
 )
-async def test_any_strong_password_works_as_it_was_typed(auth: Auth, password: str) -> None:
+async def test_s01_any_strong_password_works_as_it_was_typed(auth: Auth, password: str) -> None:
     await auth.register("ada@example.com", password)
     await auth.login("ada@example.com", password)
     for wrong in (password[:-1], password.swapcase() if password.swapcase() != password else password + "x"):
@@ -172,7 +172,7 @@ async def test_an_odd_address_is_stored_as_it_was_typed(auth: Auth) -> None:
     assert (await auth.login(email.lower())).user.email == email
 
 
-async def test_nothing_secret_is_stored_in_the_clear(auth: Auth) -> None:
+async def test_s12_nothing_secret_is_stored_in_the_clear(auth: Auth) -> None:
     await auth.register("ada@example.com")
     mailed = auth.mailed_token()
     login = await auth.login("ada@example.com")

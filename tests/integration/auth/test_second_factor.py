@@ -1,4 +1,4 @@
-"""The second factor: enrolled, asked for, used once, guessed at, recovered from, removed (S06, S07, S08)."""
+"""The second factor: enrolled, asked for, used once, guessed at, recovered from, removed (AUT-5, S06, S07, S08)."""
 
 import asyncio
 import time
@@ -49,7 +49,7 @@ async def enroll(auth: Auth) -> tuple[str, pb.EnrollTotpResponse, str]:
     return token, begun, code
 
 
-async def test_a_factor_counts_once_a_code_was_seen(auth: Auth) -> None:
+async def test_s08_a_factor_counts_once_a_code_was_seen(auth: Auth) -> None:
     await auth.register(EMAIL)
     token = (await login(auth)).access_token
     begun = await auth.stub.EnrollTotp(pb.EnrollTotpRequest(), metadata=bearer(token))
@@ -200,6 +200,12 @@ async def test_s06_what_is_sensitive_demands_a_fresh_password_of_who_has_no_fact
     assert await auth.refused(no_factor) == ("FAILED_PRECONDITION", "SECOND_FACTOR_MISSING")
     fresh = (await step_up(auth, old, password=PASSWORD)).access_token
     await enroll_call(pb.EnrollTotpRequest(), metadata=bearer(fresh))
+    session_id = (await auth.who_am_i(fresh)).session_id
+    tries = await auth.rows(
+        "SELECT actor, object, credential, outcome FROM audit_entries WHERE action = 'STEP_UP' ORDER BY sequence"
+    )
+    user_id = (await auth.who_am_i(fresh)).user.user_id
+    assert tries == [(user_id, f"session/{session_id}", session_id, each) for each in ("CREDENTIALS_INVALID", "OK")]
     # The old token is the old one still.
     assert await auth.refused(enroll_call(pb.EnrollTotpRequest(), metadata=bearer(old))) == STALE
 
@@ -215,6 +221,9 @@ async def test_s06_and_a_fresh_code_of_who_has_one(auth: Auth) -> None:
     assert await auth.refused(step_up(auth, old, password=PASSWORD)) == MORE
     assert await auth.refused(step_up(auth, old, totp_code=code)) == WRONG  # the log-in's
     fresh = (await step_up(auth, old, totp_code=begun.recovery_codes[0])).access_token
+    # Every try is written down, the one that a password cannot win too.
+    tries = await auth.rows("SELECT outcome FROM audit_entries WHERE action = 'STEP_UP' ORDER BY sequence")
+    assert tries == [("TOTP_INVALID",), ("OK",)]
     me = await auth.who_am_i(fresh)
     assert me.session_id == (await auth.who_am_i(old)).session_id
     assert abs(me.auth_time.seconds - time.time()) < 60

@@ -1,4 +1,4 @@
-"""The audit log: appended with the deed, changed by nobody, and whoever does is found (S23 of the security checklist)."""
+"""The audit log: appended with the deed, changed by nobody, and whoever does is found (ADM-2, S23)."""
 
 import asyncio
 import json

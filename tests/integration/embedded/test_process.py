@@ -119,7 +119,7 @@ def test_a_wrong_setting_is_one_line_that_names_it(
     assert str(refused.value).startswith(line)
 
 
-def test_a_secret_is_made_once_and_closed_to_others(tmp_path: Path) -> None:
+def test_ops7_a_secret_is_made_once_and_closed_to_others(tmp_path: Path) -> None:
     state = State(tmp_path / "state")
     first = state.secret("pepper")
     assert state.secret("pepper") == first

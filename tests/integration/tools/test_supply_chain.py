@@ -84,6 +84,19 @@ def test_s27_an_advisory_service_that_is_not_there_is_named_in_one_line(tmp_path
     )
 
 
+def test_s27_a_weakness_in_the_code_is_found(tmp_path: Path) -> None:
+    weak = "import subprocess\n\n\ndef run(text: str) -> None:\n    subprocess.call(text, shell=True)\n    exec(text)\n"
+    tools = Path(sys.executable).parent
+    for command, found in (
+        # With the rules of this project, as `make lint` has them; and as `make audit-code` has it.
+        ([str(tools / "ruff"), "check", "--config", str(ROOT / "pyproject.toml"), "-"], {"S602", "S102"}),
+        ([str(tools / "bandit"), "-q", "-ll", "-"], {"B602", "B102"}),
+    ):
+        done = subprocess.run(command, input=weak, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert {rule for rule in found if rule not in done.stdout} == set()
+
+
 def test_s27_a_secret_in_a_file_is_found(tmp_path: Path) -> None:
     (tmp_path / "settings.py").write_text(SECRET)
     baseline = ROOT / ".secrets.baseline"

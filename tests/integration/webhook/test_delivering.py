@@ -11,6 +11,7 @@ from aiohttp import web
 
 from servers.embedded.certificates import self_signed
 from servers.webhook.addresses import Guard
+from servers.webhook.posting import DEADLINE_S
 from servers.webhook.schedule import ATTEMPTS_MAX, SCHEDULE_S
 from tests.integration.webhook.conftest import BALANCE, FILLED, Hooks, balance, eventually, filled
 from venue.engine.v1 import engine_pb2
@@ -128,7 +129,8 @@ async def test_f25_an_endpoint_that_fails_is_asked_by_the_schedule_until_the_let
     assert receiver.verified(secret)["type"] == "order_filled"
 
 
-async def test_f25_an_endpoint_that_hangs_delays_no_other(hooks: Hooks) -> None:
+async def test_f25_s26_an_endpoint_that_hangs_delays_no_other(hooks: Hooks) -> None:
+    assert DEADLINE_S == 15
     hanging, good = await hooks.receiver(hold=asyncio.Event()), await hooks.receiver()
     for _ in range(3):
         await hooks.endpoint(hanging.url)
@@ -164,7 +166,7 @@ async def test_f25_one_that_is_gone_is_disabled_and_told_nothing_further(hooks: 
         await eventually(lambda: len(receiver.came) == 2)
 
 
-async def test_f25_time_that_is_asked_for_is_given_and_redirects_are_not_followed(hooks: Hooks) -> None:
+async def test_f25_s26_time_that_is_asked_for_is_given_and_redirects_are_not_followed(hooks: Hooks) -> None:
     busy, elsewhere = await hooks.receiver(status=503, headers={"retry-after": "1000"}), await hooks.receiver()
     moved = await hooks.receiver(status=307, headers={"location": elsewhere.url})
     first, second = (await hooks.endpoint(busy.url))[0], (await hooks.endpoint(moved.url))[0]
@@ -184,7 +186,7 @@ async def test_f25_time_that_is_asked_for_is_given_and_redirects_are_not_followe
     assert elsewhere.came == []
 
 
-async def test_f25_an_answer_of_any_length_is_not_read(hooks: Hooks) -> None:
+async def test_f25_s26_an_answer_of_any_length_is_not_read(hooks: Hooks) -> None:
     receiver = await hooks.receiver(answer=b"x" * 10_000_000)
     endpoint_id, _ = await hooks.endpoint(receiver.url)
     await hooks.happens()

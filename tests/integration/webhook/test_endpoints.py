@@ -115,7 +115,7 @@ async def test_a_user_has_so_many_and_no_more(hooks: Hooks) -> None:
     assert await hooks.refused(request) == ("FAILED_PRECONDITION", "TOO_MANY_WEBHOOK_ENDPOINTS")
 
 
-async def test_old_and_new_secret_both_verify_until_the_overlap_is_over(hooks: Hooks) -> None:
+async def test_s26_old_and_new_secret_both_verify_until_the_overlap_is_over(hooks: Hooks) -> None:
     receiver = await hooks.receiver()
     endpoint_id, old = await hooks.endpoint(receiver.url)
     new = (await hooks.ask(pb.RotateSecretRequest(endpoint_id=endpoint_id))).secret

@@ -1,4 +1,4 @@
-"""Signing keys: made once, readable by their owner alone, and replaced without a token failing."""
+"""Signing keys: made once, readable by their owner alone, and replaced without a token failing (AUT-2, OPS-7, S11)."""
 
 import re
 import stat

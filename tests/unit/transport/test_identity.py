@@ -16,8 +16,10 @@ from servers.transport.refusals import NotAuthenticated
 from tests.unit.transport.conftest import KID, Bench, Keys
 from venue.order.v1 import order_service_pb2 as wire
 
-LATER = int(time.time()) + 600
-EARLIER = int(time.time()) - 600
+
+def later() -> int:
+    """Ten minutes from now: the tests may run long after they were read."""
+    return int(time.time()) + 600
 
 
 def encoded(part: dict[str, Any]) -> str:
@@ -48,12 +50,12 @@ def critical(keys: Keys) -> str:
 
 
 REFUSED = {
-    "expired": lambda keys: keys.token(exp=EARLIER),
+    "expired": lambda keys: keys.token(exp=int(time.time()) - 60),
     "no exp": lambda keys: keys.token(exp=None),
-    "lives too long": lambda keys: keys.token(exp=int(time.time()) + 90_000),
+    "lives too long": lambda keys: keys.token(exp=int(time.time()) + 910),
     "no iat": lambda keys: keys.token(iat=None),
-    "not yet valid": lambda keys: keys.token(nbf=LATER),
-    "issued in the future": lambda keys: keys.token(iat=LATER, exp=LATER + 60),
+    "not yet valid": lambda keys: keys.token(nbf=later()),
+    "issued in the future": lambda keys: keys.token(iat=later(), exp=later() + 60),
     "wrong audience": lambda keys: keys.token(aud="venue-refresh"),
     "no audience": lambda keys: keys.token(aud=None),
     "two audiences": lambda keys: keys.token(aud=["venue-api", "other"]),

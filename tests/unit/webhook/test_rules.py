@@ -17,17 +17,17 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 MESSAGE, SECONDS, BODY = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, '{"test": 2432232314}'
 
 
-def test_the_official_vector_is_met() -> None:
+def test_s26_the_official_vector_is_met() -> None:
     assert signature(SECRET, MESSAGE, SECONDS, BODY) == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
 @pytest.mark.parametrize("body", ["", "{}", '{"a":"ü–漢"}', "x" * 70_000])
-def test_the_official_library_signs_the_same(body: str) -> None:
+def test_s26_the_official_library_signs_the_same(body: str) -> None:
     secret, now = new_secret(), datetime.now(UTC)
     assert signature(secret, "msg_1", int(now.timestamp()), body) == Webhook(secret).sign("msg_1", now, body)
 
 
-def test_each_secret_of_an_overlap_verifies() -> None:
+def test_s26_each_secret_of_an_overlap_verifies() -> None:
     old, new, now = new_secret(), new_secret(), int(datetime.now(UTC).timestamp())
     carried = headers([new, old], "msg_1", now, "{}")
     assert len(carried["webhook-signature"].split()) == 2
