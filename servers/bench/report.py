@@ -156,7 +156,7 @@ request_id; each is a new one.
   load before and the load after. F36b compares with as many log-ins that are refused for their form, and never hashed.
 - F30: twelve readers of BTC-USD's book and trades on one process (frames joined, window of 20 ms) beside 200 more streams on 20
   connections whose client was stopped with every window full, and without them, in turns under one load of 300 orders a second.
-  Delay as in P7; calm is the mean of the time before and the time after.
+  Delay as in P7; calm is the geometric mean of the time before and the time after.
 - F33: as many readers through Envoy, while 10,000 subscriptions to a quiet book are dropped at once. Cut is who gets an end, a
   gap or nothing more.
 - P12: memory of the process, for orders that rest in the machine, and for subscriptions to a book on which nothing happens.

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from math import sqrt
 from typing import Final
 
 from servers.bench import traffic
@@ -94,7 +95,7 @@ async def measure(bench: Bench, figure: Measure, count: int, turns: int) -> None
                 await until_open(own, HEALTHY)
                 await asyncio.sleep(STALLED_S)
                 calm = quantile(await heard_ms(readers, bench.seconds), 0.99)
-                figure.add(beside, (before + calm) / 2)
+                figure.add(beside, sqrt(before * calm))
     await bench.venue.settle()
     await bench.venue.clear()
 
