@@ -157,9 +157,9 @@ class Trader:
             return answer
         return None
 
-    async def send(self, method: str, request: Any) -> Any:
-        """Once. Raises AioRpcError."""
-        return await getattr(self._stub, method)(request, metadata=self.metadata, timeout=ATTEMPT_S)
+    async def send(self, method: str, request: Any, metadata: Metadata = ()) -> Any:
+        """Once; in somebody else's name where his credentials are given. Raises AioRpcError."""
+        return await getattr(self._stub, method)(request, metadata=metadata or self.metadata, timeout=ATTEMPT_S)
 
 
 def somebody() -> tuple[str, str]:

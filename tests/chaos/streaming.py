@@ -134,21 +134,29 @@ class Listener:
 
 @asynccontextmanager
 async def crowd(
-    target: str, request: pb.SubscribeRequest, count: int
+    target: str, request: pb.SubscribeRequest, count: int, awaited: str = ""
 ) -> AsyncIterator[list["grpc.aio.UnaryStreamCall[pb.SubscribeRequest, pb.SubscribeResponse]"]]:
-    """So many streams of one request, opened at once, each with its first two messages read; they drop at once at the end."""
+    """So many streams of one request, opened at once, each read up to its first snapshot; they drop at once at the end.
+
+    Where a trade is `awaited` each is read until that was told, once, and nothing of trades may have been lost.
+    """
     options = (("grpc.use_local_subchannel_pool", 1),)
     channels = [grpc.aio.insecure_channel(target, options) for _ in range(-(-count // STREAMS_A_CONNECTION))]
     stubs = [marketdata_pb2_grpc.MarketDataServiceStub(channel) for channel in channels]
     calls = [stubs[at % len(stubs)].Subscribe(request) for at in range(count)]
 
     async def begin(call: "grpc.aio.UnaryStreamCall[pb.SubscribeRequest, pb.SubscribeResponse]") -> None:
-        kinds = []
-        for _ in range(2):
+        kinds, trades = [], list[str]()
+        while (awaited not in trades) if awaited else "snapshot" not in kinds:
             message = await call.read()
             assert isinstance(message, pb.SubscribeResponse), message
             kinds.append(message.WhichOneof("frame"))
-        assert kinds in (["ready", "snapshot"], ["ready", "gap"]), kinds
+            trades += [one.trade_id for one in message.event.trades.trades]
+            assert not message.snapshot.HasField("trades") or not awaited, "trades were lost"
+        # With a snapshot of the book, which is not kept; and once each.
+        assert kinds[0] == "ready"
+        assert set(kinds) <= {"ready", "event", "gap", "snapshot"}, kinds
+        assert trades == [awaited] * bool(awaited)
 
     try:
         await asyncio.gather(*(begin(call) for call in calls))

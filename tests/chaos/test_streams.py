@@ -22,11 +22,14 @@ from servers.embedded.state import State
 from servers.transport.call import INTERNAL_KEY
 from servers.transport.caller import channel_to
 from servers.transport.returning import SOON_MIN_S, spread_s
-from tests.chaos.clients import SYMBOL, load
+from tests.chaos.clients import SYMBOL, Metadata, Trader, load, sign_up
 from tests.chaos.driver import Venue
 from tests.chaos.streaming import Listener, Streaming, crowd, listening, market_of, streaming
 from venue.engine.v1 import engine_pb2, engine_pb2_grpc
 from venue.marketdata.v1 import marketdata_pb2 as pb
+from venue.order.v1 import order_pb2, order_service_pb2
+from venue.type.v1.type_pb2 import SIDE_BUY as BUY
+from venue.type.v1.type_pb2 import SIDE_SELL as SELL
 
 DEMO = 2
 STALL_S = 5.0
@@ -175,11 +178,29 @@ async def control_floods(streams: Streaming) -> int:
     return sum(int(line.rpartition(":")[2]) for line in text.splitlines() if ":" in line)
 
 
+async def traded(trader: Trader, other: tuple[Metadata, str], symbol: str) -> str:
+    """One trade between two users, on a market on which there is nothing else. Returns its id."""
+    answer = None
+    for (metadata, account_id), side in (((trader.metadata, trader.account_id), SELL), (other, BUY)):
+        order = order_service_pb2.PlaceOrderRequest(
+            account_id=account_id,
+            symbol=symbol,
+            side=side,
+            type=order_pb2.ORDER_TYPE_LIMIT,
+            time_in_force=order_pb2.TIME_IN_FORCE_GTC,
+            quantity="0.001",
+            price="65000",
+        )
+        answer = await trader.send("PlaceOrder", order, metadata)
+    assert answer is not None
+    return str(answer.fills[0].trade_id)
+
+
 @pytest.mark.timeout(300)
 async def test_f31_to_f34_streams_by_the_thousand_open_rest_drop_and_return(streams: Streaming, seed: int) -> None:
     venue = streams.venue
     api, order = (f"127.0.0.1:{venue.ports[name]}" for name in ("api", "order"))
-    quiet = pb.SubscribeRequest(symbols=["EUR-USD"], channels=[pb.CHANNEL_BOOK])
+    quiet = pb.SubscribeRequest(symbols=["BTC-USD"], channels=[pb.CHANNEL_TRADES])
     innocents = [Listener(streams.gateway, SYMBOL) for _ in range(2)]
     async with listening(innocents), load(api, order, venue.record, traders=1, seed=seed) as at_work:
         # The first ones also load what all of them share.
@@ -192,10 +213,11 @@ async def test_f31_to_f34_streams_by_the_thousand_open_rest_drop_and_return(stre
             beats = await asyncio.gather(*(call.read() for call in calls[:: CROWD // 20]))
             assert {one.WhichOneof("frame") for one in beats if isinstance(one, pb.SubscribeResponse)} == {"heartbeat"}
             position = beats[0].position if isinstance(beats[0], pb.SubscribeResponse) else ""
-        # All of them are gone at once, and come back at once.
+        # All of them are gone at once, miss a trade, and come back at once.
+        trade_id = await traded(at_work.traders[0], await sign_up(api), quiet.symbols[0])
         began = time.monotonic()
         quiet.resume_after = position
-        async with crowd(streams.gateway, quiet, CROWD):
+        async with crowd(streams.gateway, quiet, CROWD, trade_id):
             back_s = time.monotonic() - began
         print(f"{CROWD} streams: open in {opened_s:.1f} s, {each / 1000:.0f} kB each, back in {back_s:.1f} s")
     assert position

@@ -32,7 +32,8 @@ from venue.type.v1 import stream_pb2, type_pb2
 # `refuses` or `hangs`: what PlaceOrder does of a server that says that it is well.
 ILL = os.environ.get("BACKENDS_ILL", "")
 FRAMES = 4
-BETWEEN_FRAMES_S = 0.3
+# A market whose stream says something only when somebody has asked for its definition.
+STEPPED = "STEPPED"
 # Longer than the gateway lets a unary call take.
 SILENCE_S = 6.5
 
@@ -115,11 +116,16 @@ class Engine:
 
 
 class MarketData:
+    def __init__(self) -> None:
+        self._step = asyncio.Event()
+
     async def GetMarket(
         self, request: marketdata_pb2.GetMarketRequest, _call: Call
     ) -> marketdata_pb2.GetMarketResponse:
         if request.symbol == "NO-SUCH":
             raise MarketNotFound(request.symbol)
+        if request.symbol == STEPPED:
+            self._step.set()
         market = marketdata_pb2.Market(symbol=request.symbol, environment=type_pb2.ENVIRONMENT_DEMO)
         return marketdata_pb2.GetMarketResponse(market=market)
 
@@ -145,11 +151,14 @@ class MarketData:
         symbol = request.symbols[0]
         if symbol == "NO-SUCH":
             raise MarketNotFound(symbol)
+        self._step.clear()
         yield marketdata_pb2.SubscribeResponse(stream_id="s", ready=stream_pb2.Ready())
         if symbol == "ENDS-BADLY":
             raise MarketNotFound(symbol)
         for sequence in range(1, FRAMES):
-            await asyncio.sleep(BETWEEN_FRAMES_S)
+            if symbol == STEPPED:
+                await self._step.wait()
+                self._step.clear()
             event = marketdata_pb2.MarketEvent(symbol=symbol)
             yield marketdata_pb2.SubscribeResponse(stream_id="s", sequence=sequence, event=event)
 

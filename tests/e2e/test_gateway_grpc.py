@@ -1,6 +1,5 @@
 """Native gRPC through the gateway, and what it keeps inside."""
 
-import itertools
 import time
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -11,6 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
+from tests.e2e.backends import STEPPED
 from tests.e2e.conftest import Tokens
 from tests.e2e.gateway import Gateway
 from venue.account.v1 import account_pb2, account_pb2_grpc
@@ -85,13 +85,13 @@ def test_a_session_in_both_directions(channel: grpc.Channel, metadata: Metadata)
 
 
 def test_a_stream_comes_frame_by_frame(channel: grpc.Channel) -> None:
-    request = marketdata_pb2.SubscribeRequest(symbols=["ETH-USD"], channels=[marketdata_pb2.CHANNEL_BOOK])
-    begun, arrived = time.monotonic(), []
-    for frame in marketdata_pb2_grpc.MarketDataServiceStub(channel).Subscribe(request, timeout=10):
-        arrived.append((frame.WhichOneof("frame"), time.monotonic() - begun))  # noqa: PERF401  the time is that of the arrival
-    assert [kind for kind, _ in arrived] == ["ready", "event", "event", "event"]
-    gaps = [later - earlier for (_, earlier), (_, later) in itertools.pairwise(arrived)]
-    assert min(gaps) > 0.15, gaps
+    request = marketdata_pb2.SubscribeRequest(symbols=[STEPPED], channels=[marketdata_pb2.CHANNEL_BOOK])
+    stub, arrived = marketdata_pb2_grpc.MarketDataServiceStub(channel), []
+    for frame in stub.Subscribe(request, timeout=30):
+        arrived.append(frame.WhichOneof("frame"))
+        # The next is made only now: one that was held back would never be followed.
+        stub.GetMarket(marketdata_pb2.GetMarketRequest(symbol=STEPPED), timeout=30)
+    assert arrived == ["ready", "event", "event", "event"]
 
 
 def test_a_silent_stream_outlives_the_clock_of_unary_calls(channel: grpc.Channel, metadata: Metadata) -> None:
@@ -105,7 +105,8 @@ def test_a_silent_stream_outlives_the_clock_of_unary_calls(channel: grpc.Channel
 def test_a_call_that_hangs_is_cut_with_the_right_code(channel: grpc.Channel, metadata: Metadata) -> None:
     fills = order_service_pb2_grpc.OrderServiceStub(channel).ListFills
     request = order_service_pb2.ListFillsRequest(account_id="demo-1")
-    for timeout_s, within_s in ((None, 5.6), (1.0, 1.5)):
+    # An answer would come after 6.5 s; the gateway cuts after 4.9 who has set no deadline of his own.
+    for timeout_s, within_s in ((None, 20.0), (1.0, 4.0)):
         begun = time.monotonic()
         with pytest.raises(grpc.RpcError) as late:
             fills(request, metadata=metadata, timeout=timeout_s)

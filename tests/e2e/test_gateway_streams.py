@@ -1,30 +1,39 @@
 """Streams over REST: Server-Sent Events for who asks for them, else a JSON message a line, each frame as it is sent."""
 
-import itertools
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.e2e.backends import STEPPED
+
 SUBSCRIBE = "/v1/marketdata:subscribe?channels=CHANNEL_BOOK&symbols="
 
 
-def read(client: httpx.Client, path: str, headers: dict[str, str]) -> tuple[httpx.Response, list[tuple[float, bytes]]]:
-    """The answer, and its pieces with the seconds after which each arrived."""
-    begun, pieces = time.monotonic(), []
+def nothing() -> None:
+    pass
+
+
+def read(
+    client: httpx.Client, path: str, headers: dict[str, str], after_each: Callable[[], object] = nothing
+) -> tuple[httpx.Response, list[bytes]]:
+    """The answer, and its pieces as they arrived, something done after each."""
+    pieces = []
     with client.stream("GET", path, headers=headers) as answer:
         for piece in answer.iter_raw():
-            pieces.append((time.monotonic() - begun, piece))  # noqa: PERF401  the time is that of the arrival
+            pieces.append(piece)
+            after_each()
     return answer, pieces
 
 
-def frames(pieces: list[tuple[float, bytes]], before: bytes, after: bytes) -> list[Any]:
-    for _, piece in pieces:
+def frames(pieces: list[bytes], before: bytes, after: bytes) -> list[Any]:
+    for piece in pieces:
         assert piece.startswith(before)
         assert piece.endswith(after)
-    return [json.loads(piece.removeprefix(before)) for _, piece in pieces]
+    return [json.loads(piece.removeprefix(before)) for piece in pieces]
 
 
 @pytest.mark.parametrize(
@@ -39,14 +48,15 @@ def frames(pieces: list[tuple[float, bytes]], before: bytes, after: bytes) -> li
 def test_each_frame_arrives_when_it_is_sent(
     client: httpx.Client, accept: str, kind: str, before: bytes, after: bytes
 ) -> None:
-    answer, pieces = read(client, SUBSCRIBE + "ETH-USD", {"accept": accept})
+    # The next is made only when the one before it has arrived: one that was held back would never be followed.
+    answer, pieces = read(
+        client, SUBSCRIBE + STEPPED, {"accept": accept}, lambda: client.get(f"/v1/markets/{STEPPED}").raise_for_status()
+    )
     assert answer.status_code == 200
     assert answer.headers["content-type"] == kind
     got = frames(pieces, before, after)
     assert [next(name for name in ("ready", "event") if name in frame) for frame in got] == ["ready"] + ["event"] * 3
     assert [frame["sequence"] for frame in got] == ["0", "1", "2", "3"]
-    arrived = [when for when, _ in pieces]
-    assert min(later - earlier for earlier, later in itertools.pairwise(arrived)) > 0.15, arrived
 
 
 def test_a_silent_stream_outlives_the_clock_of_unary_calls(client: httpx.Client, bearer: dict[str, str]) -> None:
@@ -60,7 +70,8 @@ def test_a_call_that_hangs_is_cut(client: httpx.Client, bearer: dict[str, str]) 
     answer = client.get("/v1/fills?accountId=demo-1", headers=bearer)
     assert (answer.status_code, answer.json()["code"]) == (504, 4)
     assert answer.json()["details"][0]["reason"] == "TIMED_OUT"
-    assert 4.5 < time.monotonic() - begun < 6
+    # Not by its answer, which would have come after it; how much later a busy machine says so is not asked.
+    assert 4.5 < time.monotonic() - begun < 20
 
 
 def test_asking_for_events_changes_nothing_for_other_calls(client: httpx.Client) -> None:

@@ -107,6 +107,12 @@ async def test_the_book_is_the_engines_and_as_new_as_it_has_to_be(stand: Stand) 
         expected = stand.leader.book(SYMBOL)
         assert (sides_of(book), book.checksum) == (sides_of(expected), expected.checksum)
     expected = stand.leader.book(SYMBOL)
+    # As deep as there is one, however much is asked for.
+    deepest = await stand.stub.GetOrderBook(pb.GetOrderBookRequest(symbol=SYMBOL, depth=2**31 - 1))
+    assert sides_of(deepest) == sides_of(expected)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stand.stub.GetOrderBook(pb.GetOrderBookRequest(symbol=SYMBOL, depth=-1))
+    assert refusal_of(raised.value).fields == ["depth"]
     few = await stand.stub.GetOrderBook(pb.GetOrderBookRequest(symbol=SYMBOL, depth=3))
     assert (sides_of(few), few.checksum) == (sides_of(stand.leader.book(SYMBOL, 3)), expected.checksum)
 
@@ -241,10 +247,34 @@ async def test_tickers_and_candles_are_those_of_the_trades_also_after_a_start(
             await until(lambda: all(each.data.tail(0).source.taken >= last for each in (stand, begun)))  # noqa: B023
 
 
-async def test_a_forged_page_token_is_refused(stand: Stand) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await stand.stub.ListTrades(pb.ListTradesRequest(symbol=SYMBOL, page_token="AAAA"))
-    assert refusal_of(raised.value).info.reason == "PAGE_TOKEN_INVALID"
+async def test_page_tokens_that_are_forged_or_of_another_question_are_refused(
+    stand: Stand, projecting: Replica
+) -> None:
+    await stand.leader.run(20)
+    await projected(stand, projecting)
+    second, minute = pb.CANDLE_INTERVAL_1S, pb.CANDLE_INTERVAL_1M
+    trades = (await stand.stub.ListTrades(pb.ListTradesRequest(symbol=SYMBOL, page_size=1))).next_page_token
+    asked = pb.ListCandlesRequest(symbol=SYMBOL, interval=second, page_size=1)
+    candles = (await stand.stub.ListCandles(asked)).next_page_token
+    assert trades
+    assert candles
+    for method, request in (
+        (stand.stub.ListTrades, pb.ListTradesRequest(symbol=SYMBOL, page_token="AAAA")),
+        (stand.stub.ListTrades, pb.ListTradesRequest(symbol=MARKETS[1], page_token=trades)),
+        (stand.stub.ListTrades, pb.ListTradesRequest(symbol=SYMBOL, page_token=candles)),
+        (stand.stub.ListTrades, pb.ListTradesRequest(symbol=SYMBOL, page_token=trades[:-1])),
+        (stand.stub.ListCandles, pb.ListCandlesRequest(symbol=SYMBOL, interval=minute, page_token=candles)),
+        (stand.stub.ListCandles, pb.ListCandlesRequest(symbol=MARKETS[1], interval=second, page_token=candles)),
+        (stand.stub.ListCandles, pb.ListCandlesRequest(symbol=SYMBOL, interval=second, page_token=trades)),
+        (stand.stub.ListMarkets, pb.ListMarketsRequest(page_token=trades)),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await method(request)  # type: ignore[arg-type]
+        refusal = refusal_of(raised.value)
+        told = (refusal.code, refusal.info.reason)
+        assert told == (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"), request
+    kept = pb.ListTradesRequest(symbol=SYMBOL, page_size=1, page_token=trades)
+    assert len((await stand.stub.ListTrades(kept)).trades) == 1
 
 
 async def kept(stand: Stand, projecting: Replica, database_url: str, moments: list[float]) -> list[pb.BookSnapshot]:
