@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,8 +26,10 @@ def test_a_quick_run_prints_ratios_and_writes_a_page(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.findall(r"^\| ([PF]\w+) \|(?:[^|]*\|){4} ([0-9.]+) \|", page.read_text(), re.MULTILINE)
     ratios = {number: float(ratio) for number, ratio in found}
-    assert set(ratios) == {"P1", "P2", "P3", "P4a", "P4b", "F36", "F36b", "P8a", "P8b", "P8c"}
-    figures = re.findall(r"^\| (P\w+) \|(?:[^|]*\|){2} ([0-9.,]+) \|  \|  \|", page.read_text(), re.MULTILINE)
+    loaded = {"F30"} if shutil.which("h2load") else set[str]()
+    assert set(ratios) == {"P1", "P2", "P3", "P4a", "P4b", "F36", "F36b", "P8a", "P8b", "P8c"} | loaded
+    figures = re.findall(r"^\| ([PF]\w+) \|(?:[^|]*\|){2} ([0-9.,]+) \|  \|  \|", page.read_text(), re.MULTILINE)
+    assert ("F33", "0.00") in figures or not loaded
     assert {number for number, _ in figures} >= {"P6b", "P9a", "P10a", "P10b", "P12a", "P12b", "P13"}
     assert all(ratio > 0 for ratio in ratios.values())
     assert "P1" in done.stdout
