@@ -20,7 +20,8 @@ console = Console(soft_wrap=True)
 
 
 def command(
-    target: Annotated[str, typer.Option(help="HOST or HOST:PORT of the gateway.")] = "localhost:8080",
+    context: typer.Context,
+    target: Annotated[str, typer.Option(help="HOST or HOST:PORT; else the gateway that is configured.")] = "",
     symbol: Annotated[str, typer.Option(help="A demo market with a lot and a tick.")] = "ETH-USD",
     tls: Annotated[bool, typer.Option("--tls", help="Speak TLS.")] = False,  # noqa: FBT002
     ca: Annotated[
@@ -32,10 +33,15 @@ def command(
     """Check that a deployment keeps the contract. Registers a user with a demo account there. Exit code 1: it does not."""
     if bool(user) != bool(password):
         raise typer.BadParameter("--user and --password go together")
-    host, _, port = target.rpartition(":") if ":" in target else (target, "", "443" if tls or ca else "8080")
+    secure = Secure(ca.read_bytes() if ca else None) if tls or ca else None
+    if not target:
+        # As the venue's other commands find it, with its certificate where it has one.
+        target, trust = context.obj.gateway_url.partition("//")[2], context.obj.trust
+        if secure is None and trust is not None:
+            secure = Secure(trust.certificate, trust.name)
+    host, _, port = target.rpartition(":") if ":" in target else (target, "", "443" if secure else "8080")
     if not host or not port.isdigit():
         raise typer.BadParameter(f"{target} is not HOST or HOST:PORT", param_hint="--target")
-    secure = Secure(ca.read_bytes() if ca else None) if tls or ca else None
     results = asyncio.run(visited(f"{host}:{port}", symbol, secure, (user, password)))
     table = Table("area", "the contract", "kept", box=None, padding=(0, 1))
     for check, why in results:
@@ -49,20 +55,42 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class Secure:
-    """TLS, with the authority to trust (PEM); None: the system's."""
+    """TLS, with the authority to trust (PEM; None: the system's) and the name in the certificate where it is not the target's."""
 
     authority: bytes | None
+    name: str = ""
+
+    def context(self) -> ssl.SSLContext:
+        made = ssl.create_default_context(cadata=self.authority.decode() if self.authority else None)
+        # What is trusted may be the certificate itself, whoever signed it.
+        made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return made
+
+    def channel(self, target: str) -> grpc.aio.Channel:
+        options = [("grpc.ssl_target_name_override", self.name)] if self.name else []
+        return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(self.authority), options=options)
+
+
+class Named(httpx.AsyncHTTPTransport):
+    """HTTP over TLS to whoever has a certificate of that name."""
+
+    def __init__(self, secure: Secure) -> None:
+        super().__init__(verify=secure.context())
+        self._name = secure.name
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._name:
+            request.extensions["sni_hostname"] = self._name
+        return await super().handle_async_request(request)
 
 
 async def visited(target: str, symbol: str, secure: Secure | None, person: tuple[str, str]) -> list[Result]:
     """The results. Raises Exit with a line where nothing can be asked."""
-    trust = ssl.create_default_context(cadata=secure.authority.decode() if secure and secure.authority else None)
     if secure is None:
-        channel, url = grpc.aio.insecure_channel(target), f"http://{target}"
+        channel, url, transport = grpc.aio.insecure_channel(target), f"http://{target}", None
     else:
-        channel = grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(secure.authority))
-        url = f"https://{target}"
-    async with channel, httpx.AsyncClient(base_url=url, verify=trust, timeout=CALL_S) as rest:
+        channel, url, transport = secure.channel(target), f"https://{target}", Named(secure)
+    async with channel, httpx.AsyncClient(base_url=url, transport=transport, timeout=CALL_S) as rest:
         visit = Visit(rest, channel, symbol)
         if person[0]:
             visit.email, visit.password, visit.registers = *person, False
