@@ -1,8 +1,8 @@
 """Generates the clients of other languages from the descriptor image and compiles them: `sdk.py [LANGUAGE ...]`.
 
-Go, Java, Rust, C++ by the standard plugins of each, TypeScript as the npm package. What is made is never in git: it lies in
-`build/sdk`, in `sdk/go/gen` and in `sdk/typescript/dist`. A language whose tools are not on this machine is named in one line and
-left out; one that has its tools and fails ends the run.
+Go, Java, Rust, C++ by the standard plugins of each, TypeScript as the npm package; `tools` are grpcurl and grpcui. What is made
+is never in git: it lies in `build/sdk`, in `sdk/go/gen` and in `sdk/typescript/dist`. A language whose tools are not on this
+machine is named in one line and left out; one that has its tools and fails ends the run.
 """
 
 import os
@@ -25,6 +25,10 @@ IMAGE = ROOT / "gen" / "venue.binpb"
 GO_PLUGINS: Final = (
     "google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.11",
     "google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2",
+)
+GRPC_TOOLS: Final = (
+    "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3",
+    "github.com/fullstorydev/grpcui/cmd/grpcui@v1.4.3",
 )
 # Maven brings protoc itself. The plugin for gRPC comes with the system (Debian: protobuf-compiler-grpc-java-plugin).
 PROTOC: Final = "com.google.protobuf:protoc:4.36.2"
@@ -97,11 +101,16 @@ def typescript() -> None:
     run(NODE / "npm", "run", "--silent", "build", cwd=folder)
 
 
-def go() -> None:
+def programs(packages: Iterable[str]) -> None:
+    """Go programs into build/sdk/bin, where they are not yet. Raises Missing."""
     needed("go")
-    for plugin in GO_PLUGINS:
-        if not (BIN / plugin.rpartition("/")[2].partition("@")[0]).exists():
-            run("go", "install", plugin, further={"GOBIN": str(BIN)})
+    for package in packages:
+        if not (BIN / package.rpartition("/")[2].partition("@")[0]).exists():
+            run("go", "install", package, further={"GOBIN": str(BIN)})
+
+
+def go() -> None:
+    programs(GO_PLUGINS)
     # orderv1 of venue.order.v1, as Go names packages.
     described, names = image(
         "go",
@@ -157,12 +166,17 @@ def cpp() -> None:
     run("cmake", "--build", OUT / "cpp" / "build", "-j", "2")
 
 
+def tools() -> None:
+    programs(GRPC_TOOLS)
+
+
 LANGUAGES: Final[dict[str, Callable[[], None]]] = {
     "typescript": typescript,
     "go": go,
     "java": java,
     "rust": rust,
     "cpp": cpp,
+    "tools": tools,
 }
 
 
@@ -174,7 +188,8 @@ def main(asked: Iterable[str]) -> None:
         except Missing as why:
             say(f"sdk: {name}: left out, {why}")
         else:
-            say(f"sdk: {name}: generated and compiled, {time.monotonic() - begun:.0f} s")
+            done = "installed" if name == "tools" else "generated and compiled"
+            say(f"sdk: {name}: {done}, {time.monotonic() - begun:.0f} s")
 
 
 if __name__ == "__main__":

@@ -6,15 +6,13 @@ from contextlib import suppress
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pool
-from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
-from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from servers.transport.guard import Guard, Route, refuse_unknown
 from servers.transport.limits_servicer import LimitsServicer
 from servers.transport.papers import Papers
+from servers.transport.reflection import mirrors
 from venue.engine.v1 import limits_service_pb2
 
 # The guard refuses a message above its own bound with a reason; what is larger than this gRPC itself cuts off, without one.
@@ -23,6 +21,8 @@ BYTES_SENT_MAX = 64 * 1024 * 1024
 # More than the gateway lets in and adds, as gRPC's own refusal of long headers lists their names to the caller.
 HEADER_BYTES_MAX = 128 * 1024
 GOODBYE_S = 2.0
+# Reflection is asked through the gateway's public port, which does not serve this.
+ADMINISTRATION = "venue.admin."
 
 USE = limits_service_pb2.DESCRIPTOR.services_by_name["LimitsService"]
 Service = tuple[ServiceDescriptor, object]
@@ -31,23 +31,6 @@ Service = tuple[ServiceDescriptor, object]
 def missing_methods(service: ServiceDescriptor, servicer: object) -> list[str]:
     """The RPCs of a service that the servicer has no method for; they answer UNIMPLEMENTED."""
     return [f"{service.full_name}.{method.name}" for method in service.methods if not hasattr(servicer, method.name)]
-
-
-class Symbols:
-    """A pool of descriptors that finds the file of a method too, which reflection asks for and protobuf's own does not find."""
-
-    def __init__(self, pool: DescriptorPool) -> None:
-        self._pool = pool
-
-    def FindFileContainingSymbol(self, name: str) -> FileDescriptor:
-        """Raises KeyError."""
-        try:
-            return self._pool.FindFileContainingSymbol(name)
-        except KeyError:
-            return self._pool.FindMethodByName(name).containing_service.file
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  the rest is the pool's
-        return getattr(self._pool, name)
 
 
 class Server:
@@ -119,10 +102,9 @@ def build_server(
     for method in USE.methods:
         handlers[f"/{USE.full_name}/{method.name}"] = guard.bind(method, LimitsServicer(guard.limits), internal=True)
     status = health.aio.HealthServicer()
-    names = [service.full_name for service, _ in services]
-    names += [*mirrored, health.SERVICE_NAME, reflection.SERVICE_NAME]
-    mirror = reflection.aio.ReflectionServicer(service_names=names, pool=Symbols(descriptor_pool.Default()))
-    handlers.update(_companions(status, mirror))
+    names = [service.full_name for service, _ in services if not service.full_name.startswith(ADMINISTRATION)]
+    handlers.update(_health(status))
+    handlers.update(mirrors([*names, *mirrored, health.SERVICE_NAME]))
     inner = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", BYTES_RECEIVED_MAX),
@@ -141,19 +123,14 @@ def build_server(
     return Server(inner, guard, status)
 
 
-def _companions(status: health.aio.HealthServicer, mirror: object) -> dict[str, Route]:
-    # By hand: their own registration makes gRPC wait for each of their methods apart, which every call pays for.
-    check, info = health_pb2.HealthCheckRequest, reflection_pb2.ServerReflectionRequest
-    answer, mirrored = health_pb2.HealthCheckResponse, reflection_pb2.ServerReflectionResponse
-    reflect = mirror.ServerReflectionInfo  # type: ignore[attr-defined]
+def _health(status: health.aio.HealthServicer) -> dict[str, Route]:
+    # By hand: its own registration makes gRPC wait for each of its methods apart, which every call pays for. So does reflection.
+    check, answer = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
     return {
         f"/{health.SERVICE_NAME}/Check": grpc.unary_unary_rpc_method_handler(
             status.Check, check.FromString, answer.SerializeToString
         ),
         f"/{health.SERVICE_NAME}/Watch": grpc.unary_stream_rpc_method_handler(
             status.Watch, check.FromString, answer.SerializeToString
-        ),
-        f"/{reflection.SERVICE_NAME}/ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
-            reflect, info.FromString, mirrored.SerializeToString
         ),
     }

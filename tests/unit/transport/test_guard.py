@@ -236,13 +236,15 @@ async def test_health_and_reflection_are_there(bench: Bench) -> None:
     health: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = bench.channel.unary_unary("/grpc.health.v1.Health/Check")
     answer = health_pb2.HealthCheckResponse.FromString(await health(b""))
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    mirror: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = bench.channel.stream_stream(
-        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-    )
-    stream = mirror(iter([reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()]))
-    replies = [reflection_pb2.ServerReflectionResponse.FromString(raw) async for raw in stream]
-    names = [service.name for reply in replies for service in reply.list_services_response.service]
-    assert SERVICE.full_name in names
+    mirrors = [f"grpc.reflection.{version}.ServerReflection" for version in ("v1", "v1alpha")]
+    for name in mirrors:
+        mirror: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = bench.channel.stream_stream(
+            f"/{name}/ServerReflectionInfo"
+        )
+        stream = mirror(iter([reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()]))
+        replies = [reflection_pb2.ServerReflectionResponse.FromString(raw) async for raw in stream]
+        names = [service.name for reply in replies for service in reply.list_services_response.service]
+        assert names == sorted([SERVICE.full_name, "grpc.health.v1.Health", *mirrors])
 
 
 async def test_a_session_ends_with_the_error_of_a_bad_message(bench: Bench) -> None:
