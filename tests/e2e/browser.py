@@ -70,6 +70,8 @@ def play(name: str, venue: Venue, **more: object) -> dict[str, Any]:
         "mailbox": str(venue.state / "mailbox"),
         "address": "",
         "symbol": "",
+        "hosts": "",
+        "origins": [],
     }
     done = subprocess.run(
         [str(ROOT / ".venv" / "node" / "node"), str(node_client.FOLDER / "terminal.ts")],

@@ -18,6 +18,9 @@ interface Given {
   mailbox: string;
   address: string;
   symbol: string;
+  /** Names and ports that the browser finds elsewhere. */
+  hosts: string;
+  origins: string[];
 }
 
 const given = JSON.parse(await text(process.stdin)) as Given;
@@ -365,7 +368,8 @@ async function administration(browser: Browser): Promise<object> {
   const states: string[] = [];
   for (const state of ["Halted", "Open"]) {
     await shown(second, "Pending");
-    await second.getByRole("button", { name: "Approve" }).first().click();
+    // Others may have proposed something too.
+    await second.locator("tr", { hasText: given.symbol }).getByRole("button", { name: "Approve" }).click();
     await decided(second, "seen");
     await trader.locator(".bar", { hasText: state }).waitFor();
     states.push(await trader.locator(".bar .badge").innerText());
@@ -418,8 +422,25 @@ async function frames(browser: Browser): Promise<object> {
   return { ...seen, mainThreadBusy: Number((((await busy()) - before) / 8).toFixed(3)) };
 }
 
-const PLAYS: Record<string, (browser: Browser) => Promise<object>> = { newcomer, portal, look, signOn, administration, frames };
-const browser = await chromium.launch({ executablePath: given.chromium, args: QUIET, headless: true });
+/** The SDK's package in pages of other origins than the gateway's: what its conformance program saw in each. */
+async function sdk(browser: Browser): Promise<object> {
+  const seen: unknown[] = [];
+  for (const origin of given.origins) {
+    const page = await opened(browser, origin);
+    await page.waitForFunction(() => "conformance" in globalThis);
+    seen.push(await page.evaluate(([url, email, password]) => {
+      type Program = (...given: string[]) => Promise<object>;
+      const { conformance } = globalThis as unknown as { conformance: Program };
+      return conformance(url!, email!, password!).catch((error: unknown) => `${error}`);
+    }, [given.url, given.address, PASSWORD]));
+    await page.close();
+  }
+  return { seen };
+}
+
+const PLAYS: Record<string, (browser: Browser) => Promise<object>> = { newcomer, portal, look, signOn, administration, frames, sdk };
+const args = given.hosts ? [...QUIET, `--host-resolver-rules=${given.hosts}`] : QUIET;
+const browser = await chromium.launch({ executablePath: given.chromium, args, headless: true });
 try {
   const seen = await PLAYS[given.play]!(browser);
   process.stdout.write(JSON.stringify({ ...seen, problems }));
