@@ -26,10 +26,6 @@ GO_PLUGINS: Final = (
     "google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.11",
     "google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2",
 )
-GRPC_TOOLS: Final = (
-    "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3",
-    "github.com/fullstorydev/grpcui/cmd/grpcui@v1.4.3",
-)
 # Maven brings protoc itself. The plugin for gRPC comes with the system (Debian: protobuf-compiler-grpc-java-plugin).
 PROTOC: Final = "com.google.protobuf:protoc:4.36.2"
 STEP_S: Final = 1200.0
@@ -101,16 +97,11 @@ def typescript() -> None:
     run(NODE / "npm", "run", "--silent", "build", cwd=folder)
 
 
-def programs(packages: Iterable[str]) -> None:
-    """Go programs into build/sdk/bin, where they are not yet. Raises Missing."""
-    needed("go")
-    for package in packages:
-        if not (BIN / package.rpartition("/")[2].partition("@")[0]).exists():
-            run("go", "install", package, further={"GOBIN": str(BIN)})
-
-
 def go() -> None:
-    programs(GO_PLUGINS)
+    needed("go")
+    for plugin in GO_PLUGINS:
+        if not (BIN / plugin.rpartition("/")[2].partition("@")[0]).exists():
+            run("go", "install", plugin, further={"GOBIN": str(BIN)})
     # orderv1 of venue.order.v1, as Go names packages.
     described, names = image(
         "go",
@@ -167,7 +158,9 @@ def cpp() -> None:
 
 
 def tools() -> None:
-    programs(GRPC_TOOLS)
+    # As a module of its own: `go install` of grpcui by its version asks the proxy for a list that the proxy does not have.
+    needed("go")
+    run("go", "install", "tool", cwd=SDK / "tools", further={"GOBIN": str(BIN)})
 
 
 LANGUAGES: Final[dict[str, Callable[[], None]]] = {

@@ -206,4 +206,4 @@ def test_grpcui_shows_every_method_and_calls(venue: Venue) -> None:
             json={"metadata": [], "data": [{"symbol": "ETH-USD"}]},
         )
         (response,) = told.json()["responses"]
-        assert float(response["message"]["ticker"]["lastPrice"]) > 0
+        assert float(response["message"]["ticker"]["last_price"]) > 0
