@@ -54,10 +54,35 @@ def test_a_newcomer_trades_in_two_windows_through_crashes_and_no_network(venue: 
     assert totals["ETH"] == pytest.approx(100.35)
 
 
+def test_somebody_uses_all_that_the_trading_page_has(venue: Venue, rest: Rest) -> None:
+    seen = play("trader", venue, address=join(rest, "desk").email, symbol="AAPL-USD")
+    assert seen["problems"] == []
+    chart, keys, orders, book = (seen[part] for part in ("chart", "keys", "orders", "book"))
+    assert chart["bars"] > 0
+    assert "5m" in chart["described"]
+    assert (keys["sell"], keys["market"], keys["lives"]) == ("Sell", "Market", "GTC")
+    assert (keys["ticks"], keys["themes"]) == ("3000.11", ["dark", "light", "dark"])
+    # Limit and market have buttons of their own.
+    assert orders["types"] == [
+        "Stop", "Stop limit", "Take profit", "Take profit limit", "Trailing stop", "OCO (limit + stop)",
+    ]  # fmt: skip
+    assert {"ETH-USD", "0.0100"} <= set(re.split(r"[\t\n]+", orders["position"]))
+    # A limit order, five that wait, two of a pair, one at the market.
+    assert orders["history"] == 9
+    # Each wrong field says what the server says of it.
+    assert set(seen["wrong"]) == {"Stop price", "Price", "Size", "Shown", "Take profit at", "Stop loss at"}
+    assert all(seen["wrong"].values())
+    assert (book["fine"], book["coarse"], book["picked"]) == (["2.00", "6.00"], ["3.50", "7.50"], ["10", "7.5"])
+
+
 def test_every_page_can_be_read_by_everybody_and_loads_little(venue: Venue) -> None:
     seen = play("look", venue)
     assert (seen["problems"], seen["found"]) == ([], {})
     assert seen["checked"] > 5
+    assert seen["form"]["fits"]
+    tray = seen["form"]["tray"]
+    assert (tray["side"], tray["seen"], tray["violations"]) == ("Sell", True, [])
+    assert tray["price"] > 0
     taken = {path.name for path in PICTURES.glob("*.png")}
     assert {
         f"{part}-{width}-{colours}.png"

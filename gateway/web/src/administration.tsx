@@ -19,7 +19,7 @@ import { theme, turn } from "./theme";
 import { dismiss, toast, toasts } from "./toasts";
 import { Field, Select, Tabs } from "./ui/field";
 import { Send, useDeed, Wrong } from "./ui/deed";
-import { capital, day, stateName } from "./words";
+import { capital, day, stateName, millis } from "./words";
 import icon from "../public/icon.svg";
 import "./style.css";
 
@@ -76,6 +76,8 @@ const admin = createClient(AdminService, transport([
 ]));
 
 const status = signal<SystemStatus | null>(null);
+/** The one before, for what comes in a second. */
+const before = signal<SystemStatus | null>(null);
 const live = signal(false);
 const tail = signal<AuditEntry[]>([]);
 
@@ -115,10 +117,22 @@ function Asked() {
 }
 
 const say = (error: unknown): void => toast("bad", "Refused", failure(error).message);
-const Rows = ({ label, head, children }: { label: string; head: readonly string[]; children: ComponentChildren }) => (
-  <div class="scroll" tabIndex={0} role="region" aria-label={label}><table><thead><tr>{head.map((text) => <th key={text}>{text}</th>)}</tr></thead><tbody>{children}</tbody></table></div>
+/** A table; the columns of `numbers` stand at the right. */
+const Rows = ({ label, head, numbers = [], children }: { label: string; head: readonly string[]; numbers?: readonly string[]; children: ComponentChildren }) => (
+  <div class="scroll" tabIndex={0} role="region" aria-label={label}><table><thead><tr>{head.map((text) => <th key={text} class={numbers.includes(text) ? "n" : undefined}>{text}</th>)}</tr></thead><tbody>{children}</tbody></table></div>
 );
 const proposed = (action: PendingAction | undefined): string => (action ? "Proposed: another administrator approves it." : "Done.");
+
+/** How often something came in a second, between the last two frames. */
+function rate(count: (of: SystemStatus) => bigint): string {
+  const [now, last] = [status.value, before.value];
+  if (!now || !last) return "–";
+  const [passed, more] = [millis(now.time) - millis(last.time), Number(count(now) - count(last))];
+  return passed > 0 && more >= 0 ? `${((more * 1000) / passed).toFixed(1)} / s` : "–";
+}
+
+const calls = (of: SystemStatus): bigint => of.processes.reduce((all, one) => all + one.calls, 0n);
+const commands = (of: SystemStatus): bigint => of.partitions.reduce((all, one) => all + one.lastSequence, 0n);
 
 function System() {
   const now = status.value;
@@ -132,22 +146,25 @@ function System() {
     <div class={`panel live${live.value ? "" : " stale"}`}>
       <dl class="figures">
         {figure("Partitions led", `${now.partitions.length - halted.length} of ${now.partitions.length}`, halted.length > 0)}
+        {figure("Commands", rate(commands))}
         {figure("Commands queued", String(now.partitions.reduce((all, one) => all + one.queued, 0n)))}
         {figure("Furthest behind", `${behind} commands`)}
+        {figure("Calls", <>{rate(calls)} <small class="dim">{String(calls(now))} in all</small></>)}
         {figure("Open streams", String(sum((one) => one.streamsOpen)))}
-        {figure("Calls", String(sum((one) => one.calls)))}
         {figure("Faults", String(sum((one) => one.faults)), sum((one) => one.faults) > 0n)}
         {figure("Slowest loop", `${(Number(lag) / 1000).toFixed(1)} ms`)}
         {figure("Waiting for approval", String(now.actionsProposed))}
       </dl>
-      <Rows label="Partitions" head={["Partition", "World", "Leader", "Epoch", "Last command", "Queued", "Readers", "State"]}>
+      <h2>Partitions</h2>
+      <Rows label="Partitions" head={["Partition", "World", "Leader", "Epoch", "Last command", "Queued", "Readers", "State"]} numbers={["Epoch", "Last command", "Queued"]}>
         {now.partitions.map((one) => (
-          <tr key={one.partition}><td>{one.partition}</td><td>{Environment[one.environment]}</td><td>{one.leader} <small class="dim">{one.leaderAddress}</small></td><td>{String(one.epoch)}</td><td>{String(one.lastSequence)}</td><td>{String(one.queued)}</td>
+          <tr key={one.partition}><td>{one.partition}</td><td>{Environment[one.environment]}</td><td>{one.leader} <small class="dim">{one.leaderAddress}</small></td><td class="n">{String(one.epoch)}</td><td class="n">{String(one.lastSequence)}</td><td class="n">{String(one.queued)}</td>
             <td>{one.readers.map((reader) => `${reader.reader}: ${reader.behind} behind`).join(" · ")}</td><td>{one.haltedReason ? <span class="badge bad">{one.haltedReason}</span> : one.led ? <span class="badge good">led</span> : <span class="badge warn">nobody leads</span>}</td></tr>
         ))}
       </Rows>
-      <Rows label="Processes" head={["Process", "Answers", "Streams", "Calls", "Faults", "Loop lag"]}>
-        {now.processes.map((one) => <tr key={one.process}><td>{one.process}</td><td>{one.answering ? <span class="badge good">yes</span> : <span class="badge bad">no</span>}</td><td>{String(one.streamsOpen)}</td><td>{String(one.calls)}</td><td>{String(one.faults)}</td><td>{(Number(one.loopLagUs) / 1000).toFixed(1)} ms</td></tr>)}
+      <h2>Processes</h2>
+      <Rows label="Processes" head={["Process", "Answers", "Streams", "Calls", "Faults", "Loop lag"]} numbers={["Streams", "Calls", "Faults", "Loop lag"]}>
+        {now.processes.map((one) => <tr key={one.process}><td>{one.process}</td><td>{one.answering ? <span class="badge good">yes</span> : <span class="badge bad">no</span>}</td><td class="n">{String(one.streamsOpen)}</td><td class="n">{String(one.calls)}</td><td class={one.faults ? "n down" : "n"}>{String(one.faults)}</td><td class="n">{(Number(one.loopLagUs) / 1000).toFixed(1)} ms</td></tr>)}
       </Rows>
     </div>
   );
@@ -233,8 +250,8 @@ function Markets() {
         <Rows label="Markets" head={["Market", "State", "Tick", "Lot", "Set"]}>
           {list.value?.map((market) => (
             <tr key={market.symbol}><td><b>{market.symbol}</b></td><td>{market.state === MarketState.OPEN ? <span class="badge good">Open</span> : <span class="badge warn">{stateName(market.state)}</span>}</td><td>{market.tickSize}</td><td>{market.lotSize}</td>
-              <td class="row-actions">{market.state === MarketState.OPEN ? <button type="button" class="cancel" onClick={() => set(market, MarketState.HALTED)}>Halt</button> : <button type="button" class="link" onClick={() => set(market, MarketState.OPEN)}>Resume</button>}
-                <Select label={`State of ${market.symbol}`} bare value={market.state} options={[[market.state, "other …"] as const, ...STATES.filter((state) => state !== market.state).map((state) => [state, stateName(state)] as const)]} onChange={(state) => set(market, state)} /></td></tr>
+              <td><div class="row-actions">{market.state === MarketState.OPEN ? <button type="button" class="cancel" onClick={() => set(market, MarketState.HALTED)}>Halt</button> : <button type="button" class="link" onClick={() => set(market, MarketState.OPEN)}>Resume</button>}
+                <Select label={`State of ${market.symbol}`} bare value={market.state} options={[[market.state, "other …"] as const, ...STATES.filter((state) => state !== market.state).map((state) => [state, stateName(state)] as const)]} onChange={(state) => set(market, state)} /></div></td></tr>
           ))}
         </Rows>
       </section>
@@ -330,7 +347,10 @@ function Desk() {
     const watched = new KeptStream({
       open: (resumeAfter, signal) => admin.streamSystem({ resumeAfter }, { signal }),
       told: ({ frame }) => {
-        if (frame.case === "status") status.value = frame.value;
+        if (frame.case === "status") {
+          before.value = status.peek();
+          status.value = frame.value;
+        }
         if (frame.case === "entry") tail.value = [frame.value, ...tail.value].slice(0, 200);
       },
       changed: (now) => (live.value = now),

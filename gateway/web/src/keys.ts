@@ -8,11 +8,17 @@ import { setKind, setSide, trayOpen } from "./ticket";
 import { helpOpen } from "./ui/shell";
 import { cancelAll } from "./ui/tables";
 
-const focus = (selector: string): void => requestAnimationFrame(() => {
-  const node = document.querySelector<HTMLInputElement>(selector);
-  node?.focus();
-  node?.select();
-}) as unknown as void;
+const FRAMES = 20;
+
+/** The input may be there only once the page has been drawn anew. */
+function focus(selector: string, frames = FRAMES): void {
+  requestAnimationFrame(() => {
+    const node = document.querySelector<HTMLInputElement>(selector);
+    if (!node) return frames > 0 ? focus(selector, frames - 1) : undefined;
+    node.focus();
+    node.select();
+  });
+}
 
 function pressed(event: KeyboardEvent): void {
   if (event.key === "Escape") {

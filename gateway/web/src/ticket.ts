@@ -69,8 +69,13 @@ export const forces = computed(() =>
       : [TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK, TimeInForce.DAY, TimeInForce.GTD],
 );
 
+// What was chosen for orders that may rest: a market order takes another one for itself alone.
+let forceKept = force.peek();
+
 export function setKind(next: Kind): void {
+  if (kind.peek() !== OrderType.MARKET) forceKept = force.peek();
   kind.value = next;
+  if (next !== OrderType.MARKET) force.value = forceKept;
   if (!forces.value.includes(force.value)) force.value = forces.value[0]!;
   if (priced.value && !price.value) price.value = prefilled();
 }

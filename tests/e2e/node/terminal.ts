@@ -1,51 +1,12 @@
 // People at the browser terminal. Takes what to play and where the venue is on standard input, prints what was seen as JSON.
 import { createHmac } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 
-import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
+import { chromium, type Browser, type Page } from "playwright-core";
 
-interface Given {
-  play: string;
-  url: string;
-  administration: string;
-  chromium: string;
-  folder: string;
-  pids: Record<string, number>;
-  logins: Record<string, string>;
-  mailbox: string;
-  address: string;
-  symbol: string;
-  /** Names and ports that the browser finds elsewhere. */
-  hosts: string;
-  origins: string[];
-}
-
-const given = JSON.parse(await text(process.stdin)) as Given;
-const PASSWORD = "correct horse battery 7";
-const SOON_MS = 30_000;
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-default-apps"];
-
-const problems: string[] = [];
-
-async function opened(browser: Browser | BrowserContext, address: string, options: object = {}): Promise<Page> {
-  const page = await browser.newPage(options as never);
-  page.setDefaultTimeout(SOON_MS);
-  page.on("pageerror", (error) => problems.push(`${error}`));
-  page.on("console", (message) => {
-    // That a server is away is what the browser itself says in the console, and what the page has to live with.
-    if (message.type() === "error" && !/Failed to load resource|net::ERR|503/.test(message.text())) problems.push(message.text());
-  });
-  await page.goto(address);
-  return page;
-}
-
-const isLive = (page: Page, live: boolean): Promise<unknown> => page.waitForSelector(`[data-testid="connection"][data-live="${live}"]`);
-const sent = (page: Page, text: string): Promise<void> => page.getByRole("button", { name: text, exact: true }).click();
-const shown = (page: Page, tab: string): Promise<void> => page.getByRole("tab", { name: tab }).click();
+import { axed, doubted, given, isLive, opened, PASSWORD, problems, QUIET, sent, shown, SOON_MS } from "./browsing.ts";
+import { trader } from "./trading.ts";
 
 async function register(page: Page, address: string): Promise<Record<string, string>> {
   await page.goto(`${given.url}/#/register`);
@@ -109,9 +70,9 @@ async function newcomer(browser: Browser): Promise<object> {
   // Servers are killed: nothing is shown as live meanwhile, and all of it comes back by itself.
   const stale: boolean[] = [];
   for (const name of ["marketdata", "order"]) {
-    const doubted = isLive(page, false).then(() => page.locator(name === "order" ? ".tables.stale" : ".ladder.stale").count());
+    const marked = await doubted(page, name === "order" ? ".tables" : ".ladder");
     process.kill(given.pids[name]!, "SIGKILL");
-    stale.push((await doubted) > 0);
+    stale.push(await marked());
     await isLive(page, true);
     await isLive(second, true);
   }
@@ -142,28 +103,6 @@ async function newcomer(browser: Browser): Promise<object> {
   return { unreadable, wrong, prefilled, failed, cost, resting, filledForm, picked, fill, stale, balances };
 }
 
-interface Rule {
-  id: string;
-  nodes: { html: string; failureSummary: string }[];
-}
-
-/** What axe finds against WCAG 2.1 AA, and how many rules it found kept. */
-async function axed(page: Page): Promise<{ violations: string[]; passed: number }> {
-  // The page's policy lets no script in from outside; the protocol of the browser's own tools may.
-  const devtools = await page.context().newCDPSession(page);
-  await devtools.send("Runtime.evaluate", { expression: AXE });
-  await devtools.detach();
-  return page.evaluate(async () => {
-    // What is still fading in has not its own colours yet.
-    const passing = document.getAnimations().filter((each) => each.effect?.getComputedTiming().endTime !== Infinity);
-    await Promise.allSettled(passing.map((each) => each.finished));
-    const { axe } = globalThis as unknown as { axe: { run: (options: object) => Promise<{ violations: Rule[]; passes: Rule[] }> } };
-    const { violations, passes } = await axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] });
-    const said = (rule: Rule) => rule.nodes.slice(0, 2).map((node) => `${node.html.slice(0, 120)} ${node.failureSummary.slice(0, 160)}`);
-    return { violations: violations.map((rule) => `${rule.id}: ${said(rule).join(" | ")}`), passed: passes.length };
-  });
-}
-
 /** The REST reference lists the services of its port, and asks the venue from the page. */
 async function reference(browser: Browser): Promise<object> {
   const page = await opened(browser, `${given.url}/reference`);
@@ -179,11 +118,35 @@ async function reference(browser: Browser): Promise<object> {
   return { services, answered };
 }
 
-const WIDTHS = { wide: [1600, 900], middle: [1024, 768], narrow: [390, 844] } as const;
+/** Whether the fullest order form is seen whole without a scroll. */
+async function fits(page: Page): Promise<boolean> {
+  await page.locator(".kinds select").selectOption({ label: "Stop limit" });
+  for (const box of ["TP / SL", "Iceberg"]) await page.getByText(box).click();
+  await page.getByLabel("Shown").waitFor();
+  return page.locator(".ticket form").evaluate((form) => form.getBoundingClientRect().bottom <= innerHeight && form.parentElement!.scrollHeight <= form.parentElement!.clientHeight);
+}
+
+/** A phone's order form: a press from below, all of it in sight, and away again. */
+async function tray(page: Page): Promise<object> {
+  await page.locator(".deal").getByRole("button", { name: "Sell" }).click();
+  const form = page.locator(".tray.open .ticket");
+  await form.waitFor();
+  const side = await page.getByRole("group", { name: "Side" }).locator('[aria-pressed="true"]').innerText();
+  const price = await page.getByLabel("Price", { exact: true }).inputValue();
+  const seen = await form.getByRole("link", { name: "Create an account" }).evaluate((button) => button.getBoundingClientRect().bottom <= innerHeight);
+  const { violations } = await axed(page);
+  await page.screenshot({ path: `${given.folder}/tray-narrow-dark.png` });
+  await page.getByRole("button", { name: "Close the order form" }).click();
+  await form.waitFor({ state: "hidden" });
+  return { side, price: Number(price), seen, violations };
+}
+
+const WIDTHS = { wide: [1440, 900], middle: [1024, 768], narrow: [390, 844] } as const;
 
 async function look(browser: Browser): Promise<object> {
   const found: Record<string, string[]> = {};
   const loaded: Record<string, number> = {};
+  const form: Record<string, unknown> = {};
   let checked = Infinity;
   let interactive = Infinity;
   for (const colorScheme of ["dark", "light"] as const)
@@ -215,11 +178,13 @@ async function look(browser: Browser): Promise<object> {
           if (violations.length) found[`${colorScheme} ${name} ${part}`] = violations;
         }
         await page.screenshot({ path: `${given.folder}/${part}-${name}-${colorScheme}.png` });
+        if (part === "trade" && colorScheme === "dark" && name === "narrow") form.tray = await tray(page);
+        if (part === "trade" && colorScheme === "dark" && name === "wide") form.fits = await fits(page);
       }
       await context.close();
     }
   // What a worker fetches is not among the page's own requests.
-  return { found, loaded, checked, interactive, ...await reference(browser) };
+  return { found, loaded, checked, interactive, form, ...await reference(browser) };
 }
 
 async function signOn(browser: Browser): Promise<object> {
@@ -438,7 +403,7 @@ async function sdk(browser: Browser): Promise<object> {
   return { seen };
 }
 
-const PLAYS: Record<string, (browser: Browser) => Promise<object>> = { newcomer, portal, look, signOn, administration, frames, sdk };
+const PLAYS: Record<string, (browser: Browser) => Promise<object>> = { newcomer, portal, look, signOn, administration, frames, sdk, trader };
 const args = given.hosts ? [...QUIET, `--host-resolver-rules=${given.hosts}`] : QUIET;
 const browser = await chromium.launch({ executablePath: given.chromium, args, headless: true });
 try {

@@ -32,9 +32,14 @@ function sorted(list: Market[]): Market[] {
 
 export function MarketsPage() {
   const list = sorted(markets.value.filter((one) => one.symbol.toLowerCase().includes(search.value.toLowerCase())));
+  const button = (key: By, text: string) => <button type="button" onClick={() => (by.value = key)}>{text}{by.value === key && <span aria-hidden="true"> ↓</span>}</button>;
+  const turnover = (market: Market) => {
+    const ticker = tickers.value.get(market.symbol);
+    return <>{ticker ? fixed(amount(ticker.quoteVolume), 0) : "–"} <small class="dim">{market.quoteAsset}</small></>;
+  };
   const head = (key: By, text: string, number = true) => (
     <th class={number ? "n" : ""} aria-sort={by.value === key ? (key === "symbol" ? "ascending" : "descending") : undefined}>
-      <button type="button" onClick={() => (by.value = key)}>{text}{by.value === key && <span aria-hidden="true"> ↓</span>}</button>
+      {button(key, text)}
     </th>
   );
   return (
@@ -46,7 +51,7 @@ export function MarketsPage() {
       <section class={`panel live${marketLive.value ? "" : " stale"}`} aria-label="All markets">
         <div class="scroll" tabIndex={0} role="region" aria-label="Markets">
           <table class="big">
-            <thead><tr>{head("symbol", "Market", false)}<th class="n">Last price</th>{head("change", "24 h")}<th class="n wide">Bid</th><th class="n wide">Ask</th><th class="n wide">High</th><th class="n wide">Low</th>{head("volume", "Turnover 24 h")}<th class="wide">State</th></tr></thead>
+            <thead><tr>{head("symbol", "Market", false)}<th class="n">Last price</th>{head("change", "24 h")}<th class="n wide">Bid</th><th class="n wide">Ask</th><th class="n wide">High</th><th class="n wide">Low</th><th class="n wide" aria-sort={by.value === "volume" ? "descending" : undefined}>{button("volume", "Turnover 24 h")}</th><th class="wide">State</th></tr></thead>
             <tbody>
               {list.map((market) => {
                 const ticker = tickers.value.get(market.symbol);
@@ -54,10 +59,10 @@ export function MarketsPage() {
                 const price = (text: string | undefined) => shown(text ?? "", digits);
                 return (
                   <tr key={market.symbol} class="pressable" onClick={() => go(`trade/${market.symbol}`)}>
-                    <td><a class="market-name" href={`#/trade/${market.symbol}`}><b>{market.baseAsset}</b><span>/{market.quoteAsset}</span></a>{market.kind === 2 && <span class="badge">Perp</span>}{market.symbol.split("-").length > 2 && market.kind !== 2 && <span class="badge">{market.symbol.split("-").slice(2).join("-")}</span>}</td>
+                    <td><a class="market-name" href={`#/trade/${market.symbol}`}><b>{market.baseAsset}</b><span>/{market.quoteAsset}</span></a>{market.kind === 2 && <span class="badge">Perp</span>}{market.symbol.split("-").length > 2 && market.kind !== 2 && <span class="badge">{market.symbol.split("-").slice(2).join("-")}</span>}<p class="slim dim">{turnover(market)} in 24 h</p></td>
                     <td class="n last">{price(ticker?.lastPrice)}</td><td class="n"><Change value={changeOf(ticker)} /></td>
                     <td class="n wide">{price(ticker?.bidPrice)}</td><td class="n wide">{price(ticker?.askPrice)}</td><td class="n wide">{price(ticker?.highPrice)}</td><td class="n wide">{price(ticker?.lowPrice)}</td>
-                    <td class="n">{ticker ? fixed(amount(ticker.quoteVolume), 0) : "–"} <small class="dim">{market.quoteAsset}</small></td><td class="wide">{stateBadge(market.state)}</td>
+                    <td class="n wide">{turnover(market)}</td><td class="wide">{stateBadge(market.state)}</td>
                   </tr>
                 );
               })}

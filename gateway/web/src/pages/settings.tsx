@@ -14,7 +14,7 @@ import { isLoggedIn, keep, session } from "../session";
 import { toast } from "../toasts";
 import { Field, Select } from "../ui/field";
 import { freshly, StepUp } from "../ui/stepup";
-import { day } from "../words";
+import { day, moment } from "../words";
 import { Send, useDeed, Wrong } from "../ui/deed";
 
 const SCOPES = [[Scope.READ, "Read"], [Scope.TRADE, "Trade"], [Scope.WITHDRAW, "Withdraw"]] as const;
@@ -90,6 +90,16 @@ function Password() {
   );
 }
 
+/** A browser in two words, another program as it calls itself. */
+function program(agent: string): string {
+  const browser = /(Edg|OPR|Firefox|Chrome)\/(\d+)/.exec(agent) ?? /Version\/(\d+)\S* .*(Safari)/.exec(agent);
+  const system = /Windows|Android|iPhone|iPad|Mac OS X|Linux/.exec(agent);
+  if (!browser || !system) return agent || "unknown";
+  const names: Record<string, string> = { Edg: "Edge", OPR: "Opera" };
+  const [name, version] = browser[2] === "Safari" ? ["Safari", browser[1]] : [names[browser[1]!] ?? browser[1], browser[2]];
+  return `${name} ${version}, ${system[0]}`;
+}
+
 function Sessions() {
   const list = useSignal<Session[] | null>(null);
   const load = () => auth.listSessions({}).then((answer) => (list.value = answer.sessions), (error: unknown) => toast("bad", "Sessions", failure(error).message));
@@ -104,8 +114,8 @@ function Sessions() {
   return (
     <Part title="Sessions">
       <div class="scroll" tabIndex={0} role="region" aria-label="Open sessions"><table>
-        <thead><tr><th>Program</th><th>Address</th><th>Opened</th><th>Last used</th><th><span class="unseen">Do</span></th></tr></thead>
-        <tbody>{list.value?.map((one) => <tr key={one.sessionId}><td class="cut" title={one.userAgent}>{one.userAgent || "unknown"} {one.current && <span class="badge good">this one</span>}</td><td>{one.address}</td><td>{day(one.createTime)}</td><td>{day(one.lastUsedTime)}</td><td class="n"><button type="button" class="cancel" onClick={() => void end(one)}>End</button></td></tr>)}</tbody>
+        <thead><tr><th>Program</th><th>Address</th><th class="wide">Opened</th><th>Last used</th><th><span class="unseen">Do</span></th></tr></thead>
+        <tbody>{list.value?.map((one) => <tr key={one.sessionId}><td class="cut" title={one.userAgent}>{program(one.userAgent)} {one.current && <span class="badge good">this one</span>}</td><td>{one.address}</td><td class="wide">{day(one.createTime)}</td><td>{moment(one.lastUsedTime)}</td><td class="n"><button type="button" class="cancel" onClick={() => void end(one)}>End</button></td></tr>)}</tbody>
       </table></div>
     </Part>
   );
@@ -165,6 +175,7 @@ function Accounts() {
   });
   return (
     <Part title="Accounts">
+      {accountList.value.length === 0 && <p class="dim">None yet. One with paper funds takes a name and a press.</p>}
       <ul class="list">{accountList.value.map((one) => <li key={one.accountId}><b>{one.name || one.accountId}</b> <span class="badge">{one.type === AccountType.DEMO ? "Demo" : "Trading"}</span> <code class="dim">{one.accountId}</code></li>)}</ul>
       <form class="row" onSubmit={send} noValidate>
         <Field label="Name of a new one" value={name.value} onInput={(value) => (name.value = value)} error={deed.errors.name} />
@@ -187,8 +198,10 @@ export function Settings() {
     <main class="page settings">
       <div class="title"><div><h1>{session.value?.name || "Account"}</h1><p class="dim">{session.value?.email} {who.value && (who.value.user?.emailVerified ? <span class="badge good">verified</span> : <a href="#/verify">not verified</a>)}</p></div></div>
       <div class="cards">
-        <Accounts />
-        {who.value && <Factor who={who.value} changed={() => void load()} />}
+        <div class="stack">
+          <Accounts />
+          {who.value && <Factor who={who.value} changed={() => void load()} />}
+        </div>
         <Password />
         <Keys />
         <Sessions />

@@ -32,10 +32,10 @@ function Bar() {
       <div class="last" data-testid="last">{price(now?.lastPrice)}</div>
       <dl>
         {figure("24 h", <Change value={changeOf(now)} />)}
-        {figure("Mark", price(now?.markPrice), "wide")}
-        {figure("Index", price(now?.indexPrice), "wide")}
-        {figure("High", price(now?.highPrice), "wide")}
-        {figure("Low", price(now?.lowPrice), "wide")}
+        {now?.markPrice && figure("Mark", price(now.markPrice), "wide")}
+        {now?.indexPrice && figure("Index", price(now.indexPrice), "wide")}
+        {figure("High", price(now?.highPrice), "wide tight")}
+        {figure("Low", price(now?.lowPrice), "wide tight")}
         {figure("Turnover", now ? `${fixed(amount(now.quoteVolume), 0)} ${of?.quoteAsset ?? ""}` : "–", "wide")}
         {of && figure("State", stateBadge(of.state))}
       </dl>

@@ -1,14 +1,19 @@
 // Candles and volume with TradingView's lightweight-charts. History is asked for once; then candles of a minute come from the stream
 // and make up those of the chosen length, and whatever was missed is asked for again.
-import { CandlestickSeries, ColorType, createChart, CrosshairMode, HistogramSeries, type UTCTimestamp } from "lightweight-charts";
+import { timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { CandlestickSeries, ColorType, createChart, CrosshairMode, HistogramSeries, TickMarkType, type Time, type UTCTimestamp } from "lightweight-charts";
 import type { Candle, CandleInterval } from "@gen/venue/marketdata/v1/marketdata_pb";
 import { marketData } from "../api";
 import { amount, approximate, fixed } from "../decimal";
 import { environment, onCandle, onTrades, priceDigits, sizeDigits } from "../market";
 import { colour } from "../theme";
-import { millis } from "../words";
+import { clock, day, millis } from "../words";
 
 const HISTORY = 500;
+// Pixels from candle to candle: wider where there are few of them.
+const NARROW_PX = 6;
+const WIDE_PX = 22;
+const DAY_S = 86_400;
 const AGAIN_MS = 300;
 
 interface Bar {
@@ -31,6 +36,17 @@ async function history(symbol: string, interval: CandleInterval, count: number):
   return listed.candles.map(barOf).reverse();
 }
 
+/** A mark of the time axis in the reader's own time, as everything else on the page; candles of days are days of UTC. */
+function mark(seconds: number): (time: Time, type: TickMarkType) => string | null {
+  return (time, type) => {
+    if (seconds >= DAY_S || type < TickMarkType.DayOfMonth) return null;
+    const at = new Date((time as number) * 1000);
+    if (at.getHours() + at.getMinutes() === 0) return at.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+    const text = clock(timestampFromDate(at));
+    return type === TickMarkType.TimeWithSeconds ? text : text.slice(0, 5);
+  };
+}
+
 /** Draws until the function that it returns is called. Throws where the history does not come. */
 export async function draw(
   host: HTMLElement,
@@ -47,13 +63,17 @@ export async function draw(
     grid: { vertLines: { color: line }, horzLines: { color: line } },
     crosshair: { mode: CrosshairMode.Normal },
     rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.22 } },
-    timeScale: { borderVisible: false, timeVisible: true, secondsVisible: seconds < 60, rightOffset: 4 },
-    localization: { timeFormatter: (time: number) => new Date(time * 1000).toLocaleString() },
+    timeScale: {
+      borderVisible: false, timeVisible: true, secondsVisible: seconds < 60, rightOffset: 4, tickMarkFormatter: mark(seconds),
+      barSpacing: Math.max(NARROW_PX, Math.min(WIDE_PX, host.clientWidth / (bars.length + 20))),
+    },
+    localization: { timeFormatter: (time: number) => day(timestampFromMs(time * 1000)) },
   });
   const digits = priceDigits.peek();
+  const price = new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }).format;
   const candles = chart.addSeries(CandlestickSeries, {
     upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false,
-    priceFormat: { type: "price", precision: digits, minMove: 10 ** -digits },
+    priceFormat: { type: "custom", formatter: (value: number) => price(value), minMove: 10 ** -digits },
   });
   const volume = chart.addSeries(HistogramSeries, { priceScaleId: "volume", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false });
   chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
@@ -69,7 +89,6 @@ export async function draw(
   };
   const say = (bar: Bar | undefined): void => {
     if (!bar) return void (legend.textContent = "no trade yet");
-    const price = (value: number) => value.toFixed(digits);
     legend.textContent = `O ${price(bar.open)}  H ${price(bar.high)}  L ${price(bar.low)}  C ${price(bar.close)}  V ${bar.volume.toFixed(Math.min(4, sizeDigits.peek()))}`;
     legend.dataset.way = bar.close >= bar.open ? "up" : "down";
   };

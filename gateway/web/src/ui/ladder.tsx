@@ -9,7 +9,8 @@ import { OrderType } from "@gen/venue/order/v1/order_pb";
 import { Side } from "@gen/venue/type/v1/type_pb";
 import { Select } from "./field";
 
-const ROW_PX = 20;
+// As the style sheet has them.
+const rowPx = (): number => (matchMedia("(max-width: 759px)").matches ? 24 : 20);
 const steps = [1, 5, 10, 50, 100, 500, 1000] as const;
 export const grouping = signal<number>(1);
 
@@ -120,7 +121,7 @@ export function Ladder() {
     };
     const draw = (): void => {
       if (!middle.current) return;
-      const count = Math.max(3, Math.floor((height.value - 30) / 2 / ROW_PX));
+      const count = Math.max(3, Math.floor((height.value - 30) / 2 / rowPx()));
       const step = (parse(market.value?.tickSize ?? "0.01") ?? 1n) * BigInt(grouping.value);
       const [askRows, bidRows] = [book.rows("ask", step, count), book.rows("bid", step, count)];
       const deepest = [askRows.at(-1)?.total ?? 0n, bidRows.at(-1)?.total ?? 0n].reduce((a, b) => (a > b ? a : b));
