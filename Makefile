@@ -111,10 +111,10 @@ check: environments
 	@echo "check: four at a time; what each says is shown when it ends"
 	@$(ABREAST) $(QUICK)
 
-# The longest begin first, so that none is left to end alone.
+# The longest begin first, so that none is left to end alone; those that mostly wait begin before those that compute.
 test: environments
 	@echo "test: four at a time, the longest takes some minutes; what each says is shown when it ends"
-	@$(ABREAST) test-people test-gateway test-services test-core test-chaos test-simulation $(QUICK) test-bench
+	@$(ABREAST) test-people test-gateway test-services test-core test-chaos test-bench test-simulation test-rules $(QUICK)
 
 up: setup .venv/.stamp-web
 	@exec $(VENUE) up
