@@ -152,8 +152,9 @@ request_id; each is a new one.
 - P11: GetOrderBook by one caller, as JSON through Envoy and as gRPC from the process itself.
 - P13: twenty readers of candles, trades, statistics and older pages beside half of P1's load; books, tickers and markets come
   from memory and are not counted.
-- F36: 16 callers as in P4 beside 60 wrong log-ins a second from as many addresses, at bcrypt's cost 12. Calm is the mean of the
-  load before and the load after. F36b compares with as many log-ins that are refused for their form, and never hashed.
+- F36: 16 callers as in P4 beside 60 wrong log-ins a second from as many addresses, at bcrypt's cost 12, and without them, four
+  times each in turns; the p99 of all answers of each. F36b compares with as many calls that the gateway turns away: what the
+  flood's client costs on the same processors.
 - F30: twelve readers of BTC-USD's book and trades on one process (frames joined, window of 20 ms) beside 200 more streams on 20
   connections whose client was stopped with every window full, and without them, in turns under one load of 300 orders a second.
   Delay as in P7; calm is the geometric mean of the time before and the time after.

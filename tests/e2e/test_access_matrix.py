@@ -290,6 +290,8 @@ def test_s16_no_field_of_a_request_sets_what_is_not_the_callers_to_set(rest: Res
         headers=headers,
     )
     assert placed.json()["order"]["status"] == "ORDER_STATUS_OPEN"
+    named = {"name": account["account"]["name"], **sneaked}
+    assert client.patch(f"/v1/accounts/{person.account_id}", json=named, headers=headers).status_code == 200
     assert rest.call("auth.v1.AuthService.WhoAmI", {}, person.token)["user"] == before
     after = rest.call("account.v1.AccountService.GetAccount", {"accountId": person.account_id}, person.token)
     assert after == account

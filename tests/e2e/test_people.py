@@ -247,6 +247,14 @@ def test_s11_a_rotation_is_one_command_and_no_token_fails(venue: Venue, rest: Re
         rest.call(ME, {}, token)
 
 
+def secrets_of(venue: Venue) -> dict[str, str]:
+    """Whatever is in the venue's files of secrets; the banner shows the seeded users' passwords."""
+    files = [path for path in (venue.state / "secrets").iterdir() if path.is_file() and path.name != "logins.json"]
+    assert {"field-keys", "pepper", "internal"} <= {path.name for path in files}
+    words = {path.name: re.findall(r"[\w+/=-]{20,}", path.read_text()) for path in files}
+    return {f"{name} {number}": word for name, found in words.items() for number, word in enumerate(found)}
+
+
 def test_s25_nothing_secret_and_no_address_of_mail_stands_in_a_log(venue: Venue, rest: Rest) -> None:
     canary = secrets.token_hex(6)
     email, password = f"canary.{canary}@example.com", f"planted {canary} harbour"
@@ -291,6 +299,7 @@ def test_s25_nothing_secret_and_no_address_of_mail_stands_in_a_log(venue: Venue,
     rest.call(f"{AUTH}.RequestPasswordReset", {"email": email})
     planted["reset token"] = token_in(mailed(venue, email, "Set a new password"))
     rest.call(f"{AUTH}.ResetPassword", {"token": planted["reset token"], "newPassword": f"{password} 2"})
+    planted |= secrets_of(venue)
     logs = {path.name: path.read_text(errors="replace") for path in (venue.state / "log").iterdir() if path.is_file()}
     logs["up.log"] = venue.log.read_text(errors="replace")
     assert "api.log" in logs
