@@ -116,7 +116,8 @@ class Settings(MessageSettings, SecrecySettings, BaseSettings):
     access_ttl_s: Annotated[int, Field(ge=60, le=900)] = 900
     refresh_ttl_days: PositiveInt = 30
     bcrypt_cost: Annotated[int, Field(ge=4, le=16)] = 12
-    auth_workers: PositiveInt = 2
+    # Passwords hashed at once; unset: one where there are two processors or one, two where there are more.
+    auth_workers: PositiveInt | None = None
     login_requires_verified: bool = False
     # The keys of encrypted fields (db/sealing.py): entries `id:base64`, divided by white space or commas; the first one seals,
     # the entry `index` is for blind indexes. In the file, else in the variable, else made in the state folder.

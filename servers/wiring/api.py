@@ -1,6 +1,7 @@
 """Process `api`: who somebody is, and what he has."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -63,6 +64,8 @@ ELSEWHERE: Final = (
 )
 
 
+# Log-ins that wait for each hashing process: at cost 12 the last one has its answer within the gateway's five seconds.
+QUEUE_EACH: Final = 16
 FORGET_FIRST_S: Final = 60.0
 FORGET_EVERY_S: Final = 86_400.0
 FORGET_RETRY_S: Final = 300.0
@@ -77,7 +80,11 @@ async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterato
     state = settings.state
     database = session.engine(settings.database, application_name="venue auth", role=SERVICES)
     passwords = Passwords(
-        pepper=state.secret("pepper"), cost=settings.bcrypt_cost, workers=settings.auth_workers, apart=True
+        pepper=state.secret("pepper"),
+        cost=settings.bcrypt_cost,
+        workers=hashing(settings),
+        queue_max=QUEUE_EACH * hashing(settings),
+        apart=True,
     )
     sealer = Sealer(settings.read_field_keys)
     redis = open_guesses(settings.redis)
@@ -111,6 +118,11 @@ async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterato
         await redis.aclose()
         await quotas.close()
         await database.dispose()
+
+
+def hashing(settings: Settings) -> int:
+    """How many passwords are hashed at once: a processor stays without one, where there is another, so that orders have it."""
+    return settings.auth_workers or min(2, max(1, (os.cpu_count() or 1) - 1))
 
 
 def signing_keys(settings: Settings) -> SigningKeys:

@@ -8,6 +8,7 @@ import pytest
 
 from db.crash_points import POINTS
 from servers.config import BadSettingsError, Settings
+from servers.wiring.api import hashing
 
 # Linux picks the ports of outgoing connections from here on (net.ipv4.ip_local_port_range).
 EPHEMERAL_FROM = 32_768
@@ -47,6 +48,16 @@ def test_callers_without_a_credential_have_a_hundred_calls_a_minute_in_productio
     assert Settings.load().anonymous_rate == 100
     monkeypatch.setenv("VENUE_ANONYMOUS_PER_MINUTE", "30")
     assert Settings.load().anonymous_rate == 30
+
+
+@pytest.mark.parametrize(("processors", "hashed"), [(None, 1), (1, 1), (2, 1), (3, 2), (64, 2)])
+def test_s03_hashing_leaves_a_processor_to_orders(
+    monkeypatch: pytest.MonkeyPatch, processors: int | None, hashed: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
+    assert hashing(Settings.load()) == hashed
+    monkeypatch.setenv("VENUE_AUTH_WORKERS", "5")
+    assert hashing(Settings.load()) == 5
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "venue.example"])

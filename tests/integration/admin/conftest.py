@@ -107,7 +107,7 @@ class Desk:
         columns = "actor, object, before, after, outcome"
         return await self.rows(f"SELECT {columns} FROM audit_entries WHERE action = %s ORDER BY sequence", action)
 
-    async def eventually(self, holds: Callable[[], Awaitable[bool]], what: str, within_s: float = 20.0) -> None:
+    async def eventually(self, holds: Callable[[], Awaitable[bool]], what: str, within_s: float = 60.0) -> None:
         """Raises TimeoutError where it does not come true; `what` is for who reads the test."""
         del what
         async with asyncio.timeout(within_s):
