@@ -113,6 +113,7 @@ async function ordered(page: Page): Promise<object> {
   const told = page.locator(".toast", { hasText: "Filled" }).waitFor();
   await sent(page, "Buy ETH");
   await told;
+  await page.locator(".tape li", { hasText: "0.0100" }).first().waitFor();
   await shown(page, "Positions");
   await rows(page).filter({ hasText: "ETH-USD" }).waitFor();
   const position = await rows(page).first().innerText();

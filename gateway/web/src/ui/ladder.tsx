@@ -18,6 +18,8 @@ interface Painted {
   row: HTMLButtonElement;
   cells: [HTMLElement, HTMLElement, HTMLElement];
   bar: HTMLElement;
+  /** What it shows: a row that shows the same again is not touched. */
+  shown: string;
 }
 
 function rowOf(side: "bid" | "ask"): Painted {
@@ -27,7 +29,7 @@ function rowOf(side: "bid" | "ask"): Painted {
   const bar = document.createElement("i");
   const cells = [0, 1, 2].map(() => document.createElement("span")) as [HTMLElement, HTMLElement, HTMLElement];
   row.append(bar, ...cells);
-  return { row, cells, bar };
+  return { row, cells, bar, shown: "?" };
 }
 
 const say = (node: HTMLElement, text: string): void => {
@@ -71,11 +73,16 @@ class Half {
     while (this.rows.length > count) this.rows.pop()!.row.remove();
     const mine = own(this.side === "bid" ? Side.BUY : Side.SELL, step);
     const digits = priceDigits.value;
-    this.rows.forEach(({ row, cells, bar }, at) => {
+    this.rows.forEach((painted, at) => {
       const level = lists[at];
+      const { row, cells, bar } = painted;
+      const part = level && deepest ? (approximate(level.total) / approximate(deepest)).toFixed(3) : "0";
+      const shown = level ? `${level.price} ${level.size} ${level.total} ${part} ${mine.has(level.price)} ${digits} ${sizeDigits.value}` : "";
+      this.reach(row, at);
+      if (painted.shown === shown) return;
+      painted.shown = shown;
       row.classList.toggle("none", !level);
       row.disabled = !level;
-      this.reach(row, at);
       if (!level) {
         for (const cell of cells) say(cell, "");
         bar.style.transform = "scaleX(0)";
@@ -88,7 +95,7 @@ class Half {
       say(cells[0], fixed(level.price, digits));
       say(cells[1], fixed(level.size, sizeDigits.value));
       say(cells[2], fixed(level.total, sizeDigits.value));
-      bar.style.transform = `scaleX(${deepest ? (approximate(level.total) / approximate(deepest)).toFixed(3) : 0})`;
+      bar.style.transform = `scaleX(${part})`;
       const marked = mine.has(level.price);
       row.classList.toggle("own", marked);
       row.title = marked ? "Your order rests here" : "";

@@ -24,6 +24,11 @@ export function Tape() {
           body.current!.append(row);
         }
         while (rows.length > list.length) rows.pop()!.remove();
+        // What is known moves down: the last rows become the new ones' at the top, and only they are written.
+        const fresh = list.findIndex((trade) => trade.tradeId === rows[0]?.dataset.id);
+        const moved = fresh > 0 ? rows.splice(rows.length - fresh) : [];
+        body.current!.prepend(...moved);
+        rows.unshift(...moved);
         list.forEach((trade, at) => {
           const row = rows[at]!;
           if (row.dataset.id === trade.tradeId) return;
