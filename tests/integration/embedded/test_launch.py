@@ -108,10 +108,12 @@ def wait_for(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Embedding]:
-    embedding = venue(tmp_path)
-    start(embedding, tmp_path)
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedding]:
+    """One for all tests that leave it running."""
+    folder = tmp_path_factory.mktemp("running")
+    embedding = venue(folder)
+    start(embedding, folder)
     yield embedding
     stop(embedding)
 
