@@ -155,9 +155,9 @@ request_id; each is a new one.
 - F36: 16 callers as in P4 beside 60 wrong log-ins a second from as many addresses, at bcrypt's cost 12, and without them, four
   times each in turns; the p99 of all answers of each. F36b compares with as many calls that the gateway turns away: what the
   flood's client costs on the same processors.
-- F30: twelve readers of BTC-USD's book and trades on one process (frames joined, window of 20 ms) beside 200 more streams on 20
-  connections whose client was stopped with every window full, and without them, in turns under one load of 300 orders a second.
-  Delay as in P7; calm is the geometric mean of the time before and the time after.
+- F30: twelve readers of BTC-USD's book and trades (frames joined, window of 20 ms) at each of two processes of market data, under
+  one load of 300 orders a second. 200 more streams on 20 connections, whose client was stopped with every window full, are first
+  with the one, then with the other: "beside" are those with them, "calm" are the others at the same time. Delay as in P7.
 - F33: as many readers through Envoy, while 10,000 subscriptions to a quiet book are dropped at once. Cut is who gets an end, a
   gap or nothing more.
 - P12: memory of the process, for orders that rest in the machine, and for subscriptions to a book on which nothing happens.

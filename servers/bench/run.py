@@ -32,7 +32,7 @@ STREAMS: Final = (20, 500)
 SUBSCRIBERS: Final = (20, 500)
 MANY_STREAMS: Final = (200, 10_000)
 STOPPED: Final = (20, slow.STOPPED)
-TURNS: Final = (1, 6)
+TURNS: Final = (1, 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,18 +1,22 @@
 """F30 and F33: what readers who stop reading, and thousands who drop at once, do to everybody else.
 
-Healthy readers look at the clock, beside readers who have stopped and without them, in turns within one load. A reader who stops
-is a process that sleeps with its connections open and little room in them: after a moment nothing more can be written to it.
+Two processes of market data serve as many readers who look at the clock, at the same time and of the same market; others who have
+stopped are first with the one, then with the other. So whatever else the machine does is in both figures. A reader who stops is a
+process that sleeps with its connections open and little room in them: after a moment nothing more can be written to it.
 """
 
 import asyncio
 import os
 import signal
+import sys
 import time
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
-from math import sqrt
 from typing import Final
+
+import grpc
 
 from servers.bench import traffic
 from servers.bench.errors import BenchError
@@ -21,8 +25,10 @@ from servers.bench.lag import quantile
 from servers.bench.load import Load, start
 from servers.bench.rounds import CALLERS, Bench, entry, paced
 from servers.bench.streams import OPEN_S, QUIET, SETTLE_S, Reader, open_streams, opened, request, subscribed
-from servers.bench.venue import Own
+from servers.bench.venue import Own, free_ports
+from servers.transport.caller import channel_to
 from venue.marketdata.v1 import marketdata_pb2 as pb
+from venue.marketdata.v1 import marketdata_pb2_grpc
 
 HEALTHY: Final = 12
 STOPPED: Final = 200
@@ -32,8 +38,9 @@ WINDOW_BITS: Final = 16
 # Each by itself and durable, so that something is told in nearly every window.
 ORDERS_A_SECOND: Final = 300.0
 WINDOW_MS: Final = 20
-# By then a connection of ten streams is full of what was told meanwhile, several times over.
-STALLED_S: Final = 1.5
+# By then a connection's window is full, and so are the 64 KB that gRPC keeps of each stream: at some 30 KB a second after two or
+# three seconds. Until then a reader who has stopped costs what one costs who reads.
+STALLED_S: Final = 5.0
 LATE_S: Final = 30.0
 
 
@@ -79,25 +86,59 @@ async def until_open(own: Own, count: int) -> None:
 
 
 async def measure(bench: Bench, figure: Measure, count: int, turns: int) -> None:
-    """F30: so many pairs, each with a calm time before and after it. Raises BenchError."""
-    own = bench.venue.own
-    wanted = busy()
-    seconds = turns * (2 * bench.seconds + 2 * STALLED_S + LATE_S)
-    async with healthy(own.marketdata, wanted) as readers:
-        await opened(own, HEALTHY)
-        async with ordering(bench, seconds):
+    """F30: so many turns with readers who have stopped at the one process, and as many at the other. Raises BenchError."""
+    wanted, beside, calm = busy(), list[float](), list[float]()
+    seconds = 2 * turns * (bench.seconds + STALLED_S + LATE_S)
+    async with another(bench.venue.own) as other:
+        owns = (bench.venue.own, other)
+        async with AsyncExitStack() as held:
+            readers = [await held.enter_async_context(healthy(own.marketdata, wanted)) for own in owns]
+            for own in owns:
+                await opened(own, HEALTHY)
+            await held.enter_async_context(ordering(bench, seconds))
             await asyncio.sleep(SETTLE_S)
-            calm = quantile(await heard_ms(readers, bench.seconds), 0.99)
-            for _ in range(turns):
-                before = calm
-                async with stopped(bench, wanted, count):
-                    beside = quantile(await heard_ms(readers, bench.seconds), 0.99)
-                await until_open(own, HEALTHY)
-                await asyncio.sleep(STALLED_S)
-                calm = quantile(await heard_ms(readers, bench.seconds), 0.99)
-                figure.add(beside, sqrt(before * calm))
+            for turn in range(2 * turns):
+                at = turn % 2
+                async with stopped(bench, owns[at], wanted, count):
+                    late_ms = await asyncio.gather(*(heard_ms(each, bench.seconds) for each in readers))
+                await until_open(owns[at], HEALTHY)
+                beside += late_ms[at]
+                calm += late_ms[1 - at]
+    figure.add(quantile(sorted(beside), 0.99), quantile(sorted(calm), 0.99))
     await bench.venue.settle()
     await bench.venue.clear()
+
+
+@asynccontextmanager
+async def another(own: Own) -> AsyncIterator[Own]:
+    """Another process of market data of the same venue, which the gateway does not know. Raises BenchError."""
+    port, metrics_port = free_ports(2)
+    told = {"MARKETDATA_PORT": port, "MARKETDATA_METRICS_PORT": metrics_port, "INSTANCE": "-2"}
+    environment = own.environment | {f"VENUE_{name}": str(value) for name, value in told.items()}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "servers.main", "marketdata", env=environment, stdout=DEVNULL, stderr=DEVNULL
+    )
+    made = replace(own, marketdata=f"{own.marketdata.rpartition(':')[0]}:{port}", environment=environment)
+    try:
+        await serving(made, process)
+        yield made
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def serving(own: Own, process: asyncio.subprocess.Process) -> None:
+    """Raises BenchError where it does not come to that."""
+    async with channel_to(own.marketdata) as channel:
+        stub = marketdata_pb2_grpc.MarketDataServiceStub(channel)
+        end = time.monotonic() + LATE_S
+        while process.returncode is None and time.monotonic() < end:
+            with suppress(grpc.aio.AioRpcError):
+                await stub.GetMarket(pb.GetMarketRequest(symbol=traffic.SYMBOL), timeout=LATE_S)
+                return
+            await asyncio.sleep(0.1)
+    raise BenchError("a second process of market data did not serve")
 
 
 def busy() -> pb.SubscribeRequest:
@@ -123,9 +164,8 @@ async def ordering(bench: Bench, seconds: float) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def stopped(bench: Bench, wanted: pb.SubscribeRequest, count: int) -> AsyncIterator[None]:
+async def stopped(bench: Bench, own: Own, wanted: pb.SubscribeRequest, count: int) -> AsyncIterator[None]:
     """So many more streams, whose reader has stopped; nothing more can be written to them when the body begins."""
-    own = bench.venue.own
     body = traffic.write(bench.folder, "stopped", traffic.framed(wanted.SerializeToString()))
     narrow = ("-w", str(WINDOW_BITS), "-W", str(WINDOW_BITS))
     many = subscribed(
