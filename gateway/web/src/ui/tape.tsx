@@ -16,18 +16,21 @@ export function Tape() {
     return eachFrame(
       () => void [trades.value, market.value],
       () => {
+        const host = body.current;
+        // What ends this runs after the frame in which the page has gone.
+        if (!host) return;
         const list = trades.value.slice(0, SHOWN);
         while (rows.length < list.length) {
           const row = document.createElement("li");
           row.append(...[0, 1, 2].map(() => document.createElement("span")));
           rows.push(row);
-          body.current!.append(row);
+          host.append(row);
         }
         while (rows.length > list.length) rows.pop()!.remove();
         // What is known moves down: the last rows become the new ones' at the top, and only they are written.
         const fresh = list.findIndex((trade) => trade.tradeId === rows[0]?.dataset.id);
         const moved = fresh > 0 ? rows.splice(rows.length - fresh) : [];
-        body.current!.prepend(...moved);
+        host.prepend(...moved);
         rows.unshift(...moved);
         list.forEach((trade, at) => {
           const row = rows[at]!;
