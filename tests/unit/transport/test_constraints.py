@@ -109,7 +109,7 @@ def test_an_unknown_rule_leaves_it_to_protovalidate(name: str) -> None:
     assert sure_check(methods()[name].input_type) is None
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(requests())
 def test_both_agree(request: tuple[str, Message]) -> None:
     name, message = request
