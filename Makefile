@@ -103,7 +103,8 @@ test-services: .venv/.stamp
 test-%: .venv/.stamp
 	$(BIN)/pytest -q tests/$*
 
-environments: setup .venv-gen/.stamp .venv/.stamp-node .venv/.stamp-web
+environments:
+	@$(MAKE) --no-print-directory -j 3 .venv/.stamp .venv-gen/.stamp .venv/.stamp-node .venv/.stamp-web
 
 QUICK := lint lint-proto lint-web gen-check audit-code test-property test-rules
 

@@ -21,7 +21,7 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)
     seeds = range(given.first, (given.first if given.last is None else given.last) + 1)
-    for seed in seeds:
+    for count, seed in enumerate(seeds, 1):
         try:
             made = simulate(seed, given.steps)
             commands += made.witness.sequence
@@ -31,7 +31,8 @@ def main() -> None:
             print(violation)
             failed.append(seed)
         # Small memory is near memory: a fifth of the time.
-        gc.collect()
+        if count % 4 == 0:
+            gc.collect()
     took = time.process_time() - began
     if not given.fingerprint:
         print(f"{len(seeds)} seeds, {commands} commands, {took:.1f} s of a core, {len(failed)} failed: {failed}")
