@@ -136,7 +136,7 @@ native: setup
 	@$(BIN)/python tools/native.py
 
 native-check: native
-	$(BIN)/pytest -q tests/property tests/golden --native
+	$(BIN)/pytest -q tests/property tests/golden tests/unit/transport --native
 	$(BIN)/python -m tests.simulation 0 99
 
 # Clients of other languages, generated and compiled. Those whose tools are not here are named and left out.

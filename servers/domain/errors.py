@@ -77,12 +77,12 @@ class OverLimit(VenueError):
     """Too much: come again after `retry_after_s` seconds."""
 
     code = "RESOURCE_EXHAUSTED"
-    # The wait is what a caller was told, not the least that has to be waited.
-    is_told = False
 
     def __init__(self, message: str, retry_after_s: float, **metadata: str) -> None:
         super().__init__(message, **metadata)
         self.retry_after_s = retry_after_s
+        # The wait is what a caller was told, not the least that has to be waited.
+        self.is_told = False
 
 
 class Unavailable(VenueError):
