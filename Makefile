@@ -85,20 +85,28 @@ audit-code: .venv/.stamp
 test-rules: .venv/.stamp
 	$(BIN)/pytest -q tests/unit tests/golden tests/contract tests/tidy
 
+# Tests of real processes, four groups at a time on the same processors: what fails is run once more, without the rest of its group, and
+# that is said at the end. What fails twice has failed.
+PYTEST_OF = $(BIN)/pytest -q -o cache_dir=build/tests/$@
+ONCE_MORE = $(PYTEST_OF) $(1) || { [ $$? = 1 ] && echo "$@: once more what failed" && $(PYTEST_OF) --last-failed $(1) && echo $@ >> build/tests/again; }
+
 # The longest folders, in two halves each.
 GATEWAY := $(wildcard $(addprefix tests/e2e/test_,bad_input_*.py gateway_*.py edge_*.py walk_*.py))
 test-gateway: .venv/.stamp
-	$(BIN)/pytest -q $(GATEWAY)
+	$(call ONCE_MORE,$(GATEWAY))
 
 test-people: .venv/.stamp
-	$(BIN)/pytest -q tests/e2e $(addprefix --ignore=,$(GATEWAY))
+	$(call ONCE_MORE,tests/e2e $(addprefix --ignore=,$(GATEWAY)))
 
 CORE := $(wildcard $(addprefix tests/integration/,db embedded engine marketdata replica))
 test-core: .venv/.stamp
-	$(BIN)/pytest -q $(CORE)
+	$(call ONCE_MORE,$(CORE))
 
 test-services: .venv/.stamp
-	$(BIN)/pytest -q tests/integration $(addprefix --ignore=,$(CORE))
+	$(call ONCE_MORE,tests/integration $(addprefix --ignore=,$(CORE)))
+
+test-chaos: .venv/.stamp
+	$(call ONCE_MORE,tests/chaos)
 
 test-%: .venv/.stamp
 	$(BIN)/pytest -q tests/$*
@@ -115,7 +123,9 @@ check: environments
 # The longest begin first, so that none is left to end alone; those that mostly wait begin before those that compute.
 test: environments
 	@echo "test: four at a time, the longest takes some minutes; what each says is shown when it ends"
+	@rm -rf build/tests && mkdir -p build/tests
 	@$(ABREAST) test-people test-gateway test-services test-core test-chaos test-bench test-simulation test-rules $(QUICK)
+	@if [ -e build/tests/again ]; then echo "test: failed once and passed alone, see above in:" $$(cat build/tests/again); fi
 
 up: setup .venv/.stamp-web
 	@exec $(VENUE) up

@@ -262,8 +262,8 @@ async def test_of_several_workers_one_delivers_and_another_takes_over(hooks: Hoo
             assert sorted(works) == [0, 1]
         # Whichever of them is left.
         await hooks.happens()
-        await eventually(lambda: len(receiver.came) == 2)
-    assert len(set(receiver.ids)) == 2
+        # The first one may come twice: who was to stop had no time to write down that it was taken.
+        await eventually(lambda: len(set(receiver.ids)) == 2)
 
 
 async def test_f25_what_fails_holds_its_own_account_and_endpoint_in_order_until_it_is_dead(hooks: Hooks) -> None:
