@@ -21,6 +21,8 @@ PACKAGE: Final = "servers.domain."
 # compiled ones is all right, the other way round it would not be.
 ENGINE: Final = "servers.engine."
 PARTS: Final = ("answers", "codec", "effects", "frames", "messages", "projection", "publication", "standing", "wire")
+# A compiled class takes no subclass from a source, and other rooms have errors of their own.
+ERRORS: Final = "errors.py"
 # What all compiled modules share.
 GROUP: Final = "venue_rules"
 BUILDS: Final = Path(sys.prefix) / "native"
@@ -28,7 +30,8 @@ BUILDS: Final = Path(sys.prefix) / "native"
 
 def sources() -> list[Path]:
     """The files of what is compiled: the rules by name, then the parts of the engine."""
-    return sorted((SERVERS / "domain").glob("*.py")) + [SERVERS / "engine" / f"{part}.py" for part in PARTS]
+    rules = sorted(path for path in (SERVERS / "domain").glob("*.py") if path.name != ERRORS)
+    return rules + [SERVERS / "engine" / f"{part}.py" for part in PARTS]
 
 
 def build_folder() -> Path:

@@ -1,12 +1,14 @@
 """Compiled rules: what is found, what is not, and what is said where there can be none."""
 
 import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from servers import main as entry
 from servers import native
 from servers.embedded.preload import loaded_files
 
@@ -90,3 +92,20 @@ def test_a_finder_knows_the_modules_of_its_build_alone(tmp_path: Path) -> None:
 
 def test_the_supervisor_notices_a_change_of_what_it_has_compiled() -> None:
     assert {str(path) for path in native.sources()} <= set(loaded_files())
+
+
+def test_no_class_has_a_compiled_one_above_it() -> None:
+    """Objects of such a class are not what a compiled method takes for its own."""
+    entry.load()
+    compiled = {path.stem if path.parent.name == "domain" else f"engine.{path.stem}" for path in native.sources()}
+    names = {f"servers.domain.{name}" for name in compiled} | {f"servers.{name}" for name in compiled}
+    found = {
+        f"{thing.__module__}.{thing.__name__}": above.__module__
+        for name, module in list(sys.modules.items())
+        if name.startswith(("servers.", "db."))
+        for thing in vars(module).values()
+        if isinstance(thing, type) and thing.__module__ not in names
+        for above in thing.__mro__[1:]
+        if above.__module__ in names
+    }
+    assert found == {}
