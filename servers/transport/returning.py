@@ -58,5 +58,5 @@ def goodbye(call: Ending, reason: str, resume_after: str) -> stream_pb2.Goodbye:
 def duration(seconds: float) -> Duration:
     """At least a nanosecond: nothing would mean that nothing was said."""
     made = Duration()
-    made.FromNanoseconds(max(1, int(seconds * 1e9)))
+    made.FromNanoseconds(max(1, round(seconds * 1e9)))
     return made
