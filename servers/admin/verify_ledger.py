@@ -59,7 +59,16 @@ class Verdict:
     @property
     def holds(self) -> bool:
         sums = all(total.entries == total.balances == 0 for total in self.books.totals)
-        return sums and not (self.chain.broken_sequence or self.books.differing or self.books.holding)
+        return sums and not (self.broken_sequence or self.books.differing or self.books.holding)
+
+    @property
+    def broken_sequence(self) -> int:
+        """The first sequence that the journal does not have as it was; 0: it has all. The tables were looked at before it, so it
+        reaches as far as they do, unless its end was cut off.
+        """
+        chain = self.chain
+        is_cut = chain.rows > 0 and chain.last_sequence < self.books.sequence
+        return chain.broken_sequence or (chain.last_sequence + 1 if is_cut else 0)
 
 
 async def verify(pool: Pool, partition: int) -> Verdict:
@@ -95,7 +104,7 @@ async def prove_all(pool: Pool, engine: AsyncEngine, partitions: list[int], acto
         str(each.partition): {
             "sequence": each.books.sequence,
             "journal_rows": each.chain.rows,
-            "broken_sequence": each.chain.broken_sequence,
+            "broken_sequence": each.broken_sequence,
             "differing": [f"{one.account_id} {one.asset}" for one in each.books.differing],
             "holding": [f"{one.account_id} {one.asset}" for one in each.books.holding],
         }
@@ -149,7 +158,7 @@ def proof_message(verdict: Verdict) -> pb.LedgerProof:
         journal_rows=chain.rows,
         first_sequence=chain.first_sequence,
         last_sequence=chain.last_sequence,
-        broken_sequence=chain.broken_sequence,
+        broken_sequence=verdict.broken_sequence,
         sequence=books.sequence,
         balances=books.balances,
         differences=[

@@ -50,6 +50,12 @@ async def test_acc8_the_ledger_is_proved_and_a_changed_balance_or_journal_row_is
     assert list(bad.unbalanced_assets) == ["USD"]
     await asyncio.to_thread(broken, desk.database_url, more, -(10**8), account_id)
     assert (await proof(desk)).holds
+    # Somebody cuts the end of history off, as far as the tables have it.
+    last = "DELETE FROM journal WHERE partition = %s AND last_sequence >= %s"
+    await asyncio.to_thread(broken, desk.database_url, last, DEMO, (await proof(desk)).sequence)
+    cut = await proof(desk)
+    assert not cut.holds
+    assert cut.broken_sequence > 1
     # Somebody writes history anew.
     await asyncio.to_thread(
         broken,
@@ -61,7 +67,7 @@ async def test_acc8_the_ledger_is_proved_and_a_changed_balance_or_journal_row_is
     assert (bad.holds, bad.broken_sequence) == (False, 1)
     outcomes = [row[4] for row in await desk.audited("LEDGER_VERIFY")]
     assert await desk.rows("SELECT kind, severity, state FROM alerts") == [("LEDGER_DIFFERS", "CRITICAL", "OPEN")]
-    assert outcomes == ["OK", "OK", "PARTITION_NOT_FOUND", "DIFFERS", "OK", "DIFFERS"]
+    assert outcomes == ["OK", "OK", "PARTITION_NOT_FOUND", "DIFFERS", "OK", "OK", "DIFFERS", "DIFFERS"]
 
 
 async def test_acc8_the_command_proves_every_partition_and_ends_with_one_where_something_differs(
