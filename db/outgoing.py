@@ -39,11 +39,14 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A letter that is to be sent, for the so-manieth time."""
+    """A letter that is to be sent, for the so-manieth time; of `unheard` of these, the present one included, nobody knows yet
+    whether it went out.
+    """
 
     message_id: str
     letter: Letter
     attempts: int
+    unheard: int
 
 
 Telling = Callable[[AsyncSession], Awaitable[object]]
@@ -128,11 +131,13 @@ async def take(engine: AsyncEngine, sealer: Sealer, limit: int, channel: Channel
     due = due.order_by(OutgoingRow.next_time).limit(limit).with_for_update(skip_locked=True)
     taken = update(OutgoingRow).where(OutgoingRow.message_id.in_(due.scalar_subquery()))
     taken = taken.values(
-        attempts=OutgoingRow.attempts + 1, next_time=NOW + func.make_interval(0, 0, 0, 0, 0, 0, TAKEN_S)
+        attempts=OutgoingRow.attempts + 1,
+        unheard=OutgoingRow.unheard + 1,
+        next_time=NOW + func.make_interval(0, 0, 0, 0, 0, 0, TAKEN_S),
     )
     async with transaction(engine) as session, session.begin():
         rows = (await session.scalars(taken.returning(OutgoingRow))).all()
-    return [Taken(row.message_id, _opened(sealer, row), row.attempts) for row in rows]
+    return [Taken(row.message_id, _opened(sealer, row), row.attempts, row.unheard) for row in rows]
 
 
 def _opened(sealer: Sealer, row: OutgoingRow) -> Letter:
@@ -152,9 +157,13 @@ async def forget_within(session: AsyncSession, message_id: str) -> bool:
     return await session.scalar(gone.returning(OutgoingRow.message_id)) is not None
 
 
-async def put_off(engine: AsyncEngine, message_id: str, error: str, wait_s: float | None) -> None:
-    """It was not sent: to be tried again after a while, or, where that is None, never."""
+async def put_off(
+    engine: AsyncEngine, message_id: str, error: str, wait_s: float | None, *, unheard: bool = False
+) -> None:
+    """It was not sent, or nobody heard whether it was: to be tried again after a while, or, where that is None, never."""
     values: dict[str, object] = {"last_error": error}
+    if not unheard:
+        values["unheard"] = OutgoingRow.unheard - 1
     if wait_s is None:
         values["state"] = FAILED
     else:

@@ -6,7 +6,9 @@ from db.models.row import Count, Octets, Row, TextKey, Time
 
 
 class OutgoingRow(Row):
-    """A letter that nobody else is answerable for yet, or that was given up. `content` is an envelope (db/sealing.py)."""
+    """A letter that nobody else is answerable for yet, or that was given up. `content` is an envelope (db/sealing.py); of
+    `unheard` of the `attempts` nobody knows whether it went out.
+    """
 
     __tablename__ = "outgoing"
 
@@ -17,6 +19,7 @@ class OutgoingRow(Row):
     content: Mapped[Octets]
     state: Mapped[str]
     attempts: Mapped[Count]
+    unheard: Mapped[Count]
     next_time: Mapped[Time]
     last_error: Mapped[str]
     create_time: Mapped[Time]

@@ -23,6 +23,10 @@ URLS: Final[Mapping[str, str]] = {
     "postmark": "https://api.postmarkapp.com",
     "twilio": "https://api.twilio.com",
 }
+# Before these nothing was said to anybody.
+UNSAID: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+# Somebody before the company says that it does not know, or the company itself.
+UNHEARD: Final = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 # Postmark's codes for an address that is none, or that is suppressed.
 POSTMARK_ADDRESSES: Final = frozenset({300, 406})
 # Twilio's codes for a number that is none, that has said that it wants no more, or that takes no text messages.
@@ -72,9 +76,11 @@ class Company:
                 timeout=DEADLINE_S,
             )
         except httpx.HTTPError as error:
-            raise MailNotTaken(f"{self.name}: {type(error).__name__}") from None
+            raise MailNotTaken(f"{self.name}: {type(error).__name__}", unheard=not isinstance(error, UNSAID)) from None
         if not response.is_success:
-            raise MailNotTaken(f"{self.name} said {response.status_code}", lasting=self._form.is_lasting(response))
+            unheard = response.status_code in UNHEARD
+            lasting = self._form.is_lasting(response)
+            raise MailNotTaken(f"{self.name} said {response.status_code}", lasting=lasting, unheard=unheard)
 
 
 def _json(response: httpx.Response) -> Mapping[str, Any]:
@@ -167,7 +173,7 @@ class Postmark:
 
 @dataclass(frozen=True, slots=True)
 class Twilio:
-    """`sender` is a number of ours, or a messaging service (MG...). It knows no keys: what was taken unheard is sent again."""
+    """`sender` is a number of ours, or a messaging service (MG...). It knows no keys by which it would know a repetition."""
 
     account: str
     token: str = field(repr=False)

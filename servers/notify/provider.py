@@ -12,11 +12,14 @@ PAUSE_MAX_S: Final = 300.0
 
 
 class MailNotTaken(Exception):
-    """The mail did not go out. `lasting`: it never will, whoever is asked, as its address is none."""
+    """The mail did not go out. `lasting`: it never will, whoever is asked, as its address is none. `unheard`: it may have gone
+    out all the same, as whoever was asked did not say.
+    """
 
-    def __init__(self, cause: str, *, lasting: bool = False) -> None:
+    def __init__(self, cause: str, *, lasting: bool = False, unheard: bool = False) -> None:
         super().__init__(cause)
         self.lasting = lasting
+        self.unheard = unheard
 
 
 class Provider(Protocol):

@@ -36,6 +36,8 @@ FORGET_S: Final = 3600.0
 ATTEMPTS_MAX: Final = 15
 FIRST_WAIT_S: Final = 2.0
 WAIT_MAX_S: Final = 3600.0
+# A text message of which nobody heard whether it went out goes once more and no further (docs/decisions/0027).
+UNHEARD_MAX: Final = 2
 
 
 class LetterMeasures:
@@ -87,6 +89,10 @@ class Sender:
     async def _send(self, taken: Taken) -> None:
         """Raises PartUnavailable: the letter is taken again later."""
         letter = taken.letter
+        once = self._channel is Channel.SMS
+        if once and taken.unheard > UNHEARD_MAX:
+            await self._give_up(taken, "it may have gone out before this process, or another, ended")
+            return
         try:
             mail = self._write(letter.address, letter.template, letter.values, taken.message_id)
         except TemplateError as error:
@@ -99,14 +105,19 @@ class Sender:
         if refusal is None:
             await outgoing.forget(self._engine, taken.message_id)
             return
-        is_last = refusal.lasting or taken.attempts >= ATTEMPTS_MAX
+        is_told = once and refusal.unheard and taken.unheard >= UNHEARD_MAX
+        is_last = refusal.lasting or taken.attempts >= ATTEMPTS_MAX or is_told
         longest = min(WAIT_MAX_S, FIRST_WAIT_S * 2.0 ** (taken.attempts - 1))
         wait_s = None if is_last else longest * self._random.uniform(0.5, 1.0)
-        await outgoing.put_off(self._engine, taken.message_id, str(refusal), wait_s)
+        await outgoing.put_off(self._engine, taken.message_id, str(refusal), wait_s, unheard=refusal.unheard)
         level = log.error if is_last else log.warning
         level(
             "letter not sent", message_id=taken.message_id, cause=str(refusal), attempt=taken.attempts, given_up=is_last
         )
+
+    async def _give_up(self, taken: Taken, cause: str) -> None:
+        log.error("letter not sent", message_id=taken.message_id, cause=cause, attempt=taken.attempts, given_up=True)
+        await outgoing.put_off(self._engine, taken.message_id, cause, None, unheard=True)
 
     async def _hand_over(self, mail: Mail, template: str) -> MailNotTaken | None:
         """To the first provider that takes it, those apart that failed of late. What the last one said where none does."""
@@ -124,6 +135,9 @@ class Sender:
                     breaker.worked()
                     return error
                 breaker.failed()
+                if error.unheard and self._channel is Channel.SMS:
+                    # Another company would not know that this one may have sent it.
+                    return error
             else:
                 breaker.worked()
                 self._measures.letters.labels(provider.name, "sent").inc()

@@ -40,6 +40,8 @@ class Companies:
         self.took: list[tuple[str, str, str, str, str]] = []
         self.down: set[str] = set()
         self.texts: list[tuple[str, str]] = []
+        # Text messages are taken, and nobody hears of it.
+        self.mute = False
 
     def application(self) -> web.Application:
         application = web.Application()
@@ -113,6 +115,9 @@ class Companies:
             return web.json_response(told, status=400)
         assert (str(form["From"]), len(str(form["Body"])) <= 300) == ("+15005550006", True)
         self.texts.append((to, str(form["Body"])))
+        if self.mute:
+            assert request.transport is not None
+            request.transport.abort()
         return web.json_response({"sid": "SM1", "status": "queued", "to": to}, status=201)
 
 
@@ -356,6 +361,51 @@ async def test_a_text_goes_beside_the_mail_to_a_confirmed_number_alone_by_whoeve
     assert body.startswith("venue: ")
     assert "5 USD" in body
     assert len(post.companies.took) == 3
+
+
+async def test_a_text_that_may_have_gone_out_goes_once_more_and_no_further(
+    post: Post, tables: AsyncEngine, database_url: str
+) -> None:
+    post.companies.mute = True
+    text = Letter(NUMBER, Template.PHONE_CODE, {"token": "123456"}, "usr-ada", Channel.SMS)
+    await outgoing.add(tables, sealer(), text)
+    due = "UPDATE outgoing SET next_time = clock_timestamp() WHERE state = 'PENDING' AND last_error <> ''"
+
+    async def is_given_up() -> bool:
+        await rows(database_url, due)
+        return await rows(database_url, "SELECT state FROM outgoing") == [("FAILED",)]
+
+    # Another company is not asked either: it would not know of the first.
+    async with sending(tables, [post.company(TWILIO), post.company(TWILIO)], Channel.SMS):
+        await eventually(is_given_up)
+    assert len(post.companies.texts) == 2
+    assert await rows(database_url, "SELECT attempts, unheard FROM outgoing") == [(2, 2)]
+    # Whoever ended in the middle of it may have sent it, too.
+    await rows(database_url, "UPDATE outgoing SET state = 'PENDING', next_time = clock_timestamp(), last_error = ''")
+    async with sending(tables, [post.company(TWILIO)], Channel.SMS):
+        await eventually(is_given_up)
+    assert len(post.companies.texts) == 2
+    # A refusal that was heard is no risk: it is tried as often as any letter.
+    post.companies.mute = False
+    await rows(database_url, "DELETE FROM outgoing")
+    await outgoing.add(tables, sealer(), text)
+    away = "UPDATE outgoing SET attempts = 9"
+    await rows(database_url, away)
+    nobody = post.company(TWILIO, "http://127.0.0.1:9")
+
+    async def is_put_off() -> bool:
+        return await rows(database_url, "SELECT attempts, unheard FROM outgoing WHERE last_error <> ''") == [(10, 0)]
+
+    async with sending(tables, [nobody], Channel.SMS):
+        await eventually(is_put_off)
+    async with sending(tables, [post.company(TWILIO)], Channel.SMS):
+
+        async def is_sent() -> bool:
+            await rows(database_url, due)
+            return not await rows(database_url, "SELECT 1 FROM outgoing")
+
+        await eventually(is_sent)
+    assert len(post.companies.texts) == 3
 
 
 async def test_codes_are_few_and_guesses_fewer(tables: AsyncEngine) -> None:
