@@ -165,6 +165,8 @@ class Settings(MessageSettings, SecrecySettings, BaseSettings):
     conversion_spread: Annotated[str, Field(pattern=r"^0(\.[0-9]{1,8})?$")] = "0.005"
     conversion_quote_s: Annotated[float, Field(gt=0, le=300)] = 10.0
     conversion_max: Amount = "100000"
+    # Markets whose own book is deep enough to be believed where nobody tells an index price.
+    conversion_books: list[str] = []
     # What may go out, by level of KYC: US dollars within 24 hours and within 30 days; from how much on two people approve it;
     # what a unit of each asset that goes out counts as, in dollars.
     withdrawal_limits: dict[Annotated[int, Field(ge=1, le=2)], tuple[Amount, Amount]] = {

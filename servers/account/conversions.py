@@ -30,11 +30,15 @@ LEVELS_MAX: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The house's share of what is received, how long a quote holds, and the most that one comes to in a market's quote asset."""
+    """The house's share of what is received, how long a quote holds, and the most that one comes to in a market's quote asset.
+
+    `books` are markets whose book alone says a price where nobody tells an index price.
+    """
 
     spread: Fraction
     quote_s: float
     amount_max: Fraction
+    books: frozenset[str] = frozenset()
 
 
 class Converting:
@@ -163,6 +167,9 @@ class Converting:
                 (decimal(each.price), decimal(each.quantity)) for each in (levels.bids if leg.sells else levels.asks)
             ]
             index = markets[symbol].index_price
+            if not index and symbol not in self._terms.books:
+                # A thin book is whoever's who has orders in it: the house would pay what he writes there, again and again.
+                raise QuoteUnavailable("nobody tells the index price", symbol=symbol)
             one = priced(leg, side, decimal(index) if index else None, amount)
             if one is None:
                 raise QuoteUnavailable("neither book nor index price is enough for this amount", symbol=symbol)

@@ -194,6 +194,7 @@ def conversion_terms(settings: Settings) -> Terms:
         spread=Fraction(parse(settings.conversion_spread), ATTO),
         quote_s=settings.conversion_quote_s,
         amount_max=Fraction(parse(settings.conversion_max), ATTO),
+        books=frozenset(settings.conversion_books),
     )
 
 

@@ -55,7 +55,7 @@ EngineT = TypeVar("EngineT", bound=Engine)
 ACCOUNTS_MAX = 4
 SCOPES = "read trade account"
 KEY = b"k" * 32
-TERMS = ConversionTerms(spread=Fraction(1, 100), quote_s=2.0, amount_max=Fraction(50_000))
+TERMS = ConversionTerms(spread=Fraction(1, 100), quote_s=2.0, amount_max=Fraction(50_000), books=frozenset({"ETH-USD"}))
 
 
 @dataclass(kw_only=True)
@@ -103,11 +103,11 @@ class User:
             request.page_token = page.next_page_token
 
     async def place(
-        self, account_id: str, side: type_pb2.Side.ValueType, quantity: str, price: str
+        self, account_id: str, side: type_pb2.Side.ValueType, quantity: str, price: str, symbol: str = "ETH-USD"
     ) -> order_service_pb2.PlaceOrderResponse:
         request = order_service_pb2.PlaceOrderRequest(
             account_id=account_id,
-            symbol="ETH-USD",
+            symbol=symbol,
             side=side,
             type=order_pb2.ORDER_TYPE_LIMIT,
             time_in_force=order_pb2.TIME_IN_FORCE_GTC,

@@ -47,6 +47,15 @@ async def index(venue: Venue, symbol: str, price: str) -> None:
     assert not isinstance(outcome, VenueError)
 
 
+async def nobody_buys_at_what_is_written_into_a_thin_book(venue: Venue, hers: str, his: str) -> None:
+    """Of a book that is not believed by itself: not before there is an index price, and then not below it."""
+    ada, bob = venue.user("ada"), venue.user("bob")
+    await bob.place(his, type_pb2.SIDE_SELL, "1", "1", "BTC-USD")
+    assert await refused(quote(ada, hers, "1", "USD BTC")) == (PRECONDITION, "QUOTE_UNAVAILABLE")
+    await index(venue, "BTC-USD", "40000")
+    assert (await quote(ada, hers, "1", "USD BTC")).to_amount == "0.00002475"
+
+
 async def totals(user: User, account_id: str) -> dict[str, str]:
     return {asset: total for asset, (_, _, total) in (await user.balances(account_id)).items()}
 
@@ -64,6 +73,7 @@ async def test_acc6_a_quote_is_kept_once_and_nothing_moves_otherwise(venue: Venu
         "1.485", "0.000326373626373626", ["ETH-USD"], [conversion_pb2.QUOTE_SOURCE_BOOK],
     )  # fmt: skip
     assert await refused(quote(ada, hers, "6100.01")) == (PRECONDITION, "QUOTE_UNAVAILABLE")
+    await nobody_buys_at_what_is_written_into_a_thin_book(venue, hers, his)
     request_id = str(uuid.uuid4())
     # Accepted ten times at once, by two ids: one of them has it.
     ids = [request_id] * 5 + [str(uuid.uuid4()) for _ in range(5)]
@@ -82,7 +92,6 @@ async def test_acc6_a_quote_is_kept_once_and_nothing_moves_otherwise(venue: Venu
     await index(venue, "ETH-USD", "4000")
     assert (await quote(ada, hers, "3000")).to_amount == "0.7425"
     # Without a book: the index alone, and never more than the house takes. Over two markets: each has its own source.
-    await index(venue, "BTC-USD", "40000")
     by_index = await quote(ada, hers, "1", "BTC USD")
     assert (by_index.to_amount, list(by_index.sources)) == ("39600", [conversion_pb2.QUOTE_SOURCE_INDEX])
     assert await refused(quote(ada, hers, "2", "BTC USD")) == (PRECONDITION, "QUOTE_UNAVAILABLE")

@@ -5,7 +5,6 @@ import uuid
 from typing import Any
 
 import grpc
-import pytest
 
 from servers.domain.errors import VenueError
 from tests.integration.account.conftest import FAR_MARKET, User, Venue, refused
@@ -125,8 +124,31 @@ async def test_only_own_accounts_of_one_environment(venue: Venue) -> None:
     assert await usd(ada, hers) in {("99749.5", "250.5"), ("99749.5", "0")}
 
 
-@pytest.mark.parametrize("amount", ["0", "-1", "1e3", "", "0.000000001"])
-async def test_an_amount_that_is_none_is_refused(venue: Venue, amount: str) -> None:
+async def test_b12_a_wrong_transfer_has_its_own_answer_and_moves_nothing(venue: Venue) -> None:
+    """What of the lines of B12 a caller can come to; posting and voiding are the engine's own (tests/integration/engine)."""
     ada = venue.user("ada")
     near, far = (await ada.open()).account.account_id, (await ada.open(symbol=FAR_MARKET)).account.account_id
-    assert (await refused(move(ada, near, far, amount)))[0] == "INVALID_ARGUMENT"
+    second = (await ada.open(name="b")).account.account_id
+    for amount in (
+        "0", "-0", "0.0", "-1", "", "1e3", "+1", " 1", "1 ", "1\n", "1.", ".5", "0x1", "1_0", "NaN", "١", "１", str(2**127),
+    ):  # fmt: skip
+        for target in (second, far):
+            assert await refused(move(ada, near, target, amount)) == ("INVALID_ARGUMENT", "INVALID_FIELD"), amount
+    invalid = "INVALID_ARGUMENT"
+    assert await refused(move(ada, near, second, "0.000000001")) == (invalid, "AMOUNT_INVALID")
+    assert await refused(move(ada, near, near)) == (invalid, "INVALID_FIELD")
+    assert await refused(move(ada, near, second, asset="XYZ")) == (invalid, "ASSET_UNKNOWN")
+    most = move(ada, near, second, "999999999999999999")
+    assert await refused(most) == ("FAILED_PRECONDITION", "INSUFFICIENT_FUNDS")
+    assert await usd(ada, near) == ("100000", "0")
+    made = await move(ada, near, second, "1", request_id=(request_id := str(uuid.uuid4())))
+    # The same id with another amount, across assets, the other way round.
+    for source, target, other in (
+        (near, second, {"amount": "2"}),
+        (near, second, {"amount": "1", "asset": "BTC"}),
+        (second, near, {"amount": "1"}),
+    ):
+        again = move(ada, source, target, request_id=request_id, **other)
+        assert await refused(again) == (invalid, "REQUEST_ID_REUSED")
+    assert (await move(ada, near, second, "1", request_id=request_id)).transfer == made.transfer
+    assert [await usd(ada, account_id) for account_id in (near, second)] == [("99999", "0"), ("100001", "0")]

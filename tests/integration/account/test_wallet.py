@@ -63,7 +63,12 @@ async def statement(user: User, account_id: str, **fields: Any) -> list[dict[str
     assert {piece.body.content_type for piece in pieces} == {"text/csv; charset=utf-8; header=present"}
     text = b"".join(piece.body.data for piece in pieces).decode()
     assert text.endswith("\r\n")
-    return list(csv.DictReader(io.StringIO(text)))
+    lines = list(csv.DictReader(io.StringIO(text)))
+    # What begins so a program of sheets would compute; of an amount the sign alone.
+    for name, cell in (item for line in lines for item in line.items()):
+        assert cell[:1] not in {"=", "+", "@", "\t", "\r"}, (name, cell)
+        assert cell[:1] != "-" or name in {"amount", "balance"}, (name, cell)
+    return lines
 
 
 def later(moment: Timestamp, by_us: int = 1) -> Timestamp:
