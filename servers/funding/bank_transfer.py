@@ -10,6 +10,10 @@ from servers.domain.terms import Environment
 from servers.funding.provider import Begun
 
 DIGITS: Final = 2
+# Currencies whose smallest unit is no hundredth (ISO 4217).
+OTHER_DIGITS: Final[Mapping[str, int]] = dict.fromkeys(
+    ("CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"), 0
+) | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
 
 
 class BankTransfer:
@@ -21,7 +25,7 @@ class BankTransfer:
 
     def __init__(self, instructions: Mapping[str, str]) -> None:
         """`instructions` say where to pay, by the assets that are taken."""
-        self.scales: Mapping[str, int] = dict.fromkeys(instructions, DIGITS)
+        self.scales: Mapping[str, int] = {asset: OTHER_DIGITS.get(asset, DIGITS) for asset in instructions}
 
     async def begin(self, deposit: DepositRow) -> Begun:
         return Begun(PENDING, expires=deposit.expire_time)

@@ -20,7 +20,15 @@ ALIKE: Final = 0.88
 RISKY_COUNTRY: Final = 60
 MINOR: Final = 90
 LISTED: Final = 100
-_WORD: Final = re.compile(r"[a-z]+")
+# A word of letters of several scripts that look alike, and a name in letters that no name of the list is in: for people.
+MIXED: Final = 60
+UNCOMPARABLE: Final = 50
+ALIKE_SCRIPTS: Final = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC"})
+_WORD: Final = re.compile(r"[^\W\d_]+")
+# Letters that are no others with a mark.
+_PLAIN: Final = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,21 +77,26 @@ class Rules:
 
 
 class NameList:
-    """A list of names, a line each; compared without accents, punctuation and order of words."""
+    """A list of names, a line each; compared without accents, punctuation and order of words, in whatever letters they are."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = {normal(name): name for name in names if normal(name)}
+        self._scripts = frozenset(script for name in self._names for script in scripts(name))
 
     async def screen(self, subject: Subject, today: date) -> Found:
         del today
         asked = normal(subject.name)
-        if not asked:
-            return Found(0)
         best, like = max(
             ((SequenceMatcher(None, asked, known).ratio(), name) for known, name in self._names.items()),
             default=(0.0, ""),
         )
-        return Found(LISTED, (f"the name is like {like!r} of the list",)) if best >= ALIKE else Found(0)
+        if best >= ALIKE:
+            return Found(LISTED, (f"the name is like {like!r} of the list",))
+        if any(len(scripts(word) & ALIKE_SCRIPTS) > 1 for word in asked.split()):
+            return Found(MIXED, ("a word of the name mixes letters that look alike",))
+        if self._names and not (asked and scripts(asked) <= self._scripts):
+            return Found(UNCOMPARABLE, ("the list has no name in these letters",))
+        return Found(0)
 
 
 class Together:
@@ -100,6 +113,12 @@ class Together:
 
 
 def normal(name: str) -> str:
-    """A name as it is compared."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    """A name as it is compared: small letters of any script without their marks, words in the order of their letters."""
+    parts = unicodedata.normalize("NFKD", name.casefold())
+    plain = "".join(letter for letter in parts if not unicodedata.combining(letter)).translate(_PLAIN)
     return " ".join(sorted(_WORD.findall(plain)))
+
+
+def scripts(name: str) -> frozenset[str]:
+    """The scripts that a name's letters are of, by what Unicode calls them."""
+    return frozenset(unicodedata.name(letter, "UNKNOWN").partition(" ")[0] for letter in name if letter.isalpha())
