@@ -21,6 +21,8 @@ PAID: Final = "PAID"
 SUCCEEDED: Final = "SUCCEEDED"
 FAILED: Final = "FAILED"
 EXPIRED: Final = "EXPIRED"
+# What a payment may still come for.
+WAITING: Final = (PENDING, PROCESSING)
 # From what a state may be reached. Whatever was said before, money that came is credited; what was paid never ends otherwise.
 FOLLOWS: Final[Mapping[str, frozenset[str]]] = {
     PROCESSING: frozenset({PENDING, EXPIRED}),
@@ -147,10 +149,10 @@ async def add_event(session: AsyncSession, provider: str, event_id: str, kind: s
 
 
 async def list_undone(engine: AsyncEngine, limit: int = 100) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-    """Ids of deposits that are paid and not credited, of those that nobody paid in time, and of users with a bonus to come."""
+    """Ids of deposits that are paid and not credited, of those late ones that may yet be, and of users with a bonus to come."""
     ids = select(DepositRow.deposit_id).limit(limit)
     paid = ids.where(DepositRow.state == PAID).order_by(DepositRow.update_time)
-    late = ids.where(DepositRow.state == PENDING, DepositRow.expire_time <= NOW).order_by(DepositRow.expire_time)
+    late = ids.where(DepositRow.state.in_(WAITING), DepositRow.expire_time <= NOW).order_by(DepositRow.expire_time)
     bonuses = select(SignupBonusRow.user_id).where(SignupBonusRow.state == "PAYING").limit(limit)
     async with transaction(engine) as session:
         return (
@@ -162,7 +164,7 @@ async def list_undone(engine: AsyncEngine, limit: int = 100) -> tuple[Sequence[s
 
 async def put_off(engine: AsyncEngine, deposit_id: str, pause: timedelta) -> None:
     """Let a deposit that is late wait a little more: nobody could say whether it was paid."""
-    mine = update(DepositRow).where(DepositRow.deposit_id == deposit_id, DepositRow.state == PENDING)
+    mine = update(DepositRow).where(DepositRow.deposit_id == deposit_id, DepositRow.state.in_(WAITING))
     async with transaction(engine) as session, session.begin():
         await session.execute(mine.values(expire_time=NOW + pause))
 

@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from db.deposits import HELD, OPEN, SUCCEEDED
+from db.deposits import HELD, OPEN, PAID, SUCCEEDED
 from db.models.deposits import DepositRow, ReversalRow
 from db.transactions import NOW, transaction
 
@@ -94,11 +94,12 @@ async def disputed(session: AsyncSession, user_id: str) -> bool:
 
 
 async def owes(session: AsyncSession, user_id: str) -> bool:
-    """Whether a user owes something that was given back and could not be taken."""
+    """Whether a user owes something that was given back and could not be taken. Of what was never credited nothing is owed."""
     query = (
         select(func.count())
         .select_from(ReversalRow)
         .join(DepositRow, DepositRow.deposit_id == ReversalRow.deposit_id)
-        .where(DepositRow.user_id == user_id, ReversalRow.state == OPEN, ReversalRow.decision != RELEASE)
+        .where(DepositRow.user_id == user_id, DepositRow.state.in_((PAID, SUCCEEDED)))
+        .where(ReversalRow.state == OPEN, ReversalRow.decision != RELEASE)
     )
     return bool(await session.scalar(query))

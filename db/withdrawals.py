@@ -221,14 +221,15 @@ async def search(
         return (await session.scalars(query)).all()
 
 
-async def lately(engine: AsyncEngine, user_id: str) -> tuple[int, list[int]]:
-    """What monitoring looks at: what came in within 24 hours, and the values of what went out meanwhile."""
-    came = select(func.coalesce(func.sum(DepositRow.amount), 0)).where(
+async def lately(engine: AsyncEngine, user_id: str) -> tuple[list[tuple[str, int]], list[int]]:
+    """What monitoring looks at: how much of each asset came in within 24 hours, and the values of what went out meanwhile."""
+    came = select(DepositRow.asset, func.sum(DepositRow.amount)).where(
         DepositRow.user_id == user_id, DepositRow.state == SUCCEEDED, DepositRow.update_time > NOW - DAY,
         DepositRow.provider != "SANDBOX",
-    )  # fmt: skip
+    ).group_by(DepositRow.asset).order_by(DepositRow.asset)  # fmt: skip
     went = select(WithdrawalRow.value).where(
         WithdrawalRow.user_id == user_id, WithdrawalRow.create_time > NOW - DAY, WithdrawalRow.outcome.not_in(STAYED)
     )
     async with transaction(engine) as session:
-        return int(await session.scalar(came) or 0), [int(value) for value in await session.scalars(went)]
+        deposits = [(row[0], int(row[1])) for row in await session.execute(came)]
+        return deposits, [int(value) for value in await session.scalars(went)]

@@ -27,6 +27,8 @@ class AlertKind(StrEnum):
     SCREENING_HIT = "SCREENING_HIT"
     # The proof of the ledger differs.
     LEDGER_DIFFERS = "LEDGER_DIFFERS"
+    # What was taken from an account for a payer did not reach him.
+    REFUND_FAILED = "REFUND_FAILED"
 
 
 class Severity(StrEnum):
@@ -47,6 +49,7 @@ SEVERITIES: Final[Mapping[AlertKind, Severity]] = {
     AlertKind.PAYOUT_RETURNED: Severity.CRITICAL,
     AlertKind.SCREENING_HIT: Severity.WARNING,
     AlertKind.LEDGER_DIFFERS: Severity.CRITICAL,
+    AlertKind.REFUND_FAILED: Severity.CRITICAL,
 }
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from db.deposits import OPEN, PENDING, RELEASED
+from db.deposits import OPEN, PAID, PENDING, RELEASED, SUCCEEDED
 from db.models.deposits import DepositRow, ReversalRow
 from db.reversals import REFUND, RELEASE
 from servers.domain.money import ATTO_SCALE, format_units
@@ -25,7 +25,7 @@ def text(amount: int) -> str:
 def deposit_message(row: DepositRow, reversals: Sequence[ReversalRow], instructions: str) -> pb.Deposit:
     """A deposit; `reversals` may be of others too."""
     mine = [each for each in reversals if each.deposit_id == row.deposit_id and each.state != RELEASED]
-    wanted = [each for each in mine if each.decision != RELEASE]
+    wanted = [each for each in mine if each.decision != RELEASE and row.state in {PAID, SUCCEEDED}]
     return pb.Deposit(
         deposit_id=row.deposit_id,
         user_id=row.user_id,

@@ -36,6 +36,7 @@ SESSIONS: Final[Mapping[str, str]] = {
     "checkout.session.async_payment_failed": deposits.FAILED,
     "checkout.session.expired": deposits.EXPIRED,
 }
+REFUND_FAILED: Final = "refund.failed"
 # What a user is told of a deposit that was not paid.
 UNPAID: Final[Mapping[str, str]] = {
     deposits.FAILED: "the payment failed",
@@ -79,16 +80,16 @@ class Receiving:
         try:
             deposit_id = await self._deposit_of(kind, about)
             is_new = await self._apply(event_id, kind, payout_of or deposit_id, about)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EventMalformed(f"lacks {type(error).__name__}: {error}"[:100]) from None
         passing("payout-told" if payout_of else "deposit-paid")
-        try:
-            if payout_of:
-                await self._settling.go_on(payout_of)
-            elif deposit_id:
+        if payout_of:
+            await self._settling.see_to(payout_of)
+        elif deposit_id:
+            try:
                 await self._crediting.credit(deposit_id)
-        except PartUnavailable as error:
-            log.warning("gone on with later", about=payout_of or deposit_id, cause=str(error))
+            except PartUnavailable as error:
+                log.warning("credited later", deposit_id=deposit_id, cause=str(error))
         return is_new
 
     async def _deposit_of(self, kind: str, about: Mapping[str, Any]) -> str:
@@ -96,7 +97,7 @@ class Receiving:
         if kind.startswith(PAYOUTS):
             return ""
         named = str((about.get("metadata") or {}).get(DEPOSIT) or about.get("client_reference_id") or "")
-        if not named and kind.startswith(("charge.dispute.", "charge.refunded")):
+        if not named and kind.startswith(("charge.dispute.", "charge.refunded", REFUND_FAILED)):
             payment_id = str(about.get("payment_intent") or "")
             row = await deposits.find_payment(self._engine, payment_id)
             if row is not None:
@@ -129,6 +130,8 @@ class Receiving:
                 await self._refund(session, row, about)
             elif kind.startswith("charge.dispute."):
                 await self._dispute(session, row, about)
+            elif kind == REFUND_FAILED:
+                await self._refund_failed(session, row, about)
             return True
 
     async def _session(self, session: AsyncSession, row: DepositRow, kind: str, about: Mapping[str, Any]) -> None:
@@ -163,6 +166,18 @@ class Receiving:
         if more > 0:
             reversal_id = f"{row.deposit_id}/refund/{total}"
             await _put(session, row, reversal_id, REFUND, more, TAKE)
+
+    @staticmethod
+    async def _refund_failed(session: AsyncSession, row: DepositRow, about: Mapping[str, Any]) -> None:
+        """The payer's bank did not take it, and Stripe has it again: for people, who give it back by an adjustment."""
+        details = {
+            "amount": text(from_minor_units(int(about["amount"]))),
+            "asset": row.asset,
+            "refund": str(about["id"]),
+        }
+        log.error("a refund failed", deposit_id=row.deposit_id, refund=details["refund"])
+        subject, what = f"deposit/{row.deposit_id}", "a refund did not reach the payer"
+        await alerts.put(session, Alert(AlertKind.REFUND_FAILED, subject, what, row.user_id, details))
 
     @staticmethod
     async def _dispute(session: AsyncSession, row: DepositRow, about: Mapping[str, Any]) -> None:

@@ -208,7 +208,8 @@ class Requesting:
         known = await kyc.approved(self._engine, user_id)
         if known is not None and normal(opened_kyc(self._sealer, known).full_name) != normal(details["holder_name"]):
             add(ANOTHER_HOLDER, "the holder has another name than the user")
-        came, went = await withdrawals.lately(self._engine, user_id)
+        deposits, went = await withdrawals.lately(self._engine, user_id)
+        came = sum(amount * self._policy.rates.get(asset, 0) // ATTO for asset, amount in deposits)
         if value >= self._policy.review // 5 and came and value * 100 >= came * NEAR_PERCENT:
             add(STRAIGHT_THROUGH, "what came in within a day goes out again")
         near = [

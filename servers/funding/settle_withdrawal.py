@@ -75,6 +75,7 @@ class Settling:
         self._sealer = sealer
         self._letters = letters
         self._pace = pace
+        self._going: set[asyncio.Task[None]] = set()
 
     async def go_on(self, withdrawal_id: str) -> None:
         """As far as it goes now. Raises PartUnavailable: the step is done again, later each time."""
@@ -86,6 +87,22 @@ class Settling:
                 await withdrawals.put_off(self._engine, row, self._pace.after(row.attempts))
                 raise
 
+    async def see_to(self, withdrawal_id: str) -> None:
+        """The same for somebody who waits for it, and to the end where he hangs up: what he cut off would wait until its claim is
+        over. What is away is left to the sweeper.
+        """
+
+        async def go() -> None:
+            try:
+                await self.go_on(withdrawal_id)
+            except PartUnavailable as error:
+                log.warning("gone on with later", withdrawal_id=withdrawal_id, cause=str(error))
+
+        going = asyncio.create_task(go())
+        self._going.add(going)
+        going.add_done_callback(self._going.discard)
+        await asyncio.shield(going)
+
     async def cancel(self, withdrawal_id: str, user_id: str) -> WithdrawalRow:
         """Raises WithdrawalNotFound, WithdrawalNotCancellable."""
         async with transaction(self._engine) as session, session.begin():
@@ -96,10 +113,7 @@ class Settling:
                 if row.state not in {PREPARED, ACCEPTED} or row.outcome:
                     raise WithdrawalNotCancellable(withdrawal_id, row.outcome or row.state)
                 await withdrawals.change(session, row, outcome=CANCELLED)
-        try:
-            await self.go_on(withdrawal_id)
-        except PartUnavailable as error:
-            log.warning("released later", withdrawal_id=withdrawal_id, cause=str(error))
+        await self.see_to(withdrawal_id)
         found = await withdrawals.find(self._engine, withdrawal_id)
         assert found is not None, "nothing is ever deleted"
         return found

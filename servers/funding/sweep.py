@@ -19,8 +19,11 @@ from servers.funding.reverse_deposit import Reversing
 from servers.funding.settle_withdrawal import Settling
 
 SWEEP_S: Final = 1.0
-# Until a payment that nobody has told of is looked at again.
-LOOK_AGAIN: Final = timedelta(minutes=5)
+# Until a payment that nobody has told of is looked at again; of one that takes days less often.
+LOOK_AGAIN: Final[Mapping[str, timedelta]] = {
+    deposits.PENDING: timedelta(minutes=5),
+    deposits.PROCESSING: timedelta(hours=1),
+}
 
 log = structlog.get_logger()
 
@@ -75,7 +78,7 @@ class Sweeper:
             log.warning("not done yet", about=about, cause=str(error))
 
     async def _end(self, deposit_id: str) -> None:
-        """Nobody has told us that it was paid in time: ask, as telling may have failed."""
+        """Nobody has told us in time that it was paid, or that it has come: ask, as telling may have failed."""
         row = await deposits.find(self._engine, deposit_id)
         provider = None if row is None else self._providers.get(row.provider)
         if row is None or provider is None:
@@ -84,8 +87,9 @@ class Sweeper:
             state = await provider.look(row)
         except RefusedByProvider:
             state = deposits.EXPIRED
-        if state == deposits.PENDING:
-            await deposits.put_off(self._engine, deposit_id, LOOK_AGAIN)
+        # What is on its way ends by what Stripe tells of it; it is asked only whether it has come.
+        if state == deposits.PENDING or (row.state == deposits.PROCESSING and state != deposits.PAID):
+            await deposits.put_off(self._engine, deposit_id, LOOK_AGAIN.get(row.state, timedelta(0)))
             return
         async with transaction(self._engine) as session, session.begin():
             locked = await deposits.lock(session, deposit_id)

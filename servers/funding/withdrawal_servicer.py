@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import kyc, withdrawals
 from db.transactions import transaction
 from db.withdrawals import WithdrawalSearch
-from servers.domain.errors import PartUnavailable
 from servers.funding.beneficiaries import Beneficiaries
 from servers.funding.errors import WithdrawalNotFound
 from servers.funding.messages import text
@@ -21,8 +19,6 @@ from servers.transport.call import Call
 from servers.transport.paging import Cursor, PageTokens, page_size
 from venue.funding.v1 import funding_pb2 as pb
 from venue.funding.v1 import withdrawal_pb2
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +87,7 @@ class WithdrawalServicer:
         self, request: withdrawal_pb2.CreateWithdrawalRequest, call: Call
     ) -> withdrawal_pb2.CreateWithdrawalResponse:
         row, replayed = await self._out.requesting.create(request, call)
-        try:
-            await self._out.settling.go_on(row.withdrawal_id)
-        except PartUnavailable as error:
-            log.warning("held later", withdrawal_id=row.withdrawal_id, cause=str(error))
+        await self._out.settling.see_to(row.withdrawal_id)
         found = await withdrawals.find(self._out.engine, row.withdrawal_id)
         assert found is not None, "nothing is ever deleted"
         return withdrawal_pb2.CreateWithdrawalResponse(withdrawal=withdrawal_message(found), replayed=replayed)

@@ -122,6 +122,23 @@ class StripeSimulator:
         charge["refunded"] = charge["amount_refunded"] == charge["amount"]
         return event("charge.refunded", charge)
 
+    def fail_refund(self, session_id: str, cents: int) -> Json:
+        """What was given back comes back: the payer's bank did not take it."""
+        charge = self.charges[self.sessions[session_id]["payment_intent"]]
+        charge["amount_refunded"] -= cents
+        refund = {
+            "id": f"re_{secrets.token_hex(12)}",
+            "object": "refund",
+            "amount": cents,
+            "charge": charge["id"],
+            "currency": charge["currency"],
+            "failure_reason": "lost_or_stolen_card",
+            "metadata": {},
+            "payment_intent": charge["payment_intent"],
+            "status": "failed",
+        }
+        return event("refund.failed", refund)
+
     def dispute(self, session_id: str, cents: int, *, status: str = "needs_response", dispute_id: str = "") -> Json:
         """Somebody says that he never paid, or that is decided: `won`, `lost`."""
         charge = self.charges[self.sessions[session_id]["payment_intent"]]

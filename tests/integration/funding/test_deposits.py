@@ -5,7 +5,9 @@ import uuid
 from collections import Counter
 from typing import Any
 
+from db import reversals
 from db.audit import Actor, ActorKind
+from db.transactions import transaction
 from servers.admin.executors import CONFIRM_DEPOSIT
 from servers.admin.pending_actions import Wish
 from servers.domain.letters import Template
@@ -60,8 +62,12 @@ async def test_acc4_a_paid_deposit_is_credited_once_with_the_bonus_of_a_first_on
     assert await till.mails() == [Template.DEPOSIT_CREDITED, Template.BONUS_CREDITED]
     # A second deposit brings no second bonus.
     second = await till.deposit("ulla", account_id, "100")
-    await till.tell(till.stripe.complete(till.session_of(second)))
-    assert (await till.usd("ulla", account_id))[0] == "360.5"
+    # Of one payment five events are told at once, each under an id of its own, while the sweeper is at it too.
+    told = till.stripe.complete(till.session_of(second))
+    events = [till.tell(told | {"id": f"evt_{number}"}) for number in range(5)]
+    await asyncio.gather(*events, till.sweeper.sweep(), till.sweeper.sweep())
+    assert await till.usd("ulla", account_id) == ("360.5", "0", "360.5")
+    assert await till.rows("SELECT count(*) FROM provider_events") == [(7,)]
 
 
 async def test_acc4_the_same_request_begins_one_deposit_and_another_body_is_refused(till: Till) -> None:
@@ -96,7 +102,10 @@ async def test_bad_wishes_have_a_reason_each_and_begin_nothing(till: Till) -> No
     assert await reason(account_id=theirs) == "ACCOUNT_NOT_FOUND"
     assert await reason(account_id=demo) == "PROVIDER_UNAVAILABLE"
     assert await reason(provider=pb.DEPOSIT_PROVIDER_SANDBOX) == "PROVIDER_UNAVAILABLE"
-    for amount in ("0", "-1", "NaN", "1e3", "+1", " 1", "1.0000000000000000001"):
+    for amount in (
+        "0", "-0", "0.00", "-1", "NaN", "Infinity", "1e3", "+1", " 1", "1 ", "1\n", "1.", ".5", "0x1", "1_000", "1,5", "١", "１",
+        "1.0000000000000000001", str(2**127),
+    ):  # fmt: skip
         assert await reason(amount=amount) == "INVALID_FIELD", amount
     assert await reason(provider=0) == "INVALID_FIELD"
     assert await till.rows("SELECT 1 FROM deposits") == []
@@ -123,6 +132,13 @@ async def test_forged_stale_and_broken_events_move_nothing(till: Till) -> None:
     assert await till.refused(till.tell(told, by="whsec_wrong")) == invalid
     broken: list[Any] = [[], {}, {"id": "evt_1", "type": "checkout.session.completed", "data": 3}]
     broken.append({"id": "evt_2", "object": "event", "type": "checkout.session.completed", "data": {"object": []}})
+    session = {"id": "cs_1", "metadata": ["deposit_id"], "client_reference_id": deposit.deposit_id}
+    broken.append({"id": "evt_3", "type": "checkout.session.completed", "data": {"object": session}})
+    session = {"id": till.session_of(deposit), "client_reference_id": deposit.deposit_id, "payment_status": "paid"}
+    odd: list[Any] = ["1e3", None, [], "25050.5"]
+    for cents in odd:
+        paid_so = session | {"currency": "usd", "amount_total": cents}
+        broken.append({"id": "evt_4", "type": "checkout.session.completed", "data": {"object": paid_so}})
     for each in broken:
         assert await till.refused(till.tell(each)) == ("INVALID_ARGUMENT", "EVENT_MALFORMED"), each
     assert (await till.get("ulla", deposit.deposit_id)).state == PENDING
@@ -141,6 +157,12 @@ async def test_another_amount_is_not_credited_and_events_about_nothing_of_ours_a
     assert (found.state, found.failure_reason) == (pb.DEPOSIT_STATE_FAILED, "AMOUNT_MISMATCH")
     assert await till.mails() == [Template.DEPOSIT_FAILED]
     assert await till.usd("ulla", account_id) == ("0", "0", "0")
+    # Given back by people: nothing was credited, so nothing of it is owed, for ever and by nobody.
+    await till.tell(till.stripe.refund(till.session_of(deposit), 1))
+    await till.sweeper.sweep()
+    assert (await till.get("ulla", deposit.deposit_id)).owed_amount == "0"
+    async with transaction(till.engine) as session:
+        assert not await reversals.owes(session, user_id("ulla"))
     stranger = {"id": "cs_x", "client_reference_id": "order-7", "payment_status": "paid", "metadata": {}}
     told = {"id": "evt_x", "object": "event", "type": "checkout.session.completed", "data": {"object": stranger}}
     assert not (await till.tell(told)).duplicate
@@ -194,6 +216,14 @@ async def test_refunds_are_cumulative_and_disputes_held_until_they_are_decided(t
     found = await till.get("ulla", deposit.deposit_id)
     assert await till.usd("ulla", account_id) == ("32", "0", "32")
     assert (found.refunded_amount, found.disputed_amount, found.owed_amount) == ("8", "10", "0")
+    # One of the refunds does not reach the payer: it stays taken until people give it back.
+    await till.tell(till.stripe.fail_refund(session_id, 300))
+    await till.sweeper.sweep()
+    assert await till.usd("ulla", account_id) == ("32", "0", "32")
+    ((subject, severity, details),) = await till.rows(
+        "SELECT subject, severity, details FROM alerts WHERE kind = 'REFUND_FAILED'"
+    )
+    assert (subject, severity, details["amount"]) == (f"deposit/{deposit.deposit_id}", "CRITICAL", "3")
     told = Counter(await till.mails())
     assert told == {
         Template.DEPOSIT_CREDITED: 1, Template.DEPOSIT_HELD: 2, Template.DEPOSIT_RELEASED: 1, Template.DEPOSIT_REVERSED: 2,
@@ -247,14 +277,25 @@ async def test_a_company_that_does_not_answer_or_refuses_leaves_nothing_unknown(
 async def test_events_that_never_came_are_made_up_for_by_asking(till: Till) -> None:
     account_id = await till.live("ulla")
     lost, never = await till.deposit("ulla", account_id, "50"), await till.deposit("ulla", account_id, "60")
+    slow, slower = await till.deposit("ulla", account_id, "20"), await till.deposit("ulla", account_id, "30")
     till.stripe.complete(till.session_of(lost))
     till.stripe.expire(till.session_of(never))
+    # Two that are on their way for days: nobody tells that one of them has come.
+    for each in (slow, slower):
+        await till.tell(till.stripe.complete(till.session_of(each), paid=False))
+    till.stripe.settle(till.session_of(slow), succeeds=True)
     await till.rows("UPDATE deposits SET expire_time = now()")
     await till.sweeper.sweep()
     assert (await till.get("ulla", lost.deposit_id)).state == SUCCEEDED
     assert (await till.get("ulla", never.deposit_id)).state == pb.DEPOSIT_STATE_EXPIRED
-    assert (await till.usd("ulla", account_id))[0] == "50"
-    assert await till.mails() == [Template.DEPOSIT_CREDITED, Template.DEPOSIT_FAILED]
+    assert (await till.get("ulla", slow.deposit_id)).state == SUCCEEDED
+    assert (await till.get("ulla", slower.deposit_id)).state == pb.DEPOSIT_STATE_PROCESSING
+    assert (await till.usd("ulla", account_id))[0] == "70"
+    assert Counter(await till.mails()) == {Template.DEPOSIT_CREDITED: 2, Template.DEPOSIT_FAILED: 1}
+    # The one that has not come is not asked for again at once.
+    calls = till.stripe.calls
+    await till.sweeper.sweep()
+    assert till.stripe.calls == calls
 
 
 async def test_a_bank_transfer_is_credited_once_two_people_have_seen_it(till: Till) -> None:

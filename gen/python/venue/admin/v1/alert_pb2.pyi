@@ -47,6 +47,8 @@ class _AlertKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertKind.V
     """Screening found something about somebody who says who he is."""
     ALERT_KIND_LEDGER_DIFFERS: _AlertKind.ValueType  # 9
     """The proof of the ledger differs."""
+    ALERT_KIND_REFUND_FAILED: _AlertKind.ValueType  # 10
+    """A refund of a deposit, which was taken from the account, did not reach the payer."""
 
 class AlertKind(_AlertKind, metaclass=_AlertKindEnumTypeWrapper):
     """What has happened."""
@@ -71,6 +73,8 @@ ALERT_KIND_SCREENING_HIT: AlertKind.ValueType  # 8
 """Screening found something about somebody who says who he is."""
 ALERT_KIND_LEDGER_DIFFERS: AlertKind.ValueType  # 9
 """The proof of the ledger differs."""
+ALERT_KIND_REFUND_FAILED: AlertKind.ValueType  # 10
+"""A refund of a deposit, which was taken from the account, did not reach the payer."""
 Global___AlertKind: _TypeAlias = AlertKind  # noqa: Y015
 
 class _AlertSeverity:
