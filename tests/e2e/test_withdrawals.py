@@ -1,5 +1,6 @@
 """Money out through the gateway: who somebody is, a second factor, a payout, one that two people approve (ADM-4, S06)."""
 
+import uuid
 from dataclasses import dataclass
 
 import httpx
@@ -9,7 +10,9 @@ import pytest
 
 from servers.embedded.addresses import postgres_url
 from servers.embedded.state import State
+from tests.e2e.fault_proxy import FaultProxy
 from tests.e2e.launching import Venue, eventually
+from tests.e2e.lost_answers import lose
 from tests.e2e.people import PASSWORD, join, log_in
 from tests.e2e.rest import Json
 from tests.e2e.test_administration import Administrator, said, seeded
@@ -93,7 +96,7 @@ def test_acc5_from_a_stranger_to_a_paid_withdrawal(venue: Venue, rest: Rest, cus
     sql(venue, "UPDATE beneficiaries SET active_time = create_time WHERE beneficiary_id = %s", to)
     fund(customer, "9000")
     sql(venue, "UPDATE deposits SET update_time = update_time - interval '2 days'")
-    small = customer.ask("CreateWithdrawal", **wish, amount="100")["withdrawal"]
+    small = unheard(venue, customer, wish | {"amount": "100"})
 
     def state(withdrawal: Json) -> str:
         asked = {"withdrawalId": withdrawal["withdrawalId"]}
@@ -120,6 +123,24 @@ def test_acc5_from_a_stranger_to_a_paid_withdrawal(venue: Venue, rest: Rest, cus
     stripe_pays_or_not(venue, customer, bank, wish)
     desk.close()
     native.close()
+
+
+def unheard(venue: Venue, customer: Customer, wish: Json) -> Json:
+    """Ask for a withdrawal whose answer is lost, and ask again (f22): there is one, and its amount is held once."""
+    proxy = FaultProxy(venue.port("GATEWAY"))
+    native = Native(f"127.0.0.1:{proxy.port}")
+    method, asked, before = f"{FUNDING}.CreateWithdrawal", wish | {"requestId": str(uuid.uuid4())}, customer.usd()
+    assert native.call(f"{FUNDING}.ListWithdrawals", {}, customer.token)["withdrawals"] == []
+    lose(proxy, lambda: native.call(method, asked, customer.token), lambda: customer.usd() != before)
+    again = [native.call(method, asked, customer.token) for _ in range(2)]
+    assert [each["replayed"] for each in again] == [True, True]
+    found: Json
+    (found,) = native.call(f"{FUNDING}.ListWithdrawals", {}, customer.token)["withdrawals"]
+    assert {each["withdrawal"]["withdrawalId"] for each in again} == {found["withdrawalId"]}
+    assert customer.usd() in {("8910", "100"), ("8910", "0")}
+    native.close()
+    proxy.close()
+    return found
 
 
 def stripe_pays_or_not(venue: Venue, customer: Customer, bank: Json, wish: Json) -> None:

@@ -8,15 +8,13 @@ import grpc
 import pytest
 
 from db.audit import Actor, ActorKind
-from db.models.withdrawals import WithdrawalRow
 from servers.admin.executors import DECIDE_WITHDRAWAL
 from servers.admin.pending_actions import Wish
 from servers.domain.errors import PartUnavailable, VenueError
 from servers.domain.letters import Template
-from servers.funding.payouts import Payout, SandboxPayouts
 from servers.transport.errors import from_call
 from tests.integration.admin.conftest import user_id
-from tests.integration.funding.conftest import Killed, Till, eventually, killing, spared
+from tests.integration.funding.conftest import Killed, Till, killing, spared
 from venue.admin.v1 import admin_pb2
 from venue.funding.v1 import funding_pb2, kyc_pb2
 from venue.funding.v1 import withdrawal_pb2 as pb
@@ -306,48 +304,6 @@ async def test_acc5_what_the_company_does_not_pay_is_free_again_and_one_that_is_
     await till.sweeper.sweep()
     assert [await state_of(till, each) for each in (paid, unpaid)] == [SUCCEEDED, FAILED]
     assert await till.usd("ulla", account_id) == ("4910", "0", "4910")
-
-
-async def test_acc5_what_is_being_paid_is_neither_cancelled_nor_rejected(
-    till: Till, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    account_id, to = await known(till)
-    is_asked, may_pay, pay = asyncio.Event(), asyncio.Event(), SandboxPayouts.pay
-
-    async def slowly(company: SandboxPayouts, row: WithdrawalRow, target: bytes) -> Payout:
-        is_asked.set()
-        await may_pay.wait()
-        return await pay(company, row, target)
-
-    monkeypatch.setattr(SandboxPayouts, "pay", slowly)
-    asking = asyncio.create_task(withdraw(till, account_id, to))
-    await is_asked.wait()
-    ((withdrawal_id,),) = await till.rows("SELECT withdrawal_id FROM withdrawals")
-    cancel = pb.CancelWithdrawalRequest(withdrawal_id=withdrawal_id)
-    late = await asyncio.gather(*(till.refused(till.ask("ulla", cancel)) for _ in range(3)))
-    assert set(late) == {("FAILED_PRECONDITION", "WITHDRAWAL_NOT_CANCELLABLE")}
-    with pytest.raises(VenueError, match="does not wait"):
-        await till.compliance.reject(withdrawal_id, "too late", CLEO)
-    may_pay.set()
-    made = await asking
-    for _ in range(2):
-        await till.sweeper.sweep()
-    assert await state_of(till, made) == SUCCEEDED
-    assert (await till.usd("ulla", account_id), len(till.sandbox.paid)) == (("4910", "0", "4910"), 1)
-    # Who hangs up meanwhile cuts nothing off that would wait until its claim is over.
-    is_asked.clear()
-    may_pay.clear()
-    asking = asyncio.create_task(withdraw(till, account_id, to))
-    await is_asked.wait()
-    asking.cancel()
-    # Asked over the same connection: by its answer the server knows that he has hung up.
-    assert await state_of(till, made) == SUCCEEDED
-    may_pay.set()
-
-    async def is_known() -> bool:
-        return len(await till.rows("SELECT 1 FROM withdrawals WHERE payout_id <> ''")) == 2
-
-    await eventually(is_known)
 
 
 async def test_nothing_goes_out_while_something_is_owed_or_its_user_is_frozen(till: Till) -> None:

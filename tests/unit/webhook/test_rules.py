@@ -91,7 +91,9 @@ def test_an_address_that_is_everybodys_is(address: str) -> None:
         "https://example.com:0/", "https://example.com:99999/", "https://exa mple.com/", "https://exämple.com/",
         "https://example.com\\@10.0.0.1/", "https://127.0.0.1/", "https://[::1]/", "https://[::ffff:127.0.0.1]/",
         "https://169.254.169.254/latest/meta-data", "https://2130706433/", "https://127.1/", "https://0x7f000001/",
-        "https://[fe80::1%25eth0]/", "https://[/", "https://example.com/\r\nx: y",
+        "https://[fe80::1%25eth0]/", "https://[/", "https://example.com/\r\nx: y", "http://[::ffff:127.0.0.1]/",
+        "https://0177.0.0.1/", "https://017700000001/", "https://[::ffff:7f00:1]/", "https://[::127.0.0.1]/", "https://0/",
+        "https://[64:ff9b::7f00:1]/", "https://１２７.0.0.1/", "https://127。0。0。1/",
     ],
 )  # fmt: skip
 def test_s26_an_url_that_could_lead_inside_is_refused(url: str) -> None:
@@ -103,7 +105,9 @@ def test_an_url_that_leads_outside_is_taken() -> None:
     Guard(loopback=False).check_url("https://example.com:8443/hooks?for=venue")
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "0", "2130706433", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1", "0", "2130706433", "127.1", "127.0x0.0.1", "0x7f.1", "::ffff:127.0.0.1"]
+)
 async def test_s26_a_name_that_leads_inside_is_refused_when_it_is_resolved(host: str) -> None:
     with pytest.raises(AddressRefused):
         await Guard(loopback=False).resolve(host, 443, "https")
