@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 GuessesAway = RedisError
@@ -61,19 +59,6 @@ for i, key in ipairs(KEYS) do
 end
 return 0
 """
-
-
-def open_guesses(url: str, timeout_s: float = TIMEOUT_S) -> Redis:
-    # Tries that come at once wait for a connection: were they refused one, a flood would count in no place but its own server.
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=16,
-        timeout=timeout_s,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return Redis.from_pool(pool)
 
 
 class Guesses:

@@ -4,9 +4,7 @@ generic cell rate algorithm), by Redis' own clock, in microseconds.
 
 from typing import Final, NamedTuple
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 LimitsAway = RedisError
@@ -38,18 +36,6 @@ class Taken(NamedTuple):
     calls: int
     wait_s: float
     reset_s: float
-
-
-def open_limits(url: str, timeout_s: float = TIMEOUT_S) -> Redis:
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=16,
-        timeout=timeout_s,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return Redis.from_pool(pool)
 
 
 class SharedLimits:

@@ -13,7 +13,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import session, user_sessions
-from db.guesses import Guesses, open_guesses
+from db.counters import open_counters
+from db.guesses import TIMEOUT_S, Guesses
 from db.kyc import level_at
 from db.sealing import Sealer
 from db.session import SERVICES
@@ -87,7 +88,7 @@ async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterato
         apart=True,
     )
     sealer = Sealer(settings.read_field_keys)
-    redis = open_guesses(settings.redis)
+    redis = open_counters(settings.redis, TIMEOUT_S)
     quotas = Quotas(counting(settings), internal_key(settings), settings.papers())
     try:
         if settings.seed_users:

@@ -16,12 +16,13 @@ from google.protobuf.json_format import MessageToDict
 from redis.asyncio import Redis
 
 from db import session
+from db.counters import open_counters
 from db.key_lookups import find_key, touch_keys
 from db.nonces import Nonces
 from db.revocations import revocations
 from db.sealing import Sealer, api_key_secret
 from db.session import SERVICES, Pool
-from db.shared_limits import SharedLimits, open_limits
+from db.shared_limits import TIMEOUT_S, SharedLimits
 from db.streams import open_bus
 from servers.config import Settings
 from servers.domain.errors import PartUnavailable
@@ -101,7 +102,7 @@ async def guard_of(
     settings = process.settings
     verifier = TokenVerifier(keys, lambda: revocations(pool, revocations_kept(settings)))
     await verifier.start(FIRST_KEY_S)
-    redis = open_limits(settings.redis)
+    redis = open_counters(settings.redis, TIMEOUT_S)
     api_keys = ApiKeys(
         verifier,
         partial(find_key, pool),

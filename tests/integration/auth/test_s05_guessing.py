@@ -12,7 +12,8 @@ import pyotp
 import pytest
 import redis as blocking_redis
 
-from db.guesses import Guesses, GuessesAway, Rule, open_guesses
+from db.counters import open_counters
+from db.guesses import Guesses, GuessesAway, Rule
 from servers.auth.attempts import Attempts, Rules
 from servers.transport.errors import from_call
 from servers.transport.refusals import RateLimited
@@ -37,7 +38,7 @@ async def guess(auth: Auth, address: str, password: str = "wrong", *, email: str
 @pytest.fixture
 async def guesses(redis_url: str) -> AsyncIterator[Guesses]:
     # Servers on a busy machine would count by themselves for a while.
-    client = open_guesses(redis_url, timeout_s=20.0)
+    client = open_counters(redis_url, 20.0)
     yield Guesses(client)
     await client.aclose()
 
@@ -97,7 +98,7 @@ async def test_s05_an_address_that_tries_many_accounts_is_slowed(open_auth: Open
 
 
 async def test_s05_where_redis_is_away_each_server_counts_by_itself(open_auth: Open) -> None:
-    nobody = open_guesses(f"redis://127.0.0.1:{free_port()}")
+    nobody = open_counters(f"redis://127.0.0.1:{free_port()}", 0.25)
     auth = await open_auth(attempts=Attempts(Guesses(nobody), secret="secret"))
     await auth.register(EMAIL)
     said = Counter([await guess(auth, f"203.0.113.{number}") for number in range(30)])
@@ -178,7 +179,7 @@ async def test_who_helps_an_owner_lets_him_try_again_on_every_server(guesses: Gu
 
 
 async def test_helping_is_refused_where_redis_is_away() -> None:
-    nobody = open_guesses(f"redis://127.0.0.1:{free_port()}")
+    nobody = open_counters(f"redis://127.0.0.1:{free_port()}", 0.25)
     with pytest.raises(GuessesAway):
         await Attempts(Guesses(nobody), secret="secret").clear(EMAIL)
     await nobody.aclose()

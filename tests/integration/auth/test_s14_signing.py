@@ -16,8 +16,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from redis.asyncio import Redis
 
+from db.counters import open_counters
 from db.nonces import Nonces
-from db.shared_limits import open_limits
 from servers.transport import signatures
 from servers.transport.signatures import WINDOW_S
 from tests.integration.auth.conftest import Auth, Open, bearer
@@ -33,7 +33,7 @@ Change = Callable[[dict[str, str]], dict[str, str]]
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = open_limits(redis_url, timeout_s=20.0)
+    client = open_counters(redis_url, 20.0)
     yield client
     await client.aclose()
 
@@ -186,7 +186,7 @@ async def test_s14_another_server_knows_the_nonce_and_one_alone_still_its_own(op
     given = headers(signer)
     await ask(one, given)
     assert await one.refused(ask(two, given)) == ("UNAUTHENTICATED", "SIGNATURE_REPLAYED")
-    async with open_limits("redis://127.0.0.1:1") as nowhere:
+    async with open_counters("redis://127.0.0.1:1", 0.1) as nowhere:
         alone = await open_auth(nonces=Nonces(nowhere))
         given = headers(signer)
         await ask(alone, given)

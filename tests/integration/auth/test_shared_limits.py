@@ -11,7 +11,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from db.shared_limits import SharedLimits, open_limits
+from db.counters import open_counters
+from db.shared_limits import SharedLimits
 from servers.domain.errors import VenueError
 from servers.transport.call import GATEWAY_KEY
 from servers.transport.errors import from_call
@@ -34,7 +35,7 @@ AN_HOUR = 1 / 3600
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
     # Servers on a busy machine would count by themselves for a while.
-    client = open_limits(redis_url, timeout_s=20.0)
+    client = open_counters(redis_url, 20.0)
     yield client
     await client.aclose()
 
@@ -139,7 +140,7 @@ async def test_aut8_calls_that_nobody_took_cost_nothing(redis: Redis) -> None:
 
 
 async def test_aut8_without_redis_each_server_counts_by_itself() -> None:
-    async with open_limits("redis://127.0.0.1:1") as nowhere:
+    async with open_counters("redis://127.0.0.1:1", 0.1) as nowhere:
         one, two = buckets(nowhere, "ADMIN", Rate(AN_HOUR, 30))
         assert [await taken(each, "boss", 50) for each in (one, two)] == [30, 30]
         with pytest.raises(VenueError) as refused:
