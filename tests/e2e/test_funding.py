@@ -86,21 +86,38 @@ def test_adm4_a_bank_transfer_is_confirmed_over_rest_and_approved_over_grpc(
     ada: Administrator = seeded(venue, rest, desk, "admin@venue.local")
     ben: Administrator = seeded(venue, rest, native, "checker@venue.local")
     before = usd(rest, token, account_id)
-    asked = {"accountId": account_id, "asset": "USD", "amount": "1000", "provider": "DEPOSIT_PROVIDER_MANUAL"}
+    asked = {"accountId": account_id, "asset": "USD", "amount": "12000", "provider": "DEPOSIT_PROVIDER_MANUAL"}
     deposit = rest.call(f"{FUNDING}.CreateDeposit", asked, token)["deposit"]
     assert len(deposit["paymentReference"]) == 10
     listed = ada.ask("ListCustomerDeposits", provider="DEPOSIT_PROVIDER_MANUAL", state="DEPOSIT_STATE_PENDING")
     assert deposit["depositId"] in {each["depositId"] for each in listed["deposits"]}
     wish = {"depositId": deposit["depositId"], "reason": "seen on the statement"}
     action = ada.ask("ConfirmDeposit", **wish)["pendingAction"]
-    assert action["confirmDeposit"]["amount"] == "1000"
+    assert action["confirmDeposit"]["amount"] == "12000"
     assert said(lambda: ada.ask("ConfirmDeposit", depositId="dep-0", reason="none")) == (
         "NOT_FOUND", "DEPOSIT_NOT_FOUND",
     )  # fmt: skip
     assert usd(rest, token, account_id) == before
     done = ben.ask("ApprovePendingAction", pendingActionId=action["pendingActionId"])["pendingAction"]
     assert done["state"] == "PENDING_ACTION_STATE_EXECUTED"
-    eventually(lambda: float(usd(rest, token, account_id)) == float(before) + 1000, "the sweeper has credited it")
+    eventually(lambda: float(usd(rest, token, account_id)) == float(before) + 12000, "the sweeper has credited it")
+    looked_at(ada, ben, f"deposit/{deposit['depositId']}")
     native.close()
     entries = ada.ask("ListAuditEntries", action="DEPOSIT_CONFIRM")["entries"]
     assert [each["object"] for each in entries] == [f"deposit/{deposit['depositId']}"]
+
+
+def looked_at(ada: Administrator, ben: Administrator, subject: str) -> None:
+    """Much came at once: people are told, one of them looks, another one closes it (RSK-6); and the books hold (ACC-8)."""
+    asked = {"kind": "ALERT_KIND_LARGE_MOVE", "subject": subject}
+    (alert,) = ada.ask("ListAlerts", **asked)["alerts"]
+    assert ben.ask("ListAlerts", **asked)["alerts"] == [alert]
+    assert (alert["severity"], alert["state"]) == ("ALERT_SEVERITY_INFO", "ALERT_STATE_OPEN")
+    named = {"alertId": alert["alertId"]}
+    assert ben.ask("AcknowledgeAlert", **named)["alert"]["state"] == "ALERT_STATE_ACKNOWLEDGED"
+    assert ada.ask("CloseAlert", **named, note="a known payer")["alert"]["state"] == "ALERT_STATE_CLOSED"
+    assert said(lambda: ben.ask("CloseAlert", **named, note="again")) == ("FAILED_PRECONDITION", "ALERT_CLOSED")
+    for person in (ada, ben):
+        proofs = person.ask("VerifyLedger")["proofs"]
+        assert [each for each in proofs if not each["holds"]] == []
+        assert {each["partition"] for each in proofs} >= {1, 2}

@@ -6,7 +6,9 @@ from typing import Any
 import psycopg
 from typer.testing import CliRunner
 
+from db.session import SERVICES, open_pool
 from servers.admin.ledger_command import app
+from servers.admin.verify_ledger import NIGHT, Prover
 from servers.config import Settings
 from tests.integration.admin.conftest import Desk
 from tests.integration.admin.test_pending_actions import account_of
@@ -96,3 +98,13 @@ async def test_acc8_the_command_proves_every_partition_and_ends_with_one_where_s
     bad = await asyncio.to_thread(verify)
     assert bad.exit_code == 1
     assert f"partition 2: {account_id} has 10 BTC, its entries sum to 0" in bad.stdout
+    # At night it is proved by itself, and people are told.
+    pool = await open_pool(desk.database_url, application_name="test", role=SERVICES)
+    night = asyncio.create_task(Prover(pool, desk.engine, [DEMO]).keep_proving(0.0))
+    async with asyncio.timeout(30):
+        while not (told := [row for row in await desk.audited("LEDGER_VERIFY") if row[0] == NIGHT.name]):  # noqa: ASYNC110  written elsewhere
+            await asyncio.sleep(0.05)
+    night.cancel()
+    await pool.close()
+    assert [row[4] for row in told] == ["DIFFERS"]
+    assert ("LEDGER_DIFFERS", "OPEN") in await desk.rows("SELECT kind, state FROM alerts")
