@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from db import phones
 from db.models.outgoing import NotificationPreferenceRow, OutgoingRow
-from db.sealing import Place, Sealer
+from db.sealing import Place, SealBroken, Sealer
 from db.transactions import NOW, transaction
 from servers.domain.letters import MAIL_ALONE, Category, Channel, Template, category_of
 
@@ -40,11 +40,11 @@ class Letter:
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A letter that is to be sent, for the so-manieth time; of `unheard` of these, the present one included, nobody knows yet
-    whether it went out.
+    whether it went out. None in place of one whose seal is broken.
     """
 
     message_id: str
-    letter: Letter
+    letter: Letter | None
     attempts: int
     unheard: int
 
@@ -124,7 +124,7 @@ async def add(engine: AsyncEngine, sealer: Sealer, letter: Letter) -> None:
 
 
 async def take(engine: AsyncEngine, sealer: Sealer, limit: int, channel: Channel = Channel.MAIL) -> Sequence[Taken]:
-    """Letters that are due, which nobody else takes for a while. Raises PartUnavailable, SealBroken."""
+    """Letters that are due, which nobody else takes for a while. Raises PartUnavailable."""
     due = select(OutgoingRow.message_id).where(
         OutgoingRow.channel == channel.value, OutgoingRow.state == PENDING, OutgoingRow.next_time <= NOW
     )
@@ -140,8 +140,12 @@ async def take(engine: AsyncEngine, sealer: Sealer, limit: int, channel: Channel
     return [Taken(row.message_id, _opened(sealer, row), row.attempts, row.unheard) for row in rows]
 
 
-def _opened(sealer: Sealer, row: OutgoingRow) -> Letter:
-    content = json.loads(sealer.open(_place(row.message_id), row.content))
+def _opened(sealer: Sealer, row: OutgoingRow) -> Letter | None:
+    """None: its seal is broken, or its key is gone."""
+    try:
+        content = json.loads(sealer.open(_place(row.message_id), row.content))
+    except SealBroken:
+        return None
     return Letter(content["address"], Template(row.template), content["values"], row.user_id, Channel(row.channel))
 
 

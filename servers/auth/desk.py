@@ -26,6 +26,8 @@ from servers.domain.letters import Channel, Template
 WAITING_MAX: Final = 1_000
 RETRY_AFTER_S: Final = 5.0
 AT_ONCE: Final = 8
+# Until what does not open is looked at again: a key that is gone may come back.
+BROKEN_S: Final = 3600.0
 # What this server was asked is looked at at once; what another one left behind after so long.
 LOOK_S: Final = 5.0
 
@@ -89,6 +91,10 @@ class Desk:
 
     async def _write(self, taken: Taken) -> None:
         asked = taken.letter
+        if asked is None:
+            log.error("letter does not open", message_id=taken.message_id, attempt=taken.attempts)
+            await outgoing.put_off(self._engine, taken.message_id, "its seal is broken", BROKEN_S)
+            return
         errand, token = ERRANDS[asked.template], new_token(ERRANDS[asked.template].token)
         async with transaction(self._engine) as session, session.begin():
             if not await outgoing.forget_within(session, taken.message_id):

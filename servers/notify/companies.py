@@ -4,6 +4,7 @@ Each is a request in the company's own form. What is said of the address (no suc
 that does not hold included, is the company's, and another one may do better.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parseaddr
@@ -59,22 +60,29 @@ class Form(Protocol):
 class Company:
     """Sends through a company."""
 
-    def __init__(self, form: Form, url: str, sender: str, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, form: Form, url: str, sender: str, client: httpx.AsyncClient, *, deadline_s: float = DEADLINE_S
+    ) -> None:
         self.name = form.name
+        self._deadline_s = deadline_s
         self._form, self._url, self._sender, self._client = form, url.rstrip("/"), sender, client
 
     async def send(self, mail: Mail) -> None:
         """Raises MailNotTaken."""
         asked = self._form.ask(mail, self._sender)
         try:
-            response = await self._client.post(
-                self._url + asked.path,
-                headers=dict(asked.headers),
-                json=asked.json,
-                data=asked.form,
-                auth=httpx.USE_CLIENT_DEFAULT if asked.auth is None else asked.auth,
-                timeout=DEADLINE_S,
-            )
+            # The client's own time-out is for each word by itself.
+            async with asyncio.timeout(self._deadline_s):
+                response = await self._client.post(
+                    self._url + asked.path,
+                    headers=dict(asked.headers),
+                    json=asked.json,
+                    data=asked.form,
+                    auth=httpx.USE_CLIENT_DEFAULT if asked.auth is None else asked.auth,
+                    timeout=self._deadline_s,
+                )
+        except TimeoutError:
+            raise MailNotTaken(f"{self.name}: no answer in time", unheard=True) from None
         except httpx.HTTPError as error:
             raise MailNotTaken(f"{self.name}: {type(error).__name__}", unheard=not isinstance(error, UNSAID)) from None
         if not response.is_success:

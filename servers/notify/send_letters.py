@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import outgoing
 from db.crash_points import passing
 from db.outgoing import Taken
-from db.sealing import SealBroken, Sealer
+from db.sealing import Sealer
 from servers.domain.errors import PartUnavailable
 from servers.domain.letters import Channel
 from servers.notify.provider import Breaker, MailNotTaken, Provider
@@ -79,7 +79,7 @@ class Sender:
         try:
             taken = await outgoing.take(self._engine, self._sealer, AT_ONCE, self._channel)
             await asyncio.gather(*(self._send(each) for each in taken))
-        except (PartUnavailable, SealBroken) as error:
+        except PartUnavailable as error:
             log.warning("letters not read yet", cause=str(error))
             return False
         if taken:
@@ -89,6 +89,12 @@ class Sender:
     async def _send(self, taken: Taken) -> None:
         """Raises PartUnavailable: the letter is taken again later."""
         letter = taken.letter
+        if letter is None:
+            # For people: a key that is gone may come back. Those beside it go.
+            log.error("letter does not open", message_id=taken.message_id, attempt=taken.attempts)
+            wait_s = None if taken.attempts >= ATTEMPTS_MAX else WAIT_MAX_S
+            await outgoing.put_off(self._engine, taken.message_id, "its seal is broken", wait_s)
+            return
         once = self._channel is Channel.SMS
         if once and taken.unheard > UNHEARD_MAX:
             await self._give_up(taken, "it may have gone out before this process, or another, ended")

@@ -12,7 +12,9 @@ from servers.notify.mailbox import message_of
 from servers.notify.provider import MailNotTaken
 from servers.notify.writing import Mail
 
+# For each word of the server's, and for all of them; whoever takes a letter has longer than that.
 TIMEOUT_S: Final = 15.0
+WHOLE_S: Final = 60.0
 PORTS: Final = {"smtps": 465, "smtp+starttls": 587, "smtp": 25}
 # Nobody listens between this machine and itself.
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -27,7 +29,9 @@ class Smtp:
 
     name = "smtp"
 
-    def __init__(self, address: str, sender: str, *, trust: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, address: str, sender: str, *, trust: ssl.SSLContext | None = None, whole_s: float = WHOLE_S
+    ) -> None:
         parts = urlsplit(address)
         if parts.scheme not in PORTS or not parts.hostname:
             raise ValueError("is not smtps://, smtp+starttls:// or smtp:// with a host")
@@ -38,11 +42,17 @@ class Smtp:
         self._port = parts.port or PORTS[parts.scheme]
         self._login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
         self._sender = sender
+        self._whole_s = whole_s
         self._trust = trust or ssl.create_default_context()
 
     async def send(self, mail: Mail) -> None:
         """Raises MailNotTaken."""
-        await asyncio.to_thread(self._send, mail)
+        try:
+            async with asyncio.timeout(self._whole_s):
+                await asyncio.to_thread(self._send, mail)
+        except TimeoutError:
+            # The thread ends by itself, at the latest when the server has been silent for a while.
+            raise MailNotTaken("no end in time", unheard=True) from None
 
     def _send(self, mail: Mail) -> None:
         try:

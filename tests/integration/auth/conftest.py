@@ -85,6 +85,7 @@ class Auth:
         mailbox = Mailbox(self.mailbox)
         while taken := await outgoing.take(self.engine, self.sealer, 1):
             letter = taken[0].letter
+            assert letter is not None
             await mailbox.send(write(letter.address, letter.template, letter.values, taken[0].message_id))
             await outgoing.forget(self.engine, taken[0].message_id)
 

@@ -1,5 +1,10 @@
 """Letters are stored, sent by the first provider that takes them, and forgotten; companies are spoken to in their own forms."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import httpx
 import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -8,10 +13,11 @@ from db import outgoing
 from db.outgoing import Letter
 from db.transactions import transaction
 from servers.domain.letters import Category, Template
-from servers.notify.companies import Form
+from servers.notify.companies import Company, Form
 from servers.notify.provider import MailNotTaken
+from servers.notify.smtp import Smtp
 from servers.notify.writing import Mail
-from tests.integration.notify.conftest import FORMS, LETTER, MAIL, WRONG, Post, rows, sealer, sending
+from tests.integration.notify.conftest import FORMS, LETTER, MAIL, SENDER, WRONG, Post, rows, sealer, sending
 from tests.integration.webhook.conftest import eventually
 
 
@@ -109,6 +115,69 @@ async def test_an_address_that_is_none_is_given_up_at_once(post: Post, tables: A
     async with sending(tables, [post.company(FORMS[0]), post.company(FORMS[1])]):
         await eventually(is_given_up)
     assert post.companies.took == []
+
+
+@asynccontextmanager
+async def dripping(first: bytes, then: bytes) -> AsyncIterator[str]:
+    """A server that goes on talking for ever, a word at a time; its address."""
+    talking: set[asyncio.Task[None]] = set()
+
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(first)
+            while not writer.is_closing():
+                writer.write(then)
+                await asyncio.sleep(0.05)
+        finally:
+            writer.transport.abort()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del reader
+        talking.add(asyncio.create_task(drip(writer)))
+
+    async with await asyncio.start_server(begin, "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    for task in talking:
+        task.cancel()
+    await asyncio.gather(*talking, return_exceptions=True)
+
+
+async def test_whoever_goes_on_talking_is_left_at_the_deadline() -> None:
+    """Each word comes in time; only all of them together do not."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        company = await stack.enter_async_context(dripping(b"HTTP/1.1 200 OK\r\n", b"x-more: word\r\n"))
+        server = await stack.enter_async_context(dripping(b"220-one\r\n", b"220-more\r\n"))
+        for provider in (
+            Company(FORMS[0], f"http://{company}", SENDER, client, deadline_s=0.5),
+            Smtp(f"smtp://{server}", SENDER, whole_s=0.5),
+        ):
+            async with asyncio.timeout(20):
+                with pytest.raises(MailNotTaken) as refused:
+                    await provider.send(MAIL)
+            assert (refused.value.unheard, refused.value.lasting) == (True, False)
+
+
+async def test_a_letter_whose_seal_is_broken_holds_no_other_one_up(
+    post: Post, tables: AsyncEngine, database_url: str
+) -> None:
+    for _ in range(3):
+        await outgoing.add(tables, sealer(), LETTER)
+    await rows(
+        database_url,
+        "UPDATE outgoing SET content = set_byte(content, length(content) - 1, get_byte(content, length(content) - 1) # 1)"
+        " WHERE message_id = (SELECT max(message_id) FROM outgoing)",
+    )
+
+    async def is_left() -> bool:
+        left = await rows(database_url, "SELECT state, next_time > now() + interval '10 minutes' FROM outgoing")
+        return left == [("PENDING", True)]
+
+    async with sending(tables, [post.company(FORMS[0])]):
+        await eventually(is_left)
+    assert len(post.companies.took) == 2
 
 
 async def test_of_two_senders_one_takes_each_letter(post: Post, tables: AsyncEngine, database_url: str) -> None:
