@@ -221,7 +221,7 @@ async def search(
         return (await session.scalars(query)).all()
 
 
-async def lately(engine: AsyncEngine, user_id: str) -> tuple[list[tuple[str, int]], list[int]]:
+async def lately(session: AsyncSession, user_id: str) -> tuple[list[tuple[str, int]], list[int]]:
     """What monitoring looks at: how much of each asset came in within 24 hours, and the values of what went out meanwhile."""
     came = select(DepositRow.asset, func.sum(DepositRow.amount)).where(
         DepositRow.user_id == user_id, DepositRow.state == SUCCEEDED, DepositRow.update_time > NOW - DAY,
@@ -230,6 +230,5 @@ async def lately(engine: AsyncEngine, user_id: str) -> tuple[list[tuple[str, int
     went = select(WithdrawalRow.value).where(
         WithdrawalRow.user_id == user_id, WithdrawalRow.create_time > NOW - DAY, WithdrawalRow.outcome.not_in(STAYED)
     )
-    async with transaction(engine) as session:
-        deposits = [(row[0], int(row[1])) for row in await session.execute(came)]
-        return deposits, [int(value) for value in await session.scalars(went)]
+    deposits = [(row[0], int(row[1])) for row in await session.execute(came)]
+    return deposits, [int(value) for value in await session.scalars(went)]

@@ -7,12 +7,12 @@ afterwards, from available funds to risk, ends in the withdrawal itself as REJEC
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from db import alerts, audit, kyc, reversals, withdrawals
 from db.audit import Action, Entry
@@ -127,7 +127,7 @@ class Requesting:
             raise ProviderUnavailable(name, refused)
         amount = parse(request.amount)
         value = self._policy.value(request.asset, amount)
-        score, findings = await self._monitor(beneficiary, call.user_id, value)
+        score, findings = await self._look_at_holder(beneficiary, call.user_id)
         new = NewWithdrawal(
             withdrawal_id=f"wdr-{uuid.uuid4()}",
             user_id=call.user_id,
@@ -139,7 +139,7 @@ class Requesting:
             provider=name,
             risk_score=score,
             findings=findings,
-            needs_approval=value >= self._policy.review or score >= REVIEWED,
+            needs_approval=True,
             transfer_id=f"{engine.partition}-{uuid.uuid4().hex}",
             request_id=request_id,
             fingerprint=mark,
@@ -172,7 +172,7 @@ class Requesting:
             for window, limit, so_far in zip(("24h", "30d"), self._policy.limits.get(level, (0, 0)), used, strict=True):
                 if so_far + new.value > limit:
                     raise WithdrawalLimit(window, text(limit), text(so_far))
-            row = await withdrawals.add(session, new)
+            row = await withdrawals.add(session, await self._watched(session, new))
             entry = Entry(
                 actor=actor_of(call),
                 action=Action.WITHDRAWAL_CREATE,
@@ -194,35 +194,38 @@ class Requesting:
         found: Mapping[str, str] = json.loads(opened(self._sealer, beneficiary))
         return found
 
-    async def _monitor(self, beneficiary: BeneficiaryRow, user_id: str, value: int) -> tuple[int, list[str]]:
-        """The score of a withdrawal, and what it is made of."""
+    async def _look_at_holder(self, beneficiary: BeneficiaryRow, user_id: str) -> tuple[int, list[str]]:
+        """The score of who is paid, and what it is made of."""
         details = self._details(beneficiary)
         holder = Subject(name=details["holder_name"], country=details["country"])
         found = await self._screener.screen(holder, today())
-        scores, findings = [found.score], list(found.findings)
-
-        def add(score: int, finding: str) -> None:
-            scores.append(score)
-            findings.append(finding)
-
         known = await kyc.approved(self._engine, user_id)
-        if known is not None and normal(opened_kyc(self._sealer, known).full_name) != normal(details["holder_name"]):
-            add(ANOTHER_HOLDER, "the holder has another name than the user")
-        deposits, went = await withdrawals.lately(self._engine, user_id)
+        if known is None or normal(opened_kyc(self._sealer, known).full_name) == normal(details["holder_name"]):
+            return found.score, list(found.findings)
+        another = "the holder has another name than the user"
+        return max(found.score, ANOTHER_HOLDER), [*found.findings, another]
+
+    async def _watched(self, session: AsyncSession, new: NewWithdrawal) -> NewWithdrawal:
+        """With what its user did within a day, to which nobody adds meanwhile; and whether people have to look at it."""
+        review = self._policy.review
+        deposits, went = await withdrawals.lately(session, new.user_id)
         came = sum(amount * self._policy.rates.get(asset, 0) // ATTO for asset, amount in deposits)
-        if value >= self._policy.review // 5 and came and value * 100 >= came * NEAR_PERCENT:
-            add(STRAIGHT_THROUGH, "what came in within a day goes out again")
-        near = [
-            each
-            for each in (*went, value)
-            if NEAR_PERCENT * self._policy.review <= each * 100 < 100 * self._policy.review
-        ]
-        async with transaction(self._engine) as session:
-            if await alerts.is_open(session, user_id, AlertKind.DEPOSIT_FLAGGED):
-                add(REVIEWED, "people look at a deposit of the user")
+        goes = sum(went) + new.value
+        near = [each for each in (*went, new.value) if NEAR_PERCENT * review <= each * 100 < 100 * review]
+        found = []
+        if came and goes >= review // 5 and goes * 100 >= came * NEAR_PERCENT:
+            found.append((STRAIGHT_THROUGH, "what came in within a day goes out again"))
+        if await alerts.is_open(session, new.user_id, AlertKind.DEPOSIT_FLAGGED):
+            found.append((REVIEWED, "people look at a deposit of the user"))
         if len(near) >= NEAR_COUNT:
-            add(JUST_BELOW, "several just below what people look at")
-        return max(scores), findings
+            found.append((JUST_BELOW, "several just below what people look at"))
+        score = max([new.risk_score, *(score for score, _ in found)])
+        return replace(
+            new,
+            risk_score=score,
+            findings=[*new.findings, *(finding for _, finding in found)],
+            needs_approval=new.value >= review or score >= REVIEWED,
+        )
 
 
 def today() -> date:

@@ -281,8 +281,16 @@ async def test_acc7_monitoring_refuses_lists_and_flags_what_looks_odd(till: Till
     await till.rows("UPDATE deposits SET update_time = update_time - interval '2 days'")
     deposit = await till.deposit("ulla", account_id, "400", asset="EUR")
     await till.tell(till.stripe.complete(till.session_of(deposit)))
+    await till.rows("UPDATE withdrawals SET create_time = create_time - interval '31 days'")
     assert not (await withdraw(till, account_id, own, "399.99")).needs_approval
-    assert (await withdraw(till, account_id, own, "400")).needs_approval
+    # Nor does it help to take it out in parts.
+    assert (await withdraw(till, account_id, own, "0.01")).needs_approval
+    # All at once nobody has seen the other ones: each is looked at behind the one before it.
+    await till.rows("UPDATE withdrawals SET create_time = create_time - interval '31 days'")
+    await till.rows("UPDATE kyc_submissions SET level = 2")
+    await till.rows("UPDATE deposits SET update_time = update_time - interval '2 days'")
+    made = await asyncio.gather(*(withdraw(till, account_id, own, "810") for _ in range(5)))
+    assert sorted(each.needs_approval for each in made) == [False, False, True, True, True]
 
 
 async def test_acc5_what_the_company_does_not_pay_is_free_again_and_one_that_is_away_is_asked_again(till: Till) -> None:
