@@ -122,7 +122,7 @@ class Lane:
         if answer.is_taken:
             self._failures = 0
         else:
-            self._failed()
+            self._failed(answer.retry_after_s)
         await self._record(due, answer)
         passing("webhook-recorded")
         if answer.is_gone:
@@ -156,8 +156,12 @@ class Lane:
         log.info("webhook endpoint is gone", endpoint_id=self._endpoint_id)
         await self._gone(self._endpoint_id, target.url)
 
-    def _failed(self) -> None:
+    def _failed(self, asked_s: float = 0.0) -> None:
+        """`asked_s`: how long the endpoint wants to be left alone; so long, up to a minute, no other message goes there."""
         self._failures += 1
+        pause_s = min(PAUSE_MAX_S, asked_s)
         if self._failures >= OPENS_AFTER:
-            pause_s = min(PAUSE_MAX_S, 2.0 ** (self._failures - OPENS_AFTER))
-            self._retry_at = time.monotonic() + pause_s * self._random.uniform(0.5, 1.0)
+            planned = min(PAUSE_MAX_S, 2.0 ** (self._failures - OPENS_AFTER))
+            pause_s = max(pause_s, planned * self._random.uniform(0.5, 1.0))
+        if pause_s:
+            self._retry_at = time.monotonic() + pause_s

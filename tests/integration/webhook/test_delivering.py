@@ -170,6 +170,8 @@ async def test_f25_s26_time_that_is_asked_for_is_given_and_redirects_are_not_fol
     busy, elsewhere = await hooks.receiver(status=503, headers={"retry-after": "1000"}), await hooks.receiver()
     moved = await hooks.receiver(status=307, headers={"location": elsewhere.url})
     first, second = (await hooks.endpoint(busy.url))[0], (await hooks.endpoint(moved.url))[0]
+    good = await hooks.receiver()
+    await hooks.endpoint(good.url)
     await hooks.happens()
     async with hooks.working():
 
@@ -178,11 +180,15 @@ async def test_f25_s26_time_that_is_asked_for_is_given_and_redirects_are_not_fol
 
         await eventually(lambda: len(busy.came) == len(moved.came) == 1)
         await eventually(are_recorded)
-    (delivery,) = await hooks.deliveries(first)
+        # What happens to another account meanwhile waits at this endpoint, too, and at no other one.
+        await hooks.happens("demo-b")
+        await eventually(lambda: len(good.came) == len(moved.came) == 2)
+        assert len(busy.came) == 1
+    delivery, waits = await hooks.deliveries(first)
+    assert (waits.account_id, waits.attempts) == ("demo-b", 0)
     wait_s = delivery.next_attempt_time.ToNanoseconds() - delivery.last_attempt_time.ToNanoseconds()
     assert abs(wait_s / 1e9 - 1000) < 5
-    (delivery,) = await hooks.deliveries(second)
-    assert delivery.last_error == "it redirects with 307"
+    assert {each.last_error for each in await hooks.deliveries(second)} == {"it redirects with 307"}
     assert elsewhere.came == []
 
 
