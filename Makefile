@@ -8,7 +8,7 @@ VENUE := $(BIN)/venue
 BUF := $(BIN)/buf
 
 # Tests wait for processes more than they compute. All run to their end, whichever fails; each one's lines stay together where make can do that (4.0 and newer).
-ABREAST := $(MAKE) --no-print-directory -k -j 4 $(if $(filter output-sync,$(.FEATURES)),-Otarget)
+ABREAST := $(MAKE) --no-print-directory -k -j 5 $(if $(filter output-sync,$(.FEATURES)),-Otarget)
 
 # What Python has compiled is kept, whatever the shell says: dozens of processes would compile the same anew.
 export PYTHONDONTWRITEBYTECODE :=
@@ -85,7 +85,7 @@ audit-code: .venv/.stamp
 test-rules: .venv/.stamp
 	$(BIN)/pytest -q tests/unit tests/golden tests/contract tests/tidy
 
-# Tests of real processes, four groups at a time on the same processors: what fails is run once more, without the rest of its group, and
+# Tests of real processes, several groups at a time on the same processors: what fails is run once more, without the rest of its group, and
 # that is said at the end. What fails twice has failed.
 PYTEST_OF = $(BIN)/pytest -q -o cache_dir=build/tests/$@
 ONCE_MORE = $(PYTEST_OF) $(1) || { [ $$? = 1 ] && echo "$@: once more what failed" && $(PYTEST_OF) --last-failed $(1) && echo $@ >> build/tests/again; }
@@ -108,6 +108,10 @@ test-services: .venv/.stamp
 test-chaos: .venv/.stamp
 	$(call ONCE_MORE,tests/chaos)
 
+# Computes and nothing else, for minutes: it takes what the others leave of the processors.
+test-simulation: .venv/.stamp
+	nice -n 19 $(BIN)/pytest -q tests/simulation
+
 test-%: .venv/.stamp
 	$(BIN)/pytest -q tests/$*
 
@@ -117,14 +121,14 @@ environments:
 QUICK := lint lint-proto lint-web gen-check audit-code test-property test-rules
 
 check: environments
-	@echo "check: four at a time; what each says is shown when it ends"
+	@echo "check: five at a time; what each says is shown when it ends"
 	@$(ABREAST) $(QUICK)
 
-# The longest begin first, so that none is left to end alone; those that mostly wait begin before those that compute.
+# The longest begin first, so that none is left to end alone. The simulation fills from the start what those that wait leave idle.
 test: environments
-	@echo "test: four at a time, the longest takes some minutes; what each says is shown when it ends"
+	@echo "test: five at a time, the longest takes some minutes; what each says is shown when it ends"
 	@rm -rf build/tests && mkdir -p build/tests
-	@$(ABREAST) test-people test-gateway test-services test-core test-chaos test-bench test-simulation test-rules $(QUICK)
+	@$(ABREAST) test-simulation test-services test-people test-gateway test-core test-chaos test-bench test-rules $(QUICK)
 	@if [ -e build/tests/again ]; then echo "test: failed once and passed alone, see above in:" $$(cat build/tests/again); fi
 
 up: setup .venv/.stamp-web

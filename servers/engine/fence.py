@@ -21,8 +21,9 @@ PATIENCE_S: Final = 4.0
 class Fence:
     """Waits for the projector, one poll a partition however many wait."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, courtesy_s: float = COURTESY_S) -> None:
         self._pool = pool
+        self._courtesy_s = courtesy_s
         self._projected: dict[int, int] = {}
         self._polls: dict[int, asyncio.Task[None]] = {}
 
@@ -43,7 +44,7 @@ class Fence:
                     raise PartUnavailable("a view as new as min_position")
             return
         now = await engine.query(pb.QueryRequest(sequence=pb.SequenceQuery()))
-        await self.reach(engine.partition, now.sequence, time.monotonic() + COURTESY_S)
+        await self.reach(engine.partition, now.sequence, time.monotonic() + self._courtesy_s)
 
     async def reach(self, partition: int, sequence: int, deadline: float) -> bool:
         """Wait until a sequence is projected, to a time on the monotonic clock; False if it is not by then."""

@@ -38,7 +38,6 @@ class EngineServicer:
         return await self._engine(request.partition).query(request)
 
     async def Tail(self, request: pb.TailRequest, call: Call) -> AsyncIterator[pb.TailResponse]:
-        assert call.end is not None
         batches = self._engine(request.partition).batches(request.after_sequence)
         try:
             # A server that stops does not wait for a stream that has no end.
@@ -46,7 +45,7 @@ class EngineServicer:
                 message = tail_message(rows[0])
                 message.following.extend(map(tail_message, rows[1:]))
                 yield message
-                await asyncio.wait((call.end,), timeout=TAIL_PAUSE_S)
+                await asyncio.sleep(TAIL_PAUSE_S)
         finally:
             await batches.aclose()
 
@@ -156,12 +155,23 @@ class EngineServicer:
 
 async def unless_ended(work: Awaitable[Result], call: Call) -> Result | None:
     """What the work comes to; None once the server ends the stream."""
-    assert call.end is not None
+    end = call.end
+    assert end is not None
     coming = asyncio.ensure_future(work)
+
+    # A callback costs a tenth of what asyncio.wait() does, and a row of the journal each time.
+    def stop(_: "asyncio.Future[str]") -> None:
+        coming.cancel()
+
+    if end.done():
+        coming.cancel()
+    end.add_done_callback(stop)
     try:
-        await asyncio.wait((coming, call.end), return_when=asyncio.FIRST_COMPLETED)
+        return await coming
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not end.done() or (task is not None and task.cancelling()):
+            raise
+        return None
     finally:
-        if not coming.done():
-            coming.cancel()
-            await asyncio.wait((coming,))
-    return None if coming.cancelled() else coming.result()
+        end.remove_done_callback(stop)

@@ -55,6 +55,8 @@ EngineT = TypeVar("EngineT", bound=Engine)
 ACCOUNTS_MAX = 4
 SCOPES = "read trade account"
 KEY = b"k" * 32
+# Readers wait so long for tables that are behind: longer than a busy machine needs.
+WAIT_S = 3.0
 TERMS = ConversionTerms(spread=Fraction(1, 100), quote_s=2.0, amount_max=Fraction(50_000), books=frozenset({"ETH-USD"}))
 
 
@@ -196,7 +198,7 @@ class Floor:
         self._database_url = database_url
         self._guard = guard
         self._silence_s = silence_s
-        self.tokens, self._past, self._markets = PageTokens(KEY), Past(pool, Fence(pool), bus), Markets(pool)
+        self.tokens, self._past, self._markets = PageTokens(KEY), Past(pool, Fence(pool, WAIT_S), bus), Markets(pool)
         self.remote = {number: RemoteEngine(number, pool) for number in PARTITIONS}
         for engine in self.remote.values():
             stack.push_async_callback(engine.close)
