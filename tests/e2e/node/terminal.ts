@@ -80,6 +80,8 @@ async function newcomer(browser: Browser): Promise<object> {
   await sent(page, "Buy ETH");
   await second.locator('[data-testid="fills"] tbody tr', { hasText: "0.1000" }).first().waitFor();
   await shown(second, "Balances");
+  // Fills and balances come on streams of their own.
+  await second.getByTestId("balances").locator("tr", { hasText: "100.35" }).waitFor();
   const balances = await second.getByTestId("balances").innerText();
   await shown(second, "Open orders");
   await second.getByRole("button", { name: "Cancel all" }).click();
