@@ -1,8 +1,9 @@
 """The rules compiled to machine code, where they were compiled into the environment; else their source is what runs.
 
-With them what is done for every order beside them: bytes into commands, and what a command caused into bytes and lines. Compiled
-modules lie in a folder that is named by the bytes of every source file of theirs and by the Python that compiled them. A start
-names the folder anew from the source it has, so what was compiled from any other source is not found.
+With them what is done for every order beside them: bytes into commands, and what a command caused into bytes and lines; and what
+the benchmark does to a book by itself. Compiled modules lie in a folder that is named by the bytes of every source file of theirs
+and by the Python that compiled them. A start names the folder anew from the source it has, so what was compiled from any other
+source is not found.
 `python -m servers.bench.source MODULE ARGUMENT...` runs a module on the source whatever has been compiled.
 """
 
@@ -16,11 +17,13 @@ from types import ModuleType
 from typing import Final
 
 SERVERS: Final = Path(__file__).resolve().parent
-PACKAGE: Final = "servers.domain."
 # All of them below `servers`, whose import comes first and looks for what is compiled: a module from its source that calls on
-# compiled ones is all right, the other way round it would not be.
-ENGINE: Final = "servers.engine."
-PARTS: Final = ("answers", "codec", "effects", "frames", "messages", "projection", "publication", "standing", "wire")
+# compiled ones is all right, the other way round it would not be. The rules are all of `domain`.
+PACKAGES: Final[dict[str, tuple[str, ...]]] = {
+    "domain": ("*",),
+    "engine": ("answers", "codec", "effects", "frames", "messages", "projection", "publication", "standing", "wire"),
+    "bench": ("book_alone",),
+}
 # A compiled class takes no subclass from a source, and other rooms have errors of their own.
 ERRORS: Final = "errors.py"
 # What all compiled modules share.
@@ -29,9 +32,13 @@ BUILDS: Final = Path(sys.prefix) / "native"
 
 
 def sources() -> list[Path]:
-    """The files of what is compiled: the rules by name, then the parts of the engine."""
-    rules = sorted(path for path in (SERVERS / "domain").glob("*.py") if path.name != ERRORS)
-    return rules + [SERVERS / "engine" / f"{part}.py" for part in PARTS]
+    """The files of what is compiled, package by package, by name."""
+    return [
+        path
+        for package, names in PACKAGES.items()
+        for path in sorted(path for name in names for path in (SERVERS / package).glob(f"{name}.py"))
+        if path.name != ERRORS
+    ]
 
 
 def build_folder() -> Path:
@@ -48,8 +55,7 @@ class CompiledRules(MetaPathFinder):
 
     def __init__(self, folder: Path) -> None:
         self._shared = [str(folder)]
-        self._rules = [str(folder / "servers" / "domain")]
-        self._parts = [str(folder / "servers" / "engine")]
+        self._packages = {f"servers.{name}": [str(folder / "servers" / name)] for name in PACKAGES}
 
     def find_spec(
         self,
@@ -57,10 +63,9 @@ class CompiledRules(MetaPathFinder):
         path: Sequence[str] | None,  # noqa: ARG002  the protocol's
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        if fullname.startswith(PACKAGE):
-            return PathFinder.find_spec(fullname, self._rules, target)
-        if fullname.startswith(ENGINE):
-            return PathFinder.find_spec(fullname, self._parts, target)
+        where = self._packages.get(fullname.rpartition(".")[0])
+        if where is not None:
+            return PathFinder.find_spec(fullname, where, target)
         return PathFinder.find_spec(fullname, self._shared, target) if fullname == f"{GROUP}__mypyc" else None
 
 

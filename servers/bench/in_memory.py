@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from db.journal import JournalRow
+from servers.bench.book_alone import cancel, place
 from servers.bench.book_peer import MIDDLE, Operation, operations
 from servers.domain import commands as c
 from servers.domain.book import Book
 from servers.domain.errors import VenueError
 from servers.domain.exchange import RULES_VERSION, Exchange
-from servers.domain.matching import plan
 from servers.domain.model import Order
 from servers.domain.terms import Environment, Side
 from servers.engine.codec import decode
@@ -204,24 +204,9 @@ def run_book(todo: list[Operation]) -> tuple[float, int]:
     begun_s = time.perf_counter()
     for operation in todo:
         if operation.cancels >= 0:
-            order = orders[operation.cancels]
-            rest = order.lots - order.filled_lots
-            if rest:
-                book.sides[order.side].remove(order, rest)
-                order.filled_lots = order.lots
-            continue
-        order = next(coming)
-        opposite = book.opposite[order.side]
-        for _, maker, lots in plan(order, opposite, order.ticks, order.lots, -1).steps:
-            maker.filled_lots += lots
-            order.filled_lots += lots
-            fills += 1
-            if maker.filled_lots == maker.lots:
-                opposite.remove(maker, lots)
-            else:
-                opposite.reduce(maker, lots)
-        if order.filled_lots < order.lots:
-            book.sides[order.side].add(order)
+            cancel(book, orders[operation.cancels])
+        else:
+            fills += len(place(book, next(coming)))
     return time.perf_counter() - begun_s, fills
 
 

@@ -97,8 +97,7 @@ def test_the_supervisor_notices_a_change_of_what_it_has_compiled() -> None:
 def test_no_class_has_a_compiled_one_above_it() -> None:
     """Objects of such a class are not what a compiled method takes for its own."""
     entry.load()
-    compiled = {path.stem if path.parent.name == "domain" else f"engine.{path.stem}" for path in native.sources()}
-    names = {f"servers.domain.{name}" for name in compiled} | {f"servers.{name}" for name in compiled}
+    names = {f"servers.{path.parent.name}.{path.stem}" for path in native.sources()}
     found = {
         f"{thing.__module__}.{thing.__name__}": above.__module__
         for name, module in list(sys.modules.items())
