@@ -12,8 +12,10 @@ from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from db.models.alerts import AlertRow
 from db.models.deposits import DepositRow, ProviderEventRow, ReversalRow, SignupBonusRow
 from db.transactions import NOW, transaction
+from servers.domain.alerts import AlertKind
 
 PENDING: Final = "PENDING"
 PROCESSING: Final = "PROCESSING"
@@ -36,6 +38,12 @@ HELD: Final = "HELD"
 TAKEN: Final = "TAKEN"
 RELEASED: Final = "RELEASED"
 DAY: Final = timedelta(days=1)
+
+# The ledger did not take it a moment ago, and people were told: it stands in the way of no other one.
+_NOT_TAKEN: Final = select(AlertRow.alert_id).where(
+    AlertRow.kind == AlertKind.DEPOSIT_NOT_CREDITED.value, AlertRow.subject == func.concat("deposit/", DepositRow.deposit_id),
+    AlertRow.state != "CLOSED", AlertRow.update_time > NOW - timedelta(minutes=1),
+)  # fmt: skip
 
 Place = tuple[datetime, str]
 
@@ -151,7 +159,7 @@ async def add_event(session: AsyncSession, provider: str, event_id: str, kind: s
 async def list_undone(engine: AsyncEngine, limit: int = 100) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
     """Ids of deposits that are paid and not credited, of those late ones that may yet be, and of users with a bonus to come."""
     ids = select(DepositRow.deposit_id).limit(limit)
-    paid = ids.where(DepositRow.state == PAID).order_by(DepositRow.update_time)
+    paid = ids.where(DepositRow.state == PAID, ~_NOT_TAKEN.exists()).order_by(DepositRow.update_time)
     late = ids.where(DepositRow.state.in_(WAITING), DepositRow.expire_time <= NOW).order_by(DepositRow.expire_time)
     bonuses = select(SignupBonusRow.user_id).where(SignupBonusRow.state == "PAYING").limit(limit)
     async with transaction(engine) as session:

@@ -29,6 +29,7 @@ from tests.integration.funding.test_withdrawals import (
 from venue.account.v1 import account_pb2
 from venue.admin.v1 import alert_pb2
 from venue.funding.v1 import withdrawal_pb2 as pb
+from venue.funding.v1.funding_pb2 import DEPOSIT_PROVIDER_MANUAL, DEPOSIT_STATE_SUCCEEDED
 
 
 async def test_acc5_stripe_pays_once_and_says_later_how_it_ended(till: Till) -> None:
@@ -210,3 +211,18 @@ async def test_rsk6_what_is_wrong_with_money_raises_an_alert_once(till: Till) ->
         ("AMOUNT_MISMATCH", "WARNING", f"deposit/{other.deposit_id}", user_id("ulla"), 1),
         ("FUNDS_OWED", "WARNING", f"deposit/{gone.deposit_id}", user_id("ulla"), 2),
     ]
+    # What the ledger does not take is tried again each minute, told of as often, and credited once it does.
+    bank = await till.deposit("ulla", account_id, "30", provider=DEPOSIT_PROVIDER_MANUAL)
+    strange = "UPDATE deposits SET asset = %s, state = 'PAID' WHERE deposit_id = %s"
+    await till.rows(strange, "XYZ", bank.deposit_id)
+    raised = "SELECT raised FROM alerts WHERE kind = 'DEPOSIT_NOT_CREDITED' AND severity = 'CRITICAL'"
+    later = "UPDATE alerts SET update_time = update_time - interval '2 minutes'"
+    for times in (1, 2):
+        for _ in range(3):
+            await till.sweeper.sweep()
+        assert await till.rows(raised) == [(times,)]
+        await till.rows(later)
+    await till.rows(strange, "USD", bank.deposit_id)
+    await till.sweeper.sweep()
+    assert (await till.get("ulla", bank.deposit_id)).state == DEPOSIT_STATE_SUCCEEDED
+    assert (await till.usd("ulla", account_id))[2] == "35"
