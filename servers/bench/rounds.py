@@ -24,7 +24,7 @@ from venue.type.v1 import type_pb2
 MARGIN_S: Final = 0.5
 CALLERS: Final = 64
 BATCH_CALLERS: Final = 8
-# Fewer than at full load: paced callers start together, and all 64 at once would be a burst and no half load.
+# Each a client of its own: callers of one client ask in the same moment, which is a burst again and again, and no half load.
 PACED_CALLERS: Final = 16
 SESSIONS: Final = 4
 # One caller alone is answered a few times a second where the machine is busy.
@@ -188,8 +188,8 @@ async def measured_alone(bench: Bench, server: Counting, loads: list[Load]) -> S
 
 
 def paced(sides: Entry, rate: float) -> list[Load]:
-    """The loads of both sides with fewer callers, at so many requests a second of all together."""
-    return [replace(load, callers=PACED_CALLERS // 2, rate=rate / 2) for load in sides.both]
+    """Callers of both sides in turn, each by itself, at so many requests a second of all together."""
+    return [replace(load, callers=1, rate=rate / PACED_CALLERS) for load in sides.both * (PACED_CALLERS // 2)]
 
 
 async def compare_peer(
