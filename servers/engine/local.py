@@ -134,7 +134,7 @@ class LocalEngine:
     async def query(self, request: pb.QueryRequest) -> pb.QueryResponse:
         sequencer = self._leading()
         await sequencer.settled(request.min_sequence)
-        return await self._seen(sequencer, lambda exchange: read(exchange, request))
+        return await self._seen(sequencer, lambda exchange: read(exchange, request), lambda seen: seen.sequence)
 
     async def tail(self, after_sequence: int) -> AsyncGenerator[pb.TailResponse, None]:
         async with aclosing(self.batches(after_sequence)) as batches:
@@ -186,8 +186,16 @@ class LocalEngine:
         if self.sequencer is not None:
             self.sequencer.feed.leave(following.follower)
 
-    async def _seen(self, sequencer: Sequencer, look: Callable[[Exchange], Seen]) -> Seen:
-        """What memory says, or that it refuses, once that is durable; asked again where a fault took it back meanwhile."""
+    async def _seen(
+        self,
+        sequencer: Sequencer,
+        look: Callable[[Exchange], Seen],
+        changed: Callable[[Seen], int] | None = None,
+    ) -> Seen:
+        """What memory says, or that it refuses, once that is durable; asked again where a fault took it back meanwhile.
+
+        `changed` gives the sequence that made what was seen as it is, if that may be an older one than the last.
+        """
         while True:
             exchange = await sequencer.sound()
             if not sequencer.appender.leads:
@@ -198,7 +206,10 @@ class LocalEngine:
                 seen = look(exchange)
             except VenueError as refusal:
                 seen = refusal
-            await sequencer.settled(exchange.clock.sequence)
+            sequence = exchange.clock.sequence
+            if changed is not None and not isinstance(seen, VenueError):
+                sequence = changed(seen)
+            await sequencer.settled(sequence)
             if sequencer.exchange is not exchange:
                 continue
             if isinstance(seen, VenueError):

@@ -17,12 +17,19 @@ from venue.engine.v1 import engine_pb2 as pb
 
 
 def read(exchange: Exchange, request: pb.QueryRequest) -> pb.QueryResponse:
-    """Answer a query from memory as of now. Raises AccountNotFound, OrderNotFound, MarketNotFound."""
-    sequence = exchange.clock.sequence
+    """Answer a query from memory as of now. Raises AccountNotFound, OrderNotFound, MarketNotFound.
+
+    The sequence is that of the last command; of an order that is named, that of the command that changed it last.
+    """
+    kind = request.WhichOneof("query")
+    sequence, order = exchange.clock.sequence, None
+    if kind == "open_orders" and (request.open_orders.order_id or request.open_orders.client_order_id):
+        # Its reader does not wait for what others do meanwhile.
+        order = _order(exchange, request.open_orders)
+        sequence = order.update_sequence
     response = pb.QueryResponse(
         sequence=sequence, position=position_text(exchange.partition, exchange.clock.epoch, sequence)
     )
-    kind = request.WhichOneof("query")
     if kind == "accounts":
         _accounts(exchange, request.accounts, response)
     elif kind == "balances":
@@ -38,6 +45,8 @@ def read(exchange: Exchange, request: pb.QueryRequest) -> pb.QueryResponse:
         response.positions.extend(position_messages(exchange, account))
     elif kind == "limits":
         response.limits.extend(limits_messages(exchange))
+    elif order is not None:
+        response.orders.append(order_message(exchange.partition, order))
     elif kind == "open_orders":
         _open_orders(exchange, request.open_orders, response)
     elif kind == "book":
@@ -69,9 +78,6 @@ def _accounts(exchange: Exchange, query: pb.AccountsQuery, response: pb.QueryRes
 
 
 def _open_orders(exchange: Exchange, query: pb.OpenOrdersQuery, response: pb.QueryResponse) -> None:
-    if query.order_id or query.client_order_id:
-        response.orders.append(order_message(exchange.partition, _order(exchange, query)))
-        return
     account = exchange.ledger.account(query.account_id, query.user_id)
     response.account_sequence = account.last_event_sequence
     response.orders.extend(

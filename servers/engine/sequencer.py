@@ -35,8 +35,9 @@ log = structlog.get_logger()
 RECENT_BATCHES: Final = 64
 # What brings new orders to the book, or lets old ones trade anew.
 PLACING: Final = frozenset({"place_order", "amend_order", "replace_order", "place_oco"})
-# A row costs more than what it carries. Where so many callers share one, or did on average of late, it waits for more of them:
-# as long as somebody comes, at most two moments, and not once it has commands enough.
+# A row costs more than what it carries. Where so many callers came while the last one was written, or did on average of late, it
+# waits for more of them: as long as somebody comes, at most two moments, and not once it has commands enough. Who comes while it
+# waits does not count: else a row that waited would be the reason for the next one to.
 CROWD: Final = 2.5
 CROWD_ROWS: Final = 8
 LINGER_S: Final = 0.001
@@ -76,7 +77,7 @@ class Sequencer:
         self._forming = Batch(exchange.clock.sequence + 1)
         self._flying: Batch | None = None
         self._recent: deque[Batch] = deque(maxlen=RECENT_BATCHES)
-        # Callers a row, on average of late.
+        # Callers who came while a row was written, on average of late.
         self._crowd = 0.0
         self._queue = Queue()
         # Tickets whose commands may have broken the machine; while there are any, all others queue.
@@ -252,10 +253,14 @@ class Sequencer:
     async def _gather(self) -> None:
         """Callers who are ready now share the row; where many come with little each, those of the next moments do too."""
         await asyncio.sleep(0)
+        came = len(self._forming.tickets)
+        self._crowd += (came - self._crowd) / CROWD_ROWS
+        if max(came, self._crowd) < CROWD:
+            return
         for _ in range(LINGER_TURNS):
             batch = self._forming
             count = len(batch.tickets)
-            if max(count, self._crowd) < CROWD or len(batch.commands) >= ENOUGH:
+            if len(batch.commands) >= ENOUGH:
                 return
             await asyncio.sleep(LINGER_S)
             if batch is not self._forming or len(batch.tickets) == count:
@@ -273,7 +278,6 @@ class Sequencer:
         self._chain = row.chain
         self._flying = None
         self._recent.appendleft(batch)
-        self._crowd += (len(batch.tickets) - self._crowd) / CROWD_ROWS
         for ticket in batch.tickets:
             ticket.resolve()
         passing("after-answers")

@@ -134,3 +134,27 @@ async def test_ids_tell_partition_and_sequence(lead: Lead) -> None:
     answer = await led.place(account_id)
     assert answer.order.order_id == f"{PARTITION}-{answer.order.sequence}"
     assert answer.position == f"{PARTITION}.{led.exchange.clock.epoch}.{answer.order.sequence}"
+
+
+async def test_an_order_that_nothing_under_way_changes_is_read_without_a_wait(lead: Lead, database: Connection) -> None:
+    led = await lead(lease_s=30.0)
+    account_id = await led.open_account()
+    quiet, changed = [(await led.place(account_id, client_order_id=name)).order for name in ("quiet", "changed")]
+
+    def read(order_id: str = "", label: str = "") -> Coroutine[Any, Any, pb.QueryResponse]:
+        named = pb.OpenOrdersQuery(user_id=USER, order_id=order_id, account_id=account_id, client_order_id=label)
+        return led.engine.query(pb.QueryRequest(open_orders=named))
+
+    amendment = wire.AmendOrderRequest(order_id=changed.order_id, quantity="0.005")
+    async with stalled(database):
+        amending = asyncio.ensure_future(led.submit(pb.Command(user_id=USER, amend_order=amendment)))
+        await asyncio.sleep(0)
+        waiting = asyncio.ensure_future(read(changed.order_id))
+        for found in (await read(quiet.order_id), await read(label="quiet")):
+            assert list(found.orders) == [quiet]
+            assert found.sequence == quiet.sequence <= led.sequencer.tail.sequence
+        await asyncio.sleep(0.2)
+        assert not amending.done()
+        assert not waiting.done()
+    await amending
+    assert (await waiting).orders[0].quantity == "0.005"

@@ -1582,7 +1582,7 @@ export const LimitsQuerySchema: GenMessage<LimitsQuery> = /*@__PURE__*/
  */
 export type QueryResponse = Message<"venue.engine.v1.QueryResponse"> & {
   /**
-   * As of which sequence; durable.
+   * As of which sequence; durable. Of an open order that was named: of the command that changed it last.
    *
    * @generated from field: uint64 sequence = 1;
    */
