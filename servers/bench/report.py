@@ -131,13 +131,14 @@ request_id; each is a new one.
 - P2: four sessions of four accounts, messages sent as fast as HTTP/2 lets them; a session also gets its account's order events,
   which the echo does not send.
 - P3: eight callers, 50 orders a call. The catch-up time runs from the last answer until the replica's tables hold everything.
-- P4: one caller who first buys and then sells; and 16 callers who together send half of what the same server took in P1.
+- P4: one caller who first buys and then sells; and 16 callers, each a client of its own so that they do not ask in the same
+  moment, who together send half of what the same server took in P1.
 - P5: `matching-engine` 0.1.1 from the package index in a Python 3.12 of its own, its gateway with `ME_FSYNC=1`, over HTTP/1.1
   keep-alive connections with the same load client. It has no accounts, ledger or database.
 - P6: the book and its matching alone beside `litebook` (Rust, which returns fills) from the package index: the same 200,000
   operations, two thirds resting within fifty ticks, a sixth crossing, a sixth cancelling; both have their orders made before.
-  `execute` does them as commands, with risk, holds, ledger, fees and events. The book, and P9a, run the rules that the venue
-  runs (see "rules" above); P6b, P8 and P12a run their source.
+  `execute` does them as commands, with risk, holds, ledger, fees and events. The book, what places and
+  cancels in it, and P9a, run the rules that the venue runs (see "rules" above); P6b, P8 and P12a run their source.
 - P7: 500 subscribers of BTC-USD's book and trades on one process, its own port, frames joined, the usual window of 100 ms, while
   4,000 orders a second arrive in batches of 50; for the delay half as many, which still are more updates than the floor asks for.
   An update is a trade, or a level as it has become, at each subscriber. Delay: from when a frame was made until a reader that
