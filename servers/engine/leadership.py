@@ -37,6 +37,7 @@ from venue.engine.v1 import engine_pb2 as pb
 log = structlog.get_logger()
 Result = TypeVar("Result")
 WAIT_S: Final = 0.25
+LOADING_S: Final = 0.05
 BROKEN_S: Final = 5.0
 TICK_S: Final = 0.05
 LAG_CHECK_S: Final = 1.0
@@ -217,7 +218,8 @@ class Leader:
         while not self._stopping.is_set():
             state = await journal.partition_row(connection, self._partition)
             why = f"halted: {state.halted_reason}" if state.halted_reason else "another process leads"
-            if not state.halted_reason:
+            # With the lease it could only go on loading, while another one that stands by may lead at once.
+            if not state.halted_reason and not self.standby.is_loading:
                 since = time.monotonic()
                 epoch = await journal.take_over(connection, self._partition, self._holder, terms.address, terms.lease_s)
                 if epoch is not None:
@@ -227,7 +229,7 @@ class Leader:
                 told = why
             if not state.halted_reason:
                 self.standby.start()
-            await self._pause(WAIT_S)
+            await self._pause(LOADING_S if self.standby.is_loading else WAIT_S)
         return None
 
     @staticmethod

@@ -51,6 +51,11 @@ class Standby:
         """The machine as of that command."""
         return None if self._replay is None else self._replay.exchange
 
+    @property
+    def is_loading(self) -> bool:
+        """Whether it has begun to load the tables, and does not know yet whether it can."""
+        return self._task is not None and not self._tried.is_set()
+
     def start(self) -> None:
         """Begin to follow, if it does not yet."""
         if self._task is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,8 @@ from db.journal import find_partition, halt
 from db.session import Connection
 from servers.domain.errors import NotLeader, PartUnavailable, VenueError
 from servers.domain.state import dump
+from servers.engine import standby
+from servers.engine.recovery import Recovered, recover_tables
 from tests.integration.engine.conftest import Lead
 from tests.integration.engine.leading import PARTITION, commands, journal, place, projecting, until
 from tests.integration.engine.line import line
@@ -34,6 +37,30 @@ async def test_a_stopped_leader_hands_over_at_once(lead: Lead) -> None:
     await first.stop()
     async with asyncio.timeout(20):
         await lead(lease_s=30.0)
+
+
+async def test_who_still_loads_leaves_the_lease_to_others(
+    lead: Lead, database: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await lead(lease_s=0.3)
+    epoch, loads, asked = first.exchange.clock.epoch, asyncio.Event(), asyncio.Event()
+
+    async def slowly(*given: Any) -> Recovered:
+        asked.set()
+        await loads.wait()
+        return await recover_tables(*given)
+
+    monkeypatch.setattr(standby, "recover_tables", slowly)
+    second = await lead(waits=True, lease_s=0.3)
+    await asked.wait()
+    await first.end()
+    await asyncio.sleep(1.0)
+    found = await find_partition(database, PARTITION)
+    assert found is not None
+    assert (found.epoch, found.lease_left_s <= 0) == (epoch, True)
+    loads.set()
+    await second.leads()
+    assert second.exchange.clock.epoch == epoch + 1
 
 
 async def test_a_late_leader_is_fenced_off(lead: Lead, database: Connection, database_url: str) -> None:
