@@ -6,6 +6,7 @@ Connections of `connect` and `open_pool` speak the rules' numbers: amounts and t
 import select
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -40,6 +41,23 @@ LIVENESS: Final[Mapping[str, str | int]] = {
 }
 
 
+class _Direct(AsyncConnection[TupleRow]):
+    """Leaving it closes it. The driver commits first, which takes a turn of a busy loop, and who is cancelled in it would leave
+    the connection open.
+    """
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await super().__aexit__(kind, error, traceback)
+        finally:
+            await self.close()
+
+
 def sqlalchemy_url(url: str) -> "URL":
     """The address with the driver that this project uses."""
     from sqlalchemy import make_url  # only who migrates or owns tables needs it; it costs every start 0.4 s
@@ -63,7 +81,7 @@ async def connect(url: str, *, application_name: str, role: str | None = None) -
     """
     address = conninfo(url, application_name=application_name, role=role)
     async with AsyncExitStack() as unless_ready:
-        connection = await unless_ready.enter_async_context(await AsyncConnection.connect(address, autocommit=True))
+        connection = await unless_ready.enter_async_context(await _Direct.connect(address, autocommit=True))
         await adapt(connection)
         unless_ready.pop_all()
         return connection
