@@ -3,11 +3,13 @@
 import asyncio
 import json
 import signal
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +23,7 @@ from servers.funding.simulator.outbound import FINANCIAL_ACCOUNT
 from servers.funding.simulator.stripe import StripeSimulator
 from servers.transport.caller import channel_to
 from tests.chaos.checker import FAULTS
-from tests.chaos.driver import Child, Venue, serves
+from tests.chaos.driver import READY_S, Child, Venue, serves
 from venue.account.v1 import account_pb2, account_pb2_grpc
 from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 from venue.funding.v1 import funding_pb2 as pb
@@ -61,6 +63,19 @@ class Customer:
         async with channel_to(f"127.0.0.1:{self.venue.ports['api']}") as channel:
             method = getattr(stubs[service](channel), type(request).__name__.removesuffix("Request"))
             return await method(request, metadata=self.metadata, timeout=10)
+
+    async def heard(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """The answer of a call that is made until it has one, or the process has ended: on what a crash left half done the next
+        one goes on beside the first calls, and refuses a withdrawal while anything is owed. Raises AioRpcError.
+        """
+        deadline = time.monotonic() + READY_S
+        while True:
+            try:
+                return await call()
+            except grpc.aio.AioRpcError:
+                if time.monotonic() > deadline or not self.api.runs:
+                    raise
+                await asyncio.sleep(0.1)
 
     async def log_in(self, email: str, password: str, **more: str) -> None:
         granted = await self.ask("auth", auth_pb2.LoginRequest(email=email, password=password, **more))
@@ -103,7 +118,7 @@ class Customer:
             account_id=self.account_id, asset="USD", amount="150", provider=pb.DEPOSIT_PROVIDER_STRIPE,
             request_id=self.ids["in"],
         )  # fmt: skip
-        url: str = (await self.ask("funding", request)).deposit.checkout_url
+        url: str = (await self.heard(lambda: self.ask("funding", request))).deposit.checkout_url
         return url.rpartition("/")[2]
 
     async def pay(self) -> None:
@@ -118,7 +133,7 @@ class Customer:
             account_id=self.account_id, asset="USD", amount="100", beneficiary_id=self.beneficiary_id,
             provider=withdrawal_pb2.PAYOUT_PROVIDER_STRIPE, request_id=self.ids["out"],
         )  # fmt: skip
-        await self.ask("funding", request)
+        await self.heard(lambda: self.ask("funding", request))
 
     async def post(self) -> None:
         ((payment_id, _),) = self.company.payouts.made.items()
@@ -131,7 +146,8 @@ class Customer:
             request = pb.ReceiveStripeEventRequest(body=httpbody_pb2.HttpBody(data=body))
             metadata = (("stripe-signature", signature),)
             async with channel_to(f"127.0.0.1:{self.venue.ports['api']}") as channel:
-                await funding_pb2_grpc.FundingServiceStub(channel).ReceiveStripeEvent(request, metadata=metadata)
+                stub: Any = funding_pb2_grpc.FundingServiceStub(channel)
+                await self.heard(partial(stub.ReceiveStripeEvent, request, metadata=metadata))
 
     async def usd(self) -> tuple[str, str]:
         """Available and held."""
