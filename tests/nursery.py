@@ -1,5 +1,6 @@
 """Processes begun as copies of one that has loaded their code, as the supervisor begins them: for tests that start many."""
 
+import atexit
 import contextlib
 import functools
 import gc
@@ -75,6 +76,12 @@ class Nursery:
             command = [sys.executable, "-m", "tests.nursery", str(asked.fileno())]
             self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=(asked.fileno(),), stdin=subprocess.DEVNULL)
         self._one_at_a_time = threading.Lock()
+        atexit.register(self._close)
+
+    def _close(self) -> None:
+        """Nobody asks any more: it ends by itself."""
+        self._asking.close()
+        self._process.wait()
 
     def start(self, names: list[str], environment: dict[str, str], output: int) -> Copied:
         request = json.dumps([names, environment]).encode()
