@@ -23,6 +23,7 @@ from servers.embedded.preload import copied
 
 COPIES: Final = platform.system() == "Linux"
 REQUEST_MAX: Final = 1 << 20
+ENDS_WITHIN_S: Final = 10.0
 ROOT: Final = Path(__file__).resolve().parents[1]
 
 
@@ -79,9 +80,13 @@ class Nursery:
         atexit.register(self._close)
 
     def _close(self) -> None:
-        """Nobody asks any more: it ends by itself."""
+        """Nobody asks any more: it ends by itself, or is made to."""
         self._asking.close()
-        self._process.wait()
+        try:
+            self._process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def start(self, names: list[str], environment: dict[str, str], output: int) -> Copied:
         request = json.dumps([names, environment]).encode()

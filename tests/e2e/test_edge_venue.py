@@ -7,6 +7,7 @@ import itertools
 import ssl
 import subprocess
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -116,6 +117,15 @@ def test_s17_the_commands_find_their_way(sealed: Venue) -> None:
         done = sealed.run(*command)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         assert said in done.stdout, command
+
+
+def test_a_server_that_did_not_get_to_run_for_a_while_refuses_nobody(sealed: Venue, client: httpx.Client) -> None:
+    for _ in range(2):
+        with sealed.paused("api"):
+            # Longer than two health checks of half a second, and shorter than callers wait.
+            time.sleep(2.5)
+        answer = client.get("/v1/accounts")
+        assert answer.status_code == 200, answer.text
 
 
 class Load:

@@ -11,8 +11,8 @@ from tests.simulation.mutations import MUTATIONS
 from tests.simulation.simulation import Simulation, simulate
 from tests.simulation.witness import Violation
 
-# Beside other tests it gets what they leave.
-pytestmark = pytest.mark.timeout(0)
+# Beside other tests it gets what they leave of the processors.
+pytestmark = pytest.mark.timeout(1_800)
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS, SEEDS_LONG, STEPS = 500, 4_000, 500
 SEEDS_A_MUTATION, STEPS_A_MUTATION = 60, 250
@@ -29,6 +29,7 @@ def started(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.timeout(0)  # niced, and as long as it takes
 def test_whatever_goes_wrong_nothing_is_lost_doubled_or_told_too_early(request: pytest.FixtureRequest) -> None:
     seeds, shares = SEEDS_LONG if request.config.getoption("--long") else SEEDS, os.cpu_count() or 1
     bounds = [(seeds * n // shares, seeds * (n + 1) // shares - 1) for n in range(shares)]

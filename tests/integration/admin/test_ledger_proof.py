@@ -101,10 +101,18 @@ async def test_acc8_the_command_proves_every_partition_and_ends_with_one_where_s
     # At night it is proved by itself, and people are told.
     pool = await open_pool(desk.database_url, application_name="test", role=SERVICES)
     night = asyncio.create_task(Prover(pool, desk.engine, [DEMO]).keep_proving(0.0))
-    async with asyncio.timeout(30):
-        while not (told := [row for row in await desk.audited("LEDGER_VERIFY") if row[0] == NIGHT.name]):  # noqa: ASYNC110  written elsewhere
-            await asyncio.sleep(0.05)
-    night.cancel()
-    await pool.close()
-    assert [row[4] for row in told] == ["DIFFERS"]
+
+    async def proofs() -> list[Any]:
+        return [row for row in await desk.audited("LEDGER_VERIFY") if row[0] == NIGHT.name]
+
+    async def proved() -> bool:
+        return bool(await proofs())
+
+    try:
+        await desk.eventually(proved, "the proof of the night")
+    finally:
+        night.cancel()
+        await asyncio.wait([night])
+        await pool.close()
+    assert [row[4] for row in await proofs()] == ["DIFFERS"]
     assert ("LEDGER_DIFFERS", "OPEN") in await desk.rows("SELECT kind, state FROM alerts")
