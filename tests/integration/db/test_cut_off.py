@@ -35,7 +35,7 @@ class CutAt:
             try:
                 yield waits_for
                 resume = steps.__next__
-            except BaseException as cut:  # noqa: BLE001  handed on
+            except asyncio.CancelledError as cut:
                 resume = lambda cut=cut: steps.throw(cut)  # type: ignore[misc]  # noqa: E731
 
 
