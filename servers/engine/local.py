@@ -134,7 +134,11 @@ class LocalEngine:
     async def query(self, request: pb.QueryRequest) -> pb.QueryResponse:
         sequencer = self._leading()
         await sequencer.settled(request.min_sequence)
-        return await self._seen(sequencer, lambda exchange: read(exchange, request), lambda seen: seen.sequence)
+
+        def look(exchange: Exchange) -> pb.QueryResponse:
+            return read(exchange, request, sequencer.tail.sequence)
+
+        return await self._seen(sequencer, look, lambda seen: seen.sequence)
 
     async def tail(self, after_sequence: int) -> AsyncGenerator[pb.TailResponse, None]:
         async with aclosing(self.batches(after_sequence)) as batches:

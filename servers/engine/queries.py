@@ -16,17 +16,21 @@ from servers.engine.standing import limits_messages, position_messages
 from venue.engine.v1 import engine_pb2 as pb
 
 
-def read(exchange: Exchange, request: pb.QueryRequest) -> pb.QueryResponse:
+def read(exchange: Exchange, request: pb.QueryRequest, durable: int) -> pb.QueryResponse:
     """Answer a query from memory as of now. Raises AccountNotFound, OrderNotFound, MarketNotFound.
 
-    The sequence is that of the last command; of an order that is named, that of the command that changed it last.
+    The sequence is that of the last command. Open orders are as they are since something changed them or their account: of them
+    it is that, or `durable`, the last durable one, where nothing did since. So their reader does not wait for what others do.
     """
     kind = request.WhichOneof("query")
     sequence, order = exchange.clock.sequence, None
-    if kind == "open_orders" and (request.open_orders.order_id or request.open_orders.client_order_id):
-        # Its reader does not wait for what others do meanwhile.
-        order = _order(exchange, request.open_orders)
-        sequence = order.update_sequence
+    if kind == "open_orders":
+        wanted = request.open_orders
+        if wanted.order_id or wanted.client_order_id:
+            order = _order(exchange, wanted)
+            sequence = max(order.update_sequence, durable)
+        else:
+            sequence = max(exchange.ledger.account(wanted.account_id, wanted.user_id).last_event_sequence, durable)
     response = pb.QueryResponse(
         sequence=sequence, position=position_text(exchange.partition, exchange.clock.epoch, sequence)
     )

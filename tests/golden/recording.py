@@ -90,5 +90,5 @@ def _held(exchange: Exchange) -> str:
             queries.append(pb.QueryRequest(open_orders=pb.OpenOrdersQuery(account_id=account.account_id)))
     held = sha256()
     for query in queries:
-        held.update(read(exchange, query).SerializeToString(deterministic=True))
+        held.update(read(exchange, query, exchange.clock.sequence).SerializeToString(deterministic=True))
     return held.hexdigest()

@@ -138,8 +138,13 @@ async def test_ids_tell_partition_and_sequence(lead: Lead) -> None:
 
 async def test_an_order_that_nothing_under_way_changes_is_read_without_a_wait(lead: Lead, database: Connection) -> None:
     led = await lead(lease_s=30.0)
-    account_id = await led.open_account()
+    account_id, other = await led.open_account(), await led.open_account()
     quiet, changed = [(await led.place(account_id, client_order_id=name)).order for name in ("quiet", "changed")]
+    elsewhere = (await led.place(other)).order
+    durable = led.sequencer.tail.sequence
+
+    async def listed(of: str) -> pb.QueryResponse:
+        return await led.engine.query(pb.QueryRequest(open_orders=pb.OpenOrdersQuery(user_id=USER, account_id=of)))
 
     def read(order_id: str = "", label: str = "") -> Coroutine[Any, Any, pb.QueryResponse]:
         named = pb.OpenOrdersQuery(user_id=USER, order_id=order_id, account_id=account_id, client_order_id=label)
@@ -149,12 +154,20 @@ async def test_an_order_that_nothing_under_way_changes_is_read_without_a_wait(le
     async with stalled(database):
         amending = asyncio.ensure_future(led.submit(pb.Command(user_id=USER, amend_order=amendment)))
         await asyncio.sleep(0)
-        waiting = asyncio.ensure_future(read(changed.order_id))
-        for found in (await read(quiet.order_id), await read(label="quiet")):
-            assert list(found.orders) == [quiet]
-            assert found.sequence == quiet.sequence <= led.sequencer.tail.sequence
+        waiting, listing = asyncio.ensure_future(read(changed.order_id)), asyncio.ensure_future(listed(account_id))
+        for found, order in (
+            (await read(quiet.order_id), quiet),
+            (await read(label="quiet"), quiet),
+            (await listed(other), elsewhere),
+        ):
+            assert list(found.orders) == [order]
+            # As new as what its reader may have seen before.
+            assert found.sequence == durable == led.sequencer.tail.sequence < led.exchange.clock.sequence
         await asyncio.sleep(0.2)
         assert not amending.done()
         assert not waiting.done()
-    await amending
+        assert not listing.done()
+    amended = wire.AmendOrderResponse.FromString(await amending)
     assert (await waiting).orders[0].quantity == "0.005"
+    assert [order.quantity for order in (await listing).orders] == [quiet.quantity, "0.005"]
+    assert (await listing).position == amended.position

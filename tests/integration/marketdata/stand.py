@@ -67,7 +67,7 @@ class LeaderEngine:
         await until(lambda: self.away or self.leader.exchange.clock.sequence >= request.min_sequence)
         if self.away:
             raise PartUnavailable("the engine")
-        return read(self.leader.exchange, request)
+        return read(self.leader.exchange, request, self.leader.exchange.clock.sequence)
 
     def tail(self, after_sequence: int) -> AsyncIterator[engine_pb2.TailResponse]:
         raise PartUnavailable("the engine")

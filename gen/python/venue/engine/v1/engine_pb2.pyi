@@ -1373,7 +1373,7 @@ class QueryResponse(_message.Message):
     POSITIONS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """As of which sequence; durable. Of an open order that was named: of the command that changed it last."""
+    """As of which sequence; durable. Of open orders it may be older than the last, never than one told before."""
     position: _builtins.str
     """The same as a position."""
     account_sequence: _builtins.int

@@ -1582,7 +1582,7 @@ export const LimitsQuerySchema: GenMessage<LimitsQuery> = /*@__PURE__*/
  */
 export type QueryResponse = Message<"venue.engine.v1.QueryResponse"> & {
   /**
-   * As of which sequence; durable. Of an open order that was named: of the command that changed it last.
+   * As of which sequence; durable. Of open orders it may be older than the last, never than one told before.
    *
    * @generated from field: uint64 sequence = 1;
    */
