@@ -5,8 +5,11 @@ import uuid
 from collections.abc import Coroutine
 from typing import Any
 
+import pytest
+
 from db.session import Connection
 from servers.domain.errors import AccountNotFound, OrderNotFound, VenueError
+from servers.engine import sequencer
 from tests.integration.engine.conftest import Lead
 from tests.integration.engine.leading import PARTITION, USER, cancel, commands, journal, place, stalled
 from venue.engine.v1 import engine_pb2 as pb
@@ -36,6 +39,20 @@ async def test_many_callers_who_come_one_after_the_other_share_rows_too(lead: Le
     await asyncio.gather(*(come(number // 4) for number in range(800)))
     # A row is there within a moment or less: without a wait there would be one for nearly each of the 200 moments.
     assert len(await journal(database)) - before <= 120
+
+
+async def test_who_comes_alone_waits_for_nobody_also_after_many_came(
+    lead: Lead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    led = await lead()
+    account_id = await led.open_account()
+    await asyncio.gather(*(led.place(account_id) for _ in range(40)))
+    for _ in range(30):
+        await led.place(account_id)
+    # Longer than anybody waits.
+    monkeypatch.setattr(sequencer, "LINGER_S", 3_600.0)
+    for _ in range(20):
+        await asyncio.gather(led.place(account_id), led.place(account_id))
 
 
 async def test_the_journal_keeps_what_every_caller_was_told(lead: Lead, database: Connection) -> None:
