@@ -1,5 +1,6 @@
 """Everything that can be asked of a venue, in one stream."""
 
+from itertools import count
 from random import Random
 from typing import Final
 
@@ -28,6 +29,8 @@ class WholeTraffic(ConditionalTraffic):
         # Dice of their own: what is done beside trading does not turn the rest into another run.
         self.beside = Random(seed)
         self.spare = ""
+        # Of ids: a simulation that lost a leader comes to the same sequence again.
+        self.named = count(1)
 
     def next(self) -> c.Command:
         if self.transfers and self.beside.random() < 0.02:
@@ -52,17 +55,18 @@ class WholeTraffic(ConditionalTraffic):
         """Now and then too late, of too much, or of an asset for itself."""
         random = self.beside
         account_id = random.choice(self.accounts)
-        stamp = self._beside(f"conversion {self.sequence}", account_id)
+        stamp = self._beside(f"conversion {next(self.named)}", account_id)
         pair, expires = random.choices(tuple(ASSETS), k=2), self.time + random.choice((1, 1_000, 10_000_000, 0))
         first, second = (random.randrange(3) * ATTO // 10 for _ in pair)
         return c.Convert(*stamp, account_id, pair[0], first, pair[1], second, expires, "once")
 
     def _spare(self) -> c.Command:
         """An account beside the others is opened, renamed, paid into by the venue, closed; closing others is tried too."""
-        random, told = self.beside, f"spare {self.sequence}"
+        random, number = self.beside, next(self.named)
+        told = f"spare {number}"
         account_id = random.choice(self.accounts)
         if not self.spare:
-            self.spare = f"demo-spare-{self.sequence}"
+            self.spare = f"demo-spare-{number}"
             return c.OpenAccount(*self._beside(told, account_id), self.spare, 2, "spare", "default", "", ())
         dice = random.random()
         if dice < 0.2:

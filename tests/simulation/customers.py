@@ -129,6 +129,8 @@ class Customers:
         key = None
         if isinstance(command, c.MakeTransfer):
             key = ("transfer", body.transfer_id)
+        elif isinstance(command, c.Convert):
+            key = ("transfer", body.conversion_id)
         elif "request_id" in body.DESCRIPTOR.fields_by_name and (
             random.random() < 0.85 or isinstance(command, c.OpenAccount)
         ):
