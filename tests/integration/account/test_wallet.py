@@ -87,6 +87,10 @@ async def test_acc6_history_is_all_that_moved_but_trades_in_pages_that_stay(venu
     within = await move(ada, near, second, "7")
     across = await move(ada, near, far, "9")
     await resolved(ada, across.transfer.transfer_id)
+    async with asyncio.timeout(30):
+        # What arrived is in the tables of another partition.
+        while not await walked(ada, account_id=far, kinds=[TRANSFER]):  # noqa: ASYNC110  # no event tells it
+            await asyncio.sleep(0.02)
     position = await moved(venue, near, "1", DEPOSIT)
     usd = await walked(ada, min_position=position)
     told = [(t.account_id, t.kind, t.asset, t.amount, t.other_account_id) for t in usd if t.asset == "USD"]
