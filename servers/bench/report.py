@@ -149,7 +149,7 @@ request_id; each is a new one.
 - P9: rows of 200 commands executed again and checked; and from `kill -9` of the process that leads until a new order is
   answered: by the process that the supervisor starts again, and by one that stood by. The lease of 2 s is part of both.
 - P10: the time from when a commit is seen in the journal until the tables have it, looked at every few milliseconds beside P1's
-  load; and GetOrder, ListOpenOrders, GetOrderBook and ListTrades, one after the other, beside half of it.
+  load; and GetOrder, GetOrderBook and ListTrades, one after the other, beside half of it.
 - P11: GetOrderBook by one caller, as JSON through Envoy and as gRPC from the process itself.
 - P13: twenty readers of candles, trades, statistics and older pages beside half of P1's load; books, tickers and markets come
   from memory and are not counted.
