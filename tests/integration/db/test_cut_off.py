@@ -4,6 +4,7 @@ import asyncio
 import gc
 import warnings
 from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from typing import Any
 
 import psycopg.waiting
@@ -36,7 +37,7 @@ class CutAt:
                 yield waits_for
                 resume = steps.__next__
             except asyncio.CancelledError as cut:
-                resume = lambda cut=cut: steps.throw(cut)  # type: ignore[misc]  # noqa: E731
+                resume = partial(steps.throw, cut)
 
 
 async def run(work: CutAt) -> None:
