@@ -57,7 +57,7 @@ class Ticket:
 class Batch:
     """Executed commands that will be committed together, and who waits for that."""
 
-    __slots__ = ("answers", "commands", "first", "frames", "tickets")
+    __slots__ = ("answers", "callers", "commands", "first", "frames", "tickets")
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -65,6 +65,8 @@ class Batch:
         self.answers: list[bytes] = []
         self.frames: list[AccountFrame] = []
         self.tickets: list[Ticket] = []
+        # How many of the tickets somebody sent.
+        self.callers = 0
 
     @property
     def last(self) -> int:

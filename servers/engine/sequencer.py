@@ -24,6 +24,7 @@ from servers.engine.codec import decode
 from servers.engine.faults import FAULTS
 from servers.engine.feed import Feed
 from servers.engine.frames import account_frames
+from servers.engine.gathering import Gathering
 from servers.engine.queue import Queue, turns_of
 from servers.engine.requests import check_future, needs_look_up
 from servers.engine.tail import Tail
@@ -35,14 +36,6 @@ log = structlog.get_logger()
 RECENT_BATCHES: Final = 64
 # What brings new orders to the book, or lets old ones trade anew.
 PLACING: Final = frozenset({"place_order", "amend_order", "replace_order", "place_oco"})
-# A row costs more than what it carries. Where so many callers came while the last one was written, or did on average of late, it
-# waits for more of them: as long as somebody comes, at most two moments, and not once it has commands enough. Who comes while it
-# waits does not count: else a row that waited would be the reason for the next one to.
-CROWD: Final = 2.5
-CROWD_ROWS: Final = 8
-LINGER_S: Final = 0.001
-LINGER_TURNS: Final = 2
-ENOUGH: Final = 64
 # Cancels may still queue where new orders are turned away.
 CANCEL_RESERVE: Final = 1.25
 
@@ -77,8 +70,7 @@ class Sequencer:
         self._forming = Batch(exchange.clock.sequence + 1)
         self._flying: Batch | None = None
         self._recent: deque[Batch] = deque(maxlen=RECENT_BATCHES)
-        # Callers who came while a row was written, on average of late.
-        self._crowd = 0.0
+        self._gathering = Gathering(lambda: self._forming)
         self._queue = Queue()
         # Tickets whose commands may have broken the machine; while there are any, all others queue.
         self._suspects: list[Ticket] = []
@@ -171,7 +163,10 @@ class Sequencer:
                 ticket.fail(NotLeader(self.exchange.partition))
             return
         batch.tickets.append(ticket)
+        # The passing of time is nobody's.
+        batch.callers += bool(ticket.commands)
         self._wake.set()
+        self._gathering.came()
 
     # The machine
 
@@ -239,32 +234,15 @@ class Sequencer:
                         async with asyncio.timeout(idle_s):
                             await self._wake.wait()
                     except TimeoutError:
-                        self._crowd = 0.0
                         await self.appender.renew()
                     continue
-                await self._gather()
+                await self._gathering.gather()
                 await self._commit()
             if self._breached:
                 await self.appender.halt(f"invariant broken: {self._breached}")
         finally:
             # Whatever ended it: nobody may wait for a commit that never comes.
             self._break_off()
-
-    async def _gather(self) -> None:
-        """Callers who are ready now share the row; where many come with little each, those of the next moments do too."""
-        await asyncio.sleep(0)
-        came = len(self._forming.tickets)
-        self._crowd += (came - self._crowd) / CROWD_ROWS
-        if max(came, self._crowd) < CROWD:
-            return
-        for _ in range(LINGER_TURNS):
-            batch = self._forming
-            count = len(batch.tickets)
-            if len(batch.commands) >= ENOUGH:
-                return
-            await asyncio.sleep(LINGER_S)
-            if batch is not self._forming or len(batch.tickets) == count:
-                return
 
     async def _commit(self) -> None:
         if not self._forming.commands:
@@ -277,6 +255,7 @@ class Sequencer:
         passing("after-journal")
         self._chain = row.chain
         self._flying = None
+        self._gathering.written()
         self._recent.appendleft(batch)
         for ticket in batch.tickets:
             ticket.resolve()

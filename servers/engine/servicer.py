@@ -13,7 +13,7 @@ from servers.transport.errors import to_status
 from venue.engine.v1 import engine_pb2 as pb
 
 # A message costs the two processes more than what it carries: rows that follow within so long go together.
-TAIL_PAUSE_S: Final = 0.01
+TAIL_PAUSE_S: Final = 0.02
 # How long the other end of a Submit may take to send nothing more, once it is asked to.
 FAREWELL_S: Final = 1.0
 log = structlog.get_logger()

@@ -9,7 +9,8 @@ import pytest
 
 from db.session import Connection
 from servers.domain.errors import AccountNotFound, OrderNotFound, VenueError
-from servers.engine import sequencer
+from servers.engine import gathering
+from servers.engine.effort import Effort
 from tests.integration.engine.conftest import Lead
 from tests.integration.engine.leading import PARTITION, USER, cancel, commands, journal, place, stalled
 from venue.engine.v1 import engine_pb2 as pb
@@ -41,18 +42,61 @@ async def test_many_callers_who_come_one_after_the_other_share_rows_too(lead: Le
     assert len(await journal(database)) - before <= 120
 
 
+def work(monkeypatch: pytest.MonkeyPatch, share: float, row_s: float) -> None:
+    """Have the thread busy for a share of its time, and the wait for callers as long."""
+    monkeypatch.setattr(Effort, "look", lambda _self: share)
+    monkeypatch.setattr(gathering, "ROW_S", row_s)
+
+
 async def test_who_comes_alone_waits_for_nobody_also_after_many_came(
     lead: Lead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     led = await lead()
     account_id = await led.open_account()
     await asyncio.gather(*(led.place(account_id) for _ in range(40)))
-    for _ in range(30):
-        await led.place(account_id)
+    work(monkeypatch, 1.0, 0.01)
+    await led.place(account_id)
     # Longer than anybody waits.
-    monkeypatch.setattr(sequencer, "LINGER_S", 3_600.0)
+    work(monkeypatch, 1.0, 3_600.0)
     for _ in range(20):
-        await asyncio.gather(led.place(account_id), led.place(account_id))
+        await led.place(account_id)
+
+
+async def test_a_busy_thread_waits_for_those_who_came_last_time(
+    lead: Lead, database: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    led = await lead()
+    account_id = await led.open_account()
+    work(monkeypatch, 1.0, 3_600.0)
+    await led.place(account_id)
+    await asyncio.gather(*(led.place(account_id) for _ in range(3)))
+    before = len(await journal(database))
+    two = [asyncio.ensure_future(led.place(account_id)) for _ in range(2)]
+    done, _ = await asyncio.wait(two, timeout=0.3)
+    assert not done
+    await led.place(account_id)
+    await asyncio.gather(*two)
+    assert len(await journal(database)) == before + 1
+
+
+async def test_a_thread_with_time_to_itself_waits_for_nobody(lead: Lead, monkeypatch: pytest.MonkeyPatch) -> None:
+    led = await lead()
+    account_id = await led.open_account()
+    work(monkeypatch, 0.4, 3_600.0)
+    await asyncio.gather(*(led.place(account_id) for _ in range(5)))
+    for _ in range(3):
+        await led.place(account_id)
+
+
+async def test_a_row_that_nobody_adds_to_is_written_all_the_same(lead: Lead, monkeypatch: pytest.MonkeyPatch) -> None:
+    led = await lead()
+    account_id = await led.open_account()
+    work(monkeypatch, 1.0, 0.2)
+    await asyncio.gather(*(led.place(account_id) for _ in range(5)))
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await led.place(account_id)
+    assert loop.time() - began < 5.0
 
 
 async def test_the_journal_keeps_what_every_caller_was_told(lead: Lead, database: Connection) -> None:

@@ -38,6 +38,6 @@ def test_much_is_written_in_few_cuts() -> None:
     assert projector.pace_s(1) <= 0.002
     assert projector.pace_s(50) > projector.pace_s(5)
     # Far inside what readers of the tables may wait.
-    assert projector.pace_s(100_000) == projector.PACE_S <= 0.1
+    assert projector.pace_s(100_000) == projector.PACE_S <= 0.2
     assert publisher.pace_s(1) <= 0.001
     assert publisher.pace_s(100_000) == publisher.PACE_S <= 0.1
