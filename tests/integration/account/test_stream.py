@@ -220,6 +220,8 @@ async def test_a_reader_that_is_too_slow_is_told_so_and_can_resume(
             assert frame.previous_sequence == last.sequence
             last = frame
         assert (frame.goodbye.reason, frame.goodbye.resume_after) == ("SLOW_CONSUMER", last.position)
+    # What was over the bound may have been a single event.
+    await ada.orders.PlaceOrders(wire.PlaceOrdersRequest(orders=[resting] * 60), metadata=ada.metadata)
     async with ada.stream(account_id, last.position) as frames:
         assert (await frames.next_of("ready")).ready.resumed
         await chained(frames, 50, last.sequence)
