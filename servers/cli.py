@@ -192,6 +192,8 @@ def gateway_values(settings: Settings) -> dict[str, str | int]:
         "SELF_HOST": address.hostname or "",
         "TRUSTED_HOPS": settings.trusted_hops,
         "ANONYMOUS_PER_MINUTE": settings.anonymous_rate,
+        "LOGINS_PER_SECOND": settings.login_rate,
+        "LOGINS_AT_ONCE": 4 * settings.login_rate,
         "GATEWAY_KEY": settings.state.secret("gateway"),
         **sockets(settings.certificate, settings.identity("envoy")),
     }

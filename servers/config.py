@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from servers.embedded.addresses import postgres_url, valkey_url
+from servers.embedded.logins import LoginSettings
 from servers.embedded.messaging import MessageSettings
 from servers.embedded.secrecy import SecrecySettings, is_loopback
 
@@ -37,7 +38,7 @@ class BadSettingsError(Exception):
     """One line a wrong variable, each with the variable's name first."""
 
 
-class Settings(MessageSettings, SecrecySettings, BaseSettings):
+class Settings(LoginSettings, MessageSettings, SecrecySettings, BaseSettings):
     """Every setting with its default, which is the one of the embedded venue."""
 
     model_config = SettingsConfigDict(env_prefix="VENUE_", frozen=True, extra="ignore", validate_default=True)
@@ -115,10 +116,6 @@ class Settings(MessageSettings, SecrecySettings, BaseSettings):
     # No longer than any server believes a token (servers/transport/identity.py).
     access_ttl_s: Annotated[int, Field(ge=60, le=900)] = 900
     refresh_ttl_days: PositiveInt = 30
-    bcrypt_cost: Annotated[int, Field(ge=4, le=16)] = 12
-    # Passwords hashed at once; unset: one where there are two processors or one, two where there are more.
-    auth_workers: PositiveInt | None = None
-    login_requires_verified: bool = False
     # The keys of encrypted fields (db/sealing.py): entries `id:base64`, divided by white space or commas; the first one seals,
     # the entry `index` is for blind indexes. In the file, else in the variable, else made in the state folder.
     field_keys: SecretStr | None = None

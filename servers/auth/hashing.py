@@ -1,14 +1,16 @@
 """Hashing in processes of its own: `python -m servers.auth.hashing`, one for each thread that asks.
 
 Linux shares processors between sessions first, and between threads then. A hash in a server's own session is paid for by the
-whole venue, however nice its thread is; so it has a session of its own, which counts a third of another. A line in, base64 of the
-text and the salt; a line out, the hash, or `!` where the salt is none.
+whole venue, however nice its thread is; so it has a session of its own, which counts least of all. And where others want the
+processors too it rests between hashes (`Pace`), so that orders do not feel a flood of log-ins (docs/decisions/0029). A line in,
+base64 of the text and the salt; a line out, the hash, or `!` where the salt is none.
 """
 
 import os
 import subprocess
 import sys
 import threading
+import time
 from base64 import b64decode, b64encode
 from contextlib import suppress
 from pathlib import Path
@@ -18,18 +20,49 @@ import bcrypt
 import structlog
 
 NICE: Final = 19
-# Of the session: with the least share a log-in takes minutes on a machine whose processors are never idle.
-SESSION_NICE: Final = 5
 AUTOGROUP: Final = Path("/proc/self/autogroup")
+# A hash that took so much longer than it worked had to wait for a processor.
+CONTESTED: Final = 1.1
+# Processor seconds of contested hashes without a rest: one at bcrypt's cost 12, four where passwords are right.
+AT_ONCE_S: Final = 0.2
+# Of a password that is right, as those of a flood hardly are: it counts a quarter.
+MATCHED: Final = 0.25
 BAD_SALT: Final = b"!"
 STOP_S: Final = 5.0
 log = structlog.get_logger()
 
 
-class Hashers:
-    """Asked by threads; each has a process, which is started when it is needed, and again where it has ended."""
+class Pace:
+    """How long a process rests after a hash: of what others want too it takes `share` of a processor in the long run.
 
-    def __init__(self) -> None:
+    What nobody else wanted costs no rest, a password that was right a quarter. `now` in seconds of any clock that goes on.
+    """
+
+    __slots__ = ("_left_s", "_share", "_since")
+
+    def __init__(self, share: float, now: float) -> None:
+        self._share = share
+        self._left_s = AT_ONCE_S
+        self._since = now
+
+    def rest_s(self, now: float, took_s: float, worked_s: float, *, matched: bool) -> float:
+        """After a hash that ended now: it took so long, and had a processor for so much of that."""
+        self._left_s = min(AT_ONCE_S, self._left_s + (now - self._since) * self._share)
+        self._since = now
+        if took_s <= worked_s * CONTESTED:
+            return 0.0
+        self._left_s -= worked_s * MATCHED if matched else worked_s
+        return max(0.0, -self._left_s / self._share)
+
+
+class Hashers:
+    """Asked by threads; each has a process, which is started when it is needed, and again where it has ended.
+
+    `share` of a processor is what each takes while others want it too (`Pace`).
+    """
+
+    def __init__(self, share: float) -> None:
+        self._share = share
         self._mine = threading.local()
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
@@ -56,7 +89,7 @@ class Hashers:
     def _process(self) -> subprocess.Popen[bytes]:
         process: subprocess.Popen[bytes] | None = getattr(self._mine, "process", None)
         if process is None or process not in self._running:
-            command = [sys.executable, "-m", "servers.auth.hashing"]
+            command = [sys.executable, "-m", "servers.auth.hashing", str(self._share)]
             process = subprocess.Popen(  # noqa: S603  this program itself
                 command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
             )
@@ -91,21 +124,25 @@ def step_back() -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         # Where sessions are no groups, they do not matter.
         with suppress(OSError):
-            AUTOGROUP.write_text(str(SESSION_NICE))
+            AUTOGROUP.write_text(str(NICE))
 
 
-def main() -> None:
-    """Until nobody asks any more."""
+def main(share: float) -> None:
+    """Until nobody asks any more. Who asks while it rests waits."""
     step_back()
+    pace = Pace(share, time.monotonic())
     for line in sys.stdin.buffer:
         text, salt = line.split()
+        began, worked = time.monotonic(), time.thread_time()
         try:
             told = bcrypt.hashpw(b64decode(text), salt)
         except ValueError:
             told = BAD_SALT
         sys.stdout.buffer.write(told + b"\n")
         sys.stdout.buffer.flush()
+        now = time.monotonic()
+        time.sleep(pace.rest_s(now, now - began, time.thread_time() - worked, matched=told == salt))
 
 
 if __name__ == "__main__":
-    main()
+    main(float(sys.argv[1]))

@@ -7,6 +7,7 @@ password itself, as other systems store it. A log-in replaces what is not of tod
 
 import asyncio
 import threading
+import time
 import unicodedata
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -32,6 +33,10 @@ NICE: Final = 19
 # what the beginning is worth the whole is worth.
 ESTIMATED_MAX: Final = 24
 RETRY_AFTER_S: Final = 1.0
+# Nobody is let in to wait longer: the gateway ends a call after five seconds.
+WAIT_MAX_S: Final = 4.0
+# The weight of the newest in how long jobs take.
+NEWEST: Final = 0.5
 ADVICE: Final = "is too easy to guess: use several uncommon words, not your name or address"
 _ESTIMATE: Final = threading.Lock()
 
@@ -41,26 +46,33 @@ T = TypeVar("T")
 class Passwords:
     """Hashes and checks in threads of its own (bcrypt lets go of the interpreter), with a bound on those that wait.
 
-    `apart`: each of the threads has a process that hashes and stands back for everybody, as a server's log-ins should.
+    `share`: each of the threads has a process that hashes and stands back for everybody, as a server's log-ins should, and takes
+    so much of a processor while others want it too; None: the threads hash themselves.
     """
 
-    def __init__(self, *, pepper: str, cost: int, workers: int, queue_max: int = 32, apart: bool = False) -> None:
+    def __init__(
+        self, *, pepper: str, cost: int, workers: int, queue_max: int = 32, share: float | None = None
+    ) -> None:
         self._pepper = pepper.encode()
         self._cost = cost
         # Well-formed and matched by nothing: what an unknown user's password is checked against.
         self._nobody = bcrypt.gensalt(cost) + b"." * 31
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="passwords")
-        self._hashers = Hashers() if apart else None
+        self._hashers = None if share is None else Hashers(share)
         self._hashpw = bcrypt.hashpw if self._hashers is None else self._hashers.hashpw
         # In Python, so it holds the interpreter that answers calls: it must not be one that waits for a processor meanwhile.
         self._estimates = ThreadPoolExecutor(1, thread_name_prefix="estimates")
+        self._workers = workers
         self._jobs_max = workers + queue_max
         self._jobs = 0
+        # How long a hash takes of late, the rest before it included.
+        self._each_s = 0.0
         self._counting = threading.Lock()
 
     def check_room(self) -> None:
         """Raises Overloaded where another job would not be taken. Asked before anything that costs more than asking."""
-        if self._jobs >= self._jobs_max:
+        full = self._jobs >= self._jobs_max
+        if full or (self._jobs >= self._workers and self._jobs * self._each_s > WAIT_MAX_S * self._workers):
             raise Overloaded(RETRY_AFTER_S)
 
     async def refuse_weak(self, password: str, context: Sequence[str], *, field: str = "password") -> None:
@@ -99,10 +111,19 @@ class Passwords:
         with self._counting:
             self._jobs += 1
         pool = self._estimates if deed is score else self._pool
-        job: Future[T] = pool.submit(deed, *arguments)
+        job: Future[T] = pool.submit(self._timed, deed, *arguments)
         # At the end of the job, not of the call: a call that was given up may leave a hash under way.
         job.add_done_callback(self._leave)
         return await asyncio.wrap_future(job)
+
+    def _timed(self, deed: Callable[..., T], *arguments: object) -> T:
+        began = time.monotonic()
+        try:
+            return deed(*arguments)
+        finally:
+            if deed is not score:
+                with self._counting:
+                    self._each_s += NEWEST * (time.monotonic() - began - self._each_s)
 
     def _leave(self, _: object) -> None:
         with self._counting:

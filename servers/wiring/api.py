@@ -1,7 +1,6 @@
 """Process `api`: who somebody is, and what he has."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -65,7 +64,7 @@ ELSEWHERE: Final = (
 )
 
 
-# Log-ins that wait for each hashing process: at cost 12 the last one has its answer within the gateway's five seconds.
+# Log-ins that wait for each hashing process, where it is not slower than that.
 QUEUE_EACH: Final = 16
 FORGET_FIRST_S: Final = 60.0
 FORGET_EVERY_S: Final = 86_400.0
@@ -83,9 +82,9 @@ async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterato
     passwords = Passwords(
         pepper=state.secret("pepper"),
         cost=settings.bcrypt_cost,
-        workers=hashing(settings),
-        queue_max=QUEUE_EACH * hashing(settings),
-        apart=True,
+        workers=settings.hashing,
+        queue_max=QUEUE_EACH * settings.hashing,
+        share=settings.auth_share,
     )
     sealer = Sealer(settings.read_field_keys)
     redis = open_counters(settings.redis, TIMEOUT_S)
@@ -119,11 +118,6 @@ async def auth(process: Process, engines: Engines[RemoteEngine]) -> AsyncIterato
         await redis.aclose()
         await quotas.close()
         await database.dispose()
-
-
-def hashing(settings: Settings) -> int:
-    """How many passwords are hashed at once: a processor stays without one, where there is another, so that orders have it."""
-    return settings.auth_workers or min(2, max(1, (os.cpu_count() or 1) - 1))
 
 
 def signing_keys(settings: Settings) -> SigningKeys:

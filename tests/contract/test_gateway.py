@@ -47,7 +47,8 @@ COMPANIONS = {
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 }
 # Answers of the gateway to gRPC callers that it words itself.
-WITHOUT_A_MESSAGE = (401, 403, 404, 405, 408, 429, 431, 501, 503, 504)
+# 424 stands for the limit of log-ins in here, and is 429 outside.
+WITHOUT_A_MESSAGE = (401, 403, 404, 405, 408, 424, 429, 431, 501, 503, 504)
 CONTENT_TYPES = ("application/grpc", "application/grpc+proto", "application/grpc-web+proto", "application/json", "")
 # Streams that end by themselves, of which there are never many.
 ENDING = {"/venue.account.v1.AccountService/StreamStatement"}

@@ -122,6 +122,8 @@ def render(ports: Ports, folder: Path, change: Change | None = None, papers: Sho
         "TRUSTED_HOPS": 0,
         **sockets(papers.edge, papers.identity),
         "ANONYMOUS_PER_MINUTE": 1_200_000,
+        "LOGINS_PER_SECOND": 20_000,
+        "LOGINS_AT_ONCE": 80_000,
     }
     text = fill(TEMPLATE.read_text(encoding="utf-8"), values)
     if change is not None:

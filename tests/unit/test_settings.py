@@ -8,7 +8,6 @@ import pytest
 
 from db.crash_points import POINTS
 from servers.config import BadSettingsError, Settings
-from servers.wiring.api import hashing
 
 # Linux picks the ports of outgoing connections from here on (net.ipv4.ip_local_port_range).
 EPHEMERAL_FROM = 32_768
@@ -55,9 +54,20 @@ def test_s03_hashing_leaves_a_processor_to_orders(
     monkeypatch: pytest.MonkeyPatch, processors: int | None, hashed: int
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: processors)
-    assert hashing(Settings.load()) == hashed
+    assert Settings.load().hashing == hashed
     monkeypatch.setenv("VENUE_AUTH_WORKERS", "5")
-    assert hashing(Settings.load()) == 5
+    assert Settings.load().hashing == 5
+
+
+@pytest.mark.parametrize(("cost", "rate"), [(12, 5), (11, 10), (4, 1280), (14, 1), (16, 1)])
+def test_f36_a_gateway_lets_through_the_log_ins_that_can_be_hashed(
+    monkeypatch: pytest.MonkeyPatch, cost: int, rate: int
+) -> None:
+    monkeypatch.setenv("VENUE_AUTH_WORKERS", "1")
+    monkeypatch.setenv("VENUE_BCRYPT_COST", str(cost))
+    assert Settings.load().login_rate == rate
+    monkeypatch.setenv("VENUE_LOGINS_PER_SECOND", "7")
+    assert Settings.load().login_rate == 7
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "venue.example"])

@@ -6,12 +6,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from servers.auth.errors import PasswordTooWeak
 from servers.auth.hashing import NICE
-from servers.auth.passwords import Passwords, score
+from servers.auth.passwords import WAIT_MAX_S, Passwords, score
 from servers.domain.errors import Overloaded
 
 
@@ -83,7 +84,7 @@ async def test_a_hash_of_lower_cost_is_outdated(passwords: Passwords) -> None:
 
 async def test_hashing_apart_gives_the_same_stands_back_and_survives_the_end_of_its_process() -> None:
     plain = Passwords(pepper="pepper", cost=4, workers=1)
-    passwords = Passwords(pepper="pepper", cost=4, workers=2, apart=True)
+    passwords = Passwords(pepper="pepper", cost=4, workers=2, share=1.0)
     stored = await passwords.hash("quiet harbour lantern")
     assert await plain.matches("quiet harbour lantern", stored)
     assert not await passwords.matches("quiet harbour", stored)
@@ -97,6 +98,7 @@ async def test_hashing_apart_gives_the_same_stands_back_and_survives_the_end_of_
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == NICE
         if sys.platform == "linux":
             assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
+            assert session_nice(process.pid) in {None, NICE}
         process.kill()
         process.wait()
     assert all(await asyncio.gather(*(passwords.matches("quiet harbour lantern", stored) for _ in range(4))))
@@ -104,6 +106,14 @@ async def test_hashing_apart_gives_the_same_stands_back_and_survives_the_end_of_
     passwords.close()
     plain.close()
     assert None not in {process.poll() for process in processes}
+
+
+def session_nice(pid: int) -> int | None:
+    """None where sessions are no groups."""
+    group = Path(f"/proc/{pid}/autogroup")
+    # "/autogroup-7 nice 19"
+    words = group.read_text().split() if group.exists() else []
+    return int(words[-1]) if words else None
 
 
 async def test_over_the_bound_it_says_when_to_come_again() -> None:
@@ -117,6 +127,37 @@ async def test_over_the_bound_it_says_when_to_come_again() -> None:
     gate.set()
     await asyncio.gather(*waiting)
     assert (await passwords.hash("quiet harbour lantern")).startswith("p1:$2b$04$")
+    passwords.close()
+
+
+async def test_nobody_is_let_in_to_wait_longer_than_a_call_lasts() -> None:
+    passwords = Passwords(pepper="pepper", cost=4, workers=1, queue_max=100)
+    # Two hashes of late took that long: a third of what may be waited for.
+    passwords._each_s = WAIT_MAX_S / 3
+    gate = threading.Event()
+    waiting = [asyncio.create_task(passwords._run(gate.wait)) for _ in range(4)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        passwords.check_room()
+    gate.set()
+    await asyncio.gather(*waiting)
+    # Where nobody waits there is room, however long hashes take; and one that is quick again is known to be.
+    passwords._each_s = 10 * WAIT_MAX_S
+    for _ in range(20):
+        await passwords.hash("quiet harbour lantern")
+    assert passwords._each_s < WAIT_MAX_S / 10
+    passwords.close()
+
+
+async def test_hashes_and_the_rests_between_them_are_what_jobs_take() -> None:
+    passwords = Passwords(pepper="pepper", cost=4, workers=1)
+    for _ in range(10):
+        await passwords._run(time.sleep, 0.02)
+    assert 0.02 <= passwords._each_s < 1.0
+    # How long a password is looked at before it is hashed says nothing about that.
+    hashes_s = passwords._each_s
+    await passwords.refuse_weak("quiet harbour lantern", ["venue"])
+    assert passwords._each_s == hashes_s
     passwords.close()
 
 
