@@ -1,7 +1,7 @@
 """Hashing in processes of its own: `python -m servers.auth.hashing`, one for each thread that asks.
 
 Linux shares processors between sessions first, and between threads then. A hash in a server's own session is paid for by the
-whole venue, however nice its thread is; so it has a session of its own, which counts least of all. And where others want the
+whole venue, however nice its thread is; so it has a session of its own, which counts a third of another. And where others want the
 processors too it rests between hashes (`Pace`), so that orders do not feel a flood of log-ins (docs/decisions/0029). A line in,
 base64 of the text and the salt; a line out, the hash, or `!` where the salt is none.
 """
@@ -20,6 +20,8 @@ import bcrypt
 import structlog
 
 NICE: Final = 19
+# Of the session: with the least share a log-in takes minutes on a machine whose processors are never idle.
+SESSION_NICE: Final = 5
 AUTOGROUP: Final = Path("/proc/self/autogroup")
 # A hash that took so much longer than it worked had to wait for a processor.
 CONTESTED: Final = 1.1
@@ -124,7 +126,7 @@ def step_back() -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         # Where sessions are no groups, they do not matter.
         with suppress(OSError):
-            AUTOGROUP.write_text(str(NICE))
+            AUTOGROUP.write_text(str(SESSION_NICE))
 
 
 def main(share: float) -> None:

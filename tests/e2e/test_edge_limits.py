@@ -30,6 +30,8 @@ from venue.marketdata.v1 import marketdata_pb2, marketdata_pb2_grpc
 from venue.order.v1 import order_service_pb2_grpc
 
 STREAMS_MAX = 100
+# More than sockets hold: a gateway that a busy machine does not let run has not read the first of them yet.
+RESETS_MAX = 50_000
 COUNTED = "/v1/markets"
 # The address whose bucket fills by a call a second.
 QUICK = "198.51.100.4"
@@ -90,7 +92,7 @@ def test_s19_who_only_resets_is_shown_the_door(edge: Gateway, client: httpx.Clie
         frames.settings()
         sent = 0
         try:
-            while not frames.closed and sent < 5_000:
+            while not frames.closed and sent < RESETS_MAX:
                 frames.reset(frames.ask("/v1/markets"))
                 sent += 1
         except h2.exceptions.ProtocolError:
@@ -98,7 +100,7 @@ def test_s19_who_only_resets_is_shown_the_door(edge: Gateway, client: httpx.Clie
         while not frames.closed:
             frames.events()
     # Envoy does not wait for all 500: half of them, each short, cannot be outweighed any more.
-    assert 250 <= sent < 5_000
+    assert 250 <= sent < RESETS_MAX
     assert stat(edge, "premature_resets") == before + 1
     assert client.get("/v1/markets").status_code == 200
 

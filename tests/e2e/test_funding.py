@@ -110,6 +110,8 @@ def test_adm4_a_bank_transfer_is_confirmed_over_rest_and_approved_over_grpc(
 def looked_at(ada: Administrator, ben: Administrator, subject: str) -> None:
     """Much came at once: people are told, one of them looks, another one closes it (RSK-6); and the books hold (ACC-8)."""
     asked = {"kind": "ALERT_KIND_LARGE_MOVE", "subject": subject}
+    # The engine has credited it before what is said of that is stored.
+    eventually(lambda: ada.ask("ListAlerts", **asked)["alerts"] != [], "people are told")
     (alert,) = ada.ask("ListAlerts", **asked)["alerts"]
     assert ben.ask("ListAlerts", **asked)["alerts"] == [alert]
     assert (alert["severity"], alert["state"]) == ("ALERT_SEVERITY_INFO", "ALERT_STATE_OPEN")
