@@ -1,9 +1,9 @@
 """Hashing in processes of its own: `python -m servers.auth.hashing`, one for each thread that asks.
 
 Linux shares processors between sessions first, and between threads then. A hash in a server's own session is paid for by the
-whole venue, however nice its thread is; so it has a session of its own, which counts a third of another. And where others want the
-processors too it rests between hashes (`Pace`), so that orders do not feel a flood of log-ins (docs/decisions/0029). A line in,
-base64 of the text and the salt; a line out, the hash, or `!` where the salt is none.
+whole venue, however nice its thread is; so it has a session of its own, which counts a third of another. And where others want
+the processors too it rests between hashes (`Pace`), so that orders do not feel a flood of log-ins (docs/decisions/0029). A line
+in, base64 of the text and the salt; a line out, the hash, or `!` where the salt is none, and the seconds of rest that follow.
 """
 
 import os
@@ -25,8 +25,8 @@ SESSION_NICE: Final = 5
 AUTOGROUP: Final = Path("/proc/self/autogroup")
 # A hash that took so much longer than it worked had to wait for a processor.
 CONTESTED: Final = 1.1
-# Processor seconds of contested hashes without a rest: one at bcrypt's cost 12, four where passwords are right.
-AT_ONCE_S: Final = 0.2
+# Processor seconds of contested hashes without a rest: ten at bcrypt's cost 12, forty where passwords are right.
+AT_ONCE_S: Final = 2.0
 # Of a password that is right, as those of a flood hardly are: it counts a quarter.
 MATCHED: Final = 0.25
 BAD_SALT: Final = b"!"
@@ -67,14 +67,18 @@ class Hashers:
         self._share = share
         self._mine = threading.local()
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
+        # The moment until which each rests.
+        self._running: dict[subprocess.Popen[bytes], float] = {}
 
     def hashpw(self, text: bytes, salt: bytes) -> bytes:
         """As bcrypt.hashpw. Raises ValueError: the salt is none; RuntimeError: no process lives long enough."""
         line = b64encode(text) + b" " + salt + b"\n"
         for _ in range(2):
             process = self._process()
-            told = _ask(process, line)
+            told, _, rest_s = _ask(process, line).partition(b" ")
+            if told:
+                with self._lock:
+                    self._running[process] = time.monotonic() + float(rest_s)
             if told == BAD_SALT:
                 raise ValueError("invalid salt")
             if told:
@@ -82,6 +86,11 @@ class Hashers:
             log.warning("a hashing process ended", returncode=process.poll())
             self._end(process)
         raise RuntimeError("hashing processes end at once")
+
+    def rest_s(self) -> float:
+        """How long who asks now may wait for a process that rests."""
+        with self._lock:
+            return max((until - time.monotonic() for until in self._running.values()), default=0.0)
 
     def close(self) -> None:
         """End all processes; nobody may be asking."""
@@ -97,12 +106,12 @@ class Hashers:
             )
             self._mine.process = process
             with self._lock:
-                self._running.add(process)
+                self._running[process] = 0.0
         return process
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         with self._lock:
-            self._running.discard(process)
+            self._running.pop(process, None)
         process.kill()
         with process:
             process.wait(STOP_S)
@@ -116,7 +125,9 @@ def _ask(process: subprocess.Popen[bytes], line: bytes) -> bytes:
         process.stdin.write(line)
     except BrokenPipeError:
         return b""
-    return process.stdout.readline().strip()
+    told = process.stdout.readline()
+    # One that ends while it writes has told nothing.
+    return told.strip() if told.endswith(b"\n") else b""
 
 
 def step_back() -> None:
@@ -140,10 +151,11 @@ def main(share: float) -> None:
             told = bcrypt.hashpw(b64decode(text), salt)
         except ValueError:
             told = BAD_SALT
-        sys.stdout.buffer.write(told + b"\n")
-        sys.stdout.buffer.flush()
         now = time.monotonic()
-        time.sleep(pace.rest_s(now, now - began, time.thread_time() - worked, matched=told == salt))
+        rest_s = pace.rest_s(now, now - began, time.thread_time() - worked, matched=told == salt)
+        sys.stdout.buffer.write(b"%s %.3f\n" % (told, rest_s))
+        sys.stdout.buffer.flush()
+        time.sleep(rest_s)
 
 
 if __name__ == "__main__":

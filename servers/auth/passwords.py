@@ -71,9 +71,15 @@ class Passwords:
 
     def check_room(self) -> None:
         """Raises Overloaded where another job would not be taken. Asked before anything that costs more than asking."""
-        full = self._jobs >= self._jobs_max
-        if full or (self._jobs >= self._workers and self._jobs * self._each_s > WAIT_MAX_S * self._workers):
-            raise Overloaded(RETRY_AFTER_S)
+        wait_s = self._wait_s()
+        if self._jobs >= self._jobs_max or wait_s > WAIT_MAX_S:
+            raise Overloaded(max(RETRY_AFTER_S, wait_s - WAIT_MAX_S))
+
+    def _wait_s(self) -> float:
+        """How long one more would wait, as far as can be told."""
+        if self._jobs >= self._workers:
+            return self._jobs * self._each_s / self._workers
+        return 0.0 if self._hashers is None else self._hashers.rest_s()
 
     async def refuse_weak(self, password: str, context: Sequence[str], *, field: str = "password") -> None:
         """Raises PasswordTooWeak, naming `field`, where it is a common one or can be guessed, knowing the words of `context`."""

@@ -45,8 +45,9 @@ LOGIN: Final = "/venue.auth.v1.AuthService/Login"
 # Through the gateway each address asks once a second, less often than the limits of an address allow.
 ADDRESSES: Final = 60
 REFUSED: Final = 429
-# Two and two, of twice a round's seconds each: what may be hashed at once, before the first rest, is a small part of that.
-TURNS: Final = 2
+# Four of each, of twice a round's seconds: what may be hashed at once, before the first rest, is a small part of that, and a
+# moment in which the machine did something else is a small part of four.
+TURNS: Final = 4
 LONGER: Final = 2
 # Of a quick run one will do.
 QUICK_S: Final = 1.0

@@ -154,7 +154,7 @@ request_id; each is a new one.
 - P13: twenty readers of candles, trades, statistics and older pages beside half of P1's load; books, tickers and markets come
   from memory and are not counted.
 - F36: 16 callers as in P4 beside 60 wrong log-ins a second through the gateway, from sixty addresses, at bcrypt's cost 12, and
-  without them, twice each in turns; the p99 of all answers of each. F36b sends the flood to the auth server itself, where no
+  without them, four times each in turns; the p99 of all answers of each. F36b sends the flood to the auth server itself, where no
   stranger comes.
 - F30: twelve readers of BTC-USD's book and trades (frames joined, window of 20 ms) at each of two processes of market data, under
   one load of 300 orders a second. 200 more streams on 20 connections, whose client was stopped with every window full, are first

@@ -18,7 +18,7 @@ class LoginSettings(BaseSettings):
     # Passwords hashed at once; unset: one where there are two processors or one, two where there are more.
     auth_workers: PositiveInt | None = None
     # What each of those takes of a processor while other programs want it too; 1: all it can get.
-    auth_share: Annotated[float, Field(gt=0, le=1)] = 0.05
+    auth_share: Annotated[float, Field(gt=0, le=1)] = 0.025
     # Log-ins and registrations a second that a gateway lets through, of everybody together, and four times as many at
     # once; unset: what can be hashed.
     logins_per_second: PositiveInt | None = None

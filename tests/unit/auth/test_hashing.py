@@ -54,7 +54,7 @@ def test_what_comes_seldom_has_no_rest_and_a_pause_saves_nothing_up() -> None:
 
 def test_after_a_flood_nobody_pays_for_it() -> None:
     pace = Pace(SHARE, 0.0)
-    rested = [pace.rest_s(1.0, 0.5, HASH_S, matched=False) for _ in range(10)][-1]
+    rested = [pace.rest_s(1.0, 0.5, HASH_S, matched=False) for _ in range(20)][-1]
     assert rested > 0.0
     # Once it has rested what is left over time is there again, and no debt.
     assert pace.rest_s(1.0 + rested + HASH_S / SHARE, 0.5, HASH_S, matched=False) == pytest.approx(0.0, abs=1e-6)

@@ -149,6 +149,22 @@ async def test_nobody_is_let_in_to_wait_longer_than_a_call_lasts() -> None:
     passwords.close()
 
 
+async def test_who_would_wait_for_the_end_of_a_rest_is_told_when_to_come_again() -> None:
+    passwords = Passwords(pepper="pepper", cost=4, workers=1, share=1.0)
+    stored = await passwords.hash("quiet harbour lantern")
+    hashers = passwords._hashers
+    assert hashers is not None
+    (process,) = hashers._running
+    hashers._running[process] = time.monotonic() + WAIT_MAX_S + 3.0
+    with pytest.raises(Overloaded) as refused:
+        await passwords.matches("quiet harbour lantern", stored)
+    assert 2.0 < refused.value.retry_after_s <= 3.0
+    # A rest that ends while a call may wait for it is waited for.
+    hashers._running[process] = time.monotonic() + WAIT_MAX_S - 1.0
+    assert await passwords.matches("quiet harbour lantern", stored)
+    passwords.close()
+
+
 async def test_hashes_and_the_rests_between_them_are_what_jobs_take() -> None:
     passwords = Passwords(pepper="pepper", cost=4, workers=1)
     for _ in range(10):
