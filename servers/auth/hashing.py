@@ -25,8 +25,8 @@ SESSION_NICE: Final = 5
 AUTOGROUP: Final = Path("/proc/self/autogroup")
 # A hash that took so much longer than it worked had to wait for a processor.
 CONTESTED: Final = 1.1
-# Processor seconds of contested hashes without a rest: ten at bcrypt's cost 12, forty where passwords are right.
-AT_ONCE_S: Final = 2.0
+# Processor seconds of contested hashes without a rest: five at bcrypt's cost 12, twenty where passwords are right.
+AT_ONCE_S: Final = 1.0
 # Of a password that is right, as those of a flood hardly are: it counts a quarter.
 MATCHED: Final = 0.25
 BAD_SALT: Final = b"!"
