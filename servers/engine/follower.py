@@ -39,6 +39,7 @@ class Follower:
         attempt = 0
         try:
             while True:
+                _end_if_cancelled()
                 try:
                     found = await self._read()
                     attempt = 0
@@ -96,3 +97,12 @@ class Follower:
         if connection is not None:
             with suppress(psycopg.Error):
                 await connection.close()
+
+
+def _end_if_cancelled() -> None:
+    """Raises CancelledError where the task was told to end and has not: Python 3.11's wait_for, by which psycopg waits, loses a
+    cancellation that comes with an answer, and this goes on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
