@@ -49,7 +49,7 @@ REFUSED: Final = 429
 # moment in which the machine did something else is a small part of four.
 TURNS: Final = 4
 LONGER: Final = 2
-# Of a quick run one will do.
+# Of a quick run one will do, long enough for an answer where a machine is busy.
 QUICK_S: Final = 1.0
 
 
@@ -93,7 +93,7 @@ async def measure(bench: Bench, figures: Mapping[str, Measure], rate: float) -> 
     }
     took_us: dict[str, list[int]] = {kind: [] for kind in beside}
     kinds = list(beside)
-    turns, each_s = (TURNS, bench.seconds * LONGER) if bench.seconds >= QUICK_S else (1, bench.seconds)
+    turns, each_s = (TURNS, bench.seconds * LONGER) if bench.seconds >= QUICK_S else (1, QUICK_S)
     for turn in range(turns):
         first = turn % len(kinds)
         for kind in kinds[first:] + kinds[:first]:
