@@ -2,7 +2,7 @@
 
 Linux shares processors between sessions first, and between threads then. A hash in a server's own session is paid for by the
 whole venue, however nice its thread is; so it has a session of its own, which counts a third of another. And where others want
-the processors too it rests between hashes (`Pace`), so that orders do not feel a flood of log-ins (docs/decisions/0029). A line
+the processors too it rests between hashes (`Pace`), so that orders hardly feel a flood of log-ins (docs/decisions/0029). A line
 in, base64 of the text and the salt; a line out, the hash, or `!` where the salt is none, and the seconds of rest that follow.
 """
 
@@ -25,8 +25,9 @@ SESSION_NICE: Final = 5
 AUTOGROUP: Final = Path("/proc/self/autogroup")
 # A hash that took so much longer than it worked had to wait for a processor.
 CONTESTED: Final = 1.1
-# Processor seconds of contested hashes without a rest: five at bcrypt's cost 12, twenty where passwords are right.
-AT_ONCE_S: Final = 1.0
+# Processor seconds of contested hashes without a rest: ten at bcrypt's cost 12, forty where passwords are right. A new venue
+# makes its own four users, and somebody registers two and logs them in, while the rules are compiled beside it.
+AT_ONCE_S: Final = 2.0
 # Of a password that is right, as those of a flood hardly are: it counts a quarter.
 MATCHED: Final = 0.25
 BAD_SALT: Final = b"!"
@@ -48,7 +49,7 @@ class Pace:
         self._since = now
 
     def rest_s(self, now: float, took_s: float, worked_s: float, *, matched: bool) -> float:
-        """After a hash that ended now: it took so long, and had a processor for so much of that."""
+        """Seconds, after a hash that ended now: it took so long, and had a processor for so much of that."""
         self._left_s = min(AT_ONCE_S, self._left_s + (now - self._since) * self._share)
         self._since = now
         if took_s <= worked_s * CONTESTED:
@@ -88,7 +89,7 @@ class Hashers:
         raise RuntimeError("hashing processes end at once")
 
     def rest_s(self) -> float:
-        """How long who asks now may wait for a process that rests."""
+        """Seconds that who asks now may wait for a process that rests; below 0 where none does."""
         with self._lock:
             return max((until - time.monotonic() for until in self._running.values()), default=0.0)
 

@@ -76,7 +76,7 @@ class Passwords:
             raise Overloaded(max(RETRY_AFTER_S, wait_s - WAIT_MAX_S))
 
     def _wait_s(self) -> float:
-        """How long one more would wait, as far as can be told."""
+        """Seconds that one more would wait, as far as can be told."""
         if self._jobs >= self._workers:
             return self._jobs * self._each_s / self._workers
         return 0.0 if self._hashers is None else self._hashers.rest_s()
