@@ -3,6 +3,7 @@
 Connections of `connect` and `open_pool` speak the rules' numbers: amounts and times are ints (adaptation.py).
 """
 
+import asyncio
 import select
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -56,6 +57,23 @@ class _Direct(AsyncConnection[TupleRow]):
             await super().__aexit__(kind, error, traceback)
         finally:
             await self.close()
+
+
+class _Lender(AsyncConnectionPool[AsyncConnection[TupleRow]]):
+    """Who is cancelled while it waits for a connection is cancelled.
+
+    The pool waits by asyncio's wait_for, and Python 3.11's forgets a cancellation that comes together with what was waited for: a
+    loop that is told to end in that moment would go on for ever.
+    """
+
+    async def getconn(self, timeout: float | None = None) -> Connection:
+        task = asyncio.current_task()
+        before = 0 if task is None else task.cancelling()
+        connection = await super().getconn(timeout)
+        if task is not None and task.cancelling() > before:
+            await self.putconn(connection)
+            raise asyncio.CancelledError
+        return connection
 
 
 def sqlalchemy_url(url: str) -> "URL":
@@ -119,7 +137,7 @@ async def open_pool(
 
     Raises psycopg_pool.PoolTimeout when no connection comes up in `wait_s`.
     """
-    pool: Pool = AsyncConnectionPool(
+    pool: Pool = _Lender(
         conninfo(url, application_name=application_name, role=role),
         kwargs={"autocommit": True},
         min_size=size_min,

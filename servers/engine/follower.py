@@ -100,8 +100,8 @@ class Follower:
 
 
 def _end_if_cancelled() -> None:
-    """Raises CancelledError where the task was told to end and has not: Python 3.11's wait_for, by which psycopg waits, loses a
-    cancellation that comes with an answer, and this goes on for ever.
+    """Raises CancelledError where the task was told to end and has not: a library that it waits by may have lost the cancellation
+    (Python 3.11's wait_for loses one that comes with an answer), and this goes on for ever.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

@@ -49,6 +49,28 @@ async def test_a_connection_that_the_server_ended_is_not_lent(database_url: str)
     await pool.close()
 
 
+async def test_who_is_cancelled_as_a_connection_comes_has_none(database_url: str) -> None:
+    pool = await open_pool(database_url, application_name="lender", size_max=1)
+    lent: list[int] = []
+
+    async def borrow() -> None:
+        async with pool.connection() as connection:
+            lent.append(connection.info.backend_pid)
+
+    for _ in range(20):
+        async with pool.connection():
+            waiting = asyncio.create_task(borrow())
+            while not pool.get_stats().get("requests_waiting"):
+                await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting], timeout=10)
+        assert waiting.cancelled()
+    assert lent == []
+    await borrow()
+    assert len(lent) == 1
+    await pool.close()
+
+
 async def test_none_of_the_services_connections_that_the_server_ended_is_lent(database_url: str) -> None:
     made = engine(database_url, application_name="several")
     async with made.connect() as one, made.connect() as two:

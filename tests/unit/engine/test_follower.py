@@ -9,7 +9,7 @@ from servers.engine.replay import Row
 
 
 class Deaf(Follower):
-    """Its driver loses the cancellation that comes with an answer, as Python 3.11's wait_for does."""
+    """What it reads by loses the cancellation that comes with an answer, as Python 3.11's wait_for does."""
 
     async def _read(self) -> list[Row]:
         with suppress(asyncio.CancelledError):
@@ -17,7 +17,7 @@ class Deaf(Follower):
         return []
 
 
-async def test_a_cancellation_that_the_driver_lost_ends_it_all_the_same() -> None:
+async def test_a_cancellation_that_was_lost_ends_it_all_the_same() -> None:
     replay: Any = None
     follower = Deaf("", replay, None)
 
