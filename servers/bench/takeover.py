@@ -29,6 +29,7 @@ POLL_S: Final = 0.02
 TRY_S: Final = 0.5
 READY_S: Final = 60.0
 STANDING: Final = "standing by"
+READY: Final = "ready"
 
 
 async def fill(venue: Venue, count: int) -> None:
@@ -119,8 +120,10 @@ async def standby(venue: Venue, folder: Path) -> AsyncIterator[str]:
 
 
 def stands_by(log: Path) -> bool:
+    """Whether it has the partition's machine, and answers calls."""
     lines = log.read_text(errors="replace").splitlines()
-    return any(STANDING in line and f'"partition": {PARTITION}' in line.replace("=", '": ') for line in lines)
+    has = any(STANDING in line and f'"partition": {PARTITION}' in line.replace("=", '": ') for line in lines)
+    return has and any(f'"{READY}"' in line for line in lines)
 
 
 async def measure(

@@ -4,6 +4,7 @@ A new epoch is committed before the journal's tail is read, so whatever a late l
 """
 
 import asyncio
+import math
 import os
 import secrets
 import socket
@@ -78,6 +79,8 @@ class Leader:
     ) -> None:
         """`missing`: what the catalogue defines and a machine lacks; `tail`: the leader's, for the time of waiting."""
         self.engine = engine
+        # Set once this process has led, or has seen that another one does.
+        self.led = asyncio.Event()
         self._partition = engine.partition
         self._environment = environment
         self._pool = pool
@@ -143,6 +146,7 @@ class Leader:
                 return
             self.engine.sequencer = sequencer
             self.engine.leads.set()
+            self.led.set()
             log.info("leading", partition=self._partition, epoch=epoch, sequence=recovered.sequence)
             await self._serve(sequencer, clock)
         finally:
@@ -214,21 +218,25 @@ class Leader:
 
     async def _wait_for_lease(self, connection: Connection) -> tuple[int, float] | None:
         """The new epoch and when (monotonic) it was asked for, or None when stopped before there was one."""
-        terms, told = self._terms, ""
+        terms, told, left_s = self._terms, "", math.inf
         while not self._stopping.is_set():
             state = await journal.partition_row(connection, self._partition)
-            why = f"halted: {state.halted_reason}" if state.halted_reason else "another process leads"
-            # With the lease it could only go on loading, while another one that stands by may lead at once.
-            if not state.halted_reason and not self.standby.is_loading:
-                since = time.monotonic()
-                epoch = await journal.take_over(connection, self._partition, self._holder, terms.address, terms.lease_s)
-                if epoch is not None:
-                    return epoch, since
-            if why != told:
-                log.warning("waiting to lead", partition=self._partition, why=why)
-                told = why
+            # A lease that runs may be that of a process that was killed. One that is longer than it was is not.
+            if state.lease_left_s > left_s:
+                self.led.set()
+            left_s = state.lease_left_s
             if not state.halted_reason:
                 self.standby.start()
+                # With the lease it could only go on loading, while another one that stands by may lead at once.
+                if not self.standby.is_loading:
+                    since = time.monotonic()
+                    epoch = await journal.take_over(connection, self._partition, self._holder, terms.address, terms.lease_s)
+                    if epoch is not None:
+                        return epoch, since
+            why = f"halted: {state.halted_reason}" if state.halted_reason else "another process leads"
+            if why != told and (state.halted_reason or state.lease_left_s > 0):
+                log.warning("waiting to lead", partition=self._partition, why=why)
+                told = why
             await self._pause(LOADING_S if self.standby.is_loading else WAIT_S)
         return None
 

@@ -37,7 +37,7 @@ from servers.wiring.parts import (
 from venue.engine.v1 import engine_pb2
 from venue.order.v1 import order_service_pb2
 
-# How long a start waits to lead before it says that it serves: a lease of a leader that was killed runs two seconds.
+# How long a start waits for a leader before it says that it serves: a lease of one that was killed runs two seconds.
 LEADING_S = 5.0
 # How long streams may take to say goodbye while others wait for the next leader, and how long afterwards those who come late
 # still find somebody who tells them that nobody leads here.
@@ -51,7 +51,7 @@ ENDING_S = 2.0
 async def leading(
     process: Process, engines: Mapping[int, LocalEngine], others: Engines[RemoteEngine], pool: Pool
 ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """The leaders of the engines; entered once all lead, or some time has passed: another process may lead them.
+    """The leaders of the engines; entered once each partition is led, here or by another process, or some time has passed.
 
     Gives what stops them: everything executed is committed and told, their leases are given back.
     """
@@ -92,7 +92,7 @@ async def leading(
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(LEADING_S):
-                await asyncio.gather(*(engine.leads.wait() for engine in engines.values()))
+                await asyncio.gather(*(leader.led.wait() for leader in leaders))
         yield stop
     finally:
         await stop()

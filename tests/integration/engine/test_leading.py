@@ -23,6 +23,8 @@ async def test_a_second_leader_waits_while_the_first_one_lives(lead: Lead, datab
     second = await lead(waits=True, lease_s=0.5)
     await asyncio.sleep(1.2)
     assert second.engine.sequencer is None
+    # It knows that the other one lives, so its process may serve.
+    assert second.leader.led.is_set()
     with pytest.raises(NotLeader):
         await second.place(account_id)
     epoch = first.exchange.clock.epoch
@@ -39,9 +41,21 @@ async def test_a_stopped_leader_hands_over_at_once(lead: Lead) -> None:
         await lead(lease_s=30.0)
 
 
+async def test_a_lease_that_only_runs_out_is_nobodys_who_lives(lead: Lead) -> None:
+    first = await lead(lease_s=1.5)
+    await first.end()
+    second = await lead(waits=True, lease_s=1.5)
+    while second.engine.sequencer is None:
+        assert not second.leader.led.is_set()
+        await asyncio.sleep(0.01)
+    assert second.leader.led.is_set()
+
+
+@pytest.mark.parametrize("late", [False, True])
 async def test_who_still_loads_leaves_the_lease_to_others(
-    lead: Lead, database: Connection, monkeypatch: pytest.MonkeyPatch
+    lead: Lead, database: Connection, monkeypatch: pytest.MonkeyPatch, *, late: bool
 ) -> None:
+    """Be it that the lease ran out before it came (late)."""
     first = await lead(lease_s=0.3)
     epoch, loads, asked = first.exchange.clock.epoch, asyncio.Event(), asyncio.Event()
 
@@ -51,6 +65,9 @@ async def test_who_still_loads_leaves_the_lease_to_others(
         return await recover_tables(*given)
 
     monkeypatch.setattr(standby, "recover_tables", slowly)
+    if late:
+        await first.end()
+        await asyncio.sleep(0.5)
     second = await lead(waits=True, lease_s=0.3)
     await asked.wait()
     await first.end()
