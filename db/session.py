@@ -66,7 +66,7 @@ class _Lender(AsyncConnectionPool[AsyncConnection[TupleRow]]):
     loop that is told to end in that moment would go on for ever.
     """
 
-    async def getconn(self, timeout: float | None = None) -> Connection:
+    async def getconn(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109  the pool's own signature
         task = asyncio.current_task()
         before = 0 if task is None else task.cancelling()
         connection = await super().getconn(timeout)

@@ -60,8 +60,8 @@ async def test_who_is_cancelled_as_a_connection_comes_has_none(database_url: str
     for _ in range(20):
         async with pool.connection():
             waiting = asyncio.create_task(borrow())
-            while not pool.get_stats().get("requests_waiting"):
-                await asyncio.sleep(0)
+            await asyncio.sleep(0.005)
+            assert pool.get_stats()["requests_waiting"] == 1
         waiting.cancel()
         await asyncio.wait([waiting], timeout=10)
         assert waiting.cancelled()
