@@ -230,7 +230,9 @@ class Leader:
                 # With the lease it could only go on loading, while another one that stands by may lead at once.
                 if not self.standby.is_loading:
                     since = time.monotonic()
-                    epoch = await journal.take_over(connection, self._partition, self._holder, terms.address, terms.lease_s)
+                    epoch = await journal.take_over(
+                        connection, self._partition, self._holder, terms.address, terms.lease_s
+                    )
                     if epoch is not None:
                         return epoch, since
             why = f"halted: {state.halted_reason}" if state.halted_reason else "another process leads"
