@@ -111,7 +111,9 @@ class LocalEngine:
         known = await self._look_up(sequencer, commands) if sequencer.exchange.clock.forgotten_time else {}
         if self._pace is not None:
             self._pace.turn_away(sequencer.exchange, commands, known)
-        return await self.tell(await sequencer.submit(commands, timeout_s, known))
+        ticket = sequencer.enqueue(commands, timeout_s, known)
+        await ticket.done
+        return await self.tell(ticket.results)
 
     async def enqueue(self, commands: Sequence[pb.Command], refused: Mapping[int, VenueError]) -> LocalPending:
         try:
@@ -129,7 +131,10 @@ class LocalEngine:
 
     async def tell(self, outcomes: Sequence[Outcome]) -> list[bytes | VenueError]:
         """Outcomes as callers get them; the first answers of old requests are read from the journal."""
-        return [await self._replayed(outcome) if isinstance(outcome, Replay) else outcome for outcome in outcomes]
+        told: list[bytes | VenueError] = []
+        for outcome in outcomes:
+            told.append(await self._replayed(outcome) if isinstance(outcome, Replay) else outcome)
+        return told
 
     async def query(self, request: pb.QueryRequest) -> pb.QueryResponse:
         sequencer = self._leading()

@@ -121,10 +121,14 @@ class Sequencer:
             await self.tail.wait()
 
     def _admit(self, ticket: Ticket) -> None:
+        at_once = not self._queue and not self._suspects and len(self._forming.commands) < self._batch_max
+        if at_once and not self.shedding:
+            self._run(ticket)
+            return
         places = any(command.WhichOneof("body") in PLACING for command in ticket.commands)
         if places and self.shedding:
             raise Overloaded
-        if not self._queue and not self._suspects and len(self._forming.commands) < self._batch_max:
+        if at_once:
             self._run(ticket)
             return
         bound = self._queue_max if places else int(self._queue_max * CANCEL_RESERVE)

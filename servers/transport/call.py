@@ -4,7 +4,8 @@ import asyncio
 import time
 import uuid
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from hashlib import sha256
 from hmac import compare_digest
 from math import ceil
@@ -36,6 +37,8 @@ ORIGINAL_PATH = "x-envoy-original-path"
 ORIGINAL_METHOD = "x-envoy-original-method"
 # The gateway's word on a signed REST call: base64 of its body's SHA-256 (gateway/body_digest.lua).
 BODY_SHA256 = "x-venue-body-sha256"
+# What came with the call, in the context of the task that serves it: gRPC makes it anew for everybody who asks its own context.
+METADATA: ContextVar[Sequence[tuple[str, str]] | None] = ContextVar("metadata", default=None)
 log = structlog.get_logger()
 
 
@@ -81,7 +84,13 @@ class Call:
         self.crowd: Callable[[], int] = _alone
         remaining = context.time_remaining()
         self.deadline_monotonic: float | None = None if remaining is None else time.monotonic() + remaining
-        for name, value in context.invocation_metadata():
+        metadata = METADATA.get()
+        if metadata is None:
+            metadata = context.invocation_metadata()
+        else:
+            # A stream would keep it for as long as it lasts.
+            METADATA.set(None)
+        for name, value in metadata:
             if name == "authorization":
                 # Two credentials are none: which of them a proxy before us looked at is unknown.
                 self.credential = "\n" if self.credential else value
@@ -167,14 +176,16 @@ class Call:
             (RATELIMIT_RESET, str(ceil(use.reset_s))),
         )
 
-    async def tell_limits(self) -> None:
-        """Sends them with the answer, for the guard: as headers to REST, else behind the answer, which costs no further frame."""
+    def tell_limits(self) -> Awaitable[None] | None:
+        """Tells them with the answer, for the guard: behind it, which costs no further frame; or, to REST, what sends them as
+        headers.
+        """
         if self.bucket is None or self._context is None:
-            return
+            return None
         if self.rest:
-            await self._context.send_initial_metadata(self.told)
-        else:
-            self._context.set_trailing_metadata(self.told)
+            return self._context.send_initial_metadata(self.told)  # type: ignore[no-any-return]
+        self._context.set_trailing_metadata(self.told)
+        return None
 
     def read(self) -> Awaitable[Any]:
         """The next message of the caller, for the guard."""

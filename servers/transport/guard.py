@@ -234,7 +234,8 @@ class Bound:
             answer = await serve(request, call)
         finally:
             limits.in_flight -= 1
-        await call.tell_limits()
+        if (headers := call.tell_limits()) is not None:
+            await headers
         return _serialized(answer)
 
     async def _in_time(self, request: Message, call: Call) -> Any:  # noqa: ANN401  a message or its bytes

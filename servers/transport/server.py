@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2
 
+from servers.transport.call import METADATA
 from servers.transport.guard import Guard, Route, refuse_unknown
 from servers.transport.limits_servicer import LimitsServicer
 from servers.transport.papers import Papers
@@ -79,6 +80,8 @@ class Routes(grpc.GenericRpcHandler):
         self._unknown = unknown
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Route:
+        # The task that asks is the one that serves the call.
+        METADATA.set(handler_call_details.invocation_metadata)
         return self._handlers.get(handler_call_details.method, self._unknown)
 
 
