@@ -7,12 +7,14 @@ from typing import Final
 from servers.engine.batch import Batch
 from servers.engine.effort import Effort
 
-# A row costs more than what it carries. While the thread is busy for more than this share of its time, a row is begun so long
-# after the last one at the earliest, unless all who shared the last one, or came while it was written, are there again, or there
-# are commands enough. Who waits gains by it: there is less to do before his turn (docs/decisions/0028).
+# A row costs more than what it carries. While the thread is busy for more than a share of its time, a row is begun so long after
+# the last one at the earliest, unless all who shared the last one, or came while it was written, are there again, or there are
+# commands enough. Who waits gains by it: there is less to do before his turn (docs/decisions/0028).
 BUSY: Final = 0.5
-ROW_S: Final = 0.008
-ENOUGH: Final = 64
+BUSY_S: Final = 0.008
+FULL: Final = 0.6
+FULL_S: Final = 0.016
+ENOUGH: Final = 256
 
 
 class Gathering:
@@ -32,8 +34,8 @@ class Gathering:
         """Until the row is to be begun."""
         await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
-        left_s = self._begun + ROW_S - loop.time()
-        if left_s > 0 and not self._is_enough() and self._effort.look() > BUSY:
+        left_s = self._begun + self._apart_s() - loop.time()
+        if left_s > 0 and not self._is_enough():
             self._wait = loop.create_future()
             timer = loop.call_later(left_s, self._let_go)
             try:
@@ -52,6 +54,10 @@ class Gathering:
     def written(self) -> None:
         """The row is there: its callers may come again, beside those who came meanwhile."""
         self._expected += self._forming().callers
+
+    def _apart_s(self) -> float:
+        share = self._effort.look()
+        return 0.0 if share <= BUSY else BUSY_S if share <= FULL else FULL_S
 
     def _is_enough(self) -> bool:
         forming = self._forming()

@@ -131,10 +131,7 @@ class LocalEngine:
 
     async def tell(self, outcomes: Sequence[Outcome]) -> list[bytes | VenueError]:
         """Outcomes as callers get them; the first answers of old requests are read from the journal."""
-        told: list[bytes | VenueError] = []
-        for outcome in outcomes:
-            told.append(await self._replayed(outcome) if isinstance(outcome, Replay) else outcome)
-        return told
+        return [await self._replayed(outcome) if isinstance(outcome, Replay) else outcome for outcome in outcomes]
 
     async def query(self, request: pb.QueryRequest) -> pb.QueryResponse:
         sequencer = self._leading()

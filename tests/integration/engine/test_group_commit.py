@@ -28,9 +28,19 @@ async def test_callers_of_one_moment_share_a_row(lead: Lead, database: Connectio
     assert [answer.order.price for answer in answers] == [str(40_000 + n) for n in range(300)]
 
 
-async def test_many_callers_who_come_one_after_the_other_share_rows_too(lead: Lead, database: Connection) -> None:
+def work(monkeypatch: pytest.MonkeyPatch, share: float, row_s: float) -> None:
+    """Have the thread busy for a share of its time, and the wait for callers as long where that is much."""
+    monkeypatch.setattr(Effort, "look", lambda _self: share)
+    monkeypatch.setattr(gathering, "FULL_S", row_s)
+
+
+async def test_many_callers_who_come_one_after_the_other_share_rows_too(
+    lead: Lead, database: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     led = await lead()
     account_id = await led.open_account()
+    # A fast machine has time to itself all the while.
+    work(monkeypatch, 1.0, gathering.FULL_S)
 
     async def come(moment: int) -> None:
         await asyncio.sleep(moment / 1000)
@@ -40,12 +50,6 @@ async def test_many_callers_who_come_one_after_the_other_share_rows_too(lead: Le
     await asyncio.gather(*(come(number // 4) for number in range(800)))
     # A row is there within a moment or less: without a wait there would be one for nearly each of the 200 moments.
     assert len(await journal(database)) - before <= 120
-
-
-def work(monkeypatch: pytest.MonkeyPatch, share: float, row_s: float) -> None:
-    """Have the thread busy for a share of its time, and the wait for callers as long."""
-    monkeypatch.setattr(Effort, "look", lambda _self: share)
-    monkeypatch.setattr(gathering, "ROW_S", row_s)
 
 
 async def test_who_comes_alone_waits_for_nobody_also_after_many_came(
@@ -86,6 +90,23 @@ async def test_a_thread_with_time_to_itself_waits_for_nobody(lead: Lead, monkeyp
     await asyncio.gather(*(led.place(account_id) for _ in range(5)))
     for _ in range(3):
         await led.place(account_id)
+
+
+async def test_the_busier_the_thread_the_longer_it_waits(lead: Lead, monkeypatch: pytest.MonkeyPatch) -> None:
+    led = await lead()
+    account_id = await led.open_account()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(gathering, "BUSY_S", 0.5)
+    waits = []
+    for share in (0.55, 0.65):
+        work(monkeypatch, share, 1.5)
+        # The next row waits for as many callers, who never come.
+        await asyncio.gather(*(led.place(account_id) for _ in range(5)))
+        began = loop.time()
+        await led.place(account_id)
+        waits.append(loop.time() - began)
+    assert 0.3 < waits[0] < 0.5 + 0.5
+    assert waits[1] > 1.3
 
 
 async def test_a_row_that_nobody_adds_to_is_written_all_the_same(lead: Lead, monkeypatch: pytest.MonkeyPatch) -> None:
