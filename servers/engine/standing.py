@@ -3,7 +3,7 @@
 from servers.domain.exchange import Exchange
 from servers.domain.limits import UNSAID
 from servers.domain.model import Account, Limits, Position
-from servers.domain.money import ATTO_SCALE, RATE_SCALE, format_units
+from servers.domain.money import ATTO_SCALE, RATE_SCALE, format_once, format_units
 from servers.domain.positions import DAY_US, day_profit, unrealized, valuation_ticks
 from servers.engine.messages import price_text, quantity_text
 from venue.account.v1 import account_pb2
@@ -22,13 +22,14 @@ def position_message(position: Position, day: int) -> account_pb2.Position:
     """A position as its owner sees it on a day (UTC, counted from 1970)."""
     market = position.market
     scale = market.quote_scale
+    # What hardly comes again is not remembered: see money.format_once.
     message = account_pb2.Position(
         symbol=market.symbol,
         quantity=quantity_text(market, position.lots),
-        cost=format_units(position.cost, scale),
-        realized_profit=format_units(position.realized, scale),
-        unrealized_profit=format_units(unrealized(position), scale),
-        day_profit=format_units(day_profit(position, day), scale),
+        cost=format_once(position.cost, scale),
+        realized_profit=format_once(position.realized, scale),
+        unrealized_profit=format_once(unrealized(position), scale),
+        day_profit=format_once(day_profit(position, day), scale),
         valuation_price=price_text(market, valuation_ticks(market)),
         quote_asset=market.quote_asset,
         sequence=position.update_sequence,
@@ -36,7 +37,7 @@ def position_message(position: Position, day: int) -> account_pb2.Position:
     if position.lots:
         base = abs(position.lots) * market.lot_units
         cost = abs(position.cost) * 10**market.base_scale
-        message.average_price = format_units((cost * 2 + base) // (2 * base), scale)
+        message.average_price = format_once((cost * 2 + base) // (2 * base), scale)
     return message
 
 
