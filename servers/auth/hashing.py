@@ -13,6 +13,7 @@ import threading
 import time
 from base64 import b64decode, b64encode
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -28,17 +29,30 @@ CONTESTED: Final = 1.1
 # Processor seconds of contested hashes without a rest: ten at bcrypt's cost 12, forty where passwords are right. A new venue
 # makes its own four users, and somebody registers two and logs them in, while the rules are compiled beside it.
 AT_ONCE_S: Final = 2.0
+# Of wrong passwords: two. The rest of it is kept for others, or the first seconds of a flood were felt by every order.
+WRONG_AT_ONCE_S: Final = 0.4
 # Of a password that is right, as those of a flood hardly are: it counts a quarter.
 MATCHED: Final = 0.25
+# As long as what bcrypt makes: a salt alone is shorter.
+HASH_LENGTH: Final = 60
 BAD_SALT: Final = b"!"
 STOP_S: Final = 5.0
 log = structlog.get_logger()
 
 
+class Found(Enum):
+    """What a hash has told of a password; of a new one nothing."""
+
+    NEW = "new"
+    RIGHT = "right"
+    WRONG = "wrong"
+
+
 class Pace:
     """How long a process rests after a hash: of what others want too it takes `share` of a processor in the long run.
 
-    What nobody else wanted costs no rest, a password that was right a quarter. `now` in seconds of any clock that goes on.
+    What nobody else wanted costs no rest, a password that was right a quarter. Who comes after wrong ones finds most of what may
+    be had at once. `now` in seconds of any clock that goes on.
     """
 
     __slots__ = ("_left_s", "_share", "_since")
@@ -48,14 +62,15 @@ class Pace:
         self._left_s = AT_ONCE_S
         self._since = now
 
-    def rest_s(self, now: float, took_s: float, worked_s: float, *, matched: bool) -> float:
+    def rest_s(self, now: float, took_s: float, worked_s: float, found: Found) -> float:
         """Seconds, after a hash that ended now: it took so long, and had a processor for so much of that."""
         self._left_s = min(AT_ONCE_S, self._left_s + (now - self._since) * self._share)
         self._since = now
         if took_s <= worked_s * CONTESTED:
             return 0.0
-        self._left_s -= worked_s * MATCHED if matched else worked_s
-        return max(0.0, -self._left_s / self._share)
+        self._left_s -= worked_s * MATCHED if found is Found.RIGHT else worked_s
+        kept_s = AT_ONCE_S - WRONG_AT_ONCE_S if found is Found.WRONG else 0.0
+        return max(0.0, (kept_s - self._left_s) / self._share)
 
 
 class Hashers:
@@ -153,7 +168,8 @@ def main(share: float) -> None:
         except ValueError:
             told = BAD_SALT
         now = time.monotonic()
-        rest_s = pace.rest_s(now, now - began, time.thread_time() - worked, matched=told == salt)
+        found = Found.RIGHT if told == salt else Found.WRONG if len(salt) == HASH_LENGTH else Found.NEW
+        rest_s = pace.rest_s(now, now - began, time.thread_time() - worked, found)
         sys.stdout.buffer.write(b"%s %.3f\n" % (told, rest_s))
         sys.stdout.buffer.flush()
         time.sleep(rest_s)

@@ -82,11 +82,13 @@ class Transit:
         under_way = [
             self._carry(exchange, partition, transfers) for partition, transfers in by_partition.items() if transfers
         ]
+        if not under_way:
+            return False
         # One partition that is away does not stop what goes to the others.
         for failure in await asyncio.gather(*under_way, return_exceptions=True):
             if failure is not None:
                 raise failure
-        return bool(under_way)
+        return True
 
     async def _carry(self, exchange: Exchange, partition: int, transfers: list[Transfer]) -> None:
         deliveries = [self._delivery(exchange, transfer) for transfer in transfers]
