@@ -38,7 +38,7 @@ ORIGINAL_METHOD = "x-envoy-original-method"
 # The gateway's word on a signed REST call: base64 of its body's SHA-256 (gateway/body_digest.lua).
 BODY_SHA256 = "x-venue-body-sha256"
 # What came with the call, in the context of the task that serves it: gRPC makes it anew for everybody who asks its own context.
-METADATA: ContextVar[Sequence[tuple[str, str]] | None] = ContextVar("metadata", default=None)
+METADATA: ContextVar[Sequence[tuple[str, Any]] | None] = ContextVar("metadata", default=None)
 log = structlog.get_logger()
 
 
