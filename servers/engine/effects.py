@@ -7,8 +7,18 @@ from servers.domain.events import AccountTouched, BalanceChanged, Event, OrderCh
 from servers.domain.exchange import Exchange
 from servers.domain.model import Balance, Position
 from servers.domain.positions import DAY_US
-from servers.engine.standing import position_message
-from servers.engine.wire import BALANCES, FILLS, ORDER, ORDERS, POSITIONS, balance_wire, field, fill_wire, order_wire
+from servers.engine.wire import (
+    BALANCES,
+    FILLS,
+    ORDER,
+    ORDERS,
+    POSITIONS,
+    balance_wire,
+    field,
+    fill_wire,
+    order_wire,
+    position_wire,
+)
 
 
 class AccountChange(NamedTuple):
@@ -79,8 +89,7 @@ def account_changes(exchange: Exchange, events: list[Event]) -> list[AccountChan
             wire = balance_wire(balance, assets[balance.asset].scale)
             parts[balance.account.account_id].append(field(BALANCES, wire))
     for position in positions:
-        message = position_message(position, record.time // DAY_US)
-        wire = message.SerializeToString(deterministic=True).decode("latin-1")
+        wire = position_wire(position, record.time // DAY_US)
         parts[position.account.account_id].append(field(POSITIONS, wire))
     return [
         AccountChange(

@@ -35,10 +35,16 @@ def position_message(position: Position, day: int) -> account_pb2.Position:
         sequence=position.update_sequence,
     )
     if position.lots:
-        base = abs(position.lots) * market.lot_units
-        cost = abs(position.cost) * 10**market.base_scale
-        message.average_price = format_once((cost * 2 + base) // (2 * base), scale)
+        message.average_price = format_once(average_cost(position), scale)
     return message
+
+
+def average_cost(position: Position) -> int:
+    """What a unit of the base asset cost, rounded half up to the quote asset's scale; of a position that is not 0."""
+    market = position.market
+    base = abs(position.lots) * market.lot_units
+    cost: int = abs(position.cost) * 10**market.base_scale
+    return (cost * 2 + base) // (2 * base)
 
 
 def limits_messages(exchange: Exchange) -> list[engine_pb2.SetLimits]:

@@ -14,10 +14,12 @@ from google.protobuf.message import Message
 from servers.domain.events import Traded
 from servers.domain.exchange import Exchange
 from servers.domain.identifiers import order_id
-from servers.domain.model import Balance, Order
+from servers.domain.model import Balance, Order, Position
 from servers.domain.money import ATTO_SCALE, format_once, format_units
+from servers.domain.positions import day_profit, unrealized, valuation_ticks
 from servers.domain.terms import OrderStatus
 from servers.engine.messages import average_price, order_message
+from servers.engine.standing import average_cost
 from venue.account.v1 import account_pb2
 from venue.engine.v1 import engine_pb2
 from venue.marketdata.v1 import marketdata_pb2
@@ -86,6 +88,7 @@ _O: Final = {name: tag(order_pb2.Order, name) for name in order_pb2.Order.DESCRI
 _F: Final = {name: tag(order_pb2.Fill, name) for name in order_pb2.Fill.DESCRIPTOR.fields_by_name}
 _T: Final = {name: tag(marketdata_pb2.Trade, name) for name in marketdata_pb2.Trade.DESCRIPTOR.fields_by_name}
 _B: Final = {name: tag(account_pb2.Balance, name) for name in account_pb2.Balance.DESCRIPTOR.fields_by_name}
+_P: Final = {name: tag(account_pb2.Position, name) for name in account_pb2.Position.DESCRIPTOR.fields_by_name}
 ORDERS: Final = tag(engine_pb2.AccountRecord, "orders")
 BALANCES: Final = tag(engine_pb2.AccountRecord, "balances")
 POSITIONS: Final = tag(engine_pb2.AccountRecord, "positions")
@@ -237,3 +240,28 @@ def balance_wire(balance: Balance, scale: int) -> str:
         text = format_once(balance.available + held, scale)
         total = f"{_LENGTHS[len(text)]}{text}"
     return f"{_ASSET}{_raw(balance.asset)}{_AVAILABLE}{available}{_HELD}{on_hold}{_TOTAL}{total}"
+
+
+_P_SYMBOL, _P_HAS, _P_AVERAGE, _P_COST = _P["symbol"], _P["quantity"], _P["average_price"], _P["cost"]
+_P_REALIZED, _P_UNREALIZED, _P_DAY = _P["realized_profit"], _P["unrealized_profit"], _P["day_profit"]
+_P_VALUED, _P_QUOTE, _P_LAST = _P["valuation_price"], _P["quote_asset"], _P["sequence"]
+
+
+def position_wire(position: Position, day: int) -> str:
+    """A position as its owner sees it on a day, as standing.position_message tells it."""
+    market = position.market
+    scale, last = market.quote_scale, position.update_sequence
+    average = _once(_P_AVERAGE, average_cost(position), scale) if position.lots else ""
+    return (
+        f"{_P_SYMBOL}{_raw(market.symbol)}{_P_HAS}{_units(position.lots * market.lot_size, ATTO_SCALE)}{average}"
+        f"{_once(_P_COST, position.cost, scale)}{_once(_P_REALIZED, position.realized, scale)}"
+        f"{_once(_P_UNREALIZED, unrealized(position), scale)}{_once(_P_DAY, day_profit(position, day), scale)}"
+        f"{_P_VALUED}{_units(valuation_ticks(market) * market.tick_size, ATTO_SCALE)}"
+        f"{_P_QUOTE}{_raw(market.quote_asset)}{f'{_P_LAST}{_varint(last)}' if last else ''}"
+    )
+
+
+def _once(tag: str, units: int, scale: int) -> str:
+    """A field whose text hardly comes again."""
+    text = format_once(units, scale)
+    return f"{tag}{_LENGTHS[len(text)]}{text}"

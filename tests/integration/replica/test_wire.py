@@ -5,9 +5,10 @@ from dataclasses import fields, replace
 import pytest
 
 from servers.domain.events import Traded
-from servers.domain.model import Order
+from servers.domain.model import Order, Position
 from servers.engine.messages import balance_message, fill_message, order_message, price_text, quantity_text, timestamp
-from servers.engine.wire import balance_wire, fill_wire, order_wire, trade_wire
+from servers.engine.standing import position_message
+from servers.engine.wire import balance_wire, fill_wire, order_wire, position_wire, trade_wire
 from tests.integration.replica.leader import ACCOUNTS, MARKETS, PARTITION, Leader, definitions, openings
 from venue.engine.v1 import engine_pb2
 from venue.marketdata.v1 import marketdata_pb2
@@ -88,3 +89,21 @@ def test_balances_of_all_sizes(machine: Leader) -> None:
         changed = replace(balance, available=available, held=held)
         expected = balance_message(machine.exchange, changed).SerializeToString()
         assert balance_wire(changed, machine.exchange.ledger.assets["USD"].scale).encode("latin-1") == expected
+
+
+def test_positions_of_all_kinds(machine: Leader) -> None:
+    account = machine.exchange.ledger.accounts[ACCOUNTS[0]]
+    market = order(machine).market
+    day = 20_000
+    for lots, cost, realized, sequence in (
+        (0, 0, 0, 0),
+        (0, 0, -7, 1),
+        (3, 1, 0, 127),
+        (-3, -(10**9), 10**12, 128),
+        (10**9, 10**26, -(10**26), 2**40),
+    ):
+        position = Position(account, market)
+        position.lots, position.cost, position.realized, position.update_sequence = lots, cost, realized, sequence
+        position.day, position.day_start = day - sequence % 2, 5
+        expected = position_message(position, day).SerializeToString(deterministic=True)
+        assert position_wire(position, day).encode("latin-1") == expected
