@@ -69,8 +69,11 @@ class Pace:
         if took_s <= worked_s * CONTESTED:
             return 0.0
         self._left_s -= worked_s * MATCHED if found is Found.RIGHT else worked_s
-        kept_s = AT_ONCE_S - WRONG_AT_ONCE_S if found is Found.WRONG else 0.0
-        return max(0.0, (kept_s - self._left_s) / self._share)
+        owed_s = max(0.0, -self._left_s)
+        if found is Found.WRONG:
+            # What others took before is not for it to pay.
+            owed_s = max(owed_s, min(AT_ONCE_S - WRONG_AT_ONCE_S - self._left_s, worked_s))
+        return owed_s / self._share
 
 
 class Hashers:

@@ -121,17 +121,12 @@ class Sequencer:
             await self.tail.wait()
 
     def _admit(self, ticket: Ticket) -> None:
-        at_once = not self._queue and not self._suspects and len(self._forming.commands) < self._batch_max
-        if at_once and not self.shedding:
-            self._run(ticket)
-            return
-        places = any(command.WhichOneof("body") in PLACING for command in ticket.commands)
-        if places and self.shedding:
+        if self.shedding and _places(ticket):
             raise Overloaded
-        if at_once:
+        if not self._queue and not self._suspects and len(self._forming.commands) < self._batch_max:
             self._run(ticket)
             return
-        bound = self._queue_max if places else int(self._queue_max * CANCEL_RESERVE)
+        bound = self._queue_max if _places(ticket) else int(self._queue_max * CANCEL_RESERVE)
         self._queue.push(ticket, bound, partial(turns_of, self.exchange.ledger.by_user))
 
     def _run(self, ticket: Ticket) -> None:
@@ -373,3 +368,7 @@ class Sequencer:
             if isinstance(outcome, VenueError):
                 raise outcome
         await self._commit()
+
+
+def _places(ticket: Ticket) -> bool:
+    return any(command.WhichOneof("body") in PLACING for command in ticket.commands)

@@ -69,3 +69,9 @@ def test_f36_wrong_passwords_leave_most_of_what_may_be_had_at_once_to_others() -
     now = 1.0 + wrong[-1]
     others = [*[Found.RIGHT] * 4, *[Found.NEW] * 5]
     assert [pace.rest_s(now, 0.5, HASH_S, each) for each in others] == [0.0] * len(others)
+
+
+def test_a_wrong_password_does_not_pay_for_those_before_it() -> None:
+    pace = Pace(SHARE, 0.0)
+    assert [pace.rest_s(1.0, 0.5, HASH_S, Found.NEW) for _ in range(8)] == [0.0] * 8
+    assert pace.rest_s(1.0, 0.5, HASH_S, Found.WRONG) == pytest.approx(HASH_S / SHARE)
