@@ -4,11 +4,12 @@ Every write carries the epoch of the lease it is made under, and one script chec
 not know it yet, writes nothing. Times are the server's own, so that the clocks of processes do not matter.
 """
 
-import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis
+
+from db.cancellation import end_if_cancelled
 
 # A lease that nobody holds or that has run out is taken with the next epoch; the holder's own is prolonged.
 CLAIM: Final = """
@@ -63,9 +64,7 @@ INDEX_KEY: Final = "venue:{feed}:index"
 async def _heard(answer: Awaitable[Any]) -> Any:  # noqa: ANN401  the client's own shape
     """What the server answers. A cancellation that the client's time-outs swallowed ends the caller here, not never."""
     found = await answer
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    end_if_cancelled()
     return found
 
 

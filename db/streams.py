@@ -4,7 +4,6 @@ Keys of a partition share a hash tag, so that one transaction holds them on a cl
 last command in it; an entry that is there already is not added twice.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +11,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from db.cancellation import end_if_cancelled
 
 MARKET_ENTRIES_MAX: Final = 10_000
 ACCOUNT_ENTRIES_MAX: Final = 500
@@ -111,9 +112,7 @@ async def last_market_ids(bus: Redis, partition: int, symbols: Iterable[str]) ->
 async def _read(bus: Redis, behind: dict[Any, Any], count: int, block_ms: int) -> Any:  # noqa: ANN401  the client's own shape
     """Entries behind ids. A cancellation that the client's time-outs swallowed ends the caller here, not never."""
     found = await bus.xread(behind, count=count, block=block_ms)
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    end_if_cancelled()
     return found
 
 

@@ -13,6 +13,7 @@ import structlog
 from redis.asyncio import Redis
 
 from db.accounts import last_events
+from db.cancellation import end_if_cancelled
 from db.events import list_events
 from db.session import Connection, Pool
 from db.streams import AccountEntry, BusError, read_accounts
@@ -76,12 +77,9 @@ class BusFeed:
 
     async def run(self) -> None:
         """Feed followers until cancelled."""
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
+        loop = asyncio.get_running_loop()
         while True:
-            if task.cancelling():
-                # The bus client's own time-outs may swallow a cancellation.
-                raise asyncio.CancelledError
+            end_if_cancelled()
             await self._wanted.wait()
             if loop.time() >= self._bus_at:
                 await self._read_bus()

@@ -11,6 +11,7 @@ import psycopg
 import structlog
 
 from db import journal
+from db.cancellation import end_if_cancelled
 from db.journal import JournalRow
 from db.session import Connection
 
@@ -106,10 +107,7 @@ class Appender:
                 return
 
     async def _reconnect(self, attempt: int) -> None:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            # The driver may turn a cancellation into an error of its own.
-            raise asyncio.CancelledError
+        end_if_cancelled()
         await self._connection.close()
         back_off = BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)]
         await asyncio.sleep(back_off * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, not a secret

@@ -8,6 +8,7 @@ from typing import Final, cast
 import psycopg
 import structlog
 
+from db.cancellation import end_if_cancelled
 from db.journal import read_after
 from db.session import ENGINE, Connection, connect
 from servers.domain.errors import VenueError
@@ -39,7 +40,7 @@ class Follower:
         attempt = 0
         try:
             while True:
-                _end_if_cancelled()
+                end_if_cancelled()
                 try:
                     found = await self._read()
                     attempt = 0
@@ -97,12 +98,3 @@ class Follower:
         if connection is not None:
             with suppress(psycopg.Error):
                 await connection.close()
-
-
-def _end_if_cancelled() -> None:
-    """Raises CancelledError where the task was told to end and has not: a library that it waits by may have lost the cancellation
-    (Python 3.11's wait_for loses one that comes with an answer), and this goes on for ever.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -6,6 +6,7 @@ from typing import Final
 import structlog
 from redis.asyncio import Redis
 
+from db.cancellation import end_if_cancelled
 from db.crash_points import passing
 from db.streams import BusError, find_published, last_market_ids, publish
 from servers.engine.publication import BusChanges, Publication
@@ -44,12 +45,8 @@ class BusWriter:
     async def run(self) -> None:
         """Until cancelled."""
         attempt = 0
-        task = asyncio.current_task()
-        assert task is not None
         while True:
-            if task.cancelling():
-                # The client's own time-outs may swallow a cancellation.
-                raise asyncio.CancelledError
+            end_if_cancelled()
             try:
                 await self._step()
                 attempt = 0

@@ -242,9 +242,9 @@ def balance_wire(balance: Balance, scale: int) -> str:
     return f"{_ASSET}{_raw(balance.asset)}{_AVAILABLE}{available}{_HELD}{on_hold}{_TOTAL}{total}"
 
 
-_P_SYMBOL, _P_HAS, _P_AVERAGE, _P_COST = _P["symbol"], _P["quantity"], _P["average_price"], _P["cost"]
+_P_SYMBOL, _P_QUANTITY, _P_AVERAGE, _P_COST = _P["symbol"], _P["quantity"], _P["average_price"], _P["cost"]
 _P_REALIZED, _P_UNREALIZED, _P_DAY = _P["realized_profit"], _P["unrealized_profit"], _P["day_profit"]
-_P_VALUED, _P_QUOTE, _P_LAST = _P["valuation_price"], _P["quote_asset"], _P["sequence"]
+_P_VALUATION, _P_QUOTE, _P_SEQUENCE = _P["valuation_price"], _P["quote_asset"], _P["sequence"]
 
 
 def position_wire(position: Position, day: int) -> str:
@@ -253,11 +253,11 @@ def position_wire(position: Position, day: int) -> str:
     scale, last = market.quote_scale, position.update_sequence
     average = _once(_P_AVERAGE, average_cost(position), scale) if position.lots else ""
     return (
-        f"{_P_SYMBOL}{_raw(market.symbol)}{_P_HAS}{_units(position.lots * market.lot_size, ATTO_SCALE)}{average}"
+        f"{_P_SYMBOL}{_raw(market.symbol)}{_P_QUANTITY}{_units(position.lots * market.lot_size, ATTO_SCALE)}{average}"
         f"{_once(_P_COST, position.cost, scale)}{_once(_P_REALIZED, position.realized, scale)}"
         f"{_once(_P_UNREALIZED, unrealized(position), scale)}{_once(_P_DAY, day_profit(position, day), scale)}"
-        f"{_P_VALUED}{_units(valuation_ticks(market) * market.tick_size, ATTO_SCALE)}"
-        f"{_P_QUOTE}{_raw(market.quote_asset)}{f'{_P_LAST}{_varint(last)}' if last else ''}"
+        f"{_P_VALUATION}{_units(valuation_ticks(market) * market.tick_size, ATTO_SCALE)}"
+        f"{_P_QUOTE}{_raw(market.quote_asset)}{f'{_P_SEQUENCE}{_varint(last)}' if last else ''}"
     )
 
 

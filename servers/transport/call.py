@@ -183,7 +183,8 @@ class Call:
         if self.bucket is None or self._context is None:
             return None
         if self.rest:
-            return self._context.send_initial_metadata(self.told)  # type: ignore[no-any-return]
+            headers: Awaitable[None] = self._context.send_initial_metadata(self.told)
+            return headers
         self._context.set_trailing_metadata(self.told)
         return None
 
