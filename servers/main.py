@@ -21,6 +21,7 @@ from db.crash_points import arm
 from servers.config import PROCESSES, BadSettingsError, Settings
 from servers.embedded.processes import alive
 from servers.transport.telemetry import Metrics, configure_logging
+from servers.transport.wakeups import gather_wakeups
 from servers.wiring import BUILDERS, load
 from servers.wiring.parts import Builder, Process
 
@@ -106,6 +107,7 @@ def run(names: Sequence[str], builders: Mapping[str, Builder] = BUILDERS) -> Non
     configure_logging("+".join(names), settings.log_level.upper())
     metrics = Metrics(log_calls=settings.log_level == "debug")
     gc.set_threshold(*COLLECT_AFTER)
+    gather_wakeups()
     with ExitStack() as held:
         for name in names:
             # A standby on the same state folder leaves the file to the one that was there first.
