@@ -70,7 +70,10 @@ CHANGING: Final = (
     "hidden_lots",
 )
 CHANGING_TIMES: Final = ("trigger_time", "update_time")
-APPENDED: Final = (("trades", TRADES), ("postings", POSTINGS), ("account_events", ACCOUNT_EVENTS))
+APPENDED: Final = (("trades", TRADES), ("postings", POSTINGS))
+# Around the rows of COPY's binary form: a signature, no flags, nothing more in the header; and the end.
+BINARY_BEGINS: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+BINARY_ENDS: Final = b"\xff\xff"
 ADVANCE: Final = """
 UPDATE projections SET sequence = %s, epoch = %s, digest = %s, chain = %s
 WHERE partition = %s AND reader = %s AND sequence = %s
@@ -116,6 +119,8 @@ class Cut:
     candles: list[Values] = field(default_factory=list)
     # By table: lines for COPY.
     appended: dict[str, list[str]] = field(default_factory=dict)
+    # Rows of account_events, for COPY in its binary form.
+    events: list[bytes] = field(default_factory=list)
 
 
 class ProjectionMovedError(RuntimeError):
@@ -160,7 +165,10 @@ async def write_cut(connection: Connection, cut: Cut) -> None:
         for table, columns in (("orders", "partition, " + ", ".join(ORDERS.names)), *APPENDED):
             lines = cut.appended.get(table)
             if lines:
-                await _copy(connection, table, columns, lines)
+                await _copy(connection, table, columns, "text", "".join(lines))
+        if cut.events:
+            rows = b"".join((BINARY_BEGINS, *cut.events, BINARY_ENDS))
+            await _copy(connection, "account_events", ACCOUNT_EVENTS, "binary", rows)
 
 
 async def _write_state(cursor: AsyncCursor[Any], cut: Cut) -> None:
@@ -179,13 +187,11 @@ async def _write_state(cursor: AsyncCursor[Any], cut: Cut) -> None:
         await cursor.execute(CANDLES, [cut.partition, *_arrays(cut.candles, CANDLE_TYPES)], prepare=True)
 
 
-async def _copy(connection: Connection, table: LiteralString | str, columns: str, lines: list[str]) -> None:
+async def _copy(connection: Connection, table: str, columns: str, form: LiteralString, rows: str | bytes) -> None:
     names = sql.SQL(", ").join([sql.Identifier(name) for name in columns.split(", ")])
-    async with (
-        connection.cursor() as cursor,
-        cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), names)) as copy,
-    ):
-        await copy.write("".join(lines))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT {})").format(sql.Identifier(table), names, sql.SQL(form))
+    async with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        await copy.write(rows)
 
 
 def _arrays(rows: Sequence[Values], types: Sequence[str]) -> list[object]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from db.projecting import CHANGING, ORDERS, STATE, Cut, Values
-from db.rendering import event_line, instant, posting_line, trade_line
+from db.rendering import event_row, instant, posting_line, trade_line
 from servers.domain import events as e
 from servers.domain.exchange import Exchange
 from servers.domain.identifiers import placing_sequence
@@ -59,7 +59,7 @@ class TableChanges:
         self._candles: dict[tuple[str, int, int], list[int]] = {}
         self._trades: list[str] = []
         self._postings: list[str] = []
-        self._account_events: list[str] = []
+        self._account_events: list[bytes] = []
 
     @property
     def commands(self) -> int:
@@ -92,9 +92,9 @@ class TableChanges:
                 self._candle(event, time_us)  # type: ignore[arg-type]
             else:
                 self._define(event)
-        lines = self._account_events
+        rows = self._account_events
         for n, (account_id, previous, record) in enumerate(effects.accounts):
-            lines.append(event_line(partition, sequence, n, time_us, account_id, previous, CHANGED, record))
+            rows.append(event_row(partition, sequence, n, time_us, account_id, previous, CHANGED, record))
 
     def _define(self, event: e.Event) -> None:
         match event:
@@ -150,12 +150,8 @@ class TableChanges:
                 cut.changed_orders.append((order.number, *changes, *times))
         self._take_state(cut)
         cut.candles = [(symbol, s, instant(t), *values) for (symbol, s, t), values in self._candles.items()]
-        cut.appended = {
-            "orders": new,
-            "trades": self._trades,
-            "postings": self._postings,
-            "account_events": self._account_events,
-        }
+        cut.appended = {"orders": new, "trades": self._trades, "postings": self._postings}
+        cut.events = self._account_events
         self._start = end
         self._whole.clear()
         self._clear()

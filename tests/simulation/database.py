@@ -80,7 +80,8 @@ class Database:
         self.lease_until = 0.0
         self.position: ProjectionRecord | None = None
         self.tables: dict[str, dict[Any, dict[str, Any]]] = {name: {} for name in (*STATE, "orders")}
-        self.lines: dict[str, list[str]] = {"trades": [], "postings": [], "account_events": []}
+        self.lines: dict[str, list[str]] = {"trades": [], "postings": []}
+        self.events: list[bytes] = []
         self._server = Context()
 
     @property
@@ -279,6 +280,7 @@ class Database:
             orders[order["number"]] = order
         for table, lines in self.lines.items():
             lines.extend(cut.appended.get(table, ()))
+        self.events += cut.events
 
     # db.snapshot, db.requests
 

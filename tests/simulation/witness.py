@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
 
-from db.rendering import event_line, posting_line, trade_line
+from db.rendering import event_row, posting_line, trade_line
 from db.snapshot import CHAIN_START
 from db.streams import AccountEntry, MarketEntry
 from servers.domain.commands import Command
@@ -46,7 +46,8 @@ class Witness:
         self._filled: Counter[int] = Counter()
         self._postings: Counter[tuple[str, str]] = Counter()
         # What the tables' appended lines must be, and how many were found so.
-        self._lines: dict[str, list[str]] = {"trades": [], "postings": [], "account_events": []}
+        self._lines: dict[str, list[str]] = {"trades": [], "postings": []}
+        self._events: list[bytes] = []
         self._seen: Counter[str] = Counter()
         self._records: dict[tuple[str, int], tuple[int, bytes]] = {}
         # Changes of levels not yet taken into `_true`, the book as of the last entry of its market.
@@ -132,7 +133,7 @@ class Witness:
         for n, (account_id, previous, record) in enumerate(account_changes(exchange, list(events))):
             self._records[account_id, sequence] = (previous, record)
             arguments = (account_id, previous, CHANGED, record)
-            lines["account_events"].append(event_line(PARTITION, sequence, n, time, *arguments))
+            self._events.append(event_row(PARTITION, sequence, n, time, *arguments))
 
     # What was told, and what was written
 
@@ -199,6 +200,11 @@ class Witness:
             if written[seen:] != expected[seen : len(written)]:
                 raise Violation(f"{table} are not what happened")
             self._seen[table] = len(written)
+        if self.thorough:
+            seen = self._seen["account_events"]
+            if database.events[seen:] != self._events[seen : len(database.events)]:
+                raise Violation("account_events are not what happened")
+            self._seen["account_events"] = len(database.events)
         for account in self.exchange.ledger.accounts.values():
             for balance in account.balances.values():
                 total = balance.available + balance.held

@@ -1,6 +1,7 @@
 """What a cut reads and writes in tables that have become large, also before anybody counted them."""
 
 from db.projecting import CHANGING, CHANGING_TIMES, Cut, open_projection, write_cut
+from db.rendering import event_row
 from db.session import Connection
 from tests.integration.replica.conftest import Project
 from tests.integration.replica.leader import PARTITION, Leader
@@ -50,3 +51,28 @@ async def test_changed_orders_are_found_by_their_numbers_in_a_table_that_nobody_
         assert await read_rows(connection) - before <= 8 * CHANGED * 3
         cursor = await connection.execute("SELECT number FROM orders WHERE update_sequence = 77 ORDER BY number DESC")
         assert [row[0] for row in await cursor.fetchall()] == [row[0] for row in changed]
+
+
+async def test_an_account_event_is_read_as_it_was_written(database_url: str, leader: Leader, project: Project) -> None:
+    await leader.commit([leader.place()])
+    clock = leader.exchange.clock
+    await project(clock.sequence)
+    events = [
+        ("dém\n\\o-\t1", 0, 0, clock.time, 1, b""),
+        ("demo-2", 1, 2**31 - 1, 1, 2**15 - 1, bytes(range(256)) * 9),
+        ("demo-3", 2**62 - 1, 1, 253_402_300_799_999_999, 0, b"\xff\xff\x00\\x"),
+    ]
+    sequence = 2**62
+    async with await open_projection(database_url, PARTITION) as connection:
+        cut = Cut(PARTITION, clock.sequence, clock.sequence, clock.epoch, clock.digest, leader.chain)
+        cut.events = [
+            event_row(PARTITION, sequence, n, time, account, previous, kind, payload)
+            for account, previous, n, time, kind, payload in events
+        ]
+        await write_cut(connection, cut)
+        cursor = await connection.execute(
+            "SELECT account_id, previous_sequence, n, time, type, payload FROM account_events WHERE sequence = %s"
+            " ORDER BY previous_sequence",
+            [sequence],
+        )
+        assert await cursor.fetchall() == events
