@@ -57,7 +57,10 @@ def pair() -> tuple[End, End]:
 
 
 def gather_wakeups() -> None:
-    """Before the first server or channel of the process. Where gRPC asks for its pair in another way, it stays as it was and the log says so."""
+    """Before the first server or channel of the process.
+
+    Where gRPC asks for its pair in another way, it stays as it was and the log says so.
+    """
     inside: Any = sys.modules.get(ASYNC_PART)
     if not isinstance(getattr(inside, "socket", None), ModuleType):
         log.warning("gRPC wakes the loop for each event", reason="it has no name `socket` any more")
