@@ -3,13 +3,13 @@
 `python -m servers.bench.in_memory WHAT COUNT`. Pairs of rates are measured in turns, so that both see the same machine.
 """
 
-import copy
 import gc
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -89,13 +89,17 @@ class Bare:
 
     def order(self, account: int, symbol: int, *, buy: bool, ticks: int, lots: int) -> c.PlaceOrder:
         """A limit order, not stamped yet."""
-        made = copy.copy(self._template)
-        assert isinstance(made, c.PlaceOrder)
-        made.account_id, made.symbol = self.accounts[account], self.symbols[symbol]
-        made.user_id = f"user-{made.account_id}"
-        made.side = int(Side.BUY if buy else Side.SELL)
-        made.price, made.quantity = ticks * 10**16, lots * 10**13
-        return made
+        assert isinstance(self._template, c.PlaceOrder)
+        account_id = self.accounts[account]
+        return replace(
+            self._template,
+            user_id=f"user-{account_id}",
+            account_id=account_id,
+            symbol=self.symbols[symbol],
+            side=int(Side.BUY if buy else Side.SELL),
+            price=ticks * 10**16,
+            quantity=lots * 10**13,
+        )
 
     def pairs(self, count: int) -> list[c.Command]:
         """Orders that meet two by two, over all markets and accounts in turn; the book is as before then."""

@@ -62,6 +62,42 @@ class PlaceOrder(Command):
     stop_loss: ExitTerms | None = None
     session_id: str = ""
 
+    def __init__(  # noqa: PLR0913, PLR0917  what the decorator would write, but compiled
+        self, sequence: int, time: int, user_id: str, request_id: str, fingerprint: bytes, account_id: str, symbol: str,
+        side: int, type: int, time_in_force: int, price: int, quantity: int, quote_amount: int, post_only: bool,  # noqa: A002
+        reduce_only: bool, self_trade_prevention: int, client_order_id: str, expire_time: int, tag: str = "",
+        display_quantity: int = 0, stop_price: int = 0, trigger_source: int = 0, trailing_amount: int = 0,
+        trailing_percent: int = 0, take_profit: ExitTerms | None = None, stop_loss: ExitTerms | None = None,
+        session_id: str = "",
+    ) -> None:  # fmt: skip
+        self.sequence = sequence
+        self.time = time
+        self.user_id = user_id
+        self.request_id = request_id
+        self.fingerprint = fingerprint
+        self.account_id = account_id
+        self.symbol = symbol
+        self.side = side
+        self.type = type
+        self.time_in_force = time_in_force
+        self.price = price
+        self.quantity = quantity
+        self.quote_amount = quote_amount
+        self.post_only = post_only
+        self.reduce_only = reduce_only
+        self.self_trade_prevention = self_trade_prevention
+        self.client_order_id = client_order_id
+        self.expire_time = expire_time
+        self.tag = tag
+        self.display_quantity = display_quantity
+        self.stop_price = stop_price
+        self.trigger_source = trigger_source
+        self.trailing_amount = trailing_amount
+        self.trailing_percent = trailing_percent
+        self.take_profit = take_profit
+        self.stop_loss = stop_loss
+        self.session_id = session_id
+
 
 @dataclass(slots=True)
 class PlaceOco(Command):
@@ -77,6 +113,19 @@ class CancelOrder(Command):
     number: int
     account_id: str
     client_order_id: str
+
+    def __init__(
+        self, sequence: int, time: int, user_id: str, request_id: str, fingerprint: bytes, number: int, account_id: str,
+        client_order_id: str,
+    ) -> None:  # fmt: skip
+        self.sequence = sequence
+        self.time = time
+        self.user_id = user_id
+        self.request_id = request_id
+        self.fingerprint = fingerprint
+        self.number = number
+        self.account_id = account_id
+        self.client_order_id = client_order_id
 
 
 @dataclass(slots=True)

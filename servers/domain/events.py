@@ -188,6 +188,9 @@ class RequestRemembered:
 
     request: Request
 
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
 
 @dataclass(slots=True, eq=False)
 class SessionChanged:

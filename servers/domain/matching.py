@@ -44,6 +44,15 @@ class Plan:
     stopped: bool
     spent: bool
 
+    def __init__(
+        self, steps: list[tuple[int, Order, int]], filled_lots: int, notional: int, stopped: bool, spent: bool
+    ) -> None:
+        self.steps = steps
+        self.filled_lots = filled_lots
+        self.notional = notional
+        self.stopped = stopped
+        self.spent = spent
+
 
 # Of an order that meets nothing: shared, as a plan is not changed once it is made.
 NOTHING: Final = Plan([], 0, 0, False, False)

@@ -3,6 +3,8 @@
 Every field is declared stored (in the tables, under its own name or the one given), derived (made again from stored ones when
 the tables are loaded) or constant; the tables are the snapshot, so a field that is none of them would be lost by a restart.
 References are stored as the id of what they point to.
+
+What is made for nearly every command says how: what the decorator would write is not compiled with the rest.
 """
 
 from collections import deque
@@ -254,6 +256,66 @@ class Order:
     before: "Order | None" = field(metadata=DERIVED, default=None, repr=False)
     after: "Order | None" = field(metadata=DERIVED, default=None, repr=False)
 
+    def __init__(  # noqa: PLR0913, PLR0915, PLR0917  what the decorator would write, but compiled
+        self, number: int, account: Account, market: Market, side: int, type: int, time_in_force: int, price: int,  # noqa: A002
+        quantity: int, quote_amount: int, post_only: bool, reduce_only: bool, self_trade_prevention: int, client_order_id: str,
+        request_id: str, expire_time: int, create_time: int, ticks: int = 0, lots: int = 0, filled_lots: int = 0,
+        removed_lots: int = 0, notional: int = 0, maker_rate: int = 0, taker_rate: int = 0, fee_accrued: int = 0,
+        fee_charged: int = 0, held: int = 0, status: int = 0, reject_reason: int = 0, cancel_reason: int = 0,
+        priority: int = 0, update_time: int = 0, update_sequence: int = 0, parent_number: int = 0, root_number: int = 0,
+        stop_price: int = 0, trigger_source: int = 0, trigger_time: int = 0, trailing_amount: int = 0,
+        trailing_percent: int = 0, best_price: int = 0, list_number: int = 0, list_role: int = 0, exits: str = "",
+        tag: str = "", display_quantity: int = 0, hidden_lots: int = 0, session_id: str = "", born: int = 0,
+        before: "Order | None" = None, after: "Order | None" = None,
+    ) -> None:  # fmt: skip
+        self.number = number
+        self.account = account
+        self.market = market
+        self.side = side
+        self.type = type
+        self.time_in_force = time_in_force
+        self.price = price
+        self.quantity = quantity
+        self.quote_amount = quote_amount
+        self.post_only = post_only
+        self.reduce_only = reduce_only
+        self.self_trade_prevention = self_trade_prevention
+        self.client_order_id = client_order_id
+        self.request_id = request_id
+        self.expire_time = expire_time
+        self.create_time = create_time
+        self.ticks = ticks
+        self.lots = lots
+        self.filled_lots = filled_lots
+        self.removed_lots = removed_lots
+        self.notional = notional
+        self.maker_rate, self.taker_rate = maker_rate, taker_rate
+        self.fee_accrued, self.fee_charged = fee_accrued, fee_charged
+        self.held = held
+        self.status = status
+        self.reject_reason = reject_reason
+        self.cancel_reason = cancel_reason
+        self.priority = priority
+        self.update_time = update_time
+        self.update_sequence = update_sequence
+        self.parent_number = parent_number
+        self.root_number = root_number
+        self.stop_price = stop_price
+        self.trigger_source = trigger_source
+        self.trigger_time = trigger_time
+        self.trailing_amount = trailing_amount
+        self.trailing_percent = trailing_percent
+        self.best_price = best_price
+        self.list_number = list_number
+        self.list_role = list_role
+        self.exits = exits
+        self.tag = tag
+        self.display_quantity = display_quantity
+        self.hidden_lots = hidden_lots
+        self.session_id = session_id
+        self.born = born
+        self.before, self.after = before, after
+
 
 @dataclass(slots=True, eq=False)
 class TradingSession:
@@ -295,6 +357,13 @@ class Request:
     fingerprint: bytes = field(metadata=STORED)
     sequence: int = field(metadata=STORED)
     time: int = field(metadata=STORED)
+
+    def __init__(self, scope: str, request_id: str, fingerprint: bytes, sequence: int, time: int) -> None:
+        self.scope = scope
+        self.request_id = request_id
+        self.fingerprint = fingerprint
+        self.sequence = sequence
+        self.time = time
 
 
 @dataclass(slots=True, eq=False)

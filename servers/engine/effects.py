@@ -38,6 +38,12 @@ class Effects:
     events: list[Event]
     accounts: list[AccountChange]
 
+    def __init__(self, sequence: int, time_us: int, events: list[Event], accounts: list[AccountChange]) -> None:
+        self.sequence = sequence
+        self.time_us = time_us
+        self.events = events
+        self.accounts = accounts
+
 
 @dataclass(slots=True)
 class Mark:
