@@ -64,7 +64,7 @@ def decide_amend(floor: Floor, command: AmendOrder, order: Order) -> tuple[Order
         return amended, None
     if order.post_only and floor.would_trade(amended):
         raise refused(name, RejectReason.POST_ONLY_WOULD_TRADE)
-    if floor.links.more(order, amended.held) > floor.ledger.available(order.account, floor.pays(order)):
+    if floor.links.more(order, amended.held) > floor.ledger.available(order.account, order.market.pays[order.side]):
         raise refused(name, RejectReason.INSUFFICIENT_FUNDS)
     if market.state == _PRE_OPEN:
         return amended, Plan([], 0, 0, False, False)

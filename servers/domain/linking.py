@@ -141,7 +141,7 @@ class Links:
         held = sum(order.held for order in members)
         first = members[0]
         if wanted != held:
-            self.floor.ledger.hold(first.account, self.floor.pays(first), wanted - held)
+            self.floor.ledger.hold(first.account, first.market.pays[first.side], wanted - held)
         for order in members:
             if order.held != (wanted if order is first else 0):
                 order.held = wanted if order is first else 0

@@ -87,8 +87,10 @@ class Market:
     auction_ticks: int = field(metadata=STORED, default=0)
     auction_lots: int = field(metadata=STORED, default=0)
     schedule: "Schedule | None" = field(metadata=DERIVED, default=None)
-    # Shared by all markets with its quote asset; given to it when it joins them.
+    # Both given to it when it joins the others: the moves are shared by all with its quote asset.
     moves: Moves = field(metadata=DERIVED, init=False, repr=False)
+    # The asset that an order holds, by its side (0 is none).
+    pays: tuple[str, ...] = field(metadata=DERIVED, init=False, repr=False)
 
 
 @dataclass(slots=True, eq=False)

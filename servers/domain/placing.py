@@ -81,6 +81,7 @@ class Floor:
     def add_market(self, market: Market) -> None:
         """Take in a market, its book empty."""
         market.moves = self.moves.setdefault(market.quote_asset, Moves())
+        market.pays = ("", market.quote_asset, market.base_asset)
         self.markets[market.symbol] = market
         self.books[market.symbol] = Book()
 
@@ -189,7 +190,7 @@ class Floor:
 
     def _afford(self, order: Order, found: Plan, freed: int) -> int:
         need = self.first_need(order, found)
-        balance = order.account.balances.get(self.pays(order))
+        balance = order.account.balances.get(order.market.pays[order.side])
         if need > (0 if balance is None else balance.available) + freed:
             return int(RejectReason.INSUFFICIENT_FUNDS)
         order.held = need
@@ -220,11 +221,6 @@ class Floor:
             return buy_need(order, order.lots)
         return found.notional + max(-(-order.taker_rate * found.notional // 10**8), 0)
 
-    @staticmethod
-    def pays(order: Order) -> str:
-        """The asset that an order holds."""
-        return order.market.quote_asset if order.side == _BUY else order.market.base_asset
-
     def accept(self, order: Order, found: Plan) -> None:
         """Take its hold and match it, or let it wait."""
         order.status = _OPEN
@@ -232,7 +228,7 @@ class Floor:
         record.order(order)
         record.fold(order.number, order.held)
         if order.held:
-            self.ledger.hold(order.account, self.pays(order), order.held)
+            self.ledger.hold(order.account, order.market.pays[order.side], order.held)
         if order.trigger_source:
             self.triggers.wait(order)
         else:
@@ -323,7 +319,7 @@ class Floor:
         if order.list_number:
             self.links.ended(order)
         if order.held:
-            self.ledger.hold(order.account, self.pays(order), -order.held)
+            self.ledger.hold(order.account, order.market.pays[order.side], -order.held)
             order.held = 0
 
     def rehold(self, order: Order) -> None:
@@ -341,7 +337,7 @@ class Floor:
         if order.list_number and self.links.share(order):
             return
         if needed != order.held:
-            self.ledger.hold(order.account, self.pays(order), needed - order.held)
+            self.ledger.hold(order.account, order.market.pays[order.side], needed - order.held)
             order.held = needed
 
     def _decrement(self, maker: Order, taker: Order, lots: int) -> None:

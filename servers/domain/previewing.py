@@ -254,7 +254,7 @@ def _with_book(floor: Floor, command: PlaceOrder, account: Account, market: Mark
 
 
 def _funds(floor: Floor, order: Order, found: Plan) -> Check:
-    account, market, asset = order.account, order.market, floor.pays(order)
+    account, market, asset = order.account, order.market, order.market.pays[order.side]
     scale = market.quote_scale if asset == market.quote_asset else market.base_scale
     available, need = floor.ledger.available(account, asset), floor.first_need(order, found)
     funds = format_units(available, scale), format_units(available - need, scale)

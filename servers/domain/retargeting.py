@@ -46,7 +46,7 @@ def decide_retarget(floor: Floor, command: AmendOrder, order: Order) -> Order:
         raise refused(name, RejectReason.NOTIONAL_TOO_LARGE)
     amended = replace(order, price=price, stop_price=stop_price, quantity=quantity, ticks=ticks, lots=lots)
     amended.held = need(amended)
-    if floor.links.more(order, amended.held) > floor.ledger.available(order.account, floor.pays(order)):
+    if floor.links.more(order, amended.held) > floor.ledger.available(order.account, order.market.pays[order.side]):
         raise refused(name, RejectReason.INSUFFICIENT_FUNDS)
     return amended
 

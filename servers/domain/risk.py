@@ -56,12 +56,12 @@ def check(
             return reason
     if not bounds.allowed:
         return int(RejectReason.SYMBOL_NOT_ALLOWED)
-    reason = check_prices(command, market, bounds) or check_size(command, market, bounds)
+    plain = is_plain(command)
+    reason = check_prices(command, market, bounds, plain) or check_size(command, market, bounds)
     if reason:
         return reason
     if expire_time and expire_time <= command.time:
         return int(RejectReason.EXPIRE_TIME_PAST)
-    plain = is_plain(command)
     if not (plain and not command.client_order_id) and not labels_are_free(command, account, instead_of):
         return int(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
     if len(account.orders) - (instead_of is not None) >= bounds.open_orders_max:
@@ -98,21 +98,22 @@ def check_allowed(bounds: Bounds) -> int:
     return _NONE if bounds.allowed else int(RejectReason.SYMBOL_NOT_ALLOWED)
 
 
-def check_prices(command: PlaceOrder, market: Market, bounds: Bounds) -> int:
+def check_prices(command: PlaceOrder, market: Market, bounds: Bounds, plain: bool) -> int:
     """Whether the market can hold the prices that an order of its type has, and its limit lies within the band.
 
+    `plain` is what `is_plain` says of it.
     The limit of an order that waits is held against the band when it is triggered.
     """
-    reason = market_prices(command, market)
+    reason = market_prices(command, market, plain)
     if bounds.band == NO_LIMIT or reason or not command.price or command.type in TRIGGERED:
         return reason
     return check_band(command.price // market.tick_size, market, bounds)
 
 
-def market_prices(command: PlaceOrder, market: Market) -> int:
+def market_prices(command: PlaceOrder, market: Market, plain: bool) -> int:
     """Whether the market can hold the prices of an order of its type: its limit, its stop price, its distance, its exits'."""
     reason = check_price(command.price, market) if command.type in LIMITED else _NONE
-    if is_plain(command):
+    if plain:
         return reason
     prices = [command.stop_price, command.trailing_amount] if command.type in TRIGGERED else []
     for terms in (command.take_profit, command.stop_loss):
@@ -157,7 +158,7 @@ def check_price(price: int, market: Market) -> int:
 
 def market_takes(command: PlaceOrder, market: Market) -> bool:
     """Whether the market can hold a placement's prices and size at all."""
-    if market_prices(command, market):
+    if market_prices(command, market, is_plain(command)):
         return False
     if command.quote_amount:
         return not command.quote_amount % int(10 ** (ATTO_SCALE - market.quote_scale))

@@ -213,7 +213,7 @@ class Triggers:
             return
         need = floor.first_need(order, found)
         if need != order.held:
-            floor.ledger.hold(order.account, floor.pays(order), need - order.held)
+            floor.ledger.hold(order.account, order.market.pays[order.side], need - order.held)
             order.held = need
         floor.match(order, found)
         if order.status >= _FINAL:
@@ -230,7 +230,7 @@ class Triggers:
         limit = order.ticks or price_limit(order, bounds)
         found = plan(order, opposite, limit, order.lots, -1)
         held = order.held
-        funds = held + floor.ledger.available(order.account, floor.pays(order))
+        funds = held + floor.ledger.available(order.account, order.market.pays[order.side])
         short = not order.price and order.side == _BUY and floor.first_need(order, found) > funds
         if short and order.time_in_force != _FOK:
             affordable = plan(order, opposite, limit, order.lots, funds)

@@ -18,8 +18,8 @@ import structlog
 
 log = structlog.get_logger()
 ASYNC_PART: Final = "grpc._cython.cygrpc"
-# What a pipe holds; a thread that finds it full need not write, as the loop has been told already.
-PIPE_BYTES: Final = 65_536
+# More events than come in a turn of the loop. What is left wakes it once more.
+READ_BYTES: Final = 4_096
 
 
 class End:
@@ -39,7 +39,7 @@ class End:
     def recv(self, _size: int) -> bytes:
         """Everything there is, however little is asked for. An event is put down before its byte, so none is missed."""
         try:
-            return os.read(self._descriptor, PIPE_BYTES)
+            return os.read(self._descriptor, READ_BYTES)
         except BlockingIOError:
             return b""
 

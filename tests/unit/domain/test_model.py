@@ -22,7 +22,7 @@ def columns(kind: Any) -> tuple[tuple[str, str], ...]:
 CLASSES: list[type[Any]] = [thing for thing in vars(model).values() if isinstance(thing, type) and is_dataclass(thing)]
 # Derived and constant: what `load` makes again, field by field.
 MADE_AGAIN = {
-    model.Market: {"lot_units", "tick_value", "base_scale", "quote_scale", "schedule", "moves"},
+    model.Market: {"lot_units", "tick_value", "base_scale", "quote_scale", "schedule", "moves", "pays"},
     model.Account: {"balances", "orders", "labels", "positions", "day_profits"},
     model.Position: {"resting", "reducing", "bounds"},
     model.Balance: {"touched"},
