@@ -134,6 +134,14 @@ class Trader:
 
         Rejects (funds run low, the book moved) are part of the business.
         """
+        try:
+            return await self._answers(commands)
+        except asyncio.InvalidStateError:
+            # It was over before it was written to: gRPC says so in another way than while it waits for an answer.
+            self.hang_up()
+            return []
+
+    async def _answers(self, commands: list[Command]) -> list[order_service_pb2.TradeAnswer]:
         if self._session is None:
             self._session = self._orders.Trade(metadata=self._metadata)
             start = order_service_pb2.TradeStart(account_id=self.account_id)
