@@ -256,7 +256,7 @@ def execute(count: int) -> dict[str, object]:
         elif numbers[operation.cancels] in open_orders:
             command.number = numbers[operation.cancels]
         else:
-            # It was filled, or cancelled before: the peer is asked to cancel it all the same.
+            # It was filled, or cancelled before: the machine would refuse, and no command were done.
             continue
         run(command)
     took_s = time.perf_counter() - begun_s

@@ -137,8 +137,9 @@ request_id; each is a new one.
   keep-alive connections with the same load client. It has no accounts, ledger or database.
 - P6: the book and its matching alone beside `litebook` (Rust, which returns fills) from the package index: the same 200,000
   operations, two thirds resting within fifty ticks, a sixth crossing, a sixth cancelling; both have their orders made before.
-  `execute` does them as commands, with risk, holds, ledger, fees and events. The book, what places and
-  cancels in it, and P9a, run the rules that the venue runs (see "rules" above); P6b, P8 and P12a run their source.
+  `execute` does them as commands, with risk, holds, ledger, fees and events, but for cancels of what is open no
+  more, which it would refuse. The book, what places and cancels in it, and P9a, run the rules that the venue runs
+  (see "rules" above); P6b, P8 and P12a run their source.
 - P7: 500 subscribers of BTC-USD's book and trades on one process, its own port, frames joined, the usual window of 100 ms, while
   4,000 orders a second arrive in batches of 50; for the delay half as many, which still are more updates than the floor asks for.
   An update is a trade, or a level as it has become, at each subscriber. Delay: from when a frame was made until a reader that

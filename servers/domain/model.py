@@ -89,7 +89,7 @@ class Market:
     schedule: "Schedule | None" = field(metadata=DERIVED, default=None)
     # Both given to it when it joins the others: the moves are shared by all with its quote asset.
     moves: Moves = field(metadata=DERIVED, init=False, repr=False)
-    # The asset that an order holds, by its side (0 is none).
+    # The asset that an order holds, by its side (0 is none): looked up several times for each order, and an index costs no call.
     pays: tuple[str, ...] = field(metadata=DERIVED, init=False, repr=False)
 
 

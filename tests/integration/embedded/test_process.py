@@ -15,10 +15,12 @@ from servers.embedded.state import State
 from tests.servers import free_port
 
 SCRIPT = """
-import asyncio, sys
+import asyncio, gc, sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+import grpc
 from servers.main import Process, run
+from servers.transport.wakeups import End
 
 @asynccontextmanager
 async def serving(process: Process) -> AsyncIterator[None]:
@@ -30,6 +32,9 @@ async def serving(process: Process) -> AsyncIterator[None]:
     if "slow" in sys.argv:
         print("starting", flush=True)
         await asyncio.sleep(3600)
+    if "grpc" in sys.argv:
+        server = grpc.aio.server()
+        assert sum(isinstance(thing, End) for thing in gc.get_objects()) == 2
     print("serving", flush=True)
     try:
         yield
@@ -78,6 +83,13 @@ def test_a_signal_drains_and_ends_it_with_success(tmp_path: Path, number: signal
         read_until(made, "drained")
         assert made.wait(60) == 0
     assert state.pid("order") is None
+
+
+def test_grpc_wakes_the_loop_through_our_pipe(tmp_path: Path) -> None:
+    with process(State(tmp_path), "grpc") as made:
+        read_until(made, "serving")
+        made.terminate()
+        assert made.wait(60) == 0
 
 
 def test_a_signal_during_the_start_ends_it_with_success(tmp_path: Path) -> None:
