@@ -5,7 +5,7 @@ last command in it; an entry that is there already is not added twice.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -81,6 +81,10 @@ class AccountEntry(NamedTuple):
     record: bytes
 
 
+# The same where it is written: two are made for nearly every command.
+AccountFields: TypeAlias = tuple[str, int, int, bytes]
+
+
 def open_bus(url: str) -> Redis:
     """A client that tries each command once; its callers try again. Connects at the first command."""
     # The second protocol: the third gives some answers another shape, and nothing here needs it.
@@ -135,7 +139,7 @@ async def read_markets(
 
 
 async def publish(
-    bus: Redis, partition: int, sequence: int, markets: list[MarketEntry], accounts: list[AccountEntry]
+    bus: Redis, partition: int, sequence: int, markets: list[MarketEntry], accounts: list[AccountFields]
 ) -> int | None:
     """Add entries and move the last published sequence, all or nothing. Returns what that was before.
 

@@ -21,7 +21,18 @@ SERVERS: Final = Path(__file__).resolve().parent
 # compiled ones is all right, the other way round it would not be. The rules are all of `domain`.
 PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "domain": ("*",),
-    "engine": ("answers", "codec", "effects", "frames", "messages", "projection", "publication", "standing", "wire"),
+    "engine": (
+        "answers",
+        "codec",
+        "delimited",
+        "effects",
+        "frames",
+        "messages",
+        "projection",
+        "publication",
+        "standing",
+        "wire",
+    ),
     "bench": ("book_alone",),
 }
 # A compiled class takes no subclass from a source, and other rooms have errors of their own.

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from db.journal import JournalRow
 from servers.domain.errors import VenueError
 from servers.domain.exchange import Exchange
-from servers.engine.delimited import field
+from servers.engine.delimited import repeated
 from servers.engine.ring import AccountFrame
 from venue.engine.v1 import engine_pb2 as pb
 
@@ -81,8 +81,7 @@ class Batch:
     def row(self, exchange: Exchange, epoch: int, chain: bytes) -> JournalRow:
         """The journal's row, right after its last command was executed and before another is."""
         # Joined here: a message of messages would copy each before it is written.
-        commands = b"".join([field(_COMMANDS, command.SerializeToString()) for command in self.commands])
-        answers = b"".join([field(_ANSWERS, answer) for answer in self.answers])
+        commands = repeated(_COMMANDS, [command.SerializeToString() for command in self.commands])
         return JournalRow(
             exchange.partition,
             self.first,
@@ -90,7 +89,7 @@ class Batch:
             epoch,
             exchange.clock.rules_version,
             commands,
-            answers,
+            repeated(_ANSWERS, self.answers),
             exchange.clock.digest,
             sha256(chain + commands).digest(),
         )

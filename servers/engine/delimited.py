@@ -1,5 +1,6 @@
 """Messages joined from parts that are serialized already: answers travel as the bytes they were committed as."""
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
@@ -28,3 +29,13 @@ def field(number: int, payload: bytes) -> bytes:
     """A length-delimited field: a message, a string or bytes."""
     length = len(payload)
     return _tag(number) + (_LENGTHS[length] if length < len(_LENGTHS) else varint(length)) + payload
+
+
+def repeated(number: int, payloads: Iterable[bytes]) -> bytes:
+    """A repeated field of messages, strings or bytes."""
+    tag = _tag(number)
+    parts: list[bytes] = []
+    for payload in payloads:
+        length = len(payload)
+        parts += (tag, _LENGTHS[length] if length < len(_LENGTHS) else varint(length), payload)
+    return b"".join(parts)

@@ -1,7 +1,7 @@
 """One command's consequences as the replica's writers take them: the events, and the account records made from them once."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TypeAlias
 
 from servers.domain.events import AccountTouched, BalanceChanged, Event, OrderChanged, PositionChanged, Traded
 from servers.domain.exchange import Exchange
@@ -20,13 +20,9 @@ from servers.engine.wire import (
     position_wire,
 )
 
-
-class AccountChange(NamedTuple):
-    """What one command changed for one account: an AccountRecord's bytes."""
-
-    account_id: str
-    previous_sequence: int
-    record: bytes
+# What one command changed for one account: its id, the sequence of its event before, and an AccountRecord's bytes. It has no
+# class of its own, as two are made for nearly every command.
+AccountChange: TypeAlias = tuple[str, int, bytes]
 
 
 @dataclass(slots=True)
@@ -98,8 +94,6 @@ def account_changes(exchange: Exchange, events: list[Event]) -> list[AccountChan
         wire = position_wire(position, record.time // DAY_US)
         parts[position.account.account_id].append(field(POSITIONS, wire))
     return [
-        AccountChange(
-            event.account.account_id, event.previous, "".join(parts[event.account.account_id]).encode("latin-1")
-        )
+        (event.account.account_id, event.previous, "".join(parts[event.account.account_id]).encode("latin-1"))
         for event in touched
     ]

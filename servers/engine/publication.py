@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from db.streams import AccountEntry, MarketEntry
+from db.streams import AccountFields, MarketEntry
 from servers.domain import events as e
 from servers.domain.exchange import Exchange
 from servers.domain.model import Market
@@ -38,7 +38,7 @@ class Publication(NamedTuple):
 
     sequence: int
     markets: list[MarketEntry]
-    accounts: list[AccountEntry]
+    accounts: list[AccountFields]
 
 
 class BusChanges:
@@ -59,7 +59,7 @@ class BusChanges:
     def _clear(self) -> None:
         self._commands = 0
         self._markets: dict[str, _MarketChanges] = {}
-        self._accounts: list[AccountEntry] = []
+        self._accounts: list[AccountFields] = []
 
     def add(self, effects: Effects) -> None:
         """Collect what a command caused. Until `seal` nothing can be taken."""
@@ -83,7 +83,7 @@ class BusChanges:
             elif kind is e.FeesChanged:
                 self._touch(event.fees.symbol, effects).defined = True  # type: ignore[union-attr]
         for account_id, previous, record in effects.accounts:
-            self._accounts.append(AccountEntry(account_id, sequence, previous, record))
+            self._accounts.append((account_id, sequence, previous, record))
 
     def _touch(self, symbol: str, effects: Effects) -> _MarketChanges:
         changes = self._markets.get(symbol)
@@ -130,7 +130,7 @@ class BusChanges:
             changes = self._markets.get(symbol, _MarketChanges())
             if self.lost or changes.sequence > after:
                 entries.append(self._entry(symbol, changes, after, last))
-        accounts = [entry for entry in self._accounts if entry.sequence > after]
+        accounts = [entry for entry in self._accounts if entry[1] > after]
         self.lost = False
         self._whole.clear()
         self._clear()

@@ -104,6 +104,12 @@ def _units(units: int, scale: int) -> str:
 
 
 @lru_cache(8_192)
+def _atto(units: int) -> str:
+    """What `_units` is of prices and quantities: half the time of looking up two arguments."""
+    return _raw(format_units(units, ATTO_SCALE))
+
+
+@lru_cache(8_192)
 def _start(account_id: str, symbol: str, side: int, kind: int, time_in_force: int) -> str:
     """The fields from account_id to time_in_force, which few orders have for themselves."""
     return (
@@ -135,8 +141,8 @@ def _plain_wire(partition: int, order: Order) -> str:
     number = f"{_LENGTHS[len(text)]}{text}"
     label = f"{_LABEL}{_raw(order.client_order_id)}" if order.client_order_id else ""
     request = f"{_REQUEST}{_raw(order.request_id)}" if order.request_id else ""
-    price = f"{_PRICE}{_units(order.price, ATTO_SCALE)}" if order.price else ""
-    done = _units(filled * lot, ATTO_SCALE) if filled else _ZERO
+    price = f"{_PRICE}{_atto(order.price)}" if order.price else ""
+    done = _atto(filled * lot) if filled else _ZERO
     average = f"{_AVERAGE}{_raw(average_price(order))}" if filled else ""
     fee = _units(order.fee_charged, market.quote_scale) if order.fee_charged else _ZERO
     reject = f"{_REJECT}{chr(order.reject_reason)}" if order.reject_reason else ""
@@ -145,8 +151,8 @@ def _plain_wire(partition: int, order: Order) -> str:
     start = _start(order.account.account_id, market.symbol, order.side, order.type, order.time_in_force)
     return (
         f"{_ID}{number}{label}{request}{start}"
-        f"{_QUANTITY}{_units(order.quantity, ATTO_SCALE)}{price}{_DONE}{done}"
-        f"{_REST}{_units(rest * lot, ATTO_SCALE) if rest else _ZERO}{average}{_COST}{fee}"
+        f"{_QUANTITY}{_atto(order.quantity)}{price}{_DONE}{done}"
+        f"{_REST}{_atto(rest * lot) if rest else _ZERO}{average}{_COST}{fee}"
         f"{_COST_ASSET}{_raw(market.quote_asset)}{_STATUS}{chr(status)}{reject}{_ROOT}{number}"
         f"{_CREATED}{_time(order.create_time)}{_UPDATED}{_time(order.update_time)}"
         f"{_SEQUENCE}{_number(order.update_sequence)}{cancel}{prevention}"
@@ -173,8 +179,8 @@ def fill_wire(partition: int, traded: Traded, order: Order, sequence: int, time_
     return (
         f"{_TRADE_ID}{_LENGTHS[len(trade)]}{trade}{_FILL_ORDER}{_LENGTHS[len(number)]}{number}{label}"
         f"{_fill_start(order.account.account_id, market.symbol, order.side)}"
-        f"{_FILL_PRICE}{_units(traded.ticks * market.tick_size, ATTO_SCALE)}"
-        f"{_FILL_QUANTITY}{_units(traded.lots * market.lot_size, ATTO_SCALE)}"
+        f"{_FILL_PRICE}{_atto(traded.ticks * market.tick_size)}"
+        f"{_FILL_QUANTITY}{_atto(traded.lots * market.lot_size)}"
         f"{_FILL_FEE}{_units(traded.maker_fee if maker else traded.taker_fee, market.quote_scale)}"
         f"{_FEE_ASSET}{_raw(market.quote_asset)}{_LIQUIDITY}{_MAKER if maker else _TAKER}"
         f"{_FILL_TIME}{_time(time_us)}{_FILL_SEQUENCE}{_number(sequence)}"
@@ -220,8 +226,8 @@ def trade_wire(partition: int, traded: Traded, sequence: int, time_us: int) -> b
     return field(
         _TRADES,
         f"{_PUBLIC_ID}{_LENGTHS[len(trade)]}{trade}{_PUBLIC_SYMBOL}{_raw(market.symbol)}"
-        f"{_PUBLIC_PRICE}{_units(traded.ticks * market.tick_size, ATTO_SCALE)}"
-        f"{_PUBLIC_QUANTITY}{_units(traded.lots * market.lot_size, ATTO_SCALE)}"
+        f"{_PUBLIC_PRICE}{_atto(traded.ticks * market.tick_size)}"
+        f"{_PUBLIC_QUANTITY}{_atto(traded.lots * market.lot_size)}"
         f"{_SIDE}{chr(traded.taker.side)}{_PUBLIC_TIME}{_time(time_us)}{_PUBLIC_SEQUENCE}{_number(sequence)}",
     ).encode("latin-1")
 
@@ -253,10 +259,10 @@ def position_wire(position: Position, day: int) -> str:
     scale, last = market.quote_scale, position.update_sequence
     average = _once(_P_AVERAGE, average_cost(position), scale) if position.lots else ""
     return (
-        f"{_P_SYMBOL}{_raw(market.symbol)}{_P_QUANTITY}{_units(position.lots * market.lot_size, ATTO_SCALE)}{average}"
+        f"{_P_SYMBOL}{_raw(market.symbol)}{_P_QUANTITY}{_atto(position.lots * market.lot_size)}{average}"
         f"{_once(_P_COST, position.cost, scale)}{_once(_P_REALIZED, position.realized, scale)}"
         f"{_once(_P_UNREALIZED, unrealized(position), scale)}{_once(_P_DAY, day_profit(position, day), scale)}"
-        f"{_P_VALUATION}{_units(valuation_ticks(market) * market.tick_size, ATTO_SCALE)}"
+        f"{_P_VALUATION}{_atto(valuation_ticks(market) * market.tick_size)}"
         f"{_P_QUOTE}{_raw(market.quote_asset)}{f'{_P_SEQUENCE}{_varint(last)}' if last else ''}"
     )
 

@@ -28,10 +28,8 @@ async def amend_orders(
     engines: Engines[TradingEngine], history: History, request: order_service_pb2.AmendOrdersRequest, call: Call
 ) -> bytes:
     """The serialized AmendOrdersResponse: an outcome an item, in order. Raises VenueError where nothing was executed."""
-    items = [
-        Item(
-            pb.Command(user_id=call.identity.user_id, amend_order=change), change.request_id, route_to(engines, change)
-        )
+    items: list[Item] = [
+        (pb.Command(user_id=call.identity.user_id, amend_order=change), change.request_id, route_to(engines, change))
         for change in request.amendments
     ]
     outcomes = await submit_batch(engines, request, request.request_id, items, call)

@@ -1,15 +1,16 @@
 """Batches: commands of one call, each with an outcome of its own, sent to the partitions they belong to."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from google.protobuf.message import Message
 
 from servers.domain.errors import VenueError
 from servers.engine.client import Engine, Engines
 from servers.engine.codec import fingerprint
-from servers.engine.delimited import field
+from servers.engine.delimited import field, repeated
 from servers.transport.call import Call
 from servers.transport.errors import to_status
 from venue.engine.v1 import engine_pb2 as pb
@@ -19,14 +20,8 @@ Outcome = bytes | VenueError
 _RESULTS: Final = 1
 _ANSWER: Final = 1
 _ERROR: Final = 2
-
-
-class Item(NamedTuple):
-    """A command of a batch, the request_id its caller gave it, and how to find the partition that it belongs to."""
-
-    command: pb.Command
-    request_id: str
-    route: Callable[[], Engine]
+# A command of a batch, the request_id its caller gave it, and how to find the partition that it belongs to.
+Item: TypeAlias = tuple[pb.Command, str, Callable[[], Engine]]
 
 
 async def submit_batch(
@@ -34,23 +29,23 @@ async def submit_batch(
 ) -> list[Outcome]:
     """The outcomes of the items of a request, in order. Raises VenueError where nothing was executed."""
     outcomes: dict[int, Outcome] = {}
-    by_partition: dict[int, list[int]] = {}
+    by_partition: defaultdict[int, list[int]] = defaultdict(list)
     batch = fingerprint(request) if request_id else b""
     found: dict[Callable[[], Engine], int] = {}
-    for index, item in enumerate(items):
-        if request_id and not item.request_id:
-            item.command.request_id = item_id(request_id, index)
-            item.command.batch = batch
+    for index, (command, own_id, route) in enumerate(items):
+        if request_id and not own_id:
+            command.request_id = item_id(request_id, index)
+            command.batch = batch
         try:
-            partition = found.get(item.route)
+            partition = found.get(route)
             if partition is None:
-                partition = found[item.route] = item.route().partition
-            by_partition.setdefault(partition, []).append(index)
+                partition = found[route] = route().partition
+            by_partition[partition].append(index)
         except VenueError as error:
             outcomes[index] = error
 
     async def submit(partition: int, indices: Sequence[int]) -> None:
-        chosen = [items[index].command for index in indices]
+        chosen = [items[index][0] for index in indices]
         results: list[Outcome]
         try:
             results = await engines.for_partition(partition).submit(chosen, call.timeout_s)
@@ -75,7 +70,7 @@ def item_id(request_id: str, index: int) -> str:
 
 def joined(outcomes: Sequence[Outcome]) -> bytes:
     """The serialized response of a batch: all of them have the same shape."""
-    return b"".join(field(_RESULTS, _result(outcome)) for outcome in outcomes)
+    return repeated(_RESULTS, [_result(outcome) for outcome in outcomes])
 
 
 def _result(outcome: Outcome) -> bytes:

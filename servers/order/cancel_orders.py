@@ -46,8 +46,8 @@ async def cancel_orders(
     engines: Engines[TradingEngine], history: History, request: order_service_pb2.CancelOrdersRequest, call: Call
 ) -> bytes:
     """The serialized CancelOrdersResponse: an outcome an item, in order. Raises VenueError where nothing was executed."""
-    items = [
-        Item(pb.Command(user_id=call.identity.user_id, cancel_order=named), named.request_id, route_to(engines, named))
+    items: list[Item] = [
+        (pb.Command(user_id=call.identity.user_id, cancel_order=named), named.request_id, route_to(engines, named))
         for named in request.cancels
     ]
     outcomes = await submit_batch(engines, request, request.request_id, items, call)

@@ -7,8 +7,9 @@ holds; a no, and a constraint that is not known here, mean: let protovalidate de
 
 import re
 from collections.abc import Callable, Container, Iterator
+from functools import cache, lru_cache
 from keyword import iskeyword
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -21,6 +22,9 @@ UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{
 TOKEN = re.compile(r"\s*(\|\||&&|==|!=|[!?:().,\[\]]|'[^'\\]*'|[0-9]+|[A-Za-z_][A-Za-z0-9_]*)")
 # The one rule in CEL that fields have, alone or several joined by `&&`; it says in words what a pattern only says to machines.
 MATCHES = re.compile(r"this\.matches\('([^'\\]*)'\)")
+# Rules on texts that come again and again, as labels and ids of requests do not: a text that was looked at lately is not again.
+OFTEN: Final = {"symbol", "decimal.positive"}
+REMEMBERED: Final = 4_096
 FIELD_RULES = cast("Any", validate_pb2.field)
 MESSAGE_RULES = cast("Any", validate_pb2.message)
 ONEOF_RULES = cast("Any", validate_pb2.oneof)
@@ -134,11 +138,7 @@ class _Maker:
             terms += _bounds(f"len({name})", rules.string, "len")
             terms += [f"{self._constant(match)}({name}) is not None" for match in _patterns(rules.string)]
         for rule in rules.cel:
-            for part in rule.expression.split(" && "):
-                written = MATCHES.fullmatch(part)
-                if written is None:
-                    raise Unknown(rule.expression)
-                terms.append(f"{self._constant(_matcher(written[1]))}({name}) is not None")
+            terms.append(f"{self._constant(_keeps(rule.expression, often=rule.id in OFTEN))}({name})")
         if rules.HasField("enum"):
             _only(rules.enum, {"defined_only", "not_in"})
             if not rules.enum.defined_only or field.enum_type is None:
@@ -284,6 +284,20 @@ def _patterns(rules: Any) -> Iterator[Callable[[str], object]]:  # noqa: ANN401
         yield _matcher(rules.pattern)
     if rules.uuid:
         yield re.compile(UUID).fullmatch
+
+
+@cache
+def _keeps(expression: str, *, often: bool) -> Callable[[str], object]:
+    """What is true of a text that keeps a rule in CEL; fields with the same rule share it."""
+    matchers = []
+    for part in expression.split(" && "):
+        written = MATCHES.fullmatch(part)
+        if written is None:
+            raise Unknown(expression)
+        matchers.append(_matcher(written[1]))
+    if not often:
+        return matchers[0] if len(matchers) == 1 else lambda text: all(match(text) for match in matchers)
+    return lru_cache(REMEMBERED)(lambda text: all(match(text) for match in matchers))
 
 
 def _matcher(pattern: str) -> Callable[[str], object]:

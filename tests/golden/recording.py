@@ -71,8 +71,8 @@ def replay(commands: Iterable[pb.Command]) -> Outcome:
             raise AssertionError(f"command {message.sequence} ({kind}) is refused: {refusal.reason}") from refusal
         kinds[kind] += 1
         told.update(answer(exchange, command, events))
-        for change in effects(exchange, command.sequence, command.time, events).accounts:
-            told.update(f"{change.account_id} {change.previous_sequence} ".encode() + change.record)
+        for account_id, previous, record in effects(exchange, command.sequence, command.time, events).accounts:
+            told.update(f"{account_id} {previous} ".encode() + record)
         if message.sequence % STRETCH == 0:
             stretches.append([str(exchange.clock.digest), told.hexdigest()])
             told = sha256()

@@ -31,10 +31,10 @@ def test_answers_and_frames_of_any_traffic(seed: int) -> None:
         answered += direct is not None
         assert direct is None or isinstance(command, PlaceOrder)
         expected = []
-        for change in account_changes(exchange, events):
-            if change.account_id in wanted:
-                record = engine_pb2.AccountRecord.FromString(change.record)
-                expected.append((change.account_id, change.previous_sequence, list(record.orders)))
+        for account_id, previous, raw in account_changes(exchange, events):
+            if account_id in wanted:
+                record = engine_pb2.AccountRecord.FromString(raw)
+                expected.append((account_id, previous, list(record.orders)))
         frames = account_frames(exchange, events, wanted, wires)
         assert [(frame.account_id, frame.previous_sequence, list(frame.record.orders)) for frame in frames] == expected
         assert all(frame.sequence == command.sequence and not frame.record.balances for frame in frames)

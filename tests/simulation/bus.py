@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextvars import Context
 from random import Random
 
-from db.streams import AccountEntry, BusError, MarketEntry
+from db.streams import AccountEntry, AccountFields, BusError, MarketEntry
 
 
 class Bus:
@@ -51,7 +51,7 @@ class Bus:
         return {symbol: self.markets[symbol][-1].sequence if self.markets[symbol] else 0 for symbol in symbols}
 
     async def publish(
-        self, bus: object, partition: int, sequence: int, markets: list[MarketEntry], accounts: list[AccountEntry]
+        self, bus: object, partition: int, sequence: int, markets: list[MarketEntry], accounts: list[AccountFields]
     ) -> int | None:
         told = await self._pass()
         before, self.sequence = self.sequence, sequence
@@ -60,7 +60,7 @@ class Bus:
             if not stream or (stream[-1].sequence, stream[-1].part) < (market.sequence, market.part):
                 stream.append(market)
                 self.news.append(market)
-        for account in accounts:
+        for account in map(AccountEntry._make, accounts):
             entries = self.accounts[account.account_id]
             if not entries or entries[-1].sequence < account.sequence:
                 entries.append(account)
