@@ -4,7 +4,7 @@ Keys of a partition share a hash tag, so that one transaction holds them on a cl
 last command in it; an entry that is there already is not added twice.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from redis.asyncio import Redis
@@ -22,10 +22,12 @@ PREVIOUS: Final = "p"
 TIMEOUT_S: Final = 5.0
 BusError = RedisError
 # One command and one answer however many entries there are: a transaction of as many XADD costs the client five times as much.
-# An entry that is there already is refused by XADD, and stays.
+# An entry that is there already is refused by XADD, and stays. A bus that is not where its writer left it has lost something: the
+# writer learns that before anything is added, as it may not live to tell it with its next entries.
 PUBLISH: Final = """
 local before = redis.call('GET', KEYS[1])
-local markets, at, touched = tonumber(ARGV[2]), 6, {}
+if (before or '') ~= ARGV[6] then return before end
+local markets, at, touched = tonumber(ARGV[2]), 7, {}
 for i = 2, #KEYS do
     local answer
     if i - 1 <= markets then
@@ -139,15 +141,21 @@ async def read_markets(
 
 
 async def publish(
-    bus: Redis, partition: int, sequence: int, markets: list[MarketEntry], accounts: list[AccountFields]
+    bus: Redis,
+    partition: int,
+    before: int | None,
+    sequence: int,
+    markets: list[MarketEntry],
+    accounts: Sequence[AccountFields],
 ) -> int | None:
-    """Add entries and move the last published sequence, all or nothing. Returns what that was before.
+    """Add entries and move the last published sequence on from `before` (None: there is none), all or nothing.
 
-    Raises BusError, the outcome unknown.
+    Returns what it was: nothing was written where that is not `before`. Raises BusError, the outcome unknown.
     """
     # Bytes are packed as they are, where text and numbers are looked at first.
     keys = [sequence_key(partition).encode()]
     values: list[bytes | int] = [sequence, len(markets), MARKET_ENTRIES_MAX, ACCOUNT_ENTRIES_MAX, ACCOUNT_IDLE_S]
+    values.append(b"" if before is None else before)
     for market in markets:
         keys.append(market_key(partition, market.symbol).encode())
         values += (b"%d-%d" % (market.sequence, market.part), market.record)
@@ -155,8 +163,8 @@ async def publish(
     for account_id, entry_sequence, previous, record in accounts:
         keys.append(prefix + account_id.encode())
         values += (b"%d-0" % entry_sequence, b"%d" % previous, record)
-    before = await bus.register_script(PUBLISH)(keys, values)
-    return None if before is None else int(before)
+    found = await bus.register_script(PUBLISH)(keys, values)
+    return None if found is None else int(found)
 
 
 async def read_accounts(bus: Redis, partition: int, after: Mapping[str, int], wait_s: float) -> list[AccountEntry]:

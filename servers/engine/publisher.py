@@ -87,35 +87,32 @@ class BusWriter:
             # Where the rows are still behind it is looked again once they are not: they may bring markets.
             self._started = rows >= self.sequence
         elif found != self._stored:
-            log.warning("bus lost entries", partition=self._partition, found=found, left=self._stored)
-            await self._lose(found or 0)
+            await self._lose(found)
         self._stored = found
         self._known = self._started
 
     async def _publish(self, publication: Publication) -> None:
         passing("before-publish")
-        found = await publish(self._bus, self._partition, *publication)
+        found = await publish(self._bus, self._partition, self._stored, *publication)
         passing("after-publish")
-        lost = found != self._stored
-        self._done(publication)
-        if lost:
-            log.warning("bus had lost entries", partition=self._partition, found=found)
-            await self._lose(self.sequence)
+        if found == self._stored:
+            self._done(publication)
+        else:
+            await self._lose(found)
+            self._stored = found
 
     def _done(self, publication: Publication) -> None:
         self.sequence = publication.sequence
         self._stored = publication.sequence
         self._pending = None
 
-    async def _lose(self, left: int) -> None:
-        """All markets are reset by the next publication; what was pending is part of what is lost.
-
-        `left` is how far the bus is now.
-        """
+    async def _lose(self, found: int | None) -> None:
+        """The bus is not where it was left: all markets are reset by the next publication, and what was pending is lost."""
+        log.warning("bus lost entries", partition=self._partition, found=found, left=self._stored)
         self._pending = None
         self._changes.lost = True
         self._last = await last_market_ids(self._bus, self._partition, self._changes.markets)
-        self._stand(left)
+        self._stand(found or 0)
 
     def _stand(self, sequence: int) -> None:
         """Go on behind a sequence and every market's last entry: streams take nothing before them.

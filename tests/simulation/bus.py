@@ -51,10 +51,24 @@ class Bus:
         return {symbol: self.markets[symbol][-1].sequence if self.markets[symbol] else 0 for symbol in symbols}
 
     async def publish(
-        self, bus: object, partition: int, sequence: int, markets: list[MarketEntry], accounts: list[AccountFields]
+        self,
+        bus: object,
+        partition: int,
+        before: int | None,
+        sequence: int,
+        markets: list[MarketEntry],
+        accounts: list[AccountFields],
     ) -> int | None:
         told = await self._pass()
-        before, self.sequence = self.sequence, sequence
+        found = self.sequence
+        if found == before:
+            self._add(sequence, markets, accounts)
+        if not told:
+            raise BusError("no answer")
+        return found
+
+    def _add(self, sequence: int, markets: list[MarketEntry], accounts: list[AccountFields]) -> None:
+        self.sequence = sequence
         for market in markets:
             stream = self.markets[market.symbol]
             if not stream or (stream[-1].sequence, stream[-1].part) < (market.sequence, market.part):
@@ -65,6 +79,3 @@ class Bus:
             if not entries or entries[-1].sequence < account.sequence:
                 entries.append(account)
                 self.news.append(account)
-        if not told:
-            raise BusError("no answer")
-        return before

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from db import journal
 from db.adaptation import Micros
 from db.session import SERVICES, Connection, connect, open_pool
-from db.streams import AccountEntry, open_bus, publish
+from db.streams import AccountEntry, find_published, open_bus, publish
 from servers.account.bus_feed import SWEEP_S, BusFeed
 from servers.engine.feed import Follower
 from tests.integration.account.conftest import ended
@@ -39,7 +39,7 @@ class Desk:
 
     async def on_bus(self, sequence: int, previous: int, account_id: str = ACCOUNT) -> None:
         entry = AccountEntry(account_id, sequence, previous, record(sequence))
-        await publish(self.bus, PARTITION, sequence, [], [entry])
+        await publish(self.bus, PARTITION, await find_published(self.bus, PARTITION), sequence, [], [entry])
 
     async def in_tables(self, sequence: int, previous: int) -> None:
         row = {**EVENT, "sequence": sequence, "previous_sequence": previous, "account_id": ACCOUNT}

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from db import journal
 from db.session import SERVICES, Connection, connect, open_pool
-from db.streams import AccountEntry, account_key, open_bus, publish
+from db.streams import AccountEntry, account_key, find_published, open_bus, publish
 from servers.engine import missed as room
 from servers.engine.feed import Feed
 from servers.engine.fence import Fence
@@ -51,7 +51,8 @@ class Places:
 
     async def told(self, sequences: Iterable[int], published: int) -> None:
         entries = [AccountEntry(ACCOUNT, each, CHAIN[each], record(each).SerializeToString()) for each in sequences]
-        await publish(self.bus, PARTITION, published, [], entries)
+        before = await find_published(self.bus, PARTITION)
+        await publish(self.bus, PARTITION, before, published, [], entries)
 
     async def written(self, sequences: Iterable[int], projected: int) -> None:
         """Into the tables, whose reader is at a sequence."""

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from db.journal import read_after
 from db.session import Connection
-from db.streams import account_key, find_published, market_key
+from db.streams import MarketEntry, account_key, find_published, market_key, publish
 from servers.engine.messages import book_message
 from tests.integration.replica.conftest import Project, kill, make, until
 from tests.integration.replica.leader import ACCOUNTS, MARKETS, PARTITION, Leader
@@ -107,6 +107,24 @@ async def test_a_bus_that_lost_everything_is_reset_and_goes_on(
     for symbol in MARKETS:
         await _until_reset(bus, symbol)
     await kill(task)
+
+
+async def test_nothing_is_added_to_a_bus_that_is_not_where_it_was_left(bus: Redis, redis_url: str) -> None:
+    """Who finds a loss may be killed before he can tell: what he added would then look as if nothing had been lost."""
+
+    async def add(sequence: int, before: int | None) -> int | None:
+        return await publish(bus, PARTITION, before, sequence, [MarketEntry("AAA-USD", sequence, 0, b"")], [])
+
+    assert await add(5, before=None) is None
+    for before in (None, 4, 6):
+        assert await add(7, before=before) == 5
+    assert await find_published(bus, PARTITION) == 5
+    assert await bus.xlen(market_key(PARTITION, "AAA-USD")) == 1
+    assert await add(7, before=5) == 5
+    with redis.Redis.from_url(redis_url) as operator:
+        operator.flushall()
+    assert await add(8, before=7) is None
+    assert await bus.keys() == []
 
 
 async def test_rows_that_are_on_the_bus_already_are_not_published_again(
