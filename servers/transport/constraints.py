@@ -6,7 +6,7 @@ holds; a no, and a constraint that is not known here, mean: let protovalidate de
 """
 
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from keyword import iskeyword
 from typing import Any, Final, cast
@@ -25,6 +25,13 @@ MATCHES = re.compile(r"this\.matches\('([^'\\]*)'\)")
 # Rules on texts that come again and again, as labels and ids of requests do not: a text that was looked at lately is not again.
 OFTEN: Final = {"symbol", "decimal.positive"}
 REMEMBERED: Final = 4_096
+# What nearly every message of a kind says, and all that it says: the others of its fields need not be looked at then.
+USUAL: Final = {
+    "venue.order.v1.PlaceOrderRequest": (
+        *("account_id", "symbol", "side", "type", "time_in_force", "quantity", "price"),
+        *("post_only", "client_order_id", "request_id", "self_trade_prevention"),
+    ),
+}
 FIELD_RULES = cast("Any", validate_pb2.field)
 MESSAGE_RULES = cast("Any", validate_pb2.message)
 ONEOF_RULES = cast("Any", validate_pb2.oneof)
@@ -55,8 +62,11 @@ class _Maker:
         if kind.full_name in self._outer:
             raise Unknown("a message within itself")
         self._outer = (*self._outer, kind.full_name)
-        terms = [*self._fields(kind), *self._oneofs(kind), *self._rules(kind)]
-        source = f"lambda m: {' and '.join(terms) or 'True'}"
+        terms = [*self._fields(kind), *self._oneofs(kind), *self._rules(kind, {})]
+        checks = [" and ".join(terms) or "True"]
+        if kind.full_name in USUAL:
+            checks.insert(0, " and ".join(self._usual(kind, USUAL[kind.full_name])))
+        source = f"lambda m: {' or '.join(checks)}"
         names = {**self._constants, "__builtins__": {"len": len, "set": set, "all": all, "map": map}}
         # The source is made of nothing but the contract that this program was built with.
         check: Sure = eval(source, names)  # noqa: S307  # nosec B307
@@ -150,6 +160,19 @@ class _Maker:
             terms.append(f"{name} >= {rules.int32.gte}")
         return f"({' and '.join(terms) or 'True'})"
 
+    def _usual(self, kind: Descriptor, names: Sequence[str]) -> Iterator[str]:
+        """Terms that hold only where no other field is set: the named ones, texts, enumerations and flags, take all the bytes."""
+        taken = []
+        for field in (kind.fields_by_name[name] for name in names):
+            assert field.number < 16, f"{field.full_name} takes more than a byte for its number"
+            yield self._scalar(field, field.GetOptions().Extensions[FIELD_RULES])
+            value = f"m_{field.name}"
+            taken.append(f"({f'2 + len({value})' if field.type == field.TYPE_STRING else 2} if {value} else 0)")
+        # A text that is longer or not ASCII takes more.
+        yield f"{' + '.join(taken)} == m.ByteSize()"
+        absent = {field.name: field.default_value for field in kind.fields if field.name not in names}
+        yield from self._rules(kind, absent)
+
     @staticmethod
     def _oneofs(kind: Descriptor) -> Iterator[str]:
         for oneof in kind.oneofs:
@@ -158,19 +181,21 @@ class _Maker:
             if rules.required:
                 yield f"m.WhichOneof('{oneof.name}') is not None"
 
-    def _rules(self, kind: Descriptor) -> Iterator[str]:
+    def _rules(self, kind: Descriptor, absent: Mapping[str, object]) -> Iterator[str]:
         rules = kind.GetOptions().Extensions[MESSAGE_RULES]
         _only(rules, {"cel"})
         for rule in rules.cel:
-            yield f"({_Translator(rule.expression, kind, self._named).translated()}) is True"
+            yield f"({_Translator(rule.expression, kind, self._named, absent).translated()}) is True"
 
 
 class _Translator:
     """Turns the small part of CEL that the contract uses into Python, by recursive descent."""
 
-    def __init__(self, expression: str, kind: Descriptor, named: Container[str]) -> None:
+    def __init__(self, expression: str, kind: Descriptor, named: Container[str], absent: Mapping[str, object]) -> None:
+        """`named` fields stand under a name of their own; `absent` ones are known not to be set, and as what they read then."""
         self._kind = kind
         self._named = named
+        self._absent = absent
         self._tokens: list[str] = []
         place = 0
         while place < len(expression.rstrip()):
@@ -235,12 +260,14 @@ class _Translator:
                 self._take(")")
                 if field.message_type is None or field.is_repeated:
                     raise Unknown(field.full_name)
-                return f"m.HasField('{field.name}')"
+                return "False" if field.name in self._absent else f"m.HasField('{field.name}')"
             case "this":
                 self._tokens.insert(0, token)
                 field = self._field()
                 if field.message_type is not None or field.is_repeated:
                     raise Unknown(field.full_name)
+                if field.name in self._absent:
+                    return repr(self._absent[field.name])
                 return f"m_{field.name}" if field.name in self._named else f"m.{field.name}"
         if token.isdigit() or token.startswith("'"):
             return token
