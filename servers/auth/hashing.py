@@ -24,6 +24,8 @@ NICE: Final = 19
 # Of the session: with the least share a log-in takes minutes on a machine whose processors are never idle.
 SESSION_NICE: Final = 5
 AUTOGROUP: Final = Path("/proc/self/autogroup")
+# "1": sessions are groups.
+GROUPED: Final = Path("/proc/sys/kernel/sched_autogroup_enabled")
 # A hash that took so much longer than it worked had to wait for a processor.
 CONTESTED: Final = 1.1
 # Processor seconds of contested hashes without a rest: ten at bcrypt's cost 12, forty where passwords are right. A new venue
@@ -153,10 +155,22 @@ def step_back() -> None:
     """Come after all others. Elsewhere than on Linux the process is nice, and no more."""
     os.nice(NICE)
     if sys.platform == "linux":
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        # Where sessions are no groups, they do not matter.
         with suppress(OSError):
             AUTOGROUP.write_text(str(SESSION_NICE))
+        if not sessions_are_groups():
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def sessions_are_groups() -> bool:
+    """Whether Linux shares processors between sessions first.
+
+    Then SCHED_IDLE does harm: who wakes up takes a processor that only such a process has for an idle one, and waits there until
+    the session's turn is over.
+    """
+    try:
+        return GROUPED.read_text().strip() == "1"
+    except OSError:
+        return False
 
 
 def main(share: float) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from servers.auth.errors import PasswordTooWeak
-from servers.auth.hashing import NICE, SESSION_NICE
+from servers.auth.hashing import NICE, SESSION_NICE, sessions_are_groups
 from servers.auth.passwords import WAIT_MAX_S, Passwords, score
 from servers.domain.errors import Overloaded
 
@@ -97,7 +97,8 @@ async def test_hashing_apart_gives_the_same_stands_back_and_survives_the_end_of_
         assert os.getsid(process.pid) == process.pid
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == NICE
         if sys.platform == "linux":
-            assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
+            expected = os.SCHED_OTHER if sessions_are_groups() else os.SCHED_IDLE
+            assert os.sched_getscheduler(process.pid) == expected
             assert session_nice(process.pid) in {None, SESSION_NICE}
         process.kill()
         process.wait()
