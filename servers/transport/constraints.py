@@ -148,7 +148,10 @@ class _Maker:
             terms += _bounds(f"len({name})", rules.string, "len")
             terms += [f"{self._constant(match)}({name}) is not None" for match in _patterns(rules.string)]
         for rule in rules.cel:
-            terms.append(f"{self._constant(_keeps(rule.expression, often=rule.id in OFTEN))}({name})")
+            if rule.id in OFTEN:
+                terms.append(f"{self._constant(_remembered(rule.expression))}({name})")
+            else:
+                terms += [f"{self._constant(match)}({name}) is not None" for match in _matchers(rule.expression)]
         if rules.HasField("enum"):
             _only(rules.enum, {"defined_only", "not_in"})
             if not rules.enum.defined_only or field.enum_type is None:
@@ -313,17 +316,19 @@ def _patterns(rules: Any) -> Iterator[Callable[[str], object]]:  # noqa: ANN401
         yield re.compile(UUID).fullmatch
 
 
-@cache
-def _keeps(expression: str, *, often: bool) -> Callable[[str], object]:
-    """What is true of a text that keeps a rule in CEL; fields with the same rule share it."""
-    matchers = []
+def _matchers(expression: str) -> Iterator[Callable[[str], object]]:
+    """What all match a text that keeps a rule in CEL."""
     for part in expression.split(" && "):
         written = MATCHES.fullmatch(part)
         if written is None:
             raise Unknown(expression)
-        matchers.append(_matcher(written[1]))
-    if not often:
-        return matchers[0] if len(matchers) == 1 else lambda text: all(match(text) for match in matchers)
+        yield _matcher(written[1])
+
+
+@cache
+def _remembered(expression: str) -> Callable[[str], bool]:
+    """Whether a text keeps a rule in CEL; fields with the same rule share what is remembered."""
+    matchers = list(_matchers(expression))
     return lru_cache(REMEMBERED)(lambda text: all(match(text) for match in matchers))
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,56 @@ def test_both_agree(request: tuple[str, Message]) -> None:
     sure = sure_check(methods()[name].input_type)
     assert sure is not None
     assert sure(message) is (validator.collect_violations(message) == [])
+
+
+PLACE_ORDER = "venue.order.v1.OrderService.PlaceOrder"
+PLAIN = {
+    "account_id": "018f5b5e-7c1a-7000-8000-000000000001",
+    "symbol": "BTC-USD",
+    "side": 1,
+    "type": 2,
+    "time_in_force": 1,
+    "quantity": "0.5",
+    "price": "100",
+}
+OTHERS = {
+    "stop_price": "99",
+    "post_only": True,
+    "reduce_only": True,
+    "client_order_id": "mine",
+    "tag": "desk",
+    "request_id": "018f5b5e-7c1a-7000-8000-000000000002",
+    "quote_amount": "7",
+    "self_trade_prevention": 2,
+    "trigger_source": 1,
+    "trailing_amount": "3",
+    "trailing_percent": "1.5",
+    "display_quantity": "0.1",
+    "expire_time": {"seconds": 4_000_000_000},
+    "take_profit": {"stop_price": "120"},
+    "stop_loss": {"stop_price": "80"},
+}
+
+
+@pytest.mark.parametrize("form", [{}, {"type": 1, "time_in_force": 2}, {"type": 3, "price": ""}, {"time_in_force": 4}])
+def test_no_field_hides_behind_the_usual_ones(form: dict[str, Any]) -> None:
+    """Fields more, fewer and broken: some take just the bytes that others leave."""
+    kind = methods()[PLACE_ORDER].input_type
+    make, sure = message_factory.GetMessageClass(kind), sure_check(kind)
+    assert sure is not None
+    odd = {"symbol": "btc", "price": "1.", "quantity": "0", "client_order_id": "\u00e4", "request_id": "x", "side": 9}
+    valid = 0
+    for count in range(3):
+        for names in combinations([*PLAIN, *OTHERS], count):
+            plain = {**PLAIN, **form}
+            written = {name: value for name, value in plain.items() if name not in names}
+            written |= {name: OTHERS[name] for name in names if name in OTHERS}
+            for broken in ({}, *({name: odd[name]} for name in names if name in odd)):
+                message = make(**{**written, **broken})
+                holds = validator.collect_violations(message) == []
+                assert sure(message) is holds, (names, broken)
+                valid += holds
+    assert valid
 
 
 RULES: list[tuple[str, dict[str, Any]]] = [
