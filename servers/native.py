@@ -27,6 +27,8 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
         "delimited",
         "effects",
         "frames",
+        "lines",
+        "memory",
         "messages",
         "projection",
         "publication",

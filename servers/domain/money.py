@@ -10,6 +10,8 @@ from typing import Final
 
 ATTO_SCALE: Final = 18
 ATTO: Final = 10**ATTO_SCALE
+# By a scale: how many units are one.
+TENS: Final = tuple([10**scale for scale in range(ATTO_SCALE + 1)])
 # Fee rates count units of 1e-8: 0.001 is 100_000.
 RATE_SCALE: Final = 8
 RATE: Final = 10**RATE_SCALE

@@ -14,7 +14,7 @@ from servers.domain.exchange import Exchange
 from servers.domain.hours import hours_of
 from servers.domain.identifiers import list_id, order_id
 from servers.domain.model import Account, Balance, Market, Order
-from servers.domain.money import ATTO_SCALE, RATE_SCALE, format_units
+from servers.domain.money import ATTO_SCALE, RATE_SCALE, TENS, format_units
 from servers.domain.terms import AccountType, Environment, OrderStatus, Side
 from venue.account.v1 import account_pb2
 from venue.marketdata.v1 import marketdata_pb2
@@ -48,11 +48,15 @@ def price_text(market: Market, ticks: int) -> str:
 
 def average_price(order: Order) -> str:
     """Notional over filled quantity, rounded half up to the quote asset's scale; empty if nothing was filled."""
-    if not order.filled_lots:
-        return ""
+    return format_units(average_units(order), order.market.quote_scale) if order.filled_lots else ""
+
+
+def average_units(order: Order) -> int:
+    """The average price of an order that was filled, in quote units."""
     market = order.market
     base = order.filled_lots * market.lot_units
-    return format_units((order.notional * 10**market.base_scale * 2 + base) // (2 * base), market.quote_scale)
+    units: int = order.notional * TENS[market.base_scale] * 2 + base
+    return units // (2 * base)
 
 
 def order_message(partition: int, order: Order) -> order_pb2.Order:

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-from db.projecting import CHANGING, ORDERS, STATE, Cut, Values
-from db.rendering import event_row, instant, posting_line, trade_line
+from db.projecting import CHANGING, STATE, Cut, Values
+from db.rendering import instant
 from servers.domain import events as e
 from servers.domain.exchange import Exchange
 from servers.domain.identifiers import placing_sequence
@@ -25,6 +25,7 @@ from servers.domain.model import (
     Transfer,
 )
 from servers.engine.effects import Effects, Mark
+from servers.engine.lines import event_row, order_line, posting_line, trade_line
 
 # The one type of account event there is: a changed record of orders and balances.
 CHANGED: Final = 1
@@ -70,14 +71,14 @@ class TableChanges:
         """Collect what a command caused. Until `seal` nothing can be taken."""
         self._whole.clear()
         partition, sequence, time_us = self._exchange.partition, effects.sequence, effects.time_us
-        posted = 0
+        posted, time = 0, instant(time_us)
         # By frequency, and by identity: this is done ten times a command.
         for event in effects.events:
             kind = type(event)
             if kind is e.BalanceChanged:
                 self._balances[event.balance] = None  # type: ignore[union-attr]  # its kind was looked at
             elif kind is e.Posted:
-                self._postings.append(posting_line(partition, sequence, posted, time_us, event))  # type: ignore[arg-type]
+                self._postings.append(posting_line(partition, sequence, posted, time, event))  # type: ignore[arg-type]
                 posted += 1
             elif kind is e.OrderChanged:
                 self._orders[event.order] = None  # type: ignore[union-attr]
@@ -88,7 +89,7 @@ class TableChanges:
             elif kind is e.PositionChanged:
                 self._positions[event.position] = None  # type: ignore[union-attr]
             elif kind is e.Traded:
-                self._trades.append(trade_line(partition, sequence, time_us, event))  # type: ignore[arg-type]
+                self._trades.append(trade_line(partition, sequence, time, event))  # type: ignore[arg-type]
                 self._candle(event, time_us)  # type: ignore[arg-type]
             else:
                 self._define(event)
@@ -143,7 +144,7 @@ class TableChanges:
         new = []
         for order in self._orders:
             if (order.born or placing_sequence(order.number)) > start.sequence:
-                new.append(ORDERS.line(partition, order))
+                new.append(order_line(partition, order))
             else:
                 changes = [getattr(order, name) for name in _CHANGING]
                 times = (instant(order.trigger_time), instant(order.update_time))

@@ -3,7 +3,7 @@
 from servers.domain.exchange import Exchange
 from servers.domain.limits import UNSAID
 from servers.domain.model import Account, Limits, Position
-from servers.domain.money import ATTO_SCALE, RATE_SCALE, format_once, format_units
+from servers.domain.money import ATTO_SCALE, RATE_SCALE, TENS, format_once, format_units
 from servers.domain.positions import DAY_US, day_profit, unrealized, valuation_ticks
 from servers.engine.messages import price_text, quantity_text
 from venue.account.v1 import account_pb2
@@ -43,7 +43,7 @@ def average_cost(position: Position) -> int:
     """What a unit of the base asset cost, rounded half up to the quote asset's scale; of a position that is not 0."""
     market = position.market
     base = abs(position.lots) * market.lot_units
-    cost: int = abs(position.cost) * 10**market.base_scale
+    cost: int = abs(position.cost) * TENS[market.base_scale]
     return (cost * 2 + base) // (2 * base)
 
 

@@ -4,9 +4,6 @@ The messages' own classes take three times as long. Text stands for bytes here, 
 are joined as text is. What is made is what messages.py makes, byte for byte; a test compares the two.
 """
 
-from dataclasses import MISSING, fields
-from functools import lru_cache
-from operator import attrgetter
 from typing import Final
 
 from google.protobuf.message import Message
@@ -15,10 +12,11 @@ from servers.domain.events import Traded
 from servers.domain.exchange import Exchange
 from servers.domain.identifiers import order_id
 from servers.domain.model import Balance, Order, Position
-from servers.domain.money import ATTO_SCALE, format_once, format_units
+from servers.domain.money import ATTO_SCALE, format_once
 from servers.domain.positions import day_profit, unrealized, valuation_ticks
 from servers.domain.terms import OrderStatus
-from servers.engine.messages import average_price, order_message
+from servers.engine.memory import Memory
+from servers.engine.messages import average_units, order_message
 from servers.engine.standing import average_cost
 from venue.account.v1 import account_pb2
 from venue.engine.v1 import engine_pb2
@@ -26,32 +24,19 @@ from venue.marketdata.v1 import marketdata_pb2
 from venue.order.v1 import order_pb2
 
 _FILLED: Final = int(OrderStatus.FILLED)
-# What `_plain_wire` tells of an order. All else that the model has of one must be as a new order has it, or the message is made.
-_TOLD: Final = {
-    *("number", "account", "market", "side", "type", "time_in_force", "price", "quantity", "self_trade_prevention"),
-    *("client_order_id", "request_id", "create_time", "lots", "filled_lots", "removed_lots", "notional", "fee_charged"),
-    *("status", "reject_reason", "cancel_reason", "update_time", "update_sequence"),
-}
-# What no message tells, or another field tells.
-_UNTOLD: Final = {"ticks", "maker_rate", "taker_rate", "fee_accrued", "held", "priority", "before", "after"}
-_EXPECTED: Final = {"quote_amount": 0, "post_only": False, "reduce_only": False, "expire_time": 0}
-_OTHERS: Final = [each for each in fields(Order) if each.name not in _TOLD | _UNTOLD]
-_others: Final = attrgetter(*[each.name for each in _OTHERS])
-_PLAIN: Final = tuple([_EXPECTED.get(each.name, each.default) for each in _OTHERS])
-# A field of the model without a default is one that this module does not know: then no order is plain.
-_KNOWN: Final = MISSING not in _PLAIN
+_CONTINUED: Final = tuple([chr(low | 0x80) for low in range(128)])
+_LAST: Final = tuple([chr(low) for low in range(128)])
 
 
 def _varint(number: int) -> str:
     text = ""
     while number > 0x7F:
-        text += chr(number & 0x7F | 0x80)
+        text += _CONTINUED[number & 0x7F]
         number >>= 7
-    return text + chr(number)
+    return text + _LAST[number]
 
 
 _LENGTHS: Final = tuple([_varint(length) for length in range(2_048)])
-_number: Final = lru_cache(8_192)(_varint)
 
 
 def tag(message: type[Message], name: str) -> str:
@@ -60,22 +45,51 @@ def tag(message: type[Message], name: str) -> str:
     return _varint(found.number << 3 | (2 if found.type in {found.TYPE_STRING, found.TYPE_MESSAGE} else 0))
 
 
-@lru_cache(8_192)
-def _raw(text: str) -> str:
-    """A length and text, one character a byte."""
+def _with_length(text: str) -> str:
     raw = text if text.isascii() else text.encode().decode("latin-1")
     length = len(raw)
     return (_LENGTHS[length] if length < 2_048 else _varint(length)) + raw
 
 
-@lru_cache(8_192)
-def _time(time_us: int) -> str:
-    """A length and a Timestamp."""
+def _timestamp(time_us: int) -> str:
     seconds, rest = divmod(time_us, 1_000_000)
     text = "\x08" + _varint(seconds) if seconds else ""
     if rest:
         text += "\x10" + _varint(rest * 1_000)
     return _LENGTHS[len(text)] + text
+
+
+def _amount(key: int) -> str:
+    return _with_length(format_once(key >> _SCALE_BITS, key & _SCALE_MASK))
+
+
+def _price(units: int) -> str:
+    return _with_length(format_once(units, ATTO_SCALE))
+
+
+_SCALE_BITS: Final = 5
+_SCALE_MASK: Final = (1 << _SCALE_BITS) - 1
+# A length and what follows: text, one character a byte; a Timestamp; a number of atto; a number and its scale.
+_raws: Final = Memory(_with_length)
+_times: Final = Memory(_timestamp)
+_prices: Final = Memory(_price)
+_amounts: Final = Memory(_amount)
+
+
+def _raw(text: str) -> str:
+    return _raws.of(text)
+
+
+def _time(time_us: int) -> str:
+    return _times.of(time_us)
+
+
+def _atto(units: int) -> str:
+    return _prices.of(units)
+
+
+def _units(units: int, scale: int) -> str:
+    return _amounts.of(units << _SCALE_BITS | scale)
 
 
 def field(tag: str, body: str) -> str:
@@ -98,29 +112,34 @@ _TRADES: Final = tag(engine_pb2.MarketRecord, "trades")
 _ZERO: Final = "\x010"
 
 
-@lru_cache(8_192)
-def _units(units: int, scale: int) -> str:
-    return _raw(format_units(units, scale))
-
-
-@lru_cache(8_192)
-def _atto(units: int) -> str:
-    """What `_units` is of prices and quantities: half the time of looking up two arguments."""
-    return _raw(format_units(units, ATTO_SCALE))
-
-
-@lru_cache(8_192)
-def _start(account_id: str, symbol: str, side: int, kind: int, time_in_force: int) -> str:
-    """The fields from account_id to time_in_force, which few orders have for themselves."""
-    return (
-        f"{_O['account_id']}{_raw(account_id)}{_O['symbol']}{_raw(symbol)}{_O['side']}{_varint(side)}"
-        f"{_O['type']}{_varint(kind)}{_O['time_in_force']}{_varint(time_in_force)}"
+def is_plain(order: Order) -> bool:
+    """Whether an order is as nearly all are: nothing is set of what few orders have."""
+    return not (
+        order.quote_amount
+        or order.reduce_only
+        or order.expire_time
+        or order.parent_number
+        or order.root_number
+        or order.stop_price
+        or order.trigger_source
+        or order.trigger_time
+        or order.trailing_amount
+        or order.trailing_percent
+        or order.best_price
+        or order.list_number
+        or order.list_role
+        or order.exits
+        or order.tag
+        or order.display_quantity
+        or order.hidden_lots
+        or order.session_id
+        or order.born
     )
 
 
 def order_wire(partition: int, order: Order) -> str:
     """An Order."""
-    if _KNOWN and _others(order) == _PLAIN and order.side and order.type and order.time_in_force:
+    if order.side and order.type and order.time_in_force and is_plain(order):
         return _plain_wire(partition, order)
     return order_message(partition, order).SerializeToString(deterministic=True).decode("latin-1")
 
@@ -130,6 +149,14 @@ _QUANTITY, _PRICE, _DONE, _REST = _O["quantity"], _O["price"], _O["filled_quanti
 _AVERAGE, _COST, _COST_ASSET, _STATUS = _O["average_price"], _O["fee"], _O["fee_asset"], _O["status"]
 _REJECT, _ROOT, _CREATED, _UPDATED = _O["reject_reason"], _O["root_order_id"], _O["create_time"], _O["update_time"]
 _SEQUENCE, _CANCEL, _PREVENTION = _O["sequence"], _O["cancel_reason"], _O["self_trade_prevention"]
+_ACCOUNT, _SYMBOL, _ORDER_SIDE, _TYPE, _FORCE = (
+    _O["account_id"],
+    _O["symbol"],
+    _O["side"],
+    _O["type"],
+    _O["time_in_force"],
+)
+_POST_ONLY: Final = _O["post_only"] + "\x01"
 
 
 def _plain_wire(partition: int, order: Order) -> str:
@@ -139,33 +166,30 @@ def _plain_wire(partition: int, order: Order) -> str:
     rest = 0 if status >= _FILLED else order.lots - filled - order.removed_lots
     text = order_id(partition, order.number)
     number = f"{_LENGTHS[len(text)]}{text}"
-    label = f"{_LABEL}{_raw(order.client_order_id)}" if order.client_order_id else ""
-    request = f"{_REQUEST}{_raw(order.request_id)}" if order.request_id else ""
+    label = f"{_LABEL}{_with_length(order.client_order_id)}" if order.client_order_id else ""
+    request = f"{_REQUEST}{_with_length(order.request_id)}" if order.request_id else ""
     price = f"{_PRICE}{_atto(order.price)}" if order.price else ""
     done = _atto(filled * lot) if filled else _ZERO
-    average = f"{_AVERAGE}{_raw(average_price(order))}" if filled else ""
+    average = f"{_AVERAGE}{_units(average_units(order), market.quote_scale)}" if filled else ""
     fee = _units(order.fee_charged, market.quote_scale) if order.fee_charged else _ZERO
-    reject = f"{_REJECT}{chr(order.reject_reason)}" if order.reject_reason else ""
-    cancel = f"{_CANCEL}{chr(order.cancel_reason)}" if order.cancel_reason else ""
-    prevention = f"{_PREVENTION}{chr(order.self_trade_prevention)}" if order.self_trade_prevention else ""
-    start = _start(order.account.account_id, market.symbol, order.side, order.type, order.time_in_force)
+    reject = f"{_REJECT}{_LENGTHS[order.reject_reason]}" if order.reject_reason else ""
+    cancel = f"{_CANCEL}{_LENGTHS[order.cancel_reason]}" if order.cancel_reason else ""
+    prevention = f"{_PREVENTION}{_LENGTHS[order.self_trade_prevention]}" if order.self_trade_prevention else ""
+    post_only = _POST_ONLY if order.post_only else ""
     return (
-        f"{_ID}{number}{label}{request}{start}"
+        f"{_ID}{number}{label}{request}{_ACCOUNT}{_raw(order.account.account_id)}{_SYMBOL}{_raw(market.symbol)}"
+        f"{_ORDER_SIDE}{_LENGTHS[order.side]}{_TYPE}{_LENGTHS[order.type]}{_FORCE}{_LENGTHS[order.time_in_force]}"
         f"{_QUANTITY}{_atto(order.quantity)}{price}{_DONE}{done}"
         f"{_REST}{_atto(rest * lot) if rest else _ZERO}{average}{_COST}{fee}"
-        f"{_COST_ASSET}{_raw(market.quote_asset)}{_STATUS}{chr(status)}{reject}{_ROOT}{number}"
+        f"{_COST_ASSET}{_raw(market.quote_asset)}{_STATUS}{_LENGTHS[status]}{reject}{post_only}{_ROOT}{number}"
         f"{_CREATED}{_time(order.create_time)}{_UPDATED}{_time(order.update_time)}"
-        f"{_SEQUENCE}{_number(order.update_sequence)}{cancel}{prevention}"
+        f"{_SEQUENCE}{_varint(order.update_sequence)}{cancel}{prevention}"
     )
-
-
-@lru_cache(8_192)
-def _fill_start(account_id: str, symbol: str, side: int) -> str:
-    return f"{_F['account_id']}{_raw(account_id)}{_F['symbol']}{_raw(symbol)}{_F['side']}{_varint(side)}"
 
 
 _TRADE_ID, _FILL_ORDER, _FILL_LABEL, _FILL_FEE = _F["trade_id"], _F["order_id"], _F["client_order_id"], _F["fee"]
 _FILL_PRICE, _FILL_QUANTITY, _FEE_ASSET = _F["price"], _F["quantity"], _F["fee_asset"]
+_FILL_ACCOUNT, _FILL_SYMBOL, _FILL_SIDE = _F["account_id"], _F["symbol"], _F["side"]
 _LIQUIDITY, _FILL_TIME, _FILL_SEQUENCE = _F["liquidity"], _F["trade_time"], _F["sequence"]
 _MAKER, _TAKER = chr(order_pb2.LIQUIDITY_MAKER), chr(order_pb2.LIQUIDITY_TAKER)
 
@@ -175,15 +199,15 @@ def fill_wire(partition: int, traded: Traded, order: Order, sequence: int, time_
     market = traded.market
     maker = order is traded.maker
     trade, number = f"{partition}-t{traded.number}", order_id(partition, order.number)
-    label = f"{_FILL_LABEL}{_raw(order.client_order_id)}" if order.client_order_id else ""
+    label = f"{_FILL_LABEL}{_with_length(order.client_order_id)}" if order.client_order_id else ""
     return (
         f"{_TRADE_ID}{_LENGTHS[len(trade)]}{trade}{_FILL_ORDER}{_LENGTHS[len(number)]}{number}{label}"
-        f"{_fill_start(order.account.account_id, market.symbol, order.side)}"
+        f"{_FILL_ACCOUNT}{_raw(order.account.account_id)}{_FILL_SYMBOL}{_raw(market.symbol)}{_FILL_SIDE}{_LENGTHS[order.side]}"
         f"{_FILL_PRICE}{_atto(traded.ticks * market.tick_size)}"
         f"{_FILL_QUANTITY}{_atto(traded.lots * market.lot_size)}"
         f"{_FILL_FEE}{_units(traded.maker_fee if maker else traded.taker_fee, market.quote_scale)}"
         f"{_FEE_ASSET}{_raw(market.quote_asset)}{_LIQUIDITY}{_MAKER if maker else _TAKER}"
-        f"{_FILL_TIME}{_time(time_us)}{_FILL_SEQUENCE}{_number(sequence)}"
+        f"{_FILL_TIME}{_time(time_us)}{_FILL_SEQUENCE}{_varint(sequence)}"
     )
 
 
@@ -228,7 +252,7 @@ def trade_wire(partition: int, traded: Traded, sequence: int, time_us: int) -> b
         f"{_PUBLIC_ID}{_LENGTHS[len(trade)]}{trade}{_PUBLIC_SYMBOL}{_raw(market.symbol)}"
         f"{_PUBLIC_PRICE}{_atto(traded.ticks * market.tick_size)}"
         f"{_PUBLIC_QUANTITY}{_atto(traded.lots * market.lot_size)}"
-        f"{_SIDE}{chr(traded.taker.side)}{_PUBLIC_TIME}{_time(time_us)}{_PUBLIC_SEQUENCE}{_number(sequence)}",
+        f"{_SIDE}{_LENGTHS[traded.taker.side]}{_PUBLIC_TIME}{_time(time_us)}{_PUBLIC_SEQUENCE}{_varint(sequence)}",
     ).encode("latin-1")
 
 
@@ -259,7 +283,7 @@ def position_wire(position: Position, day: int) -> str:
     scale, last = market.quote_scale, position.update_sequence
     average = _once(_P_AVERAGE, average_cost(position), scale) if position.lots else ""
     return (
-        f"{_P_SYMBOL}{_raw(market.symbol)}{_P_QUANTITY}{_atto(position.lots * market.lot_size)}{average}"
+        f"{_P_SYMBOL}{_raw(market.symbol)}{_once(_P_QUANTITY, position.lots * market.lot_size, ATTO_SCALE)}{average}"
         f"{_once(_P_COST, position.cost, scale)}{_once(_P_REALIZED, position.realized, scale)}"
         f"{_once(_P_UNREALIZED, unrealized(position), scale)}{_once(_P_DAY, day_profit(position, day), scale)}"
         f"{_P_VALUATION}{_atto(valuation_ticks(market) * market.tick_size)}"

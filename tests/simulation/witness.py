@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
 
-from db.rendering import event_row, posting_line, trade_line
+from db.rendering import instant
 from db.snapshot import CHAIN_START
 from db.streams import AccountEntry, MarketEntry
 from servers.domain.commands import Command
@@ -15,6 +15,7 @@ from servers.domain.money import parse
 from servers.domain.state import load, state_hash
 from servers.domain.terms import Environment, Side
 from servers.engine.effects import account_changes
+from servers.engine.lines import event_row, posting_line, trade_line
 from servers.engine.projection import CHANGED
 from servers.engine.replay import JournalCorrupt, Replay
 from servers.engine.ring import AccountFrame
@@ -124,9 +125,9 @@ class Witness:
         for event in events:
             match event:
                 case Traded():
-                    lines["trades"].append(trade_line(PARTITION, sequence, time, event))
+                    lines["trades"].append(trade_line(PARTITION, sequence, instant(time), event))
                 case Posted():
-                    lines["postings"].append(posting_line(PARTITION, sequence, posted, time, event))
+                    lines["postings"].append(posting_line(PARTITION, sequence, posted, instant(time), event))
                     posted += 1
                 case LevelChanged(market, side, ticks, lots, count):
                     self._changes.setdefault(market.symbol, deque()).append((sequence, side, ticks, lots, count))

@@ -1,8 +1,8 @@
 """What a cut reads and writes in tables that have become large, also before anybody counted them."""
 
 from db.projecting import CHANGING, CHANGING_TIMES, Cut, open_projection, write_cut
-from db.rendering import event_row
 from db.session import Connection
+from servers.engine.lines import event_row
 from tests.integration.replica.conftest import Project
 from tests.integration.replica.leader import PARTITION, Leader
 

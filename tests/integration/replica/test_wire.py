@@ -4,16 +4,46 @@ from dataclasses import fields, replace
 
 import pytest
 
+from db.projecting import ORDERS
 from servers.domain.events import Traded
 from servers.domain.model import Order, Position
+from servers.engine.lines import order_line
 from servers.engine.messages import balance_message, fill_message, order_message, price_text, quantity_text, timestamp
 from servers.engine.standing import position_message
-from servers.engine.wire import balance_wire, fill_wire, order_wire, position_wire, trade_wire
+from servers.engine.wire import balance_wire, fill_wire, is_plain, order_wire, position_wire, trade_wire
 from tests.integration.replica.leader import ACCOUNTS, MARKETS, PARTITION, Leader, definitions, openings
 from venue.engine.v1 import engine_pb2
 from venue.marketdata.v1 import marketdata_pb2
 
 NUMBER = {int: 3, bool: True, str: "näher—\U0001f4c8" * 20}
+# What the short ways write of an order: all that is not its links and not set of few orders only.
+LINKS = {"account", "market", "before", "after"}
+TOLD = {
+    *(
+        "number",
+        "side",
+        "type",
+        "time_in_force",
+        "price",
+        "quantity",
+        "post_only",
+        "self_trade_prevention",
+        "client_order_id",
+    ),
+    *(
+        "request_id",
+        "create_time",
+        "ticks",
+        "lots",
+        "filled_lots",
+        "removed_lots",
+        "notional",
+        "maker_rate",
+        "taker_rate",
+    ),
+    *("fee_accrued", "fee_charged", "held", "status", "reject_reason", "cancel_reason", "priority", "update_time"),
+    "update_sequence",
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +64,40 @@ def order(machine: Leader) -> Order:
     return made
 
 
+def changed(made: Order, name: str) -> Order:
+    """The order with another value in a field."""
+    value = NUMBER[type(getattr(made, name))]
+    return replace(made, **{name: value})  # type: ignore[arg-type]  # one field of its own type
+
+
 def check(made: Order) -> None:
     expected = order_message(PARTITION, made).SerializeToString(deterministic=True)
     assert order_wire(PARTITION, made).encode("latin-1") == expected
+
+
+def same_line(made: Order) -> None:
+    assert order_line(PARTITION, made) == ORDERS.line(PARTITION, made)
+
+
+def test_an_order_is_plain_until_something_is_set_that_no_short_way_tells(machine: Leader) -> None:
+    plain = order(machine)
+    assert is_plain(plain)
+    kept = {name for name in TOLD if is_plain(changed(plain, name))}
+    assert kept == TOLD
+    others = {field.name for field in fields(Order)} - TOLD - LINKS
+    assert [name for name in sorted(others) if is_plain(changed(plain, name))] == []
+
+
+def test_an_order_s_line_is_its_columns_whatever_it_has(machine: Leader) -> None:
+    plain = order(machine)
+    same_line(plain)
+    for name in {field.name for field in fields(Order)} - LINKS:
+        same_line(changed(plain, name))
+    same_line(
+        replace(plain, client_order_id="tab\tback\\slash", request_id="line\nbreak\r", fee_charged=-7, held=10**30)
+    )
+    account = replace(plain.account, account_id="a\tb\\")
+    same_line(replace(plain, account=account))
 
 
 def test_an_order_is_told_whatever_it_has(machine: Leader) -> None:
@@ -46,10 +107,10 @@ def test_an_order_is_told_whatever_it_has(machine: Leader) -> None:
         value = getattr(plain, field.name)
         if type(value) not in NUMBER:
             continue
-        changed = replace(plain, **{field.name: NUMBER[type(value)]})  # type: ignore[arg-type]  # one field of its own type
-        if changed.status < 4:
-            check(changed)
-            check(replace(changed, filled_lots=40, notional=4 * 10**9, fee_charged=4_000))
+        other = changed(plain, field.name)
+        if other.status < 4:
+            check(other)
+            check(replace(other, filled_lots=40, notional=4 * 10**9, fee_charged=4_000))
     for status in range(1, 7):
         check(replace(plain, status=status, filled_lots=100, notional=10**10, fee_charged=-5))
     check(
