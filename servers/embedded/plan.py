@@ -65,10 +65,9 @@ STORES = 10
 # What `python -m` runs for a process of ours.
 MODULE = "servers.main"
 PRIORITIES = {"order": 20, "replica": 30, "marketdata": 30, "api": 30, "bot": 50, "feed": 50, "notify": 50}
-# What follows the order path gives way to it where cores are short; it catches up from the journal. More than this many steps
-# win orders nothing further and let the tables fall behind.
-FOLLOWING = frozenset({"replica", "marketdata", "feed", "notify"})
-NICE_STEPS = 5
+# What follows the order path gives way to it where cores are short, by so many steps of niceness; it catches up from the journal.
+# The replica, which does most, gives way most; more than ten steps win orders nothing further.
+FOLLOWING = {"replica": 10, "marketdata": 5, "feed": 5, "notify": 5}
 
 
 def stores(embedding: Embedding) -> list[Program]:
@@ -106,8 +105,9 @@ def stores(embedding: Embedding) -> list[Program]:
 
 def yielding(name: str) -> list[str]:
     """What stands before a process's command so that it gives way, nothing for one that must not."""
-    nice = shutil.which("nice") if kind(name) in FOLLOWING else None
-    return [nice, "-n", str(NICE_STEPS)] if nice else []
+    steps = FOLLOWING.get(kind(name))
+    nice = shutil.which("nice") if steps else None
+    return [nice, "-n", str(steps)] if nice else []
 
 
 def servers(embedding: Embedding) -> list[Program]:
