@@ -58,6 +58,8 @@ class Sequencer:
     ) -> None:
         self.exchange = exchange
         self.tail = Tail(exchange.clock.sequence)
+        # Set by every row that is committed while transfers are on their way to other partitions.
+        self.onward = asyncio.Event()
         self.feed = Feed()
         self.shedding = False
         self.ended: VenueError | None = None
@@ -76,6 +78,7 @@ class Sequencer:
         self._suspects: list[Ticket] = []
         self._breached = ""
         self._wake = asyncio.Event()
+        self._idled = False
         self._drained = asyncio.Event()
 
     # Callers
@@ -228,12 +231,7 @@ class Sequencer:
                 if self._suspects:
                     await self._heal()
                 if not self._forming.commands:
-                    self._wake.clear()
-                    try:
-                        async with asyncio.timeout(idle_s):
-                            await self._wake.wait()
-                    except TimeoutError:
-                        await self.appender.renew()
+                    await self._idle(idle_s)
                     continue
                 await self._gathering.gather()
                 await self._commit()
@@ -242,6 +240,23 @@ class Sequencer:
         finally:
             # Whatever ended it: nobody may wait for a commit that never comes.
             self._break_off()
+
+    async def _idle(self, idle_s: float) -> None:
+        """Until something is to be done, or nothing was for so long: then prolong the lease. Raises FencedError."""
+        self._wake.clear()
+        self._idled = False
+        # It is waited between any two rows of few callers; asyncio.timeout would cost more than all else here.
+        timer = asyncio.get_running_loop().call_later(idle_s, self._idle_over)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
+        if self._idled and not self._drained.is_set():
+            await self.appender.renew()
+
+    def _idle_over(self) -> None:
+        self._idled = True
+        self._wake.set()
 
     async def _commit(self) -> None:
         if not self._forming.commands:
@@ -261,6 +276,8 @@ class Sequencer:
         passing("after-answers")
         self.feed.publish(batch.frames)
         self.tail.push(row)
+        if self.exchange.transfers.onward:
+            self.onward.set()
         self._refill()
 
     def _refill(self) -> None:

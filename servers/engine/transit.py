@@ -57,13 +57,13 @@ class Transit:
             await self._change()
 
     async def _change(self) -> None:
-        """Until a row is committed, or a while has passed."""
+        """Until a row is committed while any are on their way, or a while has passed."""
         sequencer = self._source.sequencer
         if sequencer is None:
             return
         try:
             async with asyncio.timeout(PATROL_S):
-                await sequencer.tail.wait()
+                await sequencer.onward.wait()
         except TimeoutError:
             return
 
@@ -72,6 +72,7 @@ class Transit:
         sequencer = self._source.sequencer
         if sequencer is None:
             return False
+        sequencer.onward.clear()
         exchange = await sequencer.sound()
         durable = sequencer.tail.sequence
         by_partition: dict[int, list[Transfer]] = {}
