@@ -4,7 +4,8 @@ Keys of a partition share a hash tag, so that one transaction holds them on a cl
 last command in it; an entry that is there already is not added twice.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from struct import Struct
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from redis.asyncio import Redis
@@ -16,9 +17,14 @@ from db.cancellation import end_if_cancelled
 
 MARKET_ENTRIES_MAX: Final = 10_000
 ACCOUNT_ENTRIES_MAX: Final = 500
+# Records of one account that are published at once share entries, so many each: an entry costs client and bus more than a record.
+RECORDS_AN_ENTRY: Final = 32
+# How many entries of a stream a read takes.
+ACCOUNT_ENTRIES_A_READ: Final = 64
 ACCOUNT_IDLE_S: Final = 3_600
-RECORD: Final = "r"
-PREVIOUS: Final = "p"
+RECORD: Final = b"r"
+# Before each record of an account's entry: its sequence, that of the event before, how long it is.
+_BEFORE_RECORD: Final = Struct(">QQI")
 TIMEOUT_S: Final = 5.0
 BusError = RedisError
 # One command and one answer however many entries there are: a transaction of as many XADD costs the client five times as much.
@@ -27,20 +33,11 @@ BusError = RedisError
 PUBLISH: Final = """
 local before = redis.call('GET', KEYS[1])
 if (before or '') ~= ARGV[6] then return before end
-local markets, at, touched = tonumber(ARGV[2]), 7, {}
+local accounts = tonumber(ARGV[2]) + 2
 for i = 2, #KEYS do
-    local answer
-    if i - 1 <= markets then
-        answer = redis.pcall('XADD', KEYS[i], 'MAXLEN', '~', ARGV[3], ARGV[at], 'r', ARGV[at + 1])
-        at = at + 2
-    else
-        answer = redis.pcall('XADD', KEYS[i], 'MAXLEN', '~', ARGV[4], ARGV[at], 'p', ARGV[at + 1], 'r', ARGV[at + 2])
-        at = at + 3
-        if not touched[KEYS[i]] then
-            touched[KEYS[i]] = true
-            redis.call('EXPIRE', KEYS[i], ARGV[5])
-        end
-    end
+    local kept = i < accounts and ARGV[3] or ARGV[4]
+    local answer = redis.pcall('XADD', KEYS[i], 'MAXLEN', '~', kept, ARGV[2 * i + 3], 'r', ARGV[2 * i + 4])
+    if i >= accounts then redis.call('EXPIRE', KEYS[i], ARGV[5]) end
     if type(answer) == 'table' and answer.err and not string.find(answer.err, 'equal or smaller', 1, true) then
         return answer
     end
@@ -51,13 +48,13 @@ return before
 
 
 def market_key(partition: int, symbol: str) -> str:
-    """Entries have the field RECORD."""
+    """Entries have the field RECORD: a MarketRecord."""
     return f"venue:{{p{partition}}}:market:{symbol}"
 
 
 def account_key(partition: int, account_id: str) -> str:
-    """Entries have the fields PREVIOUS (a sequence) and RECORD."""
-    return f"venue:{{p{partition}}}:account:{account_id}"
+    """Entries have the field RECORD: account records one after the other; see `joined`. The last one's sequence is the id."""
+    return f"venue:{{p{partition}}}:events:{account_id}"
 
 
 def sequence_key(partition: int) -> str:
@@ -75,7 +72,7 @@ class MarketEntry(NamedTuple):
 
 
 class AccountEntry(NamedTuple):
-    """An entry of an account's stream."""
+    """What one command changed for an account."""
 
     account_id: str
     sequence: int
@@ -85,6 +82,23 @@ class AccountEntry(NamedTuple):
 
 # The same where it is written: two are made for nearly every command.
 AccountFields: TypeAlias = tuple[str, int, int, bytes]
+
+
+def joined(records: Sequence[AccountFields]) -> bytes:
+    """Records of one account as an entry of its stream holds them."""
+    parts: list[bytes] = []
+    for _, sequence, previous, record in records:
+        parts += (_BEFORE_RECORD.pack(sequence, previous, len(record)), record)
+    return b"".join(parts)
+
+
+def parted(account_id: str, entry: bytes) -> Iterator[AccountEntry]:
+    """The records of an account's entry, in order."""
+    at = 0
+    while at < len(entry):
+        sequence, previous, length = _BEFORE_RECORD.unpack_from(entry, at)
+        at += _BEFORE_RECORD.size + length
+        yield AccountEntry(account_id, sequence, previous, entry[at - length : at])
 
 
 def open_bus(url: str) -> Redis:
@@ -134,9 +148,7 @@ async def read_markets(
     found = await _read(bus, streams, entries_max, block_ms)
     by_key = found.items() if isinstance(found, dict) else found or []
     return [
-        (symbols[key], entry_id.decode(), fields[RECORD.encode()])
-        for key, entries in by_key
-        for entry_id, fields in entries
+        (symbols[key], entry_id.decode(), fields[RECORD]) for key, entries in by_key for entry_id, fields in entries
     ]
 
 
@@ -159,52 +171,53 @@ async def publish(
     for market in markets:
         keys.append(market_key(partition, market.symbol).encode())
         values += (b"%d-%d" % (market.sequence, market.part), market.record)
-    prefix = account_key(partition, "").encode()
-    for account_id, entry_sequence, previous, record in accounts:
-        keys.append(prefix + account_id.encode())
-        values += (b"%d-0" % entry_sequence, b"%d" % previous, record)
+    by_account: dict[str, list[AccountFields]] = {}
+    for fields in accounts:
+        by_account.setdefault(fields[0], []).append(fields)
+    for account_id, records in by_account.items():
+        key = account_key(partition, account_id).encode()
+        for at in range(0, len(records), RECORDS_AN_ENTRY):
+            together = records[at : at + RECORDS_AN_ENTRY]
+            keys.append(key)
+            values += (b"%d-0" % together[-1][1], joined(together))
     found = await bus.register_script(PUBLISH)(keys, values)
     return None if found is None else int(found)
 
 
 async def read_accounts(bus: Redis, partition: int, after: Mapping[str, int], wait_s: float) -> list[AccountEntry]:
-    """Entries behind a sequence of each of some accounts, in order an account; waits up to `wait_s` (> 0) for the first.
+    """What happened after a sequence to each of some accounts, in order an account; waits up to `wait_s` (> 0) for the first.
 
-    Raises BusError.
+    A bus that lost its end may tell something twice. Raises BusError.
     """
     names = {account_key(partition, account_id).encode(): account_id for account_id in after}
     behind: dict[Any, Any] = {key: f"{after[account_id]}-0" for key, account_id in names.items()}
-    found = await _read(bus, behind, ACCOUNT_ENTRIES_MAX, max(1, int(wait_s * 1000)))
+    found = await _read(bus, behind, ACCOUNT_ENTRIES_A_READ, max(1, int(wait_s * 1000)))
     return [
-        AccountEntry(
-            names[key],
-            int(entry_id.partition(b"-")[0]),
-            int(fields[PREVIOUS.encode()]),
-            fields[RECORD.encode()],
-        )
+        record
         for key, entries in found or ()
-        for entry_id, fields in entries
+        for _, fields in entries
+        for record in parted(names[key], fields[RECORD])
+        if record.sequence > after[record.account_id]
     ]
 
 
 async def read_account(
     bus: Redis, partition: int, account_id: str, after: int, until: int
 ) -> tuple[list[AccountEntry], int]:
-    """An account's entries after one sequence up to another, in order, and the last sequence that is published (0: none).
+    """What happened to an account after one sequence up to another, in order, and the last sequence that is published (0: none).
 
-    Entries that were trimmed are left out, the oldest first. Raises BusError.
+    What was trimmed is left out, the oldest first. Raises BusError.
     """
+    key = account_key(partition, account_id)
     pipeline = bus.pipeline(transaction=False)
     pipeline.get(sequence_key(partition))
-    pipeline.xrange(account_key(partition, account_id), min=f"{after + 1}-0", max=f"{until}-0")
-    published, entries = await pipeline.execute()
-    found = [
-        AccountEntry(
-            account_id,
-            int(entry_id.partition(b"-")[0]),
-            int(fields[PREVIOUS.encode()]),
-            fields[RECORD.encode()],
-        )
-        for entry_id, fields in entries
-    ]
+    pipeline.xrange(key, min=f"{after + 1}-0", max=f"{until}-0")
+    # What ends behind it may begin before.
+    pipeline.xrange(key, min=f"{until + 1}-0", count=1)
+    published, entries, last = await pipeline.execute()
+    found: list[AccountEntry] = []
+    for _, fields in (*entries, *last):
+        for record in parted(account_id, fields[RECORD]):
+            if (found[-1].sequence if found else after) < record.sequence <= until:
+                found.append(record)
     return found, int(published or 0)

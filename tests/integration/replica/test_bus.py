@@ -8,7 +8,18 @@ from redis.asyncio import Redis
 
 from db.journal import read_after
 from db.session import Connection
-from db.streams import MarketEntry, account_key, find_published, market_key, publish
+from db.streams import (
+    AccountEntry,
+    MarketEntry,
+    account_key,
+    find_published,
+    market_key,
+    parted,
+    publish,
+    read_account,
+    read_accounts,
+    sequence_key,
+)
 from servers.engine.messages import book_message
 from tests.integration.replica.conftest import Project, kill, make, until
 from tests.integration.replica.leader import ACCOUNTS, MARKETS, PARTITION, Leader
@@ -84,12 +95,44 @@ async def test_an_accounts_stream_is_the_record_of_the_account(
     for account_id in ACCOUNTS:
         key = account_key(PARTITION, account_id)
         entries: Any = await bus.xrange(key)
-        published += [
-            (account_id, int(entry_id.partition(b"-")[0]), int(fields[b"p"]), fields[b"r"])
-            for entry_id, fields in entries
-        ]
+        for entry_id, fields in entries:
+            records = list(parted(account_id, fields[b"r"]))
+            assert int(entry_id.partition(b"-")[0]) == records[-1].sequence
+            published += records
         assert 3_500 < await bus.ttl(key) <= 3_600
     assert published == recorded
+
+
+async def test_records_that_share_entries_are_read_from_and_up_to_any_of_them(bus: Redis) -> None:
+    records = [("ann", 3 * n + 1, 3 * (n - 1) + 1 if n else 0, b"%d" % n * n) for n in range(120)]
+    others = [("bob", 3 * n + 2, 0, b"") for n in range(120)]
+    published, begin = None, 0
+    for end in (1, 3, 43, 44, 120):
+        together = sorted(records[begin:end] + others[begin:end], key=lambda each: each[1])
+        await publish(bus, PARTITION, published, records[end - 1][1], [], together)
+        published, begin = records[end - 1][1], end
+    # Fewer than one entry a record, and none that is larger than it may be.
+    assert await bus.xlen(account_key(PARTITION, "ann")) == 1 + 1 + 2 + 1 + 3
+    for after in (0, 1, 2, 100, 127, 128, 300, 358, 400):
+        for last in (0, 1, 5, 129, 130, 131, 357, 358, 400):
+            expected = [each for each in records if after < each[1] <= last]
+            assert await read_account(bus, PARTITION, "ann", after, last) == (expected, published)
+        found: list[AccountEntry] = []
+        while more := await read_accounts(bus, PARTITION, {"ann": found[-1].sequence if found else after}, 0.001):
+            found += more
+        assert found == [each for each in records if each[1] > after]
+    both = await read_accounts(bus, PARTITION, {"ann": 355, "bob": 356}, 0.001)
+    assert both == [records[-1], others[-1]]
+
+
+async def test_a_bus_that_lost_its_end_tells_an_account_s_records_twice_and_readers_once(bus: Redis) -> None:
+    """Entries of an account may be further than the bus's position: then the next ones overlap them."""
+    records = [("ann", n, n - 1, b"") for n in range(1, 10)]
+    await publish(bus, PARTITION, None, 6, [], records[:6])
+    await bus.delete(sequence_key(PARTITION))
+    await publish(bus, PARTITION, None, 9, [], records[3:])
+    assert await read_account(bus, PARTITION, "ann", 1, 8) == (records[1:8], 9)
+    assert sorted(set(await read_accounts(bus, PARTITION, {"ann": 1}, 0.001))) == records[1:]
 
 
 async def test_a_bus_that_lost_everything_is_reset_and_goes_on(
