@@ -58,7 +58,7 @@ class Sequencer:
     ) -> None:
         self.exchange = exchange
         self.tail = Tail(exchange.clock.sequence)
-        # Set by every row that is committed while transfers are on their way to other partitions.
+        # Set by every row that is committed while transfers are on their way to other partitions, and by the end.
         self.onward = asyncio.Event()
         self.feed = Feed()
         self.shedding = False
@@ -355,6 +355,7 @@ class Sequencer:
         self._queue.clear()
         self.feed.end()
         self.tail.ring()
+        self.onward.set()
         self._drained.set()
         self._wake.set()
 
