@@ -19,8 +19,8 @@ MARKET_ENTRIES_MAX: Final = 10_000
 ACCOUNT_ENTRIES_MAX: Final = 500
 # Records of one account that are published at once share entries, so many each: an entry costs client and bus more than a record.
 RECORDS_AN_ENTRY: Final = 32
-# How many entries of a stream a read takes.
-ACCOUNT_ENTRIES_A_READ: Final = 64
+# How many entries of a stream a read takes: some 500 records of an account that is busy.
+ACCOUNT_ENTRIES_A_READ: Final = 16
 ACCOUNT_IDLE_S: Final = 3_600
 RECORD: Final = b"r"
 # Before each record of an account's entry: its sequence, that of the event before, how long it is.
