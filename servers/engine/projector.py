@@ -17,7 +17,7 @@ from servers.engine.projection import TableChanges
 log = structlog.get_logger()
 # A cut costs some milliseconds however little is in it, so under load cuts are begun less often: after a cut of few commands the
 # next may follow at once, after one of many it waits until as much again has come together, at most so long.
-PACE_S: Final = 0.2
+PACE_S: Final = 0.15
 PACE_A_COMMAND_S: Final = 0.002
 BACK_OFF_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
 
