@@ -5,8 +5,10 @@ import uuid
 from typing import Any
 
 import grpc
+import pytest
 
 from servers.domain.errors import VenueError
+from servers.engine import transit
 from tests.integration.account.conftest import FAR_MARKET, User, Venue, refused
 from venue.account.v1 import account_pb2 as pb
 from venue.engine.v1 import engine_pb2
@@ -59,6 +61,19 @@ async def test_within_a_partition_it_is_done_at_once_and_once(venue: Venue) -> N
     assert (paid.amount, paid.reference, paid.counterparty) == ("-250.5", made.transfer.transfer_id, "")
     reused = move(ada, first, second, "1", request_id=request_id)
     assert await refused(reused) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED")
+
+
+async def test_to_another_partition_it_is_carried_as_it_is_made(venue: Venue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not when the carrier next looks whether anything is on its way."""
+    until_looked_s = transit.PATROL_S
+    monkeypatch.setattr(transit, "PATROL_S", 60)
+    ada = venue.user("ada")
+    near = (await ada.open()).account.account_id
+    far = (await ada.open(symbol=FAR_MARKET)).account.account_id
+    await asyncio.sleep(until_looked_s + 0.2)
+    for source, target in ((near, far), (far, near), (near, far)):
+        made = await move(ada, source, target, "100")
+        assert (await resolved(ada, made.transfer.transfer_id)).state == POSTED
 
 
 async def test_to_another_partition_it_is_held_then_there(venue: Venue) -> None:
