@@ -72,11 +72,12 @@ class TableChanges:
         self._whole.clear()
         partition, sequence, time_us = self._exchange.partition, effects.sequence, effects.time_us
         posted, time = 0, instant(time_us)
-        # By frequency, and by identity: this is done ten times a command.
+        # By frequency, and by identity: this is done ten times a command. A type checker does not follow `kind` to `event`: what
+        # is ignored below is each time that an event is of the kind that was looked at.
         for event in effects.events:
             kind = type(event)
             if kind is e.BalanceChanged:
-                self._balances[event.balance] = None  # type: ignore[union-attr]  # its kind was looked at
+                self._balances[event.balance] = None  # type: ignore[union-attr]
             elif kind is e.Posted:
                 self._postings.append(posting_line(partition, sequence, posted, time, event))  # type: ignore[arg-type]
                 posted += 1
