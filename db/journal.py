@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from psycopg.rows import args_row
-from psycopg.types.numeric import Int4, Int8, IntNumeric
+from psycopg.types.numeric import Int4, Int8
 
+from db.prepared import Prepared
 from db.session import Connection
 
 
@@ -48,15 +49,19 @@ class EnvironmentFixedError(RuntimeError):
 
 
 COLUMNS: Final = "partition, first_sequence, last_sequence, epoch, rules_version, commands, answers, digest, chain"
-APPEND: Final = """
+APPEND: Final = Prepared(
+    "journal_append",
+    """
 WITH fence AS (
-    UPDATE partitions SET last_sequence = %b, rules_version = %b, lease_until = clock_timestamp() + make_interval(secs => %b)
-    WHERE partition = %b AND epoch = %b AND last_sequence = %b - 1 AND halted_reason IS NULL
+    UPDATE partitions SET last_sequence = $3, rules_version = $5, lease_until = clock_timestamp() + make_interval(secs => $10)
+    WHERE partition = $1 AND epoch = $4 AND last_sequence = $2 - 1 AND halted_reason IS NULL
     RETURNING 1
 )
 INSERT INTO journal (partition, first_sequence, last_sequence, epoch, rules_version, commands, answers, digest, chain)
-SELECT %b, %b, %b, %b, %b, %b, %b, %b, %b FROM fence
-"""
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 FROM fence
+""",
+    ("int4", "int8", "int8", "int8", "int4", "bytea", "bytea", "numeric", "bytea", "float8"),
+)
 READ: Final = f"SELECT {COLUMNS} FROM journal WHERE partition = %b AND first_sequence = %b"  # noqa: S608  # nosec B608  constants
 READ_AFTER: Final = (
     f"SELECT {COLUMNS} FROM journal WHERE partition = %b AND last_sequence > %b "  # noqa: S608  # nosec B608  constants
@@ -86,12 +91,9 @@ async def append(connection: Connection, row: JournalRow, lease_s: float) -> boo
 
     Raises psycopg.OperationalError with the outcome unknown: read the row back.
     """
-    partition, epoch, first = Int4(row.partition), Int8(row.epoch), Int8(row.first_sequence)
-    last, rules = Int8(row.last_sequence), Int4(row.rules_version)
-    fence = (last, rules, float(lease_s), partition, epoch, first)
-    values = (partition, first, last, epoch, rules, row.commands, row.answers, IntNumeric(row.digest), row.chain)
-    cursor = await connection.execute(APPEND, fence + values, prepare=True)
-    return cursor.rowcount == 1
+    values = (row.partition, row.first_sequence, row.last_sequence, row.epoch, row.rules_version)
+    payload = (row.commands, row.answers, row.digest, row.chain)
+    return await APPEND.execute(connection, (*values, *payload, lease_s)) == 1
 
 
 async def read_row(connection: Connection, partition: int, first_sequence: int) -> JournalRow | None:
