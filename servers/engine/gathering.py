@@ -15,6 +15,8 @@ BUSY_S: Final = 0.008
 FULL: Final = 0.6
 FULL_S: Final = 0.016
 ENOUGH: Final = 256
+# Of a row with one caller, while whose writing nobody came: the next of his has no other to share it with either.
+ALONE: Final = 1
 
 
 class Gathering:
@@ -32,7 +34,8 @@ class Gathering:
 
     async def gather(self) -> None:
         """Until the row is to be begun."""
-        await asyncio.sleep(0)
+        if self._expected != ALONE:
+            await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
         left_s = self._begun + self._apart_s() - loop.time()
         if left_s > 0 and not self._is_enough():
