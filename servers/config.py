@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from servers.embedded.addresses import postgres_url, valkey_url
+from servers.embedded.addresses import postgres_url, sockets_of, valkey_url
 from servers.embedded.logins import LoginSettings
 from servers.embedded.messaging import MessageSettings
 from servers.embedded.secrecy import SecrecySettings, is_loopback
@@ -354,7 +354,7 @@ class Settings(LoginSettings, MessageSettings, SecrecySettings, BaseSettings):
         """The address of PostgreSQL: the given one, or the embedded server's (its password is made on first use)."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return postgres_url(self.state.secret("postgres"), self.postgres_port)
+        return postgres_url(self.state.secret("postgres"), self.postgres_port, sockets=sockets_of(self.state.pg))
 
     @property
     def redis(self) -> str:

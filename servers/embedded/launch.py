@@ -15,7 +15,7 @@ import psycopg
 from rich.console import Console
 
 from servers.embedded import health, plan, ports, postgres, processes, supervisor, valkey
-from servers.embedded.addresses import DATABASE
+from servers.embedded.addresses import DATABASE, beside
 from servers.embedded.errors import StartError
 from servers.embedded.plan import Embedding, Program
 from servers.embedded.progress import banner, step
@@ -101,7 +101,7 @@ def start_all(
         with step(console, "tables"):
             try:
                 if embedding.own_postgres:
-                    postgres.create_database(embedding.database.rpartition("/")[0] + "/postgres", DATABASE)
+                    postgres.create_database(beside(embedding.database, "postgres"), DATABASE)
                 migrate()
             except psycopg.OperationalError as error:
                 raise StartError(f"PostgreSQL: {str(error).splitlines()[0]}") from None

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from servers.embedded import envoy, health, postgres, valkey
+from servers.embedded.addresses import beside
 from servers.embedded.certificates import Certificate
 from servers.embedded.state import State
 from servers.transport.papers import Papers
@@ -76,7 +77,7 @@ def stores(embedding: Embedding) -> list[Program]:
     if embedding.own_postgres:
         port = embedding.ports["VENUE_POSTGRES_PORT"]
         # The database every cluster has: ours is made once the server is up.
-        address = embedding.database.rpartition("/")[0] + "/postgres"
+        address = beside(embedding.database, "postgres")
         made.append(
             Program(
                 name="postgres",

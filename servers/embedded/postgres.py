@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from servers.embedded.addresses import USER
+from servers.embedded.addresses import USER, sockets_of
 from servers.embedded.errors import StartError
 
 PROBE_S = 2
@@ -66,11 +66,13 @@ def initialize(data: Path, password: str) -> None:
 
 
 def command(data: Path, port: int, pid_file: Path, settings: Mapping[str, str] | None = None) -> list[str]:
-    """The server in the foreground, on loopback only; SIGINT stops it without waiting for its clients."""
+    """The server in the foreground, on loopback and on a socket in its own folder where one can be.
+
+    SIGINT stops it without waiting for its clients.
+    """
     chosen = {"external_pid_file": str(pid_file), "timezone": "UTC", "log_timezone": "UTC", **(settings or {})}
     options = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
-    # An empty -k: a socket's path may not be longer than 107 characters, and nobody needs the socket.
-    listen = ["-h", "127.0.0.1", "-p", str(port), "-k", ""]
+    listen = ["-h", "127.0.0.1", "-p", str(port), "-k", str(sockets_of(data) or "")]
     return [*ordinary_user(), str(binaries() / "postgres"), "-D", str(data), *listen, *options]
 
 

@@ -21,7 +21,7 @@ from rich.console import Console
 from servers.bot.measures import BotMeasures
 from servers.config import Settings
 from servers.embedded import envoy, health, launch, postgres, processes, valkey
-from servers.embedded.addresses import postgres_url, valkey_url
+from servers.embedded.addresses import postgres_url, sockets_of, valkey_url
 from servers.embedded.errors import StartError
 from servers.embedded.plan import Embedding, Listening
 from servers.embedded.state import State
@@ -63,7 +63,7 @@ def venue(folder: Path) -> Embedding:
         state=state,
         host="127.0.0.1",
         ports=ports,
-        database=postgres_url(state.secret("postgres"), ports["VENUE_POSTGRES_PORT"]),
+        database=postgres_url(state.secret("postgres"), ports["VENUE_POSTGRES_PORT"], sockets=sockets_of(state.pg)),
         redis=valkey_url(state.secret("valkey"), ports["VENUE_REDIS_PORT"]),
         own_postgres=True,
         own_valkey=True,
