@@ -105,7 +105,7 @@ def test_a_silent_stream_outlives_the_clock_of_unary_calls(channel: grpc.Channel
 def test_a_call_that_hangs_is_cut_with_the_right_code(channel: grpc.Channel, metadata: Metadata) -> None:
     fills = order_service_pb2_grpc.OrderServiceStub(channel).ListFills
     request = order_service_pb2.ListFillsRequest(account_id="demo-1")
-    # An answer would come after 6.5 s; the gateway cuts after 4.9 who has set no deadline of his own.
+    # An answer would come after 6.5 s; the gateway cuts after 4.75 who has set no deadline of his own.
     for timeout_s, within_s in ((None, 20.0), (1.0, 4.0)):
         begun = time.monotonic()
         with pytest.raises(grpc.RpcError) as late:
