@@ -20,7 +20,8 @@ differ, and one machine differs from itself within minutes.
 The venue is the real one, started by `venue up` on a state folder of its own, with everything on: token check, risk, ledger and
 fees, PostgreSQL with `fsync = on`, an answer only after the commit, and the replica writing tables and publishing meanwhile on
 the same cores. The market maker is off. The echo is one process of grpc.aio on uvloop that parses the same requests and builds
-answers of the same size. Load comes from other processes on the same machine, over loopback, to the servers' own ports.
+answers of the same size, with gRPC as it comes: what the venue chooses of gRPC helps the echo too (decision 32 says how much).
+Load comes from other processes on the same machine, over loopback, to the servers' own ports.
 
 [Performance](performance.md) says where the time goes, and what stops what is below its floor.
 """

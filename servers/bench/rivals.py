@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from servers import polling
 from servers.bench.echo import COUNT
 from servers.bench.errors import BenchError
 from servers.bench.venue import free_ports
@@ -70,14 +71,14 @@ async def listens(address: str) -> bool:
 
 @asynccontextmanager
 async def echoing(folder: Path) -> AsyncIterator[Echo]:
-    """The echo on a free port."""
+    """The echo on a free port, with gRPC as it comes: without what the venue chooses or changes of it (decisions 30 and 32)."""
     count = folder / "echo.count"
     count.write_bytes(bytes(COUNT.size))
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     command = [sys.executable, "-m", "servers.bench.echo", str(port), str(count)]
     with count.open("r+b") as file, mmap.mmap(file.fileno(), COUNT.size) as memory:
-        async with child(command, address, folder / "echo.log", dict(os.environ)):
+        async with child(command, address, folder / "echo.log", dict(os.environ) | {polling.VARIABLE: ""}):
             yield Echo(address, memory)
 
 
