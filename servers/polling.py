@@ -2,7 +2,7 @@
 
 Since 1.80 gRPC waits for Python's sockets by its event engine, whose threads hand each event to the thread that serves the call.
 The older way has that thread look at the sockets itself: a tenth less of a processor for a call, and an eighth more calls of one
-caller a second (decision 32). Both are behind switches that gRPC means to take away; it then says so at a start, and a test fails.
+caller a second (decision 32). Both are behind switches that gRPC means to take away: it then says so at a start, a test fails.
 """
 
 import os
