@@ -36,7 +36,7 @@ class Prepared:
         Raises psycopg.OperationalError with the outcome unknown, psycopg.Error otherwise. Who is cancelled in it leaves the
         connection closed, and the outcome unknown.
         """
-        parameters = [value if isinstance(value, bytes) else b"%a" % value for value in values]
+        parameters = [value if isinstance(value, bytes) else str(value).encode() for value in values]
         link = connection.pgconn
         async with connection.lock:
             if connection not in self._known:

@@ -145,6 +145,15 @@ def test_it_starts_says_where_it_is_and_keeps_its_state(tmp_path: Path) -> None:
         stop(embedding)
 
 
+def test_postgres_asks_for_the_password_on_its_socket_too(running: Embedding) -> None:
+    sockets = sockets_of(running.state.pg)
+    assert sockets is not None
+    assert (sockets / f".s.PGSQL.{running.ports['VENUE_POSTGRES_PORT']}").is_socket()
+    address = postgres_url("wrong", running.ports["VENUE_POSTGRES_PORT"], sockets=sockets)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(address)
+
+
 @pytest.mark.parametrize("name", ["postgres", "valkey", "envoy"])
 def test_a_killed_server_comes_back(running: Embedding, name: str) -> None:
     before = processes.alive(running.state, name)
