@@ -8,7 +8,7 @@ import pytest
 
 from servers.polling import VARIABLE
 
-CALLS = 300
+CALLS = 1000
 # A server, a client in a process of its own, and what the event engine's threads have worked meanwhile, in ms.
 PROGRAM = f"""
 import servers
@@ -58,9 +58,7 @@ def worked_ms(monkeypatch: pytest.MonkeyPatch, given: str | None) -> float:
     return float(done.stdout)
 
 
-def test_events_are_not_handed_from_thread_to_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert worked_ms(monkeypatch, None) < CALLS * 0.005
-
-
-def test_what_was_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert worked_ms(monkeypatch, "") > CALLS * 0.01
+def test_events_are_not_handed_from_thread_to_thread_unless_somebody_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed_ms = worked_ms(monkeypatch, "")
+    # Some of it is the threads' own beginning.
+    assert worked_ms(monkeypatch, None) < handed_ms / 4
