@@ -26,7 +26,7 @@ class Engine(Protocol):
         ...
 
     def tail(self, after_sequence: int) -> AsyncIterator[pb.TailResponse]:
-        """Committed batches after a sequence, for ever. Raises NotLeader, PartUnavailable."""
+        """Committed batches after a sequence, for ever, each with those that came with it. Raises NotLeader, PartUnavailable."""
         ...
 
 

@@ -16,7 +16,7 @@ from servers.engine.replay import JournalCorrupt, Replay, Row
 from venue.engine.v1 import engine_pb2
 
 log = structlog.get_logger()
-# The leader's committed batches after a sequence. Raises VenueError when no leader answers.
+# The leader's committed batches after a sequence, each with those that came with it. Raises VenueError when no leader answers.
 Tail = Callable[[int], AsyncIterator[engine_pb2.TailResponse]]
 
 ROWS_A_READ: Final = 64
@@ -80,9 +80,10 @@ class Follower:
         try:
             while True:
                 async with asyncio.timeout(SILENCE_S):
-                    row = await anext(tail)
-                self._replay.check(row)
-                yield row
+                    first = await anext(tail)
+                for row in (first, *first.following):
+                    self._replay.check(row)
+                    yield row
         except (StopAsyncIteration, VenueError):
             await asyncio.sleep(POLL_S)
         except JournalCorrupt as error:

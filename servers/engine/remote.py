@@ -139,8 +139,6 @@ class RemoteEngine:
         with self._reaching():
             async for row in line.stub.Tail(request, metadata=self._metadata):
                 yield row
-                for following in row.following:
-                    yield following
 
     async def follow(
         self, account_id: str, user_id: str, *, snapshot: bool, session: SessionMark | None = None

@@ -36,6 +36,8 @@ __all__ = ["Diverged", "JournalCorrupt", "Recovered", "Replica", "RulesUnknown",
 log = structlog.get_logger()
 TABLES_BACKLOG_MAX: Final = 20_000
 BUS_BACKLOG_MAX: Final = 50_000
+# After so many commands the writers have a turn, if none was had while the next rows were waited for.
+TURN: Final = 64
 POLL_S: Final = 0.01
 BACK_OFF_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0)
 
@@ -81,12 +83,16 @@ class Replica:
 
     async def _read(self) -> None:
         try:
+            rested = self.replay.sequence
             async with aclosing(self._follower.rows()) as rows:
                 async for row in rows:
                     self.apply(row)
                     self.tables.watch()
                     await self.tables.room.wait()
-                    await asyncio.sleep(0)
+                    # Rows of few commands come many at once, and a writer that ran after each would write each by itself.
+                    if self.replay.sequence - rested >= TURN:
+                        rested = self.replay.sequence
+                        await asyncio.sleep(0)
         except RulesUnknown:
             # Nothing of an older version may be left for the program that knows the newer one.
             while self.tables.sequence < self.replay.sequence:  # noqa: ASYNC110  # a position, not an event

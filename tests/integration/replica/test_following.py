@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -10,10 +11,12 @@ from redis.asyncio import Redis
 
 from db.journal import JournalRow, append, read_after
 from db.session import connect
+from db.streams import publish
 from servers.domain.errors import PartUnavailable
 from servers.domain.exchange import RULES_VERSION
 from servers.domain.state import state_hash
 from servers.domain.terms import Environment
+from servers.engine import publisher
 from servers.engine.follower import Tail
 from servers.engine.measures import ReplicaMeasures
 from servers.engine.replica import Replica, RulesUnknown, run
@@ -48,7 +51,7 @@ class Rows:
             found = [row for row in self.rows if row.first_sequence == after_sequence + 1]
             for row in found[:1]:
                 self.told += 1
-                after_sequence = row.last_sequence
+                after_sequence = max(each.last_sequence for each in (row, *row.following))
                 yield row
             await asyncio.sleep(0.002)
 
@@ -75,6 +78,27 @@ async def test_rows_come_from_the_tail_while_it_answers(database_url: str, bus: 
     await kill(task)
     assert rows.told >= 18
     assert state_hash((await load_tables(database_url)).exchange) == leader.hash
+
+
+async def test_small_rows_that_come_together_are_published_together(
+    database_url: str, bus: Redis, leader: Leader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published: list[int] = []
+
+    async def count(*publication: Any) -> int | None:
+        published.append(1)
+        return await publish(*publication)
+
+    monkeypatch.setattr(publisher, "publish", count)
+    rows = Rows()
+    replica, task = await start(database_url, bus, rows.tail)
+    await until(lambda: rows.asked > 0)
+    first, *following = [response(await leader.commit([leader.place()])) for _ in range(20)]
+    first.following.extend(following)
+    rows.rows.append(first)
+    await until(lambda: replica.bus.sequence == leader.exchange.clock.sequence)
+    await kill(task)
+    assert len(published) <= 2
 
 
 async def test_a_wrong_row_of_a_tail_is_read_from_the_table(database_url: str, bus: Redis, leader: Leader) -> None:
