@@ -13,7 +13,7 @@ async function charted(page: Page): Promise<object> {
   const candles = page.locator(".candles[data-bars]");
   await candles.waitFor();
   const legend = page.locator(".legend");
-  await legend.filter({ hasText: /O [\d,.]+ +H/ }).waitFor();
+  await legend.filter({ hasText: /O\s[\d,.]+\s+H/ }).waitFor();
   const before = await legend.innerText();
   await page.waitForFunction((told) => document.querySelector(".legend")!.textContent !== told, before);
   const bars = Number(await candles.getAttribute("data-bars"));

@@ -14,7 +14,10 @@ export const search = signal("");
 
 export function Change({ value }: { value: number | null }) {
   if (value === null) return <span class="dim">–</span>;
-  return <span class={value > 0 ? "up" : value < 0 ? "down" : ""}>{value > 0 ? "+" : value < 0 ? "−" : ""}{Math.abs(value).toFixed(2)} %</span>;
+  const size = Math.abs(value).toFixed(2);
+  // What rounds to nothing went neither way.
+  const way = Number(size) === 0 ? 0 : Math.sign(value);
+  return <span class={["down", "", "up"][way + 1]}>{["−", "", "+"][way + 1]}{size} %</span>;
 }
 
 export const stateBadge = (state: MarketState) => (state === MarketState.OPEN ? <span class="badge good">Open</span> : <span class="badge warn">{stateName(state)}</span>);

@@ -81,7 +81,7 @@ function Password() {
   return (
     <Part title="Password">
       <form onSubmit={send} noValidate>
-        <Field label="Password until now" type="password" autoComplete="current-password" value={current.value} onInput={(value) => (current.value = value)} error={deed.errors.currentPassword ?? (deed.failed?.reason === "PASSWORD_WRONG" ? deed.failed.message : undefined)} />
+        <Field label="Current password" type="password" autoComplete="current-password" value={current.value} onInput={(value) => (current.value = value)} error={deed.errors.currentPassword ?? (deed.failed?.reason === "PASSWORD_WRONG" ? deed.failed.message : undefined)} />
         <Field label="New password" type="password" autoComplete="new-password" value={next.value} onInput={(value) => (next.value = value)} error={deed.errors.newPassword} />
         <Wrong deed={deed} except={["STEP_UP_REQUIRED", "PASSWORD_WRONG"]} />
         <Send deed={deed} text="Change it" />

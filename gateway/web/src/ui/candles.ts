@@ -89,7 +89,9 @@ export async function draw(
   };
   const say = (bar: Bar | undefined): void => {
     if (!bar) return void (legend.textContent = "no trade yet");
-    legend.textContent = `O ${price(bar.open)}  H ${price(bar.high)}  L ${price(bar.low)}  C ${price(bar.close)}  V ${bar.volume.toFixed(Math.min(4, sizeDigits.peek()))}`;
+    const figures = { O: price(bar.open), H: price(bar.high), L: price(bar.low), C: price(bar.close), V: bar.volume.toFixed(Math.min(4, sizeDigits.peek())) };
+    // Where it takes two lines, a name and its figure stay together.
+    legend.textContent = Object.entries(figures).map(([name, figure]) => `${name}\u00a0${figure}`).join("  ");
     legend.dataset.way = bar.close >= bar.open ? "up" : "down";
   };
   const put = (bar: Bar): void => {
