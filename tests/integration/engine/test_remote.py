@@ -90,8 +90,8 @@ async def test_submit_query_and_tail_over_the_wire(lead: Lead, database: Connect
         with pytest.raises(VenueError, match="account not found"):
             await engine.query(pb.QueryRequest(balances=pb.BalancesQuery(user_id="user-2", account_id=account_id)))
         rows = await journal(database)
-        async for first in engine.tail(0):
-            for row in (first, *first.following):
+        async for message in engine.tail(0):
+            for row in (message, *message.following):
                 kept = rows.pop(0)
                 assert (row.first_sequence, row.commands, row.chain) == (kept.first_sequence, kept.commands, kept.chain)
             if not rows:
