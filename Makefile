@@ -132,6 +132,7 @@ test: environments
 	@if [ -e build/tests/again ]; then echo "test: failed once and passed alone, see above in:" $$(cat build/tests/again); fi
 
 up: setup .venv/.stamp-web
+	@$(BIN)/python tools/native.py later
 	@exec $(VENUE) up
 
 down: setup

@@ -1,6 +1,7 @@
 """Compiled rules: what is found, what is not, and what is said where there can be none."""
 
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,13 @@ def test_what_did_not_compile_is_not_begun_again_behind_the_scenes(
     tool("later")
     assert capsys.readouterr().out.startswith("native: the rules did not compile (")
     assert not (native.BUILDS / "lock").exists()
+
+
+@pytest.mark.parametrize(("target", "mode"), [("up", "later"), ("bench", "try")])
+def test_who_starts_the_exchange_or_measures_it_asks_for_compiled_rules_first(target: str, mode: str) -> None:
+    planned = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert planned.find(f"tools/native.py {mode}\n") < planned.find(f"venue {target}")
+    assert f"tools/native.py {mode}\n" in planned
 
 
 def test_what_is_there_is_not_made_again_and_nothing_is_said(
