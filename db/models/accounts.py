@@ -124,9 +124,9 @@ class AccountEventRow(Row):
     __tablename__ = "account_events"
 
     partition: Mapped[PartitionKey]
+    account_id: Mapped[TextKey]
     sequence: Mapped[BigKey]
     n: Mapped[CountKey]
-    account_id: Mapped[str]
     previous_sequence: Mapped[Big]
     type: Mapped[Small]
     payload: Mapped[Octets]

@@ -74,6 +74,30 @@ def test_an_empty_database_gets_every_table_once(empty_database_url: str) -> Non
     assert tables(empty_database_url) == made
 
 
+def test_account_events_of_before_stay_under_their_new_key(empty_database_url: str) -> None:
+    migrate(empty_database_url, "0033")
+    events = """
+        SELECT partition, account_id, sequence, n, payload, time, tableoid::regclass::text FROM account_events ORDER BY sequence
+    """
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute("SELECT ensure_partitions('2026-11-05')")
+        connection.execute("""
+            INSERT INTO account_events (partition, sequence, n, account_id, previous_sequence, type, payload, time)
+            VALUES (2, 7, 0, 'demo-a', 0, 1, 'x', '2026-11-05'), (2, 7, 1, 'demo-b', 3, 1, 'y', '2026-11-05'),
+                   (2, 9, 0, 'demo-a', 7, 1, 'z', '2026-12-01'), (2, 11, 0, 'demo-a', 9, 1, '', '2031-01-01')
+        """)
+        before = connection.execute(events).fetchall()
+    assert {row[-1] for row in before} == {f"account_events_{part}" for part in ("2026_11", "2026_12", "default")}
+    migrate(empty_database_url)
+    with psycopg.connect(empty_database_url) as connection:
+        assert connection.execute(events).fetchall() == before
+        keys = connection.execute(
+            "SELECT tablename, indexdef FROM pg_indexes WHERE tablename LIKE 'account\\_events%'"
+        ).fetchall()
+    assert sorted(table for table, _ in keys) == sorted({table for table, _ in keys}), "one index each"
+    assert all(key.endswith('(partition, account_id, sequence, n, "time")') for _, key in keys)
+
+
 def test_two_that_migrate_at_once_both_succeed(empty_database_url: str) -> None:
     done: list[str] = []
     threads = [threading.Thread(target=lambda: done.append(migrate(empty_database_url))) for _ in range(2)]
