@@ -113,6 +113,10 @@ class Action(Named):
     PENDING_ACTION_EXPIRE = auto()
     # Keys, and looking at what is other people's.
     KEY_ROTATE = auto()
+    FIELD_KEY_ADD = auto()
+    FIELD_KEYS_REENCRYPT = auto()
+    CLIENT_PUT = auto()
+    CLIENT_REMOVE = auto()
     ADMIN_SIGN_IN = auto()
     ADMIN_READ = auto()
     PRIVILEGE_REFUSED = auto()

@@ -6,13 +6,14 @@ Each function is one transaction; all raise PartUnavailable where the database i
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from db import audit, user_sessions
+from db.audit import Action, Actor, Entry
 from db.models.credentials import AuthorizationCodeRow, ClientRow
 from db.models.users import RefreshTokenRow, SessionRow, UserRow
 from db.transactions import NOW, transaction
@@ -51,23 +52,39 @@ class Reused:
 
 
 async def put_client(
-    engine: AsyncEngine, client_id: str, *, name: str, redirect_uris: Sequence[str], scopes: Sequence[str]
+    engine: AsyncEngine, client_id: str, actor: Actor, *, name: str, redirect_uris: Sequence[str], scopes: Sequence[str]
 ) -> None:
     """Register a client, or give the one with this id another name, redirect URIs and scopes."""
     fields = {"name": name, "redirect_uris": list(redirect_uris), "scopes": list(scopes)}
     put = insert(ClientRow).values(client_id=client_id, **fields)
     async with transaction(engine) as session, session.begin():
+        before = await _locked(session, client_id)
         await session.execute(put.on_conflict_do_update(index_elements=["client_id"], set_=fields))
+        await audit.append(session, _entry(actor, Action.CLIENT_PUT, client_id, before, fields))
 
 
-async def remove_client(engine: AsyncEngine, client_id: str) -> bool:
+async def remove_client(engine: AsyncEngine, client_id: str, actor: Actor) -> bool:
     """Take a client off the list; sessions that it was given end. False where there is none."""
     async with transaction(engine) as session, session.begin():
-        gone = delete(ClientRow).where(ClientRow.client_id == client_id).returning(ClientRow.client_id)
-        if await session.scalar(gone) is None:
+        before = await _locked(session, client_id)
+        if before is None:
             return False
+        await session.execute(delete(ClientRow).where(ClientRow.client_id == client_id))
         await user_sessions.end_client_within(session, client_id)
+        await audit.append(session, _entry(actor, Action.CLIENT_REMOVE, client_id, before, None))
         return True
+
+
+async def _locked(session: AsyncSession, client_id: str) -> dict[str, Any] | None:
+    """What a client is now; nobody else changes it until the transaction ends."""
+    row = await session.get(ClientRow, client_id, with_for_update=True)
+    return row and {"name": row.name, "redirect_uris": list(row.redirect_uris), "scopes": list(row.scopes)}
+
+
+def _entry(
+    actor: Actor, action: Action, client_id: str, before: dict[str, Any] | None, after: dict[str, Any] | None
+) -> Entry:
+    return Entry(actor=actor, action=action, object=f"client/{client_id}", before=before, after=after)
 
 
 async def list_clients(engine: AsyncEngine) -> Sequence[ClientRow]:

@@ -27,7 +27,6 @@ ROOMS = {
     "replay": "servers.replay.command",
     "bench": "servers.bench.command",
     "trade": "servers.trade.command",
-    "seed": "servers.auth.command",
     "limits": "servers.risk.command",
     "market": "servers.admin.command",
     "audit": "servers.admin.audit_command",

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import sign_on
 from db.session import SERVICES, engine
 from servers.domain.errors import VenueError
+from servers.transport.auditing import operator
 
 SCOPES: Final = ("read", "trade", "withdraw", "account")
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
@@ -66,7 +67,12 @@ def add(
     run(
         context.obj,
         lambda database: sign_on.put_client(
-            database, client_id, name=name or client_id, redirect_uris=redirect_uri, scopes=sorted(set(scopes))
+            database,
+            client_id,
+            operator(),
+            name=name or client_id,
+            redirect_uris=redirect_uri,
+            scopes=sorted(set(scopes)),
         ),
     )
     console.print(f"registered {client_id}", highlight=False)
@@ -84,7 +90,7 @@ def list_clients(context: typer.Context) -> None:
 @app.command()
 def remove(context: typer.Context, client_id: str) -> None:
     """Take a client off the list; the sessions that it was given end."""
-    if not run(context.obj, lambda database: sign_on.remove_client(database, client_id)):
+    if not run(context.obj, lambda database: sign_on.remove_client(database, client_id, operator())):
         raise refusal(f"there is no client {client_id}")
     console.print(f"removed {client_id}", highlight=False)
 

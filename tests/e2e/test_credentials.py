@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import grpc
 import httpx
+import psycopg
 import pyotp
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,6 +24,8 @@ from typer.testing import CliRunner
 
 from servers.auth import clients, field_keys
 from servers.config import Settings
+from servers.embedded.addresses import postgres_url
+from servers.embedded.state import State
 from servers.transport.identity import REVOKED_EVERY_S
 from tests.e2e.launching import Venue, eventually
 from tests.e2e.people import PASSWORD, Person, join, log_in
@@ -340,11 +343,19 @@ def test_aut8_every_answer_tells_what_is_left_and_get_quota_all_of_it(
     assert all(0 <= quota["remaining"] <= quota["limit"] for quota in quotas)
 
 
-def test_s24_keys_of_fields_are_changed_from_the_terminal(rest: Rest, command: Command) -> None:
+def test_s24_keys_of_fields_are_changed_from_the_terminal(rest: Rest, venue: Venue, command: Command) -> None:
     person = join(rest, "sealed")
     begun = rest.call(f"{AUTH}.EnrollTotp", {}, person.token)
     assert "seals" in command("keys", "list")
     command("keys", "add")
-    assert int(command("keys", "reencrypt").split()[0]) >= 1
+    done = int(command("keys", "reencrypt").split()[0])
+    assert done >= 1
+    key = (venue.state / "secrets" / "field-keys").read_text().partition(":")[0]
+    with psycopg.connect(postgres_url(State(venue.state).secret("postgres"), venue.port("POSTGRES"))) as connection:
+        entries = connection.execute(
+            "SELECT action, object, after->'fields' FROM audit_entries WHERE actor_kind = 'OPERATOR' AND action LIKE 'FIELD%'"
+            " ORDER BY sequence DESC LIMIT 2"
+        ).fetchall()
+    assert entries == [("FIELD_KEYS_REENCRYPT", "", done), ("FIELD_KEY_ADD", f"field-key/{key}", None)]
     # The server runs since before the change, and reads the new key when it meets it.
     rest.call(f"{AUTH}.ConfirmTotp", {"code": pyotp.TOTP(begun["secret"]).now()}, person.token)

@@ -7,10 +7,11 @@ from hashlib import sha256
 import pytest
 from typer.testing import CliRunner
 
-from db import sign_on
+from db import audit, sign_on
 from servers.auth.clients import app, what_is_wrong
 from servers.auth.keys import base64url
 from servers.config import Settings
+from servers.transport.auditing import operator
 from tests.integration.auth.conftest import Auth, bearer
 from venue.auth.v1 import auth_pb2 as pb
 from venue.option.v1 import access_pb2
@@ -23,7 +24,7 @@ NOBODY = ("UNAUTHENTICATED", "UNAUTHENTICATED")
 
 async def client_of(auth: Auth, *scopes: str, client_id: str = "desk") -> None:
     await sign_on.put_client(
-        auth.engine, client_id, name="Desk", redirect_uris=[BACK], scopes=scopes or ("read", "trade")
+        auth.engine, client_id, operator(), name="Desk", redirect_uris=[BACK], scopes=scopes or ("read", "trade")
     )
 
 
@@ -154,6 +155,19 @@ async def test_clients_are_registered_from_the_terminal(
     ):
         assert (await asyncio.to_thread(call, *wrong))[0] == 1, wrong
     assert [(row.client_id, row.scopes) for row in await sign_on.list_clients(auth.engine)] == [("phone", ["read"])]
+    changed = ("add", "phone", "--redirect-uri", "https://a.example/", "--scope", "trade", "--name", "Telephone")
+    assert (await asyncio.to_thread(call, *changed))[0] == 0
+    desk = {"name": "Desk", "redirect_uris": [BACK], "scopes": ["read", "trade"]}
+    phone = {"name": "phone", "redirect_uris": ["http://127.0.0.1:1/x"], "scopes": ["read"]}
+    telephone = {"name": "Telephone", "redirect_uris": ["https://a.example/"], "scopes": ["trade"]}
+    entries = [row for row in await audit.list_after(auth.engine, 0, limit=100) if row.action.startswith("CLIENT_")]
+    assert {(row.actor_kind, row.actor, row.outcome) for row in entries} == {("OPERATOR", operator().name, "OK")}
+    assert [(row.action, row.object, row.before, row.after) for row in entries] == [
+        ("CLIENT_PUT", "client/desk", None, desk),
+        ("CLIENT_PUT", "client/phone", None, phone),
+        ("CLIENT_REMOVE", "client/desk", desk, None),
+        ("CLIENT_PUT", "client/phone", phone, telephone),
+    ]
 
 
 @pytest.mark.parametrize(

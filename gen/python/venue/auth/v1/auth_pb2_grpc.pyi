@@ -48,7 +48,7 @@ class AuthServiceStub:
     Login: _grpc.UnaryUnaryMultiCallable[_auth_pb2.LoginRequest, _auth_pb2.LoginResponse]
     """Exchanges e-mail and password for tokens. Answers in the same time and words for unknown users and wrong passwords. Who has a
     second factor gives its code too, or a recovery code; a code is asked for only where the password is right.
-    Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED.
+    Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED, OVERLOADED.
     """
     Refresh: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RefreshRequest, _auth_pb2.RefreshResponse]
     """Exchanges a refresh token for a new pair of tokens. Within 10 s the same token answers the same successor (for a lost
@@ -155,7 +155,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
     Login: _aio.UnaryUnaryMultiCallable[_auth_pb2.LoginRequest, _auth_pb2.LoginResponse]  # type: ignore[assignment]
     """Exchanges e-mail and password for tokens. Answers in the same time and words for unknown users and wrong passwords. Who has a
     second factor gives its code too, or a recovery code; a code is asked for only where the password is right.
-    Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED.
+    Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED, OVERLOADED.
     """
     Refresh: _aio.UnaryUnaryMultiCallable[_auth_pb2.RefreshRequest, _auth_pb2.RefreshResponse]  # type: ignore[assignment]
     """Exchanges a refresh token for a new pair of tokens. Within 10 s the same token answers the same successor (for a lost
@@ -277,7 +277,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.LoginResponse, _abc.Awaitable[_auth_pb2.LoginResponse]]:
         """Exchanges e-mail and password for tokens. Answers in the same time and words for unknown users and wrong passwords. Who has a
         second factor gives its code too, or a recovery code; a code is asked for only where the password is right.
-        Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED.
+        Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED, OVERLOADED.
         """
 
     @_abc_1.abstractmethod

@@ -59,7 +59,7 @@ class FundingServiceStub:
     CreateBeneficiary: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.CreateBeneficiaryRequest, _withdrawal_pb2.CreateBeneficiaryResponse]
     """Adds a bank account to withdraw to. It is good for nothing until its active_time: the deployment's cooling-off time, a day where
     nothing else is set. A mail tells of it. Idempotent by request_id.
-    Errors: KYC_REQUIRED, REQUEST_ID_REUSED.
+    Errors: STEP_UP_REQUIRED, KYC_REQUIRED, REQUEST_ID_REUSED.
     """
     ListBeneficiaries: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.ListBeneficiariesRequest, _withdrawal_pb2.ListBeneficiariesResponse]
     """Lists the user's beneficiaries, the last added first.
@@ -74,8 +74,8 @@ class FundingServiceStub:
     limits of the level; then the amount is held, and a withdrawal that lacks funds or is of too high a risk is answered as
     WITHDRAWAL_STATE_REJECTED. Above the deployment's amount, and where monitoring sees a risk, two people of the venue approve it.
     Idempotent by request_id.
-    Errors: KYC_REQUIRED, ACCOUNT_NOT_FOUND, PROVIDER_UNAVAILABLE, BENEFICIARY_NOT_FOUND, BENEFICIARY_COOLING, ASSET_UNKNOWN,
-    AMOUNT_INVALID, FUNDS_OWED, WITHDRAWAL_LIMIT, REQUEST_ID_REUSED.
+    Errors: STEP_UP_REQUIRED, KYC_REQUIRED, ACCOUNT_NOT_FOUND, PROVIDER_UNAVAILABLE, BENEFICIARY_NOT_FOUND, BENEFICIARY_COOLING,
+    ASSET_UNKNOWN, AMOUNT_INVALID, FUNDS_OWED, WITHDRAWAL_LIMIT, REQUEST_ID_REUSED.
     """
     GetWithdrawal: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.GetWithdrawalRequest, _withdrawal_pb2.GetWithdrawalResponse]
     """Gets one withdrawal.
@@ -125,7 +125,7 @@ class FundingServiceAsyncStub(FundingServiceStub):
     CreateBeneficiary: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.CreateBeneficiaryRequest, _withdrawal_pb2.CreateBeneficiaryResponse]  # type: ignore[assignment]
     """Adds a bank account to withdraw to. It is good for nothing until its active_time: the deployment's cooling-off time, a day where
     nothing else is set. A mail tells of it. Idempotent by request_id.
-    Errors: KYC_REQUIRED, REQUEST_ID_REUSED.
+    Errors: STEP_UP_REQUIRED, KYC_REQUIRED, REQUEST_ID_REUSED.
     """
     ListBeneficiaries: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.ListBeneficiariesRequest, _withdrawal_pb2.ListBeneficiariesResponse]  # type: ignore[assignment]
     """Lists the user's beneficiaries, the last added first.
@@ -140,8 +140,8 @@ class FundingServiceAsyncStub(FundingServiceStub):
     limits of the level; then the amount is held, and a withdrawal that lacks funds or is of too high a risk is answered as
     WITHDRAWAL_STATE_REJECTED. Above the deployment's amount, and where monitoring sees a risk, two people of the venue approve it.
     Idempotent by request_id.
-    Errors: KYC_REQUIRED, ACCOUNT_NOT_FOUND, PROVIDER_UNAVAILABLE, BENEFICIARY_NOT_FOUND, BENEFICIARY_COOLING, ASSET_UNKNOWN,
-    AMOUNT_INVALID, FUNDS_OWED, WITHDRAWAL_LIMIT, REQUEST_ID_REUSED.
+    Errors: STEP_UP_REQUIRED, KYC_REQUIRED, ACCOUNT_NOT_FOUND, PROVIDER_UNAVAILABLE, BENEFICIARY_NOT_FOUND, BENEFICIARY_COOLING,
+    ASSET_UNKNOWN, AMOUNT_INVALID, FUNDS_OWED, WITHDRAWAL_LIMIT, REQUEST_ID_REUSED.
     """
     GetWithdrawal: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.GetWithdrawalRequest, _withdrawal_pb2.GetWithdrawalResponse]  # type: ignore[assignment]
     """Gets one withdrawal.
@@ -224,7 +224,7 @@ class FundingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_withdrawal_pb2.CreateBeneficiaryResponse, _abc.Awaitable[_withdrawal_pb2.CreateBeneficiaryResponse]]:
         """Adds a bank account to withdraw to. It is good for nothing until its active_time: the deployment's cooling-off time, a day where
         nothing else is set. A mail tells of it. Idempotent by request_id.
-        Errors: KYC_REQUIRED, REQUEST_ID_REUSED.
+        Errors: STEP_UP_REQUIRED, KYC_REQUIRED, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -257,8 +257,8 @@ class FundingServiceServicer(metaclass=_abc_1.ABCMeta):
         limits of the level; then the amount is held, and a withdrawal that lacks funds or is of too high a risk is answered as
         WITHDRAWAL_STATE_REJECTED. Above the deployment's amount, and where monitoring sees a risk, two people of the venue approve it.
         Idempotent by request_id.
-        Errors: KYC_REQUIRED, ACCOUNT_NOT_FOUND, PROVIDER_UNAVAILABLE, BENEFICIARY_NOT_FOUND, BENEFICIARY_COOLING, ASSET_UNKNOWN,
-        AMOUNT_INVALID, FUNDS_OWED, WITHDRAWAL_LIMIT, REQUEST_ID_REUSED.
+        Errors: STEP_UP_REQUIRED, KYC_REQUIRED, ACCOUNT_NOT_FOUND, PROVIDER_UNAVAILABLE, BENEFICIARY_NOT_FOUND, BENEFICIARY_COOLING,
+        ASSET_UNKNOWN, AMOUNT_INVALID, FUNDS_OWED, WITHDRAWAL_LIMIT, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -112,7 +112,7 @@ class _BucketEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Bucket.ValueTy
     BUCKET_PUBLIC: _Bucket.ValueType  # 1
     """Public reads, counted by address."""
     BUCKET_LOGIN: _Bucket.ValueType  # 2
-    """Log-in and the like: few a minute, counted by address."""
+    """Log-in and the like, counted by address, or by user where somebody is logged in."""
     BUCKET_READ: _Bucket.ValueType  # 3
     """Reads of one's own data, counted by user."""
     BUCKET_ORDER: _Bucket.ValueType  # 4
@@ -134,7 +134,7 @@ BUCKET_UNSPECIFIED: Bucket.ValueType  # 0
 BUCKET_PUBLIC: Bucket.ValueType  # 1
 """Public reads, counted by address."""
 BUCKET_LOGIN: Bucket.ValueType  # 2
-"""Log-in and the like: few a minute, counted by address."""
+"""Log-in and the like, counted by address, or by user where somebody is logged in."""
 BUCKET_READ: Bucket.ValueType  # 3
 """Reads of one's own data, counted by user."""
 BUCKET_ORDER: Bucket.ValueType  # 4

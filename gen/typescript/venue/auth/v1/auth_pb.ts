@@ -1632,7 +1632,7 @@ export const AuthService: GenService<{
   /**
    * Exchanges e-mail and password for tokens. Answers in the same time and words for unknown users and wrong passwords. Who has a
    * second factor gives its code too, or a recovery code; a code is asked for only where the password is right.
-   * Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED.
+   * Errors: CREDENTIALS_INVALID, TOTP_REQUIRED, TOTP_INVALID, RATE_LIMITED, OVERLOADED.
    *
    * @generated from rpc venue.auth.v1.AuthService.Login
    */

@@ -679,7 +679,7 @@ export const FundingService: GenService<{
   /**
    * Adds a bank account to withdraw to. It is good for nothing until its active_time: the deployment's cooling-off time, a day where
    * nothing else is set. A mail tells of it. Idempotent by request_id.
-   * Errors: KYC_REQUIRED, REQUEST_ID_REUSED.
+   * Errors: STEP_UP_REQUIRED, KYC_REQUIRED, REQUEST_ID_REUSED.
    *
    * @generated from rpc venue.funding.v1.FundingService.CreateBeneficiary
    */
@@ -715,8 +715,8 @@ export const FundingService: GenService<{
    * limits of the level; then the amount is held, and a withdrawal that lacks funds or is of too high a risk is answered as
    * WITHDRAWAL_STATE_REJECTED. Above the deployment's amount, and where monitoring sees a risk, two people of the venue approve it.
    * Idempotent by request_id.
-   * Errors: KYC_REQUIRED, ACCOUNT_NOT_FOUND, PROVIDER_UNAVAILABLE, BENEFICIARY_NOT_FOUND, BENEFICIARY_COOLING, ASSET_UNKNOWN,
-   * AMOUNT_INVALID, FUNDS_OWED, WITHDRAWAL_LIMIT, REQUEST_ID_REUSED.
+   * Errors: STEP_UP_REQUIRED, KYC_REQUIRED, ACCOUNT_NOT_FOUND, PROVIDER_UNAVAILABLE, BENEFICIARY_NOT_FOUND, BENEFICIARY_COOLING,
+   * ASSET_UNKNOWN, AMOUNT_INVALID, FUNDS_OWED, WITHDRAWAL_LIMIT, REQUEST_ID_REUSED.
    *
    * @generated from rpc venue.funding.v1.FundingService.CreateWithdrawal
    */

@@ -220,7 +220,7 @@ export enum Bucket {
   PUBLIC = 1,
 
   /**
-   * Log-in and the like: few a minute, counted by address.
+   * Log-in and the like, counted by address, or by user where somebody is logged in.
    *
    * @generated from enum value: BUCKET_LOGIN = 2;
    */
