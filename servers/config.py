@@ -52,8 +52,8 @@ class Settings(LoginSettings, MessageSettings, SecrecySettings, BaseSettings):
     # The folder of the browser terminal; the checkout's own where it is not set.
     web_root: Path | None = None
 
-    # Ports, all on `host` but the gateway's (`gateway_host`) and its two of administration (loopback); below 32768, where Linux begins to pick ports for outgoing connections. Elsewhere
-    # than on loopback with VENUE_MTLS alone.
+    # Ports, all on `host` but the gateway's (`gateway_host`) and its two of administration (loopback); below 32768, where Linux
+    # begins to pick ports for outgoing connections. Elsewhere than on loopback with VENUE_MTLS alone.
     host: str = "127.0.0.1"
     # Of administration, which answers to these addresses and networks alone: of this machine, or of what forwards to it.
     admin_port: Port = 8090

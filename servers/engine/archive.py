@@ -42,26 +42,32 @@ class Archive:
             found = await find_request(connection, self._partition, user_id, request_id.lower())
         return None if found is None else await self.journaled(found.sequence)
 
-    async def journaled(self, sequence: int) -> tuple[str, bytes]:
-        """Kind of command and answer (marked as replayed) of a committed sequence."""
+    async def journaled(self, sequence: int) -> tuple[str, bytes] | None:
+        """Kind of command and answer (marked as replayed) of a committed sequence; None where the journal was let go of."""
         row = await self._row(sequence)
+        if row is None:
+            return None
         index = sequence - row.first_sequence
         command = pb.CommandBatch.FromString(row.commands).commands[index]
         kind = command.WhichOneof("body") or ""
         return kind, replayed(kind, pb.AnswerBatch.FromString(row.answers).answers[index])
 
     async def answer(self, sequence: int) -> bytes:
-        """What the caller of a committed sequence was told."""
+        """What the caller of a committed sequence was told. Raises PartUnavailable where the journal was let go of."""
         row = await self._row(sequence)
+        if row is None:
+            raise PartUnavailable("the record of this request")
         return pb.AnswerBatch.FromString(row.answers).answers[sequence - row.first_sequence]
 
     async def author(self, sequence: int) -> str | None:
         """The user whose command at a sequence made an order (accepted or not); None if it made none, or there is no such."""
-        rows = await self.rows(sequence - 1, 1)
-        if not rows or rows[0].first_sequence > sequence:
+        row = await self._row(sequence)
+        if row is None:
             return None
-        command = pb.CommandBatch.FromString(rows[0].commands).commands[sequence - rows[0].first_sequence]
+        command = pb.CommandBatch.FromString(row.commands).commands[sequence - row.first_sequence]
         return command.user_id if command.WhichOneof("body") in {"place_order", "replace_order", "place_oco"} else None
 
-    async def _row(self, sequence: int) -> journal.JournalRow:
-        return (await self.rows(sequence - 1, 1))[0]
+    async def _row(self, sequence: int) -> journal.JournalRow | None:
+        """The row that a sequence is in. The next one that is kept is another's."""
+        rows = await self.rows(sequence - 1, 1)
+        return rows[0] if rows and rows[0].first_sequence <= sequence else None

@@ -227,7 +227,7 @@ class LocalEngine:
         request = await self._seen(self._leading(), lambda exchange: exchange.requests.get(key))
         return await self._archive.outcome(user_id, request_id, 0 if request is None else request.sequence)
 
-    async def journaled(self, sequence: int) -> tuple[str, bytes]:
+    async def journaled(self, sequence: int) -> tuple[str, bytes] | None:
         return await self._archive.journaled(sequence)
 
     async def author(self, sequence: int) -> str | None:

@@ -180,7 +180,7 @@ class RemoteEngine:
         found = await self.query(pb.QueryRequest(request=query))
         return await self._archive.outcome(user_id, request_id, found.request_sequence)
 
-    async def journaled(self, sequence: int) -> tuple[str, bytes]:
+    async def journaled(self, sequence: int) -> tuple[str, bytes] | None:
         return await self._archive.journaled(sequence)
 
     async def author(self, sequence: int) -> str | None:

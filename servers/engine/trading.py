@@ -87,8 +87,8 @@ class TradingEngine(Engine, Protocol):
         """Kind of command and first answer (marked as replayed) of a user's request, durable; None: nothing is known."""
         ...
 
-    async def journaled(self, sequence: int) -> tuple[str, bytes]:
-        """Kind of command and answer (marked as replayed) of a committed sequence."""
+    async def journaled(self, sequence: int) -> tuple[str, bytes] | None:
+        """Kind of command and answer (marked as replayed) of a committed sequence; None where the journal was let go of."""
         ...
 
     async def author(self, sequence: int) -> str | None:
@@ -170,7 +170,7 @@ class RoutedEngine:
     async def outcome(self, user_id: str, request_id: str) -> tuple[str, bytes] | None:
         return await self._ask(lambda engine: engine.outcome(user_id, request_id))
 
-    def journaled(self, sequence: int) -> Coroutine[Any, Any, tuple[str, bytes]]:
+    def journaled(self, sequence: int) -> Coroutine[Any, Any, tuple[str, bytes] | None]:
         return self._engine().journaled(sequence)
 
     def author(self, sequence: int) -> Coroutine[Any, Any, str | None]:

@@ -8,6 +8,7 @@ from servers.engine.delimited import field
 from servers.engine.trading import TradingEngine
 from servers.order.batches import Outcome, item_id, joined
 from servers.order.history import History
+from servers.order.rows import order_of_row
 from servers.transport.call import Call
 from venue.order.v1 import order_service_pb2 as pb
 
@@ -19,6 +20,8 @@ _FIELDS: Final = {
     "amend_order": 6,
     "replace_order": 7,
     "place_oco": 8,
+    "rename_account": 11,
+    "close_account": 12,
 }
 # Of batches, by the kind of their items.
 _BATCH_FIELDS: Final = {"place_order": 4, "amend_order": 9, "cancel_order": 10}
@@ -41,6 +44,9 @@ async def get_request_outcome(
             label=request.client_order_id,
         )
         found = None if row is None else await engine.journaled(placing_sequence(row.number))
+        if row is not None and found is None:
+            order = order_of_row(row, await history.market(row.partition, row.symbol))
+            return field(_FIELDS["place_order"], pb.PlaceOrderResponse(order=order, replayed=True).SerializeToString())
     if found is None and request.request_id:
         batch = await _batch(engine, request.request_id, call)
         if batch is not None:

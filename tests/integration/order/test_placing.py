@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
+from db.session import connect
 from tests.integration.order.conftest import Floor, order
 from tests.unit.transport.conftest import refusal_of
 from venue.account.v1 import account_pb2
@@ -219,6 +220,49 @@ async def test_a_repeated_request_gets_the_first_answer(floor: Floor) -> None:
     labelled = await ana.place(client_order_id="by-label")
     found = await ana.call("GetRequestOutcome", account_id=ana.demo, client_order_id="by-label")
     assert found.placed.order == labelled.order
+
+
+async def test_changes_of_an_account_have_an_outcome(floor: Floor) -> None:
+    ana = floor.ana
+    empty, opened, renamed, closed = f"demo-{uuid.uuid4().hex}", *(str(uuid.uuid4()) for _ in range(3))
+    for command in (
+        pb.Command(open_account=pb.OpenAccount(account_id=empty, type=1, request_id=opened)),
+        pb.Command(rename_account=pb.RenameAccount(account_id=empty, name="Desk", request_id=renamed)),
+        pb.Command(close_account=pb.CloseAccount(account_id=empty, request_id=closed)),
+    ):
+        command.user_id = ana.user_id
+        await floor.room.submit(command)
+    outcomes = [
+        await ana.call("GetRequestOutcome", account_id=empty, request_id=request_id)
+        for request_id in (opened, renamed, closed)
+    ]
+    assert [each.WhichOneof("outcome") for each in outcomes] == ["opened_account", "updated_account", "closed_account"]
+    told = outcomes[0].opened_account, outcomes[1].updated_account, outcomes[2].closed_account
+    assert [(each.account.account_id, each.account.name, each.replayed) for each in told] == [
+        (empty, "", True),
+        (empty, "Desk", True),
+        (empty, "Desk", True),
+    ]
+
+
+async def test_of_what_the_journal_was_let_go_of_nothing_else_is_told(floor: Floor, database_url: str) -> None:
+    ana, ben = floor.ana, floor.ben
+    old = await ana.place(client_order_id="old")
+    await ana.cancel(old.order.order_id)
+    # The row behind the gap has several commands: who counts from its end finds one of another user.
+    await ben.call("PlaceOrders", orders=[order(ben.demo) for _ in range(5)])
+    found = await ana.call("GetRequestOutcome", account_id=ana.demo, client_order_id="old")
+    assert found.placed.order == old.order
+    async with await connect(database_url, application_name="test") as owner, owner.transaction():
+        await owner.execute("SET LOCAL venue.maintenance = 'on'")
+        gone = await owner.execute(
+            "DELETE FROM journal WHERE partition = 2 AND last_sequence < (SELECT max(first_sequence) FROM journal WHERE partition = 2)"
+        )
+        assert gone.rowcount > 1
+    found = await ana.call("GetRequestOutcome", account_id=ana.demo, client_order_id="old")
+    assert found.placed.order.order_id == old.order.order_id
+    assert found.placed.order.status == order_pb2.ORDER_STATUS_CANCELLED
+    assert found.placed.replayed
 
 
 async def test_a_batch_has_an_outcome_for_each_item(floor: Floor) -> None:

@@ -93,6 +93,25 @@ async def test_the_journal_is_kept_as_far_as_a_reader_has_not_come(database_url:
             await owner.execute("DELETE FROM journal")
 
 
+async def test_the_journal_is_kept_as_far_back_as_a_request_is_remembered(database_url: str) -> None:
+    async with await connect(database_url, application_name="test") as owner:
+        await journal.ensure_partition(owner, PARTITION, PARTITION)
+        for first, last in ((1, 2), (3, 5), (6, 6)):
+            await owner.execute(
+                "INSERT INTO journal VALUES (%s, %s, %s, 1, 1, '', '', 0, '', %s)", [PARTITION, first, last, at(40)]
+            )
+        await owner.execute("INSERT INTO projections VALUES (%s, 'tables', 9, 1, 0, '')", [PARTITION])
+        for partition, sequence in ((PARTITION, 4), (PARTITION, 6), (PARTITION + 1, 1)):
+            await owner.execute(
+                "INSERT INTO requests VALUES (%s, 'ann', %s, '', %s, %s)",
+                [partition, f"r{sequence}", sequence, at(10 - sequence)],
+            )
+        async with await connect(database_url, application_name="test", role=PROJECTOR) as projector:
+            for days, left in ((0, [3, 6]), (5, [6])):
+                await let_go(projector, [PARTITION], Retention(days, 0, 0, 30, 0), NOW)
+                assert await sequences(owner, "SELECT first_sequence FROM journal ORDER BY 1") == left
+
+
 async def test_whole_months_of_account_events_are_dropped(database_url: str) -> None:
     async with await connect(database_url, application_name="test", role=PROJECTOR) as connection:
         for month in (2, 5):

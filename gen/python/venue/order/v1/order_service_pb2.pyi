@@ -1290,6 +1290,8 @@ class GetRequestOutcomeResponse(_message.Message):
     PLACED_OCO_FIELD_NUMBER: _builtins.int
     AMENDED_BATCH_FIELD_NUMBER: _builtins.int
     CANCELLED_BATCH_FIELD_NUMBER: _builtins.int
+    UPDATED_ACCOUNT_FIELD_NUMBER: _builtins.int
+    CLOSED_ACCOUNT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def placed(self) -> Global___PlaceOrderResponse:
         """Of a PlaceOrder."""
@@ -1330,6 +1332,14 @@ class GetRequestOutcomeResponse(_message.Message):
     def cancelled_batch(self) -> Global___CancelOrdersResponse:
         """Of a CancelOrders, found by the batch's request_id; items that were refused with an error are not kept."""
 
+    @_builtins.property
+    def updated_account(self) -> _account_pb2.UpdateAccountResponse:
+        """Of an UpdateAccount."""
+
+    @_builtins.property
+    def closed_account(self) -> _account_pb2.CloseAccountResponse:
+        """Of a CloseAccount."""
+
     def __init__(
         self,
         *,
@@ -1343,12 +1353,14 @@ class GetRequestOutcomeResponse(_message.Message):
         placed_oco: Global___PlaceOcoResponse | None = ...,
         amended_batch: Global___AmendOrdersResponse | None = ...,
         cancelled_batch: Global___CancelOrdersResponse | None = ...,
+        updated_account: _account_pb2.UpdateAccountResponse | None = ...,
+        closed_account: _account_pb2.CloseAccountResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "amended_batch", b"amended_batch", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "cancelled_batch", b"cancelled_batch", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch", "placed_oco", b"placed_oco", "replaced", b"replaced"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "amended_batch", b"amended_batch", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "cancelled_batch", b"cancelled_batch", "closed_account", b"closed_account", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch", "placed_oco", b"placed_oco", "replaced", b"replaced", "updated_account", b"updated_account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "amended_batch", b"amended_batch", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "cancelled_batch", b"cancelled_batch", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch", "placed_oco", b"placed_oco", "replaced", b"replaced"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "amended_batch", b"amended_batch", "cancelled", b"cancelled", "cancelled_all", b"cancelled_all", "cancelled_batch", b"cancelled_batch", "closed_account", b"closed_account", "opened_account", b"opened_account", "outcome", b"outcome", "placed", b"placed", "placed_batch", b"placed_batch", "placed_oco", b"placed_oco", "replaced", b"replaced", "updated_account", b"updated_account"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["placed", "cancelled", "cancelled_all", "placed_batch", "opened_account", "amended", "replaced", "placed_oco", "amended_batch", "cancelled_batch"]  # noqa: Y015
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["placed", "cancelled", "cancelled_all", "placed_batch", "opened_account", "amended", "replaced", "placed_oco", "amended_batch", "cancelled_batch", "updated_account", "closed_account"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
