@@ -78,7 +78,9 @@ async def remove_client(engine: AsyncEngine, client_id: str, actor: Actor) -> bo
 async def _locked(session: AsyncSession, client_id: str) -> dict[str, Any] | None:
     """What a client is now; nobody else changes it until the transaction ends."""
     row = await session.get(ClientRow, client_id, with_for_update=True)
-    return row and {"name": row.name, "redirect_uris": list(row.redirect_uris), "scopes": list(row.scopes)}
+    if row is None:
+        return None
+    return {"name": row.name, "redirect_uris": list(row.redirect_uris), "scopes": list(row.scopes)}
 
 
 def _entry(

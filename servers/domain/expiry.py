@@ -1,7 +1,7 @@
 """Orders that expire (GTD, DAY), by when.
 
 Invariant: `due` has an entry for every open order that expires; entries of orders that ended earlier are dropped when they come
-up.
+up, or when they are most of it: who quotes for the day ends what he placed long before the day does.
 """
 
 from heapq import heapify, heappop, heappush
@@ -11,28 +11,39 @@ from servers.domain.model import Order
 from servers.domain.placing import Floor
 from servers.domain.terms import OrderStatus
 
+# So many entries of ended orders may wait to be cleared away, and as many more as there are open ones.
+STALE_MAX: Final = 1_024
 _EXPIRED: Final = int(OrderStatus.EXPIRED)
 
 
 class Expiry:
     """The expiring orders of a partition."""
 
-    __slots__ = ("due", "floor")
+    __slots__ = ("due", "due_max", "floor")
 
     def __init__(self, floor: Floor) -> None:
         self.floor = floor
         # When, and which order.
         self.due: list[tuple[int, int]] = []
+        self.due_max = STALE_MAX
 
     def load(self) -> None:
         """Find the expiring orders among the open ones."""
         self.due = [(order.expire_time, order.number) for order in self.floor.orders.values() if order.expire_time]
-        heapify(self.due)
+        self._order()
 
     def add(self, order: Order) -> None:
         """Take in an order that was placed."""
         if order.expire_time and order.number in self.floor.orders:
             heappush(self.due, (order.expire_time, order.number))
+            if len(self.due) > self.due_max:
+                orders = self.floor.orders
+                self.due = [entry for entry in self.due if entry[1] in orders]
+                self._order()
+
+    def _order(self) -> None:
+        heapify(self.due)
+        self.due_max = 2 * len(self.due) + STALE_MAX
 
     def next(self) -> int | None:
         """When the next order expires, or None."""

@@ -42,7 +42,7 @@ _CANCELLED: Final = int(OrderStatus.CANCELLED)
 _FINAL: Final = int(OrderStatus.FILLED)
 _REJECTED: Final = int(CancelReason.TRIGGER_REJECTED)
 # Entries that may be out of date before they are cleared away.
-_STALE_MAX: Final = 1_024
+STALE_MAX: Final = 1_024
 
 Entry = tuple[int, int, int]
 
@@ -123,14 +123,23 @@ class Triggers:
         rising = rises(order)
         heap = watch.stops[rising]
         heappush(heap, (order.stop_price if rising else -order.stop_price, order.priority, order.number))
-        if len(heap) > 2 * watch.count + _STALE_MAX:
+        if len(heap) > 2 * watch.count + STALE_MAX:
             heap[:] = [entry for entry in heap if self._waits(entry, rising) is not None]
             heapify(heap)
 
     def _follow(self, watch: Watch, order: Order) -> None:
         if order.best_price:
             buys = order.side == _BUY
-            heappush(watch.bests[buys], (-order.best_price if buys else order.best_price, order.priority, order.number))
+            heap = watch.bests[buys]
+            heappush(heap, (-order.best_price if buys else order.best_price, order.priority, order.number))
+            if len(heap) > 2 * watch.count + STALE_MAX:
+                heap[:] = [entry for entry in heap if self._trails(entry) is not None]
+                heapify(heap)
+
+    def _trails(self, entry: Entry) -> Order | None:
+        """The order that follows the price from where an entry says."""
+        order = self.floor.orders.get(entry[2])
+        return order if order is not None and order.status == _PENDING and order.best_price == abs(entry[0]) else None
 
     def _waits(self, entry: Entry, rising: bool) -> Order | None:
         """The order of an entry, if the entry still says what is so."""
@@ -170,9 +179,8 @@ class Triggers:
     def _trail(self, watch: Watch, buys: bool, price: int) -> None:
         heap, record = watch.bests[buys], self.floor.record
         while heap and (-heap[0][0] > price if buys else heap[0][0] < price):
-            key, _, number = heappop(heap)
-            order = self.floor.orders.get(number)
-            if order is None or order.status != _PENDING or order.best_price != abs(key) or not improves(order, price):
+            order = self._trails(heappop(heap))
+            if order is None or not improves(order, price):
                 continue
             order.best_price = price
             order.stop_price = trailing_stop(order, price)

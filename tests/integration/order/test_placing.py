@@ -226,7 +226,9 @@ async def test_changes_of_an_account_have_an_outcome(floor: Floor) -> None:
     ana = floor.ana
     empty, opened, renamed, closed = f"demo-{uuid.uuid4().hex}", *(str(uuid.uuid4()) for _ in range(3))
     for command in (
-        pb.Command(open_account=pb.OpenAccount(account_id=empty, type=1, request_id=opened)),
+        pb.Command(
+            open_account=pb.OpenAccount(account_id=empty, type=account_pb2.ACCOUNT_TYPE_DEMO, request_id=opened)
+        ),
         pb.Command(rename_account=pb.RenameAccount(account_id=empty, name="Desk", request_id=renamed)),
         pb.Command(close_account=pb.CloseAccount(account_id=empty, request_id=closed)),
     ):
@@ -255,9 +257,8 @@ async def test_of_what_the_journal_was_let_go_of_nothing_else_is_told(floor: Flo
     assert found.placed.order == old.order
     async with await connect(database_url, application_name="test") as owner, owner.transaction():
         await owner.execute("SET LOCAL venue.maintenance = 'on'")
-        gone = await owner.execute(
-            "DELETE FROM journal WHERE partition = 2 AND last_sequence < (SELECT max(first_sequence) FROM journal WHERE partition = 2)"
-        )
+        newest = "SELECT max(first_sequence) FROM journal WHERE partition = 2"
+        gone = await owner.execute(f"DELETE FROM journal WHERE partition = 2 AND last_sequence < ({newest})")
         assert gone.rowcount > 1
     found = await ana.call("GetRequestOutcome", account_id=ana.demo, client_order_id="old")
     assert found.placed.order.order_id == old.order.order_id

@@ -3,6 +3,7 @@
 import pytest
 
 from servers.domain.events import OrderChanged
+from servers.domain.expiry import STALE_MAX
 from servers.domain.ledger import InvariantBreach
 from servers.domain.terms import Side, TimeInForce
 from tests.unit.domain.desk import MIDNIGHT_US, Desk, Outcome, outcome
@@ -101,3 +102,18 @@ def test_a_sequence_is_never_left_out_or_used_twice(step: int) -> None:
     command.sequence += step - 1
     with pytest.raises(InvariantBreach, match="stamp"):
         desk.execute(command)
+
+
+def test_orders_of_the_day_that_are_placed_and_cancelled_again_and_again_take_no_room() -> None:
+    desk = Desk()
+    expiry = desk.exchange.expiry
+    first = desk.buy("ann", "1", "100", life=TimeInForce.GTD, expires=MIDNIGHT_US + SECOND)
+    for _ in range(3 * STALE_MAX):
+        desk.cancel(desk.buy("ann", "1", "100", life=TimeInForce.DAY))
+        assert len(expiry.due) <= STALE_MAX + 8
+    last = desk.buy("ann", "1", "100", life=TimeInForce.DAY)
+    assert desk.exchange.next_deadline() == first.expire_time
+    desk.advance(first.expire_time)
+    assert (outcome(first).status, outcome(last).status) == ("EXPIRED", "OPEN")
+    desk.advance(last.expire_time)
+    assert outcome(last).status == "EXPIRED"

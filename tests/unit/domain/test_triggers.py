@@ -9,6 +9,7 @@ from servers.domain.errors import AmendRefused
 from servers.domain.model import Order
 from servers.domain.money import parse
 from servers.domain.terms import AccountStatus, MarketState, OrderType, Side, TimeInForce, TriggerSource
+from servers.domain.triggers import STALE_MAX
 from tests.unit.domain.desk import MIDNIGHT_US, SYMBOL, Desk, Outcome, outcome, trades, units
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -317,3 +318,17 @@ def test_a_market_where_nothing_waits_is_not_watched() -> None:
     assert list(desk.exchange.floor.triggers.watches) == [(SYMBOL, int(TriggerSource.LAST))]
     desk.cancel(order)
     assert desk.exchange.floor.triggers.watches == {}
+
+
+def test_trailing_stops_that_are_placed_and_cancelled_again_and_again_take_no_room() -> None:
+    desk = Desk()
+    desk.print("100")
+    first = desk.sell("ann", "1", kind=TRAILING, trail="5")
+    (watch,) = desk.exchange.floor.triggers.watches.values()
+    for _ in range(3 * STALE_MAX):
+        desk.cancel(desk.sell("ann", "1", kind=TRAILING, trail="4"))
+        assert max(len(heap) for heaps in (watch.bests, watch.stops) for heap in heaps.values()) <= STALE_MAX + 4
+    desk.print("103")
+    assert outcome(first).status == "PENDING_TRIGGER"
+    desk.print("98")
+    assert outcome(first).status != "PENDING_TRIGGER"
