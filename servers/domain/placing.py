@@ -268,11 +268,12 @@ class Floor:
     def enlist(self, order: Order) -> None:
         """Put an order among the open ones."""
         account = order.account
+        # A list's further orders may come to life after younger ones: every walk has to go by age.
+        is_late = bool(order.list_number and account.orders) and age(next(reversed(account.orders))) > age(order.number)
         self.orders[order.number] = account.orders[order.number] = order
         if order.client_order_id:
             account.labels[order.client_order_id] = order
-        if order.list_number:
-            # A list's further orders may come to life after younger ones: every walk has to go by age.
+        if is_late:
             account.orders = dict(sorted(account.orders.items(), key=lambda item: age(item[0])))
 
     def next_place(self) -> int:
