@@ -90,6 +90,9 @@ class Action(Named):
     USER_SESSIONS_REVOKE = auto()
     USER_ORDERS_CANCEL = auto()
     # Administration: markets, risk, money.
+    ASSET_CREATE = auto()
+    MARKET_CREATE = auto()
+    FEES_SET = auto()
     MARKET_STATE_SET = auto()
     MARKET_HOURS_SET = auto()
     LIMITS_SET = auto()

@@ -96,6 +96,60 @@ def test_hours_close_a_market_until_they_open_it(operated: Venue, rest: Rest) ->
     assert ann.place("BUY", "1")["status"] == "ORDER_STATUS_OPEN"
 
 
+def test_adm3_a_new_market_is_made_opened_and_traded_on(venue: Venue, rest: Rest, tmp_path: Path) -> None:
+    symbol, sizes = "ETH-USD-NEW", ("tick_size=0.5", "lot_size=0.01", "max_quantity=100")
+    good(venue, "asset", "NEW", "--scale", "8", "--display-scale", "4")
+    assert "pre-open" in good(venue, "create", symbol, *sizes, "taker_fee_rate=0.003")
+    good(venue, "create", "NEW-USD", *sizes, "min_quantity=0.05", "--state", "halted")
+    good(venue, "fees", symbol, "default", "--maker=-0.0001", "--taker=0.01")
+    good(venue, "open", symbol)
+    url = f"{venue.url}/v1/markets/{symbol}"
+    eventually(lambda: httpx.get(url).is_success, "the market is listed")
+    found: Json = httpx.get(url).json()["market"]
+    assert (found["baseAsset"], found["quoteAsset"], found["tickSize"], found["minQuantity"]) == (
+        "ETH",
+        "USD",
+        "0.5",
+        "0.01",
+    )
+    placed = []
+    for name, side in (("ann", "BUY"), ("ben", "SELL")):
+        person = join(rest, name)
+        order = person.order(side, "2000.5", "2", symbol=symbol)
+        placed.append(rest.call("order.v1.OrderService.PlaceOrder", order, person.token)["order"])
+    assert [each["status"] for each in placed] == ["ORDER_STATUS_OPEN", "ORDER_STATUS_FILLED"]
+    assert placed[1]["fee"] == "40.01"
+    for arguments, complaint in (
+        (("create", symbol, *sizes), "(DEFINITION_EXISTS)"),
+        (("create", "NO-SUCH", *sizes), "(ASSET_UNKNOWN)"),
+        (("create", "ETH-USD-ODD", "tick_size=0.00000001", "lot_size=0.01", "max_quantity=1"), "(DEFINITION_INVALID)"),
+        (("create", "ETH-USD-ODD", *sizes, "--state", "closed"), "no state closed"),
+        (("create", "ETH-USD-ODD", *sizes, "colour=red"), "colour=red: give base_asset"),
+        (("create", "ETH-USD-ODD", *sizes[1:]), "tick_size is missing"),
+        (("create", "eth/usd", *sizes), "capital letters"),
+        (("asset", "NEW", "--scale", "8", "--display-scale", "4"), "(DEFINITION_EXISTS)"),
+        (("fees", "NO-SUCH", "default", "--maker", "0", "--taker", "0"), "(MARKET_NOT_FOUND)"),
+        (("fees", symbol, "default", "--maker=-0.2", "--taker=0.1"), "(DEFINITION_INVALID)"),
+    ):
+        done = venue.run("market", *arguments)
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False), arguments
+        assert complaint in done.stderr, arguments
+    assert venue.run("audit", "export", str(tmp_path / "log.jsonl")).returncode == 0
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    kinds = ("ASSET_CREATE", "MARKET_CREATE", "FEES_SET")
+    told = [(each["action"], each["object"], each["outcome"]) for each in entries if each["action"] in kinds]
+    assert told == [
+        ("ASSET_CREATE", "asset/DEMO/2/NEW", "OK"),
+        ("MARKET_CREATE", f"market/DEMO/{symbol}", "OK"),
+        ("MARKET_CREATE", "market/DEMO/NEW-USD", "OK"),
+        ("FEES_SET", f"fees/DEMO/{symbol}/default", "OK"),
+        ("MARKET_CREATE", "market/DEMO/NO-SUCH", "ASSET_UNKNOWN"),
+        ("MARKET_CREATE", "market/DEMO/ETH-USD-ODD", "DEFINITION_INVALID"),
+        ("ASSET_CREATE", "asset/DEMO/2/NEW", "DEFINITION_EXISTS"),
+        ("FEES_SET", f"fees/DEMO/{symbol}/default", "DEFINITION_INVALID"),
+    ]
+
+
 def test_what_is_wrong_is_said(venue: Venue) -> None:
     for arguments, complaint in (
         (("halt", "NO-SUCH"), "(MARKET_NOT_FOUND)"),
