@@ -269,11 +269,11 @@ class Floor:
         """Put an order among the open ones."""
         account = order.account
         # A list's further orders may come to life after younger ones: every walk has to go by age.
-        is_late = bool(order.list_number and account.orders) and age(next(reversed(account.orders))) > age(order.number)
+        last = next(reversed(account.orders), 0) if order.list_number else 0
         self.orders[order.number] = account.orders[order.number] = order
         if order.client_order_id:
             account.labels[order.client_order_id] = order
-        if is_late:
+        if last and age(last) > age(order.number):
             account.orders = dict(sorted(account.orders.items(), key=lambda item: age(item[0])))
 
     def next_place(self) -> int:
