@@ -69,11 +69,13 @@ class Place:
 
 @asynccontextmanager
 async def engines(place: Place) -> AsyncIterator[list[RemoteEngine]]:
-    """The partitions of an environment."""
+    """The partitions of an environment. Raises Exit where it has none."""
     settings = place.settings
+    numbers = [number for number, name in sorted(settings.partitions.items()) if name == place.world]
+    if not numbers:
+        raise refusal(f"no partition is of {place.world}")
     pool = await open_pool(settings.database, application_name="venue market", role=SERVICES)
     key = settings.state.secret("internal")
-    numbers = [number for number, name in sorted(settings.partitions.items()) if name == place.world]
     found = [RemoteEngine(number, pool, key, settings.papers()) for number in numbers]
     try:
         yield found

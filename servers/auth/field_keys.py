@@ -3,8 +3,6 @@
 The keys that tokens are signed with stand beside them, in `signing_keys_command.py`.
 """
 
-from typing import Any
-
 import psycopg
 import typer
 import uvloop
@@ -15,9 +13,8 @@ from db.audit import Action, Entry
 from db.sealing import SealBroken, Sealer, count_by_key, new_entry, parse
 from db.sealing import reencrypt as seal_anew
 from db.session import SERVICES, open_pool
-from servers.auth.signing_keys_command import rotate, signing
-from servers.domain.errors import PartUnavailable
-from servers.transport.auditing import note, operator
+from servers.auth.signing_keys_command import rotate, signing, write_down
+from servers.transport.auditing import operator
 
 app = typer.Typer(
     help="The keys that fields are encrypted with in the database, and those that tokens are signed with.",
@@ -67,7 +64,7 @@ def add(context: typer.Context) -> None:
         return
     settings.state.replace_secret("field-keys", f"{entry}\n{settings.read_field_keys()}")
     added = entry.partition(":")[0]
-    told(settings, Entry(actor=operator(), action=Action.FIELD_KEY_ADD, object=f"field-key/{added}"))
+    write_down(settings.database, Entry(actor=operator(), action=Action.FIELD_KEY_ADD, object=f"field-key/{added}"))
     console.print(f"added {added}: restart the servers, then run `venue keys reencrypt`", highlight=False)
 
 
@@ -87,14 +84,5 @@ def reencrypt(context: typer.Context) -> None:
         done = uvloop.run(run())
     except (psycopg.OperationalError, SealBroken, ValueError) as error:
         raise refusal(str(error).splitlines()[0]) from None
-    told(settings, Entry(actor=operator(), action=Action.FIELD_KEYS_REENCRYPT, after={"fields": done}))
+    write_down(settings.database, Entry(actor=operator(), action=Action.FIELD_KEYS_REENCRYPT, after={"fields": done}))
     console.print(f"{done} fields encrypted anew", highlight=False)
-
-
-def told(settings: Any, entry: Entry) -> None:  # noqa: ANN401  the cli's own settings
-    """Into the audit log, or the reason why it is not: what is told of is done."""
-    try:
-        uvloop.run(note(settings.database, entry))
-    except PartUnavailable:
-        what = entry.action.value
-        Console(stderr=True).print(f"the audit log is away: {what} is not in it", style="red", highlight=False)

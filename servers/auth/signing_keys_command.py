@@ -34,16 +34,21 @@ def rotate(context: typer.Context) -> None:
     except RotationUnderWay as error:
         Console(stderr=True).print(f"{error}: it will at {moment(error.signs_from)}", style="red", highlight=False)
         raise typer.Exit(1) from None
-    try:
-        uvloop.run(note(context.obj.database, entry_of(added)))
-    except PartUnavailable:
-        # Who must replace a key at once should not have to wait for a database.
-        Console(stderr=True).print("the audit log is away: the rotation is not in it", style="red", highlight=False)
+    write_down(context.obj.database, entry_of(added))
     console.print(f"added {added.kid}: signs from {moment(keys.signs_from(added))}", highlight=False, soft_wrap=True)
 
 
 def entry_of(added: SigningKey) -> Entry:
     return Entry(actor=operator(), action=Action.KEY_ROTATE, object=f"signing-key/{added.kid}")
+
+
+def write_down(database: str, entry: Entry) -> None:
+    """Append the entry of what is done, or say that the log lacks it: who must replace a key at once waits for no database."""
+    try:
+        uvloop.run(note(database, entry))
+    except PartUnavailable:
+        lacking = f"the audit log is away: {entry.action.value} is not in it"
+        Console(stderr=True).print(lacking, style="red", highlight=False)
 
 
 def signing(context: typer.Context) -> None:
