@@ -31,7 +31,10 @@ class JournalRow:
 
 
 class PartitionState(NamedTuple):
-    """A partition's fence. `lease_left_s` is at or below 0 when nobody leads; `holder` is then empty or the late leader."""
+    """A partition's fence. `lease_left_s` is at or below 0 when nobody leads; `holder` is then empty or the late leader.
+
+    `lease_until` is by the database's clock, in seconds since 1970, and 0 for no lease.
+    """
 
     partition: int
     environment: int
@@ -40,6 +43,7 @@ class PartitionState(NamedTuple):
     holder: str
     address: str
     lease_left_s: float
+    lease_until: float
     rules_version: int
     halted_reason: str | None
 
@@ -69,7 +73,8 @@ READ_AFTER: Final = (
 )
 STATE: Final = """
 SELECT partition, environment, epoch, last_sequence, holder, address,
-       coalesce(extract(epoch FROM lease_until - clock_timestamp()), 0)::float8, rules_version, halted_reason
+       coalesce(extract(epoch FROM lease_until - clock_timestamp()), 0)::float8,
+       coalesce(extract(epoch FROM lease_until), 0)::float8, rules_version, halted_reason
 FROM partitions WHERE partition = %b
 """
 TAKE_OVER: Final = """

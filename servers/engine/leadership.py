@@ -218,13 +218,14 @@ class Leader:
 
     async def _wait_for_lease(self, connection: Connection) -> tuple[int, float] | None:
         """The new epoch and when (monotonic) it was asked for, or None when stopped before there was one."""
-        terms, told, left_s = self._terms, "", math.inf
+        terms, told, until = self._terms, "", math.inf
         while not self._stopping.is_set():
             state = await journal.partition_row(connection, self._partition)
-            # A lease that runs may be that of a process that was killed. One that is longer than it was is not.
-            if state.lease_left_s > left_s:
+            # A lease that runs may be that of a process that was killed. One that was prolonged since is not. (What is left of
+            # it would not tell: it is the same at each look where both beat alike.)
+            if state.lease_until > until:
                 self.led.set()
-            left_s = state.lease_left_s
+            until = state.lease_until
             if not state.halted_reason:
                 self.standby.start()
                 # With the lease it could only go on loading, while another one that stands by may lead at once.

@@ -204,7 +204,7 @@ class Database:
             return None
         f, left_s = self.fence, self.lease_until - asyncio.get_running_loop().time()
         place = (f["epoch"], f["last_sequence"], f["holder"], f["address"])
-        return PartitionState(PARTITION, 0, *place, left_s, f["rules_version"], f["halted_reason"])
+        return PartitionState(PARTITION, 0, *place, left_s, self.lease_until, f["rules_version"], f["halted_reason"])
 
     async def take_over(
         self, connection: Connection, partition: int, holder: str, address: str, lease_s: float

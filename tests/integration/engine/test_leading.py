@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from db.journal import find_partition, halt
+from db import journal
 from db.session import Connection
 from servers.domain.errors import NotLeader, PartUnavailable, VenueError
 from servers.domain.state import dump
 from servers.engine import standby
 from servers.engine.recovery import Recovered, recover_tables
 from tests.integration.engine.conftest import Lead
-from tests.integration.engine.leading import PARTITION, commands, journal, place, projecting, until
+from tests.integration.engine.leading import PARTITION, commands, place, projecting, until
+from tests.integration.engine.leading import journal as journal_rows
 from tests.integration.engine.line import line
 
 
@@ -24,7 +25,7 @@ async def test_a_second_leader_waits_while_the_first_one_lives(lead: Lead, datab
     await asyncio.sleep(1.2)
     assert second.engine.sequencer is None
     # It knows that the other one lives, so its process may serve.
-    assert second.leader.led.is_set()
+    await until(second.leader.led.is_set)
     with pytest.raises(NotLeader):
         await second.place(account_id)
     epoch = first.exchange.clock.epoch
@@ -32,6 +33,25 @@ async def test_a_second_leader_waits_while_the_first_one_lives(lead: Lead, datab
     await second.leads()
     assert second.exchange.clock.epoch == epoch + 1
     await second.place(account_id)
+
+
+async def test_who_looks_at_the_pace_at_which_the_lease_is_prolonged_sees_that_it_is(
+    lead: Lead, database: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of the lease grows at no look: a little less of it at each, though each time it ends later."""
+    first = await lead(lease_s=60.0)
+    epoch, read, looks = first.exchange.clock.epoch, journal.partition_row, 0
+
+    async def look(connection: Connection, partition: int) -> journal.PartitionState:
+        nonlocal looks
+        assert await journal.renew(database, PARTITION, epoch, 30.0 - looks / 10)
+        looks += 1
+        return await read(connection, partition)
+
+    monkeypatch.setattr(journal, "partition_row", look)
+    second = await lead(waits=True)
+    await until(second.leader.led.is_set)
+    assert second.engine.sequencer is None
 
 
 async def test_a_stopped_leader_hands_over_at_once(lead: Lead) -> None:
@@ -72,7 +92,7 @@ async def test_who_still_loads_leaves_the_lease_to_others(
     await asked.wait()
     await first.end()
     await asyncio.sleep(1.0)
-    found = await find_partition(database, PARTITION)
+    found = await journal.find_partition(database, PARTITION)
     assert found is not None
     assert (found.epoch, found.lease_left_s <= 0) == (epoch, True)
     loads.set()
@@ -104,7 +124,7 @@ async def test_a_late_leader_is_fenced_off(lead: Lead, database: Connection, dat
             await first.place(account_id)
         placed = [c.place_order.client_order_id for c in await commands(database) if c.HasField("place_order")]
         assert placed == ["in-time"]
-        rows = await journal(database)
+        rows = await journal_rows(database)
         assert [row.epoch for row in rows] == sorted(row.epoch for row in rows)
         await first.stop()
 
@@ -137,13 +157,13 @@ async def test_the_next_leader_has_the_same_machine(
 async def test_a_halted_partition_is_not_led(lead: Lead, database: Connection) -> None:
     led = await lead(lease_s=0.5)
     account_id = await led.open_account()
-    assert await halt(database, PARTITION, "somebody has to look")
+    assert await journal.halt(database, PARTITION, "somebody has to look")
     with pytest.raises(VenueError) as refused:
         await led.place(account_id)
     assert refused.value.code == "UNAVAILABLE"
     await asyncio.sleep(0.8)
     assert led.engine.sequencer is None
-    state = await find_partition(database, PARTITION)
+    state = await journal.find_partition(database, PARTITION)
     assert state is not None
     assert (state.halted_reason, state.holder) == ("somebody has to look", "")
     await database.execute("UPDATE partitions SET halted_reason = NULL")
