@@ -96,6 +96,7 @@ class Action(Named):
     MARKET_STATE_SET = auto()
     MARKET_HOURS_SET = auto()
     LIMITS_SET = auto()
+    ACCOUNT_TERMS_SET = auto()
     BALANCE_ADJUST = auto()
     DEPOSIT_CONFIRM = auto()
     LEDGER_VERIFY = auto()

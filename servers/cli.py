@@ -28,6 +28,7 @@ ROOMS = {
     "bench": "servers.bench.command",
     "trade": "servers.trade.command",
     "limits": "servers.risk.command",
+    "account": "servers.admin.account_command",
     "market": "servers.admin.command",
     "audit": "servers.admin.audit_command",
     "ledger": "servers.admin.ledger_command",

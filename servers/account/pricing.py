@@ -58,8 +58,14 @@ class Prices:
         """The markets to the reporting asset, none for that one itself; None where there are none."""
         if asset == self._reporting:
             return ()
-        listings = [Listing(each.symbol, each.base_asset, each.quote_asset) for each in (await self._spot()).values()]
-        return way(listings, asset, self._reporting) or None
+        spot = list((await self._spot()).values())
+        # Of two markets of the same assets the one whose price somebody tells.
+        told = [each for each in spot if each.index_price or each.mark_price]
+        for markets in (told, spot):
+            listings = [Listing(each.symbol, each.base_asset, each.quote_asset) for each in markets]
+            if legs := way(listings, asset, self._reporting):
+                return legs
+        return None
 
     async def _spot(self) -> dict[str, marketdata_pb2.Market]:
         if self._markets is None:

@@ -21,6 +21,7 @@ from servers.domain.errors import AccountNotFound, VenueError
 from servers.domain.identifiers import VENUE_EXTERNAL, VENUE_PAPER, account_environment
 from servers.domain.terms import EntryKind, Environment
 from servers.engine.client import Engine, Engines
+from venue.account.v1 import account_pb2
 from venue.engine.v1 import engine_pb2
 from venue.order.v1 import order_pb2
 
@@ -28,6 +29,7 @@ SET_USER_ROLE: Final = "SET_USER_ROLE"
 UNFREEZE_USER: Final = "UNFREEZE_USER"
 SET_MARKET_STATE: Final = "SET_MARKET_STATE"
 SET_LIMITS: Final = "SET_LIMITS"
+SET_ACCOUNT_TERMS: Final = "SET_ACCOUNT_TERMS"
 ADJUST_BALANCE: Final = "ADJUST_BALANCE"
 CONFIRM_DEPOSIT: Final = "CONFIRM_DEPOSIT"
 DECIDE_WITHDRAWAL: Final = "DECIDE_WITHDRAWAL"
@@ -115,6 +117,18 @@ class EngineDeeds:
         before = {"limits": earlier[0] if earlier else {}}
         return Deed(None if done.replayed else before, {"limits": payload["limits"]})
 
+    async def set_account_terms(self, session: AsyncSession, row: PendingActionRow) -> Deed:
+        """Raises AccountNotFound, DefinitionInvalid, PartUnavailable."""
+        del session
+        account_id = row.payload["account_id"]
+        engine = self._engines.for_account(account_id)
+        before = terms(await account_of(engine, account_id))
+        # Only what was wanted: the other may have been changed meanwhile.
+        wanted = {name: row.payload[name] for name in before if row.payload[name] != row.payload[f"previous_{name}"]}
+        body = engine_pb2.SetAccountTerms(account_id=account_id, **wanted)
+        done = await self._submit(engine, row, engine_pb2.Command(set_account_terms=body))
+        return Deed(None if done.replayed else before, before | wanted)
+
     async def adjust_balance(self, session: AsyncSession, row: PendingActionRow) -> Deed:
         """Raises AccountNotFound, AccountNotActive, InsufficientFunds, DefinitionInvalid, PartUnavailable."""
         del session
@@ -145,6 +159,20 @@ def limits_engine(engines: Engines[Engine], payload: Json) -> Engine:
             raise AccountNotFound(payload["account_id"])
         return engines.for_account(payload["account_id"])
     return engines.for_market(environment, payload["symbol"])
+
+
+async def account_of(engine: Engine, account_id: str) -> account_pb2.Account:
+    """A customer's account. Raises AccountNotFound."""
+    query = engine_pb2.AccountsQuery(account_id=account_id)
+    found = (await engine.query(engine_pb2.QueryRequest(accounts=query))).accounts
+    if not found:
+        raise AccountNotFound(account_id)
+    return found[0]
+
+
+def terms(account: account_pb2.Account) -> dict[str, str]:
+    """What an account's orders come under."""
+    return {"tier": account.tier, "self_trade_group": account.self_trade_group}
 
 
 async def available(engine: Engine, account_id: str, asset: str) -> str:
@@ -191,5 +219,6 @@ def kinds(engines: Engines[Engine]) -> dict[str, Kind]:
         UNFREEZE_USER: Kind(unfreeze_user, Action.USER_UNFREEZE, of_user),
         SET_MARKET_STATE: Kind(deeds.set_market_state, Action.MARKET_STATE_SET, of_market),
         SET_LIMITS: Kind(deeds.set_limits, Action.LIMITS_SET, of_limits),
+        SET_ACCOUNT_TERMS: Kind(deeds.set_account_terms, Action.ACCOUNT_TERMS_SET, of_account),
         ADJUST_BALANCE: Kind(deeds.adjust_balance, Action.BALANCE_ADJUST, of_account),
     }

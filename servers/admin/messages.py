@@ -62,6 +62,8 @@ def account_message(row: AccountRow) -> account_pb2.Account:
         status=row.status,  # type: ignore[arg-type]
         environment=int(account_environment(row.account_id)),  # type: ignore[arg-type]
         create_time=stamp(row.create_time),
+        tier=row.tier,
+        self_trade_group=row.self_trade_group,
     )
 
 
@@ -124,6 +126,8 @@ def action_message(row: PendingActionRow) -> pb.PendingAction:
             message.set_market_state.CopyFrom(pb.MarketStateChange(**payload))
         case executors.SET_LIMITS:
             message.set_limits.CopyFrom(rule_message(payload))
+        case executors.SET_ACCOUNT_TERMS:
+            message.set_account_terms.CopyFrom(pb.AccountTermsChange(**payload))
         case executors.ADJUST_BALANCE:
             message.adjust_balance.CopyFrom(pb.BalanceAdjustment(**payload))
         case executors.CONFIRM_DEPOSIT:

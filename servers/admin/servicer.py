@@ -39,6 +39,7 @@ Proposing = (
     pb.SetUserRoleRequest
     | pb.UnfreezeUserRequest
     | pb.SetLimitsRequest
+    | pb.SetAccountTermsRequest
     | pb.ProposeAdjustmentRequest
     | pb.ConfirmDepositRequest
     | pb.DecideWithdrawalRequest
@@ -51,6 +52,7 @@ ACTIONS: Final = {
     "SetUserRole": Action.PENDING_ACTION_PROPOSE,
     "UnfreezeUser": Action.PENDING_ACTION_PROPOSE,
     "SetLimits": Action.PENDING_ACTION_PROPOSE,
+    "SetAccountTerms": Action.PENDING_ACTION_PROPOSE,
     "ProposeAdjustment": Action.PENDING_ACTION_PROPOSE,
     "ConfirmDeposit": Action.PENDING_ACTION_PROPOSE,
     "DecideWithdrawal": Action.PENDING_ACTION_PROPOSE,
@@ -140,6 +142,10 @@ class AdminServicer:
     async def SetLimits(self, request: pb.SetLimitsRequest, call: Call) -> pb.SetLimitsResponse:
         action, replayed = await self._proposed(call, request, lambda: self._rooms.trading.wish_for_limits(request))
         return pb.SetLimitsResponse(pending_action=action, replayed=replayed)
+
+    async def SetAccountTerms(self, request: pb.SetAccountTermsRequest, call: Call) -> pb.SetAccountTermsResponse:
+        action, replayed = await self._proposed(call, request, lambda: self._rooms.trading.wish_for_terms(request))
+        return pb.SetAccountTermsResponse(pending_action=action, replayed=replayed)
 
     async def ProposeAdjustment(self, request: pb.ProposeAdjustmentRequest, call: Call) -> pb.ProposeAdjustmentResponse:
         action, replayed = await self._proposed(call, request, lambda: self._rooms.trading.wish_for_adjustment(request))

@@ -9,7 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import audit, people
 from db.audit import Action, Actor, Entry
 from servers.admin.errors import NothingToChange
-from servers.admin.executors import ADJUST_BALANCE, ENGINE_S, SET_LIMITS, SET_MARKET_STATE, limits_engine
+from servers.admin.executors import (
+    ADJUST_BALANCE,
+    ENGINE_S,
+    SET_ACCOUNT_TERMS,
+    SET_LIMITS,
+    SET_MARKET_STATE,
+    account_of,
+    limits_engine,
+    terms,
+)
 from servers.admin.markets import market_of, state_name
 from servers.admin.pending_actions import Wish, fingerprint
 from servers.domain.errors import FieldViolation, MarketClosed, PartUnavailable, VenueError
@@ -124,6 +133,27 @@ class Trading:
         return Wish(
             kind=SET_LIMITS,
             payload=payload,
+            subject=subject,
+            reason=request.reason,
+            request_id=request.request_id,
+            fingerprint=fingerprint(request),
+        )
+
+    async def wish_for_terms(self, request: pb.SetAccountTermsRequest) -> Wish:
+        """Raises AccountNotFound, NothingToChange."""
+        engine = self._engines.for_account(request.account_id)
+        subject = await self._owner(engine, request.account_id)
+        now = terms(await account_of(engine, request.account_id))
+        wanted = {name: getattr(request, name) or value for name, value in now.items()}
+        if wanted == now:
+            raise NothingToChange("tier")
+        return Wish(
+            kind=SET_ACCOUNT_TERMS,
+            payload={
+                "account_id": request.account_id,
+                **wanted,
+                **{f"previous_{name}": value for name, value in now.items()},
+            },
             subject=subject,
             reason=request.reason,
             request_id=request.request_id,

@@ -92,9 +92,8 @@ def _reaching(side: BookSide, ticks: int) -> Iterator[Level]:
 def uncross(floor: Floor, market: Market) -> None:
     """Hold the auction of a market whose book may be crossed."""
     book = floor.books[market.symbol]
-    traded = False
     while (found := clearing(book, market.last_ticks)) is not None:
-        again = True
+        again, traded = True, False
         while again:
             pairs, given_up = _allocate(book, found.ticks)
             for order, lots in given_up:

@@ -10,8 +10,8 @@ from servers.domain.matching import Plan
 from servers.domain.model import Market, Order, Position
 from servers.domain.money import ATTO_SCALE, format_units
 from servers.domain.positions import DAY_US, reference_ticks, valuation_ticks
-from servers.domain.reducing import room
-from servers.domain.risk import band, exposure, notional_of, position_worth
+from servers.domain.reducing import most_of
+from servers.domain.risk import band, closes, exposure, notional_of, position_worth
 from servers.domain.terms import RejectReason
 
 
@@ -56,7 +56,7 @@ def exposure_checks(order: Order, found: Plan, position: Position, bounds: Bound
     """Whether position and loss of the day allow an order that wanted so many lots before it was cut to what it may reduce."""
     market, lot = order.market, order.market.lot_size
     if order.reduce_only:
-        most = room(position, order.side, None)
+        most = most_of(order, None)
         texts = [atto(lots * lot) for lots in (most, position.lots, wanted)]
         yield Check(RejectReason.NOT_REDUCING, most > 0 and not order.quote_amount, texts[0], texts[1], texts[2])
         return
@@ -71,5 +71,6 @@ def exposure_checks(order: Order, found: Plan, position: Position, bounds: Bound
         yield Check(RejectReason.POSITION_LIMIT, worth <= bounds.position_max, texts[0], texts[1], texts[2])
     if bounds.loss_max != NO_LIMIT:
         loss = lost_today(order.account, market, (order.trigger_time or order.create_time) // DAY_US)
+        allowed = after <= 0 or loss < bounds.loss_max or closes(order, lots)
         limit, lost = format_units(bounds.loss_max, scale), format_units(loss, scale)
-        yield Check(RejectReason.DAILY_LOSS_LIMIT, after <= 0 or loss < bounds.loss_max, limit, lost, lost)
+        yield Check(RejectReason.DAILY_LOSS_LIMIT, allowed, limit, lost, lost)

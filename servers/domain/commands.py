@@ -329,6 +329,15 @@ class SetAccountStatus(Command):
 
 
 @dataclass(slots=True)
+class SetAccountTerms(Command):
+    """Puts an account into a tier and into a group whose orders do not trade with each other; "": as it is."""
+
+    account_id: str
+    tier: str
+    self_trade_group: str
+
+
+@dataclass(slots=True)
 class Advance(Command):
     """Lets time pass to the stamp's time."""
 

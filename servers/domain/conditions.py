@@ -35,10 +35,10 @@ def source_of(command: PlaceOrder) -> int:
 
 
 def reference(market: Market, source: int) -> int:
-    """What a source says at present; 0: nothing yet."""
+    """What a source says at present; 0: nothing yet. A market without a mark price (spot) is marked by its index."""
     if source == _LAST:
         return market.last_ticks * market.tick_size
-    return market.mark_price if source == _MARK else market.index_price
+    return (market.mark_price or market.index_price) if source == _MARK else market.index_price
 
 
 def rises(order: Order) -> bool:

@@ -92,7 +92,9 @@ def set_references(floor: Floor, market: Market, command: c.SetReferencePrices) 
     market.moves.add(market)
     floor.record.events.append(MarketChanged(market))
     floor.record.fold(mark_price, index_price)
-    for source, price in ((_MARK, mark_price), (_INDEX, index_price)):
+    # A market that has no mark price of its own is marked by its index.
+    marked_by = mark_price or (0 if market.mark_price else index_price)
+    for source, price in ((_MARK, marked_by), (_INDEX, index_price)):
         floor.triggers.observe(market, source, price)
 
 
@@ -175,6 +177,22 @@ def set_status(ledger: Ledger, command: c.SetAccountStatus) -> None:
         account.status = command.status
     ledger.record.events.append(AccountChanged(account))
     ledger.record.fold(command.status, 0)
+
+
+def set_terms(ledger: Ledger, command: c.SetAccountTerms) -> None:
+    """What holds for orders from now on; those that rest keep their rates. Raises AccountNotFound, DefinitionInvalid."""
+    account = ledger.accounts.get(command.account_id)
+    if account is None or not account.user_id:
+        raise AccountNotFound(command.account_id)
+    if not (command.tier or command.self_trade_group):
+        raise DefinitionInvalid("tier", "or self_trade_group is required")
+    account.tier = command.tier or account.tier
+    account.self_trade_group = command.self_trade_group or account.self_trade_group
+    for position in account.positions.values():
+        # The limits are those of another tier.
+        position.bounds = None
+    ledger.record.events.append(AccountChanged(account))
+    ledger.record.fold(len(account.tier), len(account.self_trade_group))
 
 
 def rename_account(ledger: Ledger, account: Account, name: str) -> None:

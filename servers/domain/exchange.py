@@ -20,6 +20,7 @@ from servers.domain.definitions import (
     set_limits,
     set_references,
     set_status,
+    set_terms,
 )
 from servers.domain.errors import (
     MarketHalted,
@@ -42,7 +43,7 @@ from servers.domain.sessions import Sessions
 from servers.domain.terms import CancelReason, Environment, MarketState, OrderStatus
 from servers.domain.transfers import Transfers
 
-RULES_VERSION: Final = 2
+RULES_VERSION: Final = 3
 REQUEST_MEMORY: Final = 200_000
 _CANCELLED: Final = int(OrderStatus.CANCELLED)
 _FINAL: Final = int(OrderStatus.FILLED)
@@ -127,6 +128,7 @@ class Exchange:
             c.SetFees: self._set_fees,
             c.SetLimits: self._set_limits,
             c.SetAccountStatus: self._set_account_status,
+            c.SetAccountTerms: self._set_account_terms,
             c.Advance: self._advance,
             c.LeaderStarted: self._leader_started,
             c.ChangeRules: self._change_rules,
@@ -310,9 +312,12 @@ class Exchange:
 
     def _set_market_state(self, command: c.SetMarketState) -> None:
         set_state(self.floor, self.market(command.symbol), command.state)
+        self._remember(command)
 
     def _set_trading_hours(self, command: c.SetTradingHours) -> None:
-        self.calendar.set_hours(self.market(command.symbol), command.hours, command.time)
+        market = self.market(command.symbol)
+        self.calendar.set_hours(market, command.hours, command.time)
+        self.expiry.follow_hours(market, command.time)
 
     def _set_reference_prices(self, command: c.SetReferencePrices) -> None:
         set_references(self.floor, self.market(command.symbol), command)
@@ -322,9 +327,14 @@ class Exchange:
 
     def _set_limits(self, command: c.SetLimits) -> None:
         set_limits(self.floor, command)
+        self._remember(command)
 
     def _set_account_status(self, command: c.SetAccountStatus) -> None:
         set_status(self.ledger, command)
+
+    def _set_account_terms(self, command: c.SetAccountTerms) -> None:
+        set_terms(self.ledger, command)
+        self._remember(command)
 
     def _advance(self, command: c.Advance) -> None:
         """Let happen what has its time come, in the order of times."""

@@ -1,19 +1,22 @@
 """Orders that expire (GTD, DAY), by when.
 
-Invariant: `due` has an entry for every open order that expires; entries of orders that ended earlier are dropped when they come
-up, or when they are most of it: who quotes for the day ends what he placed long before the day does.
+Invariant: `due` has an entry for every open order that expires; entries of orders that ended earlier, or whose day was made
+shorter or longer, are dropped when they come up, or when they are most of it: who quotes for the day ends what he placed long
+before the day does.
 """
 
 from heapq import heapify, heappop, heappush
 from typing import Final
 
-from servers.domain.model import Order
+from servers.domain.model import Market, Order
 from servers.domain.placing import Floor
-from servers.domain.terms import OrderStatus
+from servers.domain.positions import day_end
+from servers.domain.terms import OrderStatus, TimeInForce
 
 # So many entries of ended orders may wait to be cleared away, and as many more as there are open ones.
 STALE_MAX: Final = 1_024
 _EXPIRED: Final = int(OrderStatus.EXPIRED)
+_DAY: Final = int(TimeInForce.DAY)
 
 
 class Expiry:
@@ -41,6 +44,21 @@ class Expiry:
                 self.due = [entry for entry in self.due if entry[1] in orders]
                 self._order()
 
+    def follow_hours(self, market: Market, now: int) -> None:
+        """A market's hours were set anew: its DAY orders end when these close it, or at the end of the day they came on."""
+        schedule, floor = market.schedule, self.floor
+        closes = 0 if schedule is None else schedule.close_from(now)
+        for order in floor.orders.values():
+            if order.market is not market or order.time_in_force != _DAY:
+                continue
+            midnight = day_end(order.create_time)
+            ends = min(midnight, closes or midnight)
+            if ends != order.expire_time:
+                floor.record.order(order)
+                order.expire_time = ends
+                floor.record.fold(order.number, ends)
+                heappush(self.due, (ends, order.number))
+
     def _order(self) -> None:
         heapify(self.due)
         self.due_max = 2 * len(self.due) + STALE_MAX
@@ -50,7 +68,8 @@ class Expiry:
         due, orders = self.due, self.floor.orders
         while due:
             time, number = due[0]
-            if number in orders:
+            order = orders.get(number)
+            if order is not None and order.expire_time == time:
                 return time
             heappop(due)
         return None

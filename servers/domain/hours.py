@@ -82,6 +82,10 @@ class Schedule:
                 return (now + at - second + (WEEK_S if index >= count else 0)) * _SECOND_US
         return 0
 
+    def close_from(self, time_us: int) -> int:
+        """When the market closes, a time at which it is closed already included; 0: never."""
+        return time_us if self.state_at(time_us) == _OUTSIDE else self.close_after(time_us)
+
     def close_after(self, time_us: int) -> int:
         """When the market closes next; 0: never."""
         return self.next_after(time_us, _OUTSIDE)

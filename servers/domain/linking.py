@@ -2,8 +2,8 @@
 
 Invariant: `lists` has the open orders of which each may take the others' place, oldest first; the first of them holds for all,
 the most that any of them needs (exits that buy: what the entry's sales brought, less fees). As soon as one trades or is
-triggered it holds that alone, and the others end. What an exit covers is what its entry has filled since; the entry ends when
-an exit is triggered.
+triggered it holds that alone, and the others end; but an exit that is triggered and cannot be placed leaves the position to the
+other. What an exit covers is what its entry has filled since; the entry ends when an exit is triggered.
 """
 
 from collections.abc import Iterator
@@ -149,8 +149,19 @@ class Links:
 
     # What happens to them
 
+    def held(self, order: Order) -> int:
+        """What is held for an order: with those that share it, all of it."""
+        return sum(member.held for member in self.members(order)) or order.held
+
+    def triggered(self, order: Order) -> None:
+        """The price of an order has come: the other of an OCO ends; of a bracket the entry does, the other exit waits on."""
+        if order.list_role == _OCO:
+            self.trading(order)
+        elif self.members(order):
+            self._end_entry(order)
+
     def trading(self, order: Order) -> None:
-        """An order is triggered or about to trade: it holds for itself, and what stands in for it ends."""
+        """An order is placed or about to trade: it holds for itself, and what stands in for it ends."""
         members = self.members(order)
         if not members:
             return
@@ -161,9 +172,12 @@ class Links:
                 other.held = 0
                 self.floor.end(other, _CANCELLED, _LINKED)
         if order.list_role > _ENTRY:
-            entry = self.floor.orders.get(order.list_number)
-            if entry is not None:
-                self.floor.end(entry, _CANCELLED, _LINKED)
+            self._end_entry(order)
+
+    def _end_entry(self, exit_: Order) -> None:
+        entry = self.floor.orders.get(exit_.list_number)
+        if entry is not None:
+            self.floor.end(entry, _CANCELLED, _LINKED)
 
     def ended(self, order: Order) -> None:
         """An order ends, and has not released what it holds: the other of an OCO ends too, the other exit holds it."""

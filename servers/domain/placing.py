@@ -20,7 +20,7 @@ from servers.domain.linking import Links, need, set_exits
 from servers.domain.matching import CANCEL_MAKER, FILL, Plan, budget_of, end_of, plan
 from servers.domain.model import Account, Clockwork, Fees, Market, Moves, Order, Position
 from servers.domain.record import Record
-from servers.domain.reducing import cut, cut_to_room, enter, leave
+from servers.domain.reducing import cut, cut_to_room, enter, give_way, leave
 from servers.domain.risk import check, check_exposure, expire_time, price_limit
 from servers.domain.settling import deal
 from servers.domain.terms import (
@@ -257,6 +257,8 @@ class Floor:
         """Put an order into its book, its account's list and the open orders, and hold no more than it needs."""
         if order.display_quantity:
             hide(order)
+        if order.reduce_only and order.trigger_time:
+            give_way(self, order)
         order.priority = self.next_place()
         if order.filled_lots or order.removed_lots or order.list_number:
             self.rehold(order)

@@ -12,6 +12,11 @@ from servers.domain.model import Account, Market, Position
 DAY_US: Final = 86_400_000_000
 
 
+def day_end(time: int) -> int:
+    """The midnight (UTC) after a time, in microseconds since 1970."""
+    return (time // DAY_US + 1) * DAY_US
+
+
 def position_of(account: Account, market: Market) -> Position:
     """The account's position in a market, made at its first use."""
     position = account.positions.get(market.symbol)

@@ -17,7 +17,7 @@ from servers.domain.money import ATTO_SCALE, RATE, format_units
 from servers.domain.placing import Floor
 from servers.domain.positions import position_of
 from servers.domain.reducing import cut_to_room
-from servers.domain.risk import check_state, market_takes
+from servers.domain.risk import check_state, ends_at_once, is_plain, market_takes
 from servers.domain.terms import (
     AccountStatus,
     CancelReason,
@@ -148,7 +148,8 @@ def _before_book(
         yield Check(RejectReason.EXPIRE_TIME_PAST, future, _instant(command.time), "", _instant(expires))
     yield from _labels(account, [command.client_order_id, *(terms.client_order_id for terms in exits)])
     most, now = bounds.open_orders_max, len(account.orders)
-    yield Check(RejectReason.TOO_MANY_OPEN_ORDERS, now < most, str(most), str(now), str(now + 1))
+    after = now if is_plain(command) and ends_at_once(command) else now + 1
+    yield Check(RejectReason.TOO_MANY_OPEN_ORDERS, after <= max(most, now), str(most), str(now), str(after))
     # An entry's own fill makes a last price for its exits.
     sources = [source_of(command), *(terms.trigger_source for terms in exits if terms.trigger_source > _LAST)]
     for source in filter(None, sources):

@@ -2,7 +2,7 @@
 
 Invariant: the reduce-only orders that rest in a market never add up to more than the account's position there, and all of them
 are on the side that reduces it. Where a position shrinks under them, the youngest is cut first; one of which nothing is left is
-cancelled.
+cancelled. One that waited for its price goes before all that rest when that comes: they give way to what of it is left to rest.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -37,6 +37,12 @@ def room(position: Position, side: int, besides: Order | None) -> int:
     return max(reducible(position, side) - taken, 0)
 
 
+def most_of(order: Order, besides: Order | None) -> int:
+    """How many lots a reduce-only order that is about to be placed may have; one whose price has come goes before what rests."""
+    position = position_of(order.account, order.market)
+    return reducible(position, order.side) if order.trigger_time else room(position, order.side, besides)
+
+
 def enter(order: Order) -> None:
     """Note that what is left of an order rests."""
     account, market = order.account, order.market
@@ -62,37 +68,46 @@ def take_off(floor: "Floor", order: Order, lots: int) -> Level | None:
 
 def cut_to_room(order: Order, besides: Order | None) -> None:
     """Let a reduce-only order that is about to be placed be no larger than what is left to reduce, if anything is."""
-    market = order.market
-    most = room(position_of(order.account, market), order.side, besides)
+    most = most_of(order, besides)
     if 0 < most < order.lots:
-        order.lots, order.quantity = most, most * market.lot_size
+        order.lots, order.quantity = most, most * order.market.lot_size
 
 
 def cut(floor: "Floor") -> bool:
     """Cut resting reduce-only orders to what trades left of their positions. True if there was anything to cut."""
     found = False
     while floor.shrunk:
-        for order, lots in _excess(floor.shrunk.pop()):
+        for order, lots in _excess(floor.shrunk.pop(), 0):
             found = True
-            if lots == rest_of(order):
-                floor.end(order, _CANCELLED, _NOT_REDUCING)
-                continue
-            level = take_off(floor, order, lots)
-            order.lots -= lots
-            order.quantity -= lots * order.market.lot_size
-            floor.record.order(order)
-            floor.record.fold(order.number, order.lots)
-            floor.rehold(order)
-            if level is not None:
-                floor.tell_level(order.market, order.side, level)
+            _cut(floor, order, lots)
     return found
 
 
-def _excess(position: Position) -> list[tuple[Order, int]]:
-    """The resting reduce-only orders that are too large by so many lots, the youngest first."""
+def give_way(floor: "Floor", order: Order) -> None:
+    """Cut resting reduce-only orders to what one whose price has come leaves them, before the rest of it rests."""
+    for other, lots in _excess(position_of(order.account, order.market), rest_of(order)):
+        _cut(floor, other, lots)
+
+
+def _cut(floor: "Floor", order: Order, lots: int) -> None:
+    if lots == rest_of(order):
+        floor.end(order, _CANCELLED, _NOT_REDUCING)
+        return
+    level = take_off(floor, order, lots)
+    order.lots -= lots
+    order.quantity -= lots * order.market.lot_size
+    floor.record.order(order)
+    floor.record.fold(order.number, order.lots)
+    floor.rehold(order)
+    if level is not None:
+        floor.tell_level(order.market, order.side, level)
+
+
+def _excess(position: Position, coming: int) -> list[tuple[Order, int]]:
+    """The resting reduce-only orders that are too large by so many lots where as many are `coming`, the youngest first."""
     found = []
     orders = sorted(position.reducing.values(), key=lambda order: age(order.number), reverse=True)
-    over = sum(rest_of(order) for order in orders) - (reducible(position, orders[0].side) if orders else 0)
+    over = coming + sum(rest_of(order) for order in orders) - (reducible(position, orders[0].side) if orders else 0)
     for order in orders:
         if over <= 0:
             break

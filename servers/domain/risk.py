@@ -10,8 +10,8 @@ from servers.domain.losses import lost_today
 from servers.domain.matching import Plan
 from servers.domain.model import Account, Market, Order, Position
 from servers.domain.money import ATTO_SCALE, RATE
-from servers.domain.positions import DAY_US, position_of, reference_ticks, valuation_ticks
-from servers.domain.reducing import rest_of, room
+from servers.domain.positions import DAY_US, day_end, position_of, reference_ticks, valuation_ticks
+from servers.domain.reducing import most_of, reducible, rest_of
 from servers.domain.terms import (
     AccountStatus,
     MarketState,
@@ -35,11 +35,14 @@ _STATE_REASONS: Final = {
     int(MarketState.POST_ONLY): RejectReason.MARKET_POST_ONLY,
     int(MarketState.PRE_OPEN): RejectReason.MARKET_PRE_OPEN,
 }
+_AT_ONCE: Final = frozenset(map(int, (TimeInForce.IOC, TimeInForce.FOK)))
 _COLLECTED: Final = frozenset(map(int, (TimeInForce.GTC, TimeInForce.GTD, TimeInForce.DAY)))
 _LIMIT: Final = int(OrderType.LIMIT)
+_MARKET: Final = int(OrderType.MARKET)
 _PENDING: Final = int(OrderStatus.PENDING_TRIGGER)
 _DAY: Final = int(TimeInForce.DAY)
 _BUY: Final = int(Side.BUY)
+_LOST: Final = int(RejectReason.DAILY_LOSS_LIMIT)
 _NONE: Final = 0
 
 
@@ -64,7 +67,9 @@ def check(
         return int(RejectReason.EXPIRE_TIME_PAST)
     if not (plain and not command.client_order_id) and not labels_are_free(command, account, instead_of):
         return int(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
-    if len(account.orders) - (instead_of is not None) >= bounds.open_orders_max:
+    if len(account.orders) - (instead_of is not None) >= bounds.open_orders_max and not (
+        plain and ends_at_once(command)
+    ):
         return int(RejectReason.TOO_MANY_OPEN_ORDERS)
     return _NONE if plain else check_known(command, market)
 
@@ -72,6 +77,11 @@ def check(
 def is_plain(command: PlaceOrder) -> bool:
     """Whether a placement neither waits nor brings exits: nearly all, which are then not asked about either."""
     return command.type not in TRIGGERED and command.take_profit is None and command.stop_loss is None
+
+
+def ends_at_once(command: PlaceOrder) -> bool:
+    """Whether a plain order is never an open one: who has too many of these can still trade."""
+    return command.type == _MARKET or command.time_in_force in _AT_ONCE
 
 
 def check_standing(terms: PlaceOrder | Order, account: Account, market: Market) -> int:
@@ -224,7 +234,7 @@ def expire_time(command: PlaceOrder, market: Market) -> int:
     """
     if command.time_in_force != _DAY:
         return command.expire_time
-    midnight = (command.time // DAY_US + 1) * DAY_US
+    midnight = day_end(command.time)
     if market.schedule is None:
         return midnight
     return min(midnight, market.schedule.close_after(command.time) or midnight)
@@ -242,9 +252,12 @@ def position_worth(position: Position, lots: int, ticks: int) -> int:
 
 
 def check_exposure(order: Order, found: Plan, bounds: Bounds, instead_of: Order | None) -> int:
-    """Reasons that the position and the losses of the day give against a new order, in order of their numbers; 0: none."""
+    """Reasons that the position and the losses of the day give against a new order, in order of their numbers; 0: none.
+
+    A loss of the day does not stand in the way of one whose price has come and that closes no more than there is: a stop-loss.
+    """
     if order.reduce_only:
-        reduces = not order.quote_amount and room(position_of(order.account, order.market), order.side, instead_of) > 0
+        reduces = not order.quote_amount and most_of(order, instead_of) > 0
         return _NONE if reduces else int(RejectReason.NOT_REDUCING)
     if bounds.plain:
         return _NONE
@@ -252,7 +265,13 @@ def check_exposure(order: Order, found: Plan, bounds: Bounds, instead_of: Order 
     ticks = order.ticks or (found.steps[0][1].ticks if found.steps else 0)
     # What waits for its price is not in the exposure yet.
     more = lots if instead_of is None or instead_of.status == _PENDING else lots - rest_of(instead_of)
-    return check_growth(order, bounds, more, ticks, order.trigger_time or order.create_time)
+    reason = check_growth(order, bounds, more, ticks, order.trigger_time or order.create_time)
+    return _NONE if reason == _LOST and closes(order, lots) else reason
+
+
+def closes(order: Order, lots: int) -> bool:
+    """Whether an order waited for its price, which has come, and takes so many lots off the position and no more."""
+    return bool(order.trigger_time) and lots <= reducible(position_of(order.account, order.market), order.side)
 
 
 def check_growth(order: Order, bounds: Bounds, lots: int, ticks: int, now: int) -> int:
@@ -267,5 +286,5 @@ def check_growth(order: Order, bounds: Bounds, lots: int, ticks: int, now: int) 
     if bounds.loss_max != NO_LIMIT:
         loss = lost_today(account, market, now // DAY_US)
         if loss >= bounds.loss_max:
-            return int(RejectReason.DAILY_LOSS_LIMIT)
+            return _LOST
     return _NONE

@@ -204,8 +204,9 @@ class Triggers:
         floor, record = self.floor, self.floor.record
         self.drop(order)
         record.order(order)
+        links = floor.links
         if order.list_number:
-            floor.links.trading(order)
+            links.triggered(order)
         record.fold(order.number, order.stop_price)
         order.trigger_time = record.time
         order.status = _OPEN
@@ -219,6 +220,8 @@ class Triggers:
             floor.forget(order)
             floor.finish(order, _CANCELLED, _REJECTED)
             return
+        if order.list_number:
+            links.trading(order)
         need = floor.first_need(order, found)
         if need != order.held:
             floor.ledger.hold(order.account, order.market.pays[order.side], need - order.held)
@@ -237,7 +240,8 @@ class Triggers:
         bounds = floor.limits.of(order.account, order.market)
         limit = order.ticks or price_limit(order, bounds)
         found = plan(order, opposite, limit, order.lots, -1)
-        held = order.held
+        own = order.held
+        held = floor.links.held(order) if order.list_number else own
         funds = held + floor.ledger.available(order.account, order.market.pays[order.side])
         short = not order.price and order.side == _BUY and floor.first_need(order, found) > funds
         if short and order.time_in_force != _FOK:
@@ -248,5 +252,5 @@ class Triggers:
             return found, int(RejectReason.ACCOUNT_NOT_ACTIVE)
         reason = check_band(order.ticks, order.market, bounds) if order.ticks and not bounds.plain else 0
         reason = reason or check_exposure(order, found, bounds, None) or floor.refusal(order, found, held)
-        order.held = held
+        order.held = own
         return found, reason

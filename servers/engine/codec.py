@@ -333,6 +333,10 @@ def _account_status(command: pb.Command, body: pb.SetAccountStatus) -> c.SetAcco
     return c.SetAccountStatus(*_stamp(command, "", body), body.account_id, body.status)
 
 
+def _account_terms(command: pb.Command, body: pb.SetAccountTerms) -> c.SetAccountTerms:
+    return c.SetAccountTerms(*_stamp(command, "", body), body.account_id, body.tier, body.self_trade_group)
+
+
 def _advance(command: pb.Command, body: pb.Advance) -> c.Advance:
     return c.Advance(*_stamp(command, "", body))
 
@@ -369,6 +373,7 @@ _DECODERS: Final[dict[str, Callable[[pb.Command, Any], c.Command]]] = {
     "set_fees": _fees,
     "set_limits": _limits,
     "set_account_status": _account_status,
+    "set_account_terms": _account_terms,
     "advance": _advance,
     "leader_started": _leader_started,
     "change_rules": _change_rules,

@@ -173,6 +173,8 @@ def account_message(account: Account) -> account_pb2.Account:
         name=account.name,
         status=account.status,  # type: ignore[arg-type]
         create_time=timestamp(account.create_time),
+        tier=account.tier,
+        self_trade_group=account.self_trade_group,
     )
 
 

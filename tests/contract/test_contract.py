@@ -108,6 +108,7 @@ REST = {
     "venue.admin.v1.AdminService.SetMarketState": ["POST /v1/admin/markets/{symbol}:setState"],
     "venue.admin.v1.AdminService.GetLimits": ["GET /v1/admin/limits"],
     "venue.admin.v1.AdminService.SetLimits": ["POST /v1/admin/limits"],
+    "venue.admin.v1.AdminService.SetAccountTerms": ["POST /v1/admin/accounts/{account_id}:setTerms"],
     "venue.admin.v1.AdminService.ProposeAdjustment": ["POST /v1/admin/adjustments"],
     "venue.admin.v1.AdminService.VerifyLedger": ["POST /v1/admin/ledger:verify"],
     "venue.admin.v1.AdminService.ListCustomerDeposits": ["GET /v1/admin/deposits"],

@@ -101,9 +101,16 @@ def resting(venue: "NaiveVenue", placed: Placed, *, reduce_only: bool = False) -
 
 
 def room(venue: "NaiveVenue", placed: Placed) -> Number:
-    """How much a further reduce-only order may reduce."""
+    """How much a further reduce-only order may reduce; one whose price has come does not mind those that rest."""
     position = placed.market.book.reducible(placed.account.account_id, placed.order.side)
+    if _came(placed):
+        return position
     return max(position - resting(venue, placed, reduce_only=True), 0)
+
+
+def _came(placed: Placed) -> bool:
+    """Whether the price of an order has come just now: it is not among the open ones."""
+    return placed.wait is not None and placed.wait.over and placed.order.end == "triggered"
 
 
 def exposure_reason(venue: "NaiveVenue", placed: Placed, trial: Trial | None) -> RejectReason:
@@ -124,7 +131,8 @@ def exposure_reason(venue: "NaiveVenue", placed: Placed, trial: Trial | None) ->
     if limit is not None and worth > limit:
         return RejectReason.POSITION_LIMIT
     loss = most_quote(venue, account, market, "daily_loss_max")
-    if loss is not None and lost_today(venue, account, market.definition.quote_asset) >= loss:
+    stops = _came(placed) and quantity <= market.book.reducible(account.account_id, order.side)
+    if loss is not None and not stops and lost_today(venue, account, market.definition.quote_asset) >= loss:
         return RejectReason.DAILY_LOSS_LIMIT
     return RejectReason.UNSPECIFIED
 

@@ -84,9 +84,19 @@ def rest(venue: "NaiveVenue", placed: Placed) -> RejectReason:
     return first(
         (RejectReason.EXPIRE_TIME_PAST, 0 < placed.expire_time <= venue.now),
         (RejectReason.DUPLICATE_CLIENT_ORDER_ID, len(set(asked)) < len(asked)),
-        (RejectReason.TOO_MANY_OPEN_ORDERS, orders_max is not None and len(open_now) >= orders_max),
+        (
+            RejectReason.TOO_MANY_OPEN_ORDERS,
+            orders_max is not None and len(open_now) >= orders_max and not _ends_at_once(placed),
+        ),
         (RejectReason.TRIGGER_PRICE_UNKNOWN, not all(market.says(source) for source in sources)),
     ) or with_book(venue, placed)
+
+
+def _ends_at_once(placed: Placed) -> bool:
+    """Whether neither it nor an exit of it is ever an open order."""
+    order = placed.order
+    at_once = order.price is None or order.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}
+    return at_once and not placed.waits and placed.exits == (None, None)
 
 
 def with_book(venue: "NaiveVenue", placed: Placed) -> RejectReason:

@@ -187,10 +187,12 @@ def _edges(hours: tuple[Hours, ...]) -> list[tuple[int, int, int, int]]:
     return [(weekday - 1, opens, closes, opens - auction_s) for weekday, opens, closes, auction_s in hours]
 
 
-def day_ends(market: "NaiveMarket", now_us: int) -> int:
-    """When a DAY order expires: at midnight, or when hours close the market if that is sooner."""
-    midnight = now_us // 86_400_000_000 * 86_400 + 86_400
+def day_ends(market: "NaiveMarket", now_us: int, day_us: int = 0) -> int:
+    """When a DAY order expires: at midnight (after `day_us` where it came earlier), or when hours close the market before."""
+    midnight = -(-day_us // 86_400_000_000) * 86_400 or now_us // 86_400_000_000 * 86_400 + 86_400
     if market.hours:
+        if day_us and state_at(market.hours, now_us // 1_000_000) == MarketState.OUTSIDE_HOURS:
+            return min(now_us, midnight * 1_000_000)
         for second in changes(market, now_us, midnight * 1_000_000):
             if state_at(market.hours, second) == MarketState.OUTSIDE_HOURS:
                 return second * 1_000_000

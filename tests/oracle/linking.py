@@ -26,6 +26,15 @@ def stands_in(venue: "NaiveVenue", placed: Placed) -> NaiveList | None:
     return found if found is not None and any(member is placed for member in found.members) else None
 
 
+def triggered(venue: "NaiveVenue", placed: Placed) -> None:
+    """The price of an order has come: of two that cancel each other the other ends, of a bracket what is left of the entry."""
+    found = stands_in(venue, placed)
+    if found is not None and found.role == ListRole.OCO:
+        trading(venue, placed)
+    elif found is not None:
+        venue.end(venue.orders[placed.list_number], "linked")
+
+
 def trading(venue: "NaiveVenue", placed: Placed) -> None:
     """An order trades or is triggered: what stands in for it ends, an exit's entry too."""
     found = stands_in(venue, placed)

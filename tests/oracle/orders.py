@@ -39,12 +39,16 @@ class NaiveMarket:
         return Fraction(getattr(self.definition, name), ATTO)
 
     def says(self, source: TriggerSource) -> Fraction:
-        """What a source of prices says; 0: nothing yet."""
-        return Fraction(self.last) if source == TriggerSource.LAST else self.outside.get(source, Fraction(0))
+        """What a source of prices says; 0: nothing yet. Where there never was a mark price, the index is it."""
+        if source == TriggerSource.LAST:
+            return Fraction(self.last)
+        if source == TriggerSource.MARK and source not in self.outside:
+            source = TriggerSource.INDEX
+        return self.outside.get(source, Fraction(0))
 
     def whole_ticks(self, source: TriggerSource) -> Fraction:
         tick = self.size("tick_size")
-        return self.says(source) // tick * tick
+        return self.outside.get(source, Fraction(0)) // tick * tick
 
     def valuation(self) -> Fraction:
         """The price that positions are worth: mark price, else last."""
@@ -109,6 +113,7 @@ class Placed:
     root: int = 0
     tag: str = ""
     session: str = ""
+    by_day: bool = False
     wait: Wait | None = None
     exits: tuple[c.ExitTerms | None, c.ExitTerms | None] = (None, None)
     list_number: int = 0

@@ -64,6 +64,7 @@ class NaiveVenue:
                 | c.SetFees()
                 | c.SetLimits()
                 | c.SetAccountStatus()
+                | c.SetAccountTerms()
             ):
                 self._define(command)
             case c.LeaderStarted() | c.CancelAllAfter() | c.OpenSession() | c.EndSession():
@@ -153,10 +154,18 @@ class NaiveVenue:
                 self.limits[limits.account_id, limits.tier, limits.symbol] = limits
             case c.SetAccountStatus():
                 self.accounts[command.account_id].active = command.status == AccountStatus.ACTIVE
+            case c.SetAccountTerms():
+                account = self.accounts[command.account_id]
+                account.tier, account.group = command.tier or account.tier, command.self_trade_group or account.group
+                for placed in self.open_orders(command.account_id):
+                    placed.order.group = account.group
 
     def _set_hours(self, command: c.SetTradingHours) -> None:
         market = self.markets[command.symbol]
         market.hours, market.followed = command.hours, command.time
+        for placed in self.open_orders():
+            if placed.market is market and placed.by_day:
+                placed.expire_time = lifecycle.day_ends(market, command.time, placed.expire_time)
         if command.hours:
             lifecycle.follow_hours(self, market, command.time // 1_000_000)
         elif market.state == MarketState.OUTSIDE_HOURS:
@@ -249,15 +258,16 @@ class NaiveVenue:
             return
         book.place(placed.order, placed.taker_rate, self.settle)
         linking.prune(self)
-        self.cut(placed.market)
+        self.cut(placed.market, placed)
 
-    def cut(self, market: NaiveMarket) -> None:
-        """Cut resting reduce-only orders to what is left to reduce, the youngest first."""
+    def cut(self, market: NaiveMarket, came: Placed | None = None) -> None:
+        """Cut resting reduce-only orders to what is left to reduce, the youngest first; last one that came at its price."""
         for account in self.accounts.values():
             mine = [p for p in self.open_orders(account.account_id) if p.market is market and p.order.reduce_only]
             resting = [p for p in mine if market.book.rests(p.order)]
             for side in (Side.BUY, Side.SELL):
                 orders = [p for p in reversed(resting) if p.order.side == side]
+                orders.sort(key=lambda p: p is came and p.wait is not None)
                 over: Number = sum(p.order.remaining() for p in orders) - market.book.reducible(
                     account.account_id, side
                 )
@@ -304,6 +314,7 @@ class NaiveVenue:
             (command.sequence, index),
             tag=command.tag,
             session=command.session_id,
+            by_day=command.time_in_force == TimeInForce.DAY,
             wait=_wait(command) if kind in WAITING else None,
             exits=(command.take_profit, command.stop_loss),
             list_number=command.sequence if linked else 0,

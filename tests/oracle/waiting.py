@@ -32,6 +32,8 @@ def set_references(venue: "NaiveVenue", command: c.SetReferencePrices) -> None:
     prices = ((TriggerSource.MARK, command.mark_price), (TriggerSource.INDEX, command.index_price))
     given = [(source, Fraction(price, ATTO)) for source, price in prices if price]
     market.outside.update(given)
+    if command.index_price and TriggerSource.MARK not in market.outside:
+        given.insert(0, (TriggerSource.MARK, Fraction(command.index_price, ATTO)))
     market.valuations.append((venue.now, market.valuation()))
     for source, price in given:
         observe(venue, market, source, price)
@@ -72,21 +74,28 @@ def run(venue: "NaiveVenue") -> None:
 def _trigger(venue: "NaiveVenue", placed: Placed) -> None:
     order = placed.order
     assert placed.wait is not None
-    linking.trading(venue, placed)
+    linking.triggered(venue, placed)
     placed.wait.over = True
     # Not among the open ones while it is tried: its own hold is free.
     order.end = "triggered"
+    found = linking.stands_in(venue, placed)
+    twins = [] if found is None else found.living()
+    for twin in twins:
+        twin.order.end = "aside"
     wanted = order.quantity
     reason = checks.first(
         (RejectReason.ACCOUNT_NOT_ACTIVE, not placed.account.active),
         (RejectReason.PRICE_OUT_OF_BAND, bounds.out_of_band(venue, placed)),
     ) or checks.with_book(venue, placed)
+    for twin in twins:
+        twin.order.end = ""
     if reason:
         order.quantity, placed.reject = wanted, reason
         order.end = ""
         venue.end(placed, "trigger rejected")
         return
     order.end = ""
+    linking.trading(venue, placed)
     if order.price is None and order.time_in_force != TimeInForce.FOK:
         order.time_in_force = TimeInForce.IOC
     venue.match(placed)

@@ -33,7 +33,10 @@ class WholeTraffic(ConditionalTraffic):
         self.named = count(1)
 
     def next(self) -> c.Command:
-        if self.transfers and self.beside.random() < 0.02:
+        beside = self.beside.random()
+        if beside < 0.005:
+            return self._terms()
+        if self.transfers and beside < 0.025:
             return self.beside.choice((self._convert, self._spare))()
         dice = self.random.random()
         if dice < self.limiting:
@@ -78,6 +81,14 @@ class WholeTraffic(ConditionalTraffic):
             return c.CloseAccount(*self._beside(told), account_id)
         closed, self.spare = self.spare, self.spare if dice < 0.6 else ""
         return c.CloseAccount(*self._beside(told), closed)
+
+    def _terms(self) -> c.SetAccountTerms:
+        """An account comes to another tier or group, now and then to neither."""
+        random = self.beside
+        tier = random.choice(("", "default", "vip"))
+        return c.SetAccountTerms(
+            *self._beside(""), random.choice(self.accounts), tier, random.choice(("", "family", *self.accounts))
+        )
 
     def _limit(self) -> c.SetLimits:
         """Of an account, a tier, a market or all; most are wide enough to be met only now and then."""

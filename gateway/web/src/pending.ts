@@ -24,6 +24,11 @@ export function describe({ action }: PendingAction): string {
       const whom = [accountId, tier && `tier ${tier}`, symbol].filter(Boolean).join(", ") || "everybody";
       return `${whom} (${Environment[environment]}): ${set.map(([name, value]) => `${name} ${String(value)}`).join(", ")}`;
     }
+    case "setAccountTerms": {
+      const { accountId, previousTier, tier, previousSelfTradeGroup, selfTradeGroup } = action.value;
+      const changes = [["tier", previousTier, tier], ["self-trade group", previousSelfTradeGroup, selfTradeGroup]].filter(([, before, after]) => before !== after);
+      return `${accountId}: ${changes.map(([what, before, after]) => `${what} ${before} becomes ${after}`).join(", ")}`;
+    }
     case "adjustBalance": return `${action.value.accountId}: ${action.value.amount} ${action.value.asset}`;
     case undefined: return "";
     // Whatever else there is to approve: every field that is set, so that nobody approves blindly.

@@ -42,6 +42,8 @@ async def test_a_demo_account_opens_with_paper_funds(venue: Venue) -> None:
         name="first",
         status=pb.ACCOUNT_STATUS_ACTIVE,
         create_time=account.create_time,
+        tier="default",
+        self_trade_group=account.account_id,
     )
     assert not opened.replayed
     assert await ada.balances(account.account_id, opened.position) == {

@@ -13,6 +13,7 @@ from tests.integration.account.test_wallet import DEPOSIT, moved, walked
 from venue.account.v1 import account_pb2 as pb
 from venue.account.v1 import conversion_pb2
 from venue.engine.v1 import engine_pb2
+from venue.marketdata.v1 import marketdata_pb2
 from venue.type.v1 import type_pb2
 
 PRECONDITION, NOT_FOUND = "FAILED_PRECONDITION", "NOT_FOUND"
@@ -54,6 +55,23 @@ async def nobody_buys_at_what_is_written_into_a_thin_book(venue: Venue, hers: st
     assert await refused(quote(ada, hers, "1", "USD BTC")) == (PRECONDITION, "QUOTE_UNAVAILABLE")
     await index(venue, "BTC-USD", "40000")
     assert (await quote(ada, hers, "1", "USD BTC")).to_amount == "0.00002475"
+    # A further market of the two, of which nobody tells a price, is not on the way.
+    sizes = {
+        "tick_size": "0.01",
+        "lot_size": "0.001",
+        "min_quantity": "0.001",
+        "max_quantity": "1",
+        "max_price": "100000",
+    }
+    kind, state = marketdata_pb2.MARKET_KIND_SPOT, marketdata_pb2.MARKET_STATE_OPEN
+    market = marketdata_pb2.Market(
+        symbol="BTC-AAA", kind=kind, state=state, base_asset="BTC", quote_asset="USD", **sizes,
+        maker_fee_rate="0", taker_fee_rate="0",
+    )  # fmt: skip
+    define = engine_pb2.Command(define_market=engine_pb2.DefineMarket(market=market))
+    (outcome,) = await venue.engines[2].submit([define], None)
+    assert not isinstance(outcome, VenueError)
+    assert list((await quote(ada, hers, "1", "USD BTC")).symbols) == ["BTC-USD"]
 
 
 async def totals(user: User, account_id: str) -> dict[str, str]:

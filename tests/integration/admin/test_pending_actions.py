@@ -311,6 +311,42 @@ async def test_limits_hold_when_a_second_person_has_approved_them(desk: Desk) ->
         assert found == ("INVALID_ARGUMENT", "INVALID_FIELD")
 
 
+async def test_an_account_comes_to_another_tier_and_group_when_a_second_person_has_approved_it(desk: Desk) -> None:
+    account_id = await account_of(desk, "ulla")
+
+    def wanted(**terms: str) -> pb.SetAccountTermsRequest:
+        return pb.SetAccountTermsRequest(account_id=account_id, reason=WHY, **terms)
+
+    action = (await desk.ask("ada", wanted(tier="vip"))).pending_action
+    group = (await desk.ask("ada", wanted(self_trade_group="desk-7"))).pending_action
+    assert action.set_account_terms == pb.AccountTermsChange(
+        account_id=account_id,
+        previous_tier="default",
+        tier="vip",
+        previous_self_trade_group=account_id,
+        self_trade_group=account_id,
+    )
+    assert (await desk.ask("ben", approve(action))).pending_action.state == pb.PENDING_ACTION_STATE_EXECUTED
+    # It was proposed before the tier changed, and does not change that back.
+    assert (await desk.ask("ben", approve(group))).pending_action.state == pb.PENDING_ACTION_STATE_EXECUTED
+    ulla = desk.customers("ulla")
+    found = (await ulla.accounts.ListAccounts(account_pb2.ListAccountsRequest(), metadata=ulla.metadata)).accounts
+    assert [(a.tier, a.self_trade_group) for a in found if a.account_id == account_id] == [("vip", "desk-7")]
+    alone, vip, both = ("default", account_id), ("vip", account_id), ("vip", "desk-7")
+    entries = {
+        (about, *((told["tier"], told["self_trade_group"]) for told in (before, after)))
+        for _, about, before, after, _ in await desk.audited("ACCOUNT_TERMS_SET")
+    }
+    assert entries == {(f"account/{account_id}", alone, vip), (f"account/{account_id}", vip, both)}
+    assert await desk.refused("ada", wanted(tier="vip")) == ("FAILED_PRECONDITION", "NOTHING_TO_CHANGE")
+    for request, reason in (
+        (wanted(), ("INVALID_ARGUMENT", "INVALID_FIELD")),
+        (wanted(tier="a b"), ("INVALID_ARGUMENT", "INVALID_FIELD")),
+        (pb.SetAccountTermsRequest(account_id="demo-none", tier="vip", reason=WHY), ("NOT_FOUND", "ACCOUNT_NOT_FOUND")),
+    ):
+        assert await desk.refused("ada", request) == reason
+
+
 async def test_what_makes_no_sense_is_not_proposed(desk: Desk) -> None:
     adjustment = pb.ProposeAdjustmentRequest(account_id="demo-none", asset="USD", amount="1", reason=WHY)
     assert await desk.refused("ada", adjustment) == ("NOT_FOUND", "ACCOUNT_NOT_FOUND")

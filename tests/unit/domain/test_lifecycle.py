@@ -259,3 +259,37 @@ def test_an_auction_may_begin_the_day_before() -> None:
 def test_hours_are_kept_as_text() -> None:
     assert hours_of(hours_text(DAILY[::-1])) == DAILY
     assert hours_of(hours_text(())) == ()
+
+
+def test_hours_that_are_set_anew_move_the_end_of_the_day() -> None:
+    desk = Desk()
+    day, good = desk.buy("ann", "1", "90", life=TimeInForce.DAY), desk.buy("ann", "1", "91")
+    gone = desk.buy("ann", "1", "92", life=TimeInForce.DAY)
+    desk.cancel(gone)
+    assert day.expire_time == at(24)
+    desk.advance(at(10))
+    set_hours(desk, *DAILY)
+    assert (day.expire_time, good.expire_time, gone.expire_time) == (at(17), 0, at(24))
+    set_hours(desk)
+    assert day.expire_time == at(24)
+    desk.advance(at(17))
+    assert outcome(day).status == "OPEN"
+    # Closed already: the day is over.
+    set_hours(desk, *DAILY)
+    assert day.expire_time == desk.now
+    desk.advance(desk.now)
+    assert [outcome(order).status for order in (day, good)] == ["EXPIRED", "OPEN"]
+    assert desk.exchange.next_deadline() == at(9, 1) - 600_000_000
+
+
+def test_hours_of_another_market_and_of_other_days_move_no_order() -> None:
+    desk = Desk()
+    desk.define("USD-BTC")
+    set_hours(desk, *DAILY)
+    desk.advance(at(10))
+    day = desk.buy("ann", "1", "90", life=TimeInForce.DAY)
+    until = desk.buy("ann", "1", "90", life=TimeInForce.GTD, expires=at(20))
+    assert (day.expire_time, until.expire_time) == (at(17), at(20))
+    desk.run(c.SetTradingHours, "USD-BTC", (Hours(3, 9 * HOUR, 11 * HOUR, 0),))
+    set_hours(desk, *(hours for hours in DAILY if hours.weekday != 4))
+    assert (day.expire_time, until.expire_time) == (at(17), at(20))

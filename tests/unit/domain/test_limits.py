@@ -9,7 +9,7 @@ from servers.domain.errors import AccountNotFound, AmendRefused, DefinitionInval
 from servers.domain.limits import Bounds
 from servers.domain.money import parse
 from servers.domain.state import dump, load, state_hash
-from servers.domain.terms import Environment, Side
+from servers.domain.terms import Environment, Side, TimeInForce
 from tests.unit.domain.desk import PARTITION, SYMBOL, Desk, Outcome, outcome
 
 LEVELS: list[dict[str, Any]] = [
@@ -143,3 +143,31 @@ def test_a_loaded_machine_has_the_limits() -> None:
     assert state_hash(loaded) == state_hash(desk.exchange)
     account, market = loaded.ledger.accounts["demo-ann"], loaded.market(SYMBOL)
     assert loaded.floor.limits.of(account, market).lots_max == 2_000
+
+
+def test_a_stop_loss_is_placed_when_too_much_is_lost_though_a_sale_rests_beside_it() -> None:
+    desk = Desk()
+    desk.sell("ben", "2", "100")
+    desk.buy("ann", "2", "100")
+    profit = desk.sell("ann", "2", "120")
+    stops = [desk.sell("ann", quantity, "80", stop="85") for quantity in ("2", "2.001")]
+    desk.limit(loss="10")
+    desk.print("85")
+    # Either alone would be too much beside the sale that rests; one that is larger than the position stays so.
+    assert [outcome(order).reason for order in stops] == ["", "DAILY_LOSS_LIMIT"]
+    assert (outcome(stops[0]).status, outcome(profit).status) == ("OPEN", "OPEN")
+    assert outcome(desk.sell("ann", "2", "120")).reason == "DAILY_LOSS_LIMIT"
+
+
+@pytest.mark.parametrize("life", [TimeInForce.IOC, TimeInForce.FOK])
+def test_who_has_all_the_open_orders_there_may_be_can_still_trade(life: TimeInForce) -> None:
+    desk = Desk()
+    desk.limit("demo-ann", orders=1)
+    desk.buy("ann", "1", "1")
+    desk.sell("ben", "3", "100")
+    assert outcome(desk.buy("ann", "1", life=life)).status == "FILLED"
+    assert outcome(desk.buy("ann", "1", "100", life=life)).status == "FILLED"
+    # It would wait, or leave an exit that does.
+    assert outcome(desk.buy("ann", "1", stop="200", life=life)).reason == "TOO_MANY_OPEN_ORDERS"
+    loss = c.ExitTerms(parse("50"), 0, 0, "")
+    assert outcome(desk.buy("ann", "1", "100", life=life, loss=loss)).reason == "TOO_MANY_OPEN_ORDERS"

@@ -326,3 +326,31 @@ def test_lists_survive_a_restart() -> None:
     ]
     desk.run(c.SetMarketState, SYMBOL, int(MarketState.OPEN))
     assert units(entry.quantity) == "10"
+
+
+def test_an_exit_that_cannot_be_placed_leaves_the_position_to_the_other() -> None:
+    desk = Desk()
+    desk.sell("ben", "2", "100")
+    entry = desk.buy("ann", "5", "100", profit=exit_at("120", "120"), loss=exit_at("95"))
+    profit, loss = exits(desk, entry)
+    desk.cancel(entry)
+    # There is nobody to sell to.
+    desk.print("95")
+    assert outcome(loss) == Outcome("CANCELLED", "NO_LIQUIDITY", "0", "0")
+    assert outcome(profit) == waits("2")
+    assert desk.balance("ann", "BTC")[1] == "2"
+    desk.print("120")
+    assert outcome(profit) == Outcome("OPEN", "", "0", "2")
+
+
+def test_the_entry_ends_with_an_exit_that_cannot_be_placed() -> None:
+    desk = Desk()
+    desk.references(index="100")
+    desk.sell("ben", "2", "100")
+    entry = desk.buy("ann", "5", "100", profit=exit_at("120", "120"), loss=exit_at("95", source=3))
+    profit, loss = exits(desk, entry)
+    desk.references(index="95")
+    assert outcome(loss).reason == "NO_LIQUIDITY"
+    assert outcome(entry) == Outcome("CANCELLED", "LINKED", "2", "0")
+    assert outcome(profit) == waits("2")
+    assert (desk.balance("ann")[1], desk.balance("ann", "BTC")[1]) == ("0", "2")

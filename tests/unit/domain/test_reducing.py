@@ -94,3 +94,35 @@ def test_a_loaded_machine_knows_them() -> None:
     loaded = load(PARTITION, Environment.DEMO, dump(desk.exchange))
     assert state_hash(loaded) == state_hash(desk.exchange)
     assert len(loaded.ledger.accounts["demo-ann"].positions[SYMBOL].reducing) == 1
+
+
+def test_a_stop_goes_before_what_rests_when_its_price_comes() -> None:
+    desk = long()
+    old, young = desk.sell("ann", "3", "110", reduce_only=True), desk.sell("ann", "2", "111", reduce_only=True)
+    stop = desk.sell("ann", "4", stop="95", reduce_only=True)
+    desk.buy("cem", "3", "94")
+    desk.print("95")
+    # All that there was to trade with; what is left of the position is still covered.
+    assert outcome(stop) == Outcome("CANCELLED", "UNFILLED", "3", "0")
+    assert (outcome(old).remaining, outcome(young)) == ("2", Outcome("CANCELLED", "NOT_REDUCING", "0", "0"))
+
+
+def test_what_rests_gives_way_to_what_is_left_of_a_stop() -> None:
+    desk = long()
+    old, young = desk.sell("ann", "3", "110", reduce_only=True), desk.sell("ann", "2", "111", reduce_only=True)
+    stop = desk.sell("ann", "9", "94", stop="95", reduce_only=True)
+    desk.buy("cem", "1", "94")
+    desk.print("95")
+    # It is of the whole position, no more: one is sold, four rest.
+    assert outcome(stop) == Outcome("PARTIALLY_FILLED", "", "1", "4")
+    assert [outcome(order).reason for order in (old, young)] == ["NOT_REDUCING"] * 2
+    assert desk.balance("ann", "BTC")[1] == "4"
+
+
+def test_a_stop_that_fills_by_itself_leaves_of_the_others_what_is_left_of_the_position() -> None:
+    desk = long()
+    profit = desk.sell("ann", "5", "110", reduce_only=True)
+    stop = desk.sell("ann", "2", stop="95", reduce_only=True)
+    desk.buy("cem", "9", "94")
+    desk.print("95")
+    assert (outcome(stop).status, outcome(profit).remaining) == ("FILLED", "3")

@@ -7,8 +7,9 @@ from servers.domain.errors import OrderNotFound, RequestIdReused
 from servers.domain.events import RequestRemembered
 from servers.domain.exchange import scope_of
 from servers.domain.ledger import InvariantBreach
-from servers.domain.terms import Side
-from tests.unit.domain.desk import Desk, outcome
+from servers.domain.model import Limits
+from servers.domain.terms import MarketState, Side
+from tests.unit.domain.desk import SYMBOL, Desk, outcome
 
 
 def test_a_repeated_request_is_found_under_the_sequence_that_answered_it() -> None:
@@ -48,6 +49,16 @@ def test_a_cancel_by_number_is_found_again_though_its_order_is_gone() -> None:
     assert desk.exchange.find_request(scope_of(command), "r2", command.fingerprint) == command.sequence
 
 
+def by_two_people(desk: Desk) -> list[c.Command]:
+    """Commands that a pending action's id makes safe to repeat."""
+    limits = Limits("demo-ann", "", "", 1, 1, 1, 1, 1, 1, "")
+    return [
+        c.SetMarketState(*desk.stamp("", "a1", "b"), SYMBOL, int(MarketState.HALTED)),
+        c.SetLimits(*desk.stamp("", "a2", "b"), limits),
+        c.SetAccountTerms(*desk.stamp("", "a3", "b"), "demo-ann", "vip", ""),
+    ]
+
+
 def test_every_command_of_a_client_is_remembered() -> None:
     desk = Desk()
     order = desk.buy("ann", "1", "100")
@@ -57,7 +68,7 @@ def test_every_command_of_a_client_is_remembered() -> None:
         c.OpenAccount(*desk.stamp("ann", "r3", "b"), "demo-second", 2, "", "", "", ()),
         c.MakeTransfer(*desk.stamp("", "t1", "b"), "demo-ann", "demo-ben", "USD", 10**18, 3, False),
     ]
-    for command in made:
+    for command in [*made, *by_two_people(desk)]:
         command.sequence = desk.exchange.clock.sequence + 1
         remembered = [e.request for e in desk.execute(command) if isinstance(e, RequestRemembered)]
         assert [(r.scope, r.request_id, r.fingerprint, r.sequence, r.time) for r in remembered] == [

@@ -332,3 +332,22 @@ def test_trailing_stops_that_are_placed_and_cancelled_again_and_again_take_no_ro
     assert outcome(first).status == "PENDING_TRIGGER"
     desk.print("98")
     assert outcome(first).status != "PENDING_TRIGGER"
+
+
+def test_a_market_without_a_mark_price_is_marked_by_its_index() -> None:
+    desk = desk_at()
+    desk.references(index="100")
+    stop, trail = (
+        desk.sell("ann", "1", stop="95", source=MARK),
+        desk.sell("ann", "1", trail="4", source=MARK, kind=TRAILING),
+    )
+    desk.references(index="103")
+    assert stop_price(trail) == "99"
+    desk.references(index="99")
+    assert [outcome(order).status for order in (stop, trail)] == ["PENDING_TRIGGER", "FILLED"]
+    # From its first mark price on that alone counts.
+    desk.references(mark="100")
+    desk.references(index="94")
+    assert outcome(stop) == WAITS
+    desk.references(mark="95", index="100")
+    assert outcome(stop).status == "FILLED"

@@ -167,6 +167,8 @@ class Account(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    SELF_TRADE_GROUP_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """The account's id."""
     type: Global___AccountType.ValueType
@@ -177,6 +179,12 @@ class Account(_message.Message):
     """The name its user gave it."""
     status: Global___AccountStatus.ValueType
     """Whether it may trade."""
+    tier: _builtins.str
+    """The tier that its fees, limits and order rates come from; the venue's people put it into another one."""
+    self_trade_group: _builtins.str
+    """Orders of accounts of one group never trade with each other (self_trade_prevention); by default a group of its own, by its
+    account_id.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was opened."""
@@ -190,10 +198,12 @@ class Account(_message.Message):
         name: _builtins.str = ...,
         status: Global___AccountStatus.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        tier: _builtins.str = ...,
+        self_trade_group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "create_time", b"create_time", "environment", b"environment", "name", b"name", "status", b"status", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "create_time", b"create_time", "environment", b"environment", "name", b"name", "self_trade_group", b"self_trade_group", "status", b"status", "tier", b"tier", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -75,6 +75,8 @@ class _PendingActionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Pen
     """Credits a deposit by bank transfer."""
     PENDING_ACTION_KIND_DECIDE_WITHDRAWAL: _PendingActionKind.ValueType  # 7
     """Lets a withdrawal go out, or says what has become of one."""
+    PENDING_ACTION_KIND_SET_ACCOUNT_TERMS: _PendingActionKind.ValueType  # 8
+    """Puts an account into another tier or self-trade group."""
 
 class PendingActionKind(_PendingActionKind, metaclass=_PendingActionKindEnumTypeWrapper):
     """What a pending action does when it is executed."""
@@ -95,6 +97,8 @@ PENDING_ACTION_KIND_CONFIRM_DEPOSIT: PendingActionKind.ValueType  # 6
 """Credits a deposit by bank transfer."""
 PENDING_ACTION_KIND_DECIDE_WITHDRAWAL: PendingActionKind.ValueType  # 7
 """Lets a withdrawal go out, or says what has become of one."""
+PENDING_ACTION_KIND_SET_ACCOUNT_TERMS: PendingActionKind.ValueType  # 8
+"""Puts an account into another tier or self-trade group."""
 Global___PendingActionKind: _TypeAlias = PendingActionKind  # noqa: Y015
 
 class _PendingActionState:
@@ -392,6 +396,44 @@ class MarketStateChange(_message.Message):
 Global___MarketStateChange: _TypeAlias = MarketStateChange  # noqa: Y015
 
 @_typing.final
+class AccountTermsChange(_message.Message):
+    """A change of what an account's orders come under."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PREVIOUS_TIER_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    PREVIOUS_SELF_TRADE_GROUP_FIELD_NUMBER: _builtins.int
+    SELF_TRADE_GROUP_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    previous_tier: _builtins.str
+    """The tier when it was proposed."""
+    tier: _builtins.str
+    """The tier it comes to; the previous one: unchanged."""
+    previous_self_trade_group: _builtins.str
+    """The self-trade group when it was proposed."""
+    self_trade_group: _builtins.str
+    """The group it comes to; the previous one: unchanged."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        previous_tier: _builtins.str = ...,
+        tier: _builtins.str = ...,
+        previous_self_trade_group: _builtins.str = ...,
+        self_trade_group: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "previous_self_trade_group", b"previous_self_trade_group", "previous_tier", b"previous_tier", "self_trade_group", b"self_trade_group", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountTermsChange: _TypeAlias = AccountTermsChange  # noqa: Y015
+
+@_typing.final
 class BalanceAdjustment(_message.Message):
     """A correction of a balance."""
 
@@ -450,6 +492,7 @@ class PendingAction(_message.Message):
     ADJUST_BALANCE_FIELD_NUMBER: _builtins.int
     CONFIRM_DEPOSIT_FIELD_NUMBER: _builtins.int
     DECIDE_WITHDRAWAL_FIELD_NUMBER: _builtins.int
+    SET_ACCOUNT_TERMS_FIELD_NUMBER: _builtins.int
     pending_action_id: _builtins.str
     """Its id."""
     kind: Global___PendingActionKind.ValueType
@@ -510,6 +553,10 @@ class PendingAction(_message.Message):
     def decide_withdrawal(self) -> Global___WithdrawalDecided:
         """A decision on a withdrawal."""
 
+    @_builtins.property
+    def set_account_terms(self) -> Global___AccountTermsChange:
+        """A change of an account's terms."""
+
     def __init__(
         self,
         *,
@@ -532,12 +579,13 @@ class PendingAction(_message.Message):
         adjust_balance: Global___BalanceAdjustment | None = ...,
         confirm_deposit: Global___DepositConfirmation | None = ...,
         decide_withdrawal: Global___WithdrawalDecided | None = ...,
+        set_account_terms: Global___AccountTermsChange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "confirm_deposit", b"confirm_deposit", "create_time", b"create_time", "decide_time", b"decide_time", "decide_withdrawal", b"decide_withdrawal", "expire_time", b"expire_time", "finish_time", b"finish_time", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_user_role", b"set_user_role", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "confirm_deposit", b"confirm_deposit", "create_time", b"create_time", "decide_time", b"decide_time", "decide_withdrawal", b"decide_withdrawal", "expire_time", b"expire_time", "finish_time", b"finish_time", "set_account_terms", b"set_account_terms", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_user_role", b"set_user_role", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "confirm_deposit", b"confirm_deposit", "create_time", b"create_time", "decide_time", b"decide_time", "decide_withdrawal", b"decide_withdrawal", "decider_user_id", b"decider_user_id", "decision_reason", b"decision_reason", "expire_time", b"expire_time", "failure_reason", b"failure_reason", "finish_time", b"finish_time", "kind", b"kind", "pending_action_id", b"pending_action_id", "proposer_user_id", b"proposer_user_id", "reason", b"reason", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_user_role", b"set_user_role", "state", b"state", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "confirm_deposit", b"confirm_deposit", "create_time", b"create_time", "decide_time", b"decide_time", "decide_withdrawal", b"decide_withdrawal", "decider_user_id", b"decider_user_id", "decision_reason", b"decision_reason", "expire_time", b"expire_time", "failure_reason", b"failure_reason", "finish_time", b"finish_time", "kind", b"kind", "pending_action_id", b"pending_action_id", "proposer_user_id", b"proposer_user_id", "reason", b"reason", "set_account_terms", b"set_account_terms", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_user_role", b"set_user_role", "state", b"state", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["set_user_role", "unfreeze_user", "set_market_state", "set_limits", "adjust_balance", "confirm_deposit", "decide_withdrawal"]  # noqa: Y015
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["set_user_role", "unfreeze_user", "set_market_state", "set_limits", "adjust_balance", "confirm_deposit", "decide_withdrawal", "set_account_terms"]  # noqa: Y015
     _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_action) -> _WhichOneofReturnType_action | None: ...
 
@@ -1597,6 +1645,72 @@ class SetLimitsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetLimitsResponse: _TypeAlias = SetLimitsResponse  # noqa: Y015
+
+@_typing.final
+class SetAccountTermsRequest(_message.Message):
+    """Request of SetAccountTerms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    SELF_TRADE_GROUP_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    tier: _builtins.str
+    """The tier: "default", or one that rates or limits were set for. Empty: unchanged."""
+    self_trade_group: _builtins.str
+    """The group, by any name; the account's own id: a group of its own. Empty: unchanged."""
+    reason: _builtins.str
+    """Why; whoever approves reads it."""
+    request_id: _builtins.str
+    """Makes repeating safe."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        tier: _builtins.str = ...,
+        self_trade_group: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "reason", b"reason", "request_id", b"request_id", "self_trade_group", b"self_trade_group", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAccountTermsRequest: _TypeAlias = SetAccountTermsRequest  # noqa: Y015
+
+@_typing.final
+class SetAccountTermsResponse(_message.Message):
+    """Response of SetAccountTerms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PENDING_ACTION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True if this repeats an earlier answer."""
+    @_builtins.property
+    def pending_action(self) -> Global___PendingAction:
+        """What waits for approval."""
+
+    def __init__(
+        self,
+        *,
+        pending_action: Global___PendingAction | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pending_action", b"pending_action"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pending_action", b"pending_action", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAccountTermsResponse: _TypeAlias = SetAccountTermsResponse  # noqa: Y015
 
 @_typing.final
 class ProposeAdjustmentRequest(_message.Message):

@@ -101,6 +101,11 @@ class AdminServiceStub(object):
                 request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetLimitsRequest.SerializeToString,
                 response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetLimitsResponse.FromString,
                 _registered_method=True)
+        self.SetAccountTerms = channel.unary_unary(
+                '/venue.admin.v1.AdminService/SetAccountTerms',
+                request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetAccountTermsRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetAccountTermsResponse.FromString,
+                _registered_method=True)
         self.ProposeAdjustment = channel.unary_unary(
                 '/venue.admin.v1.AdminService/ProposeAdjustment',
                 request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.ProposeAdjustmentRequest.SerializeToString,
@@ -300,6 +305,15 @@ class AdminServiceServicer(object):
     def SetLimits(self, request, context):
         """Proposes limits in place of all of the same account, tier and market.
         Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, MARKET_NOT_FOUND, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetAccountTerms(self, request, context):
+        """Proposes another tier or self-trade group for an account: fees, limits and order rates of the tier hold for orders accepted
+        from then on. Accounts of one group do not trade with each other, orders that rest already included.
+        Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -523,6 +537,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.SetLimits,
                     request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetLimitsRequest.FromString,
                     response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetLimitsResponse.SerializeToString,
+            ),
+            'SetAccountTerms': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAccountTerms,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetAccountTermsRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetAccountTermsResponse.SerializeToString,
             ),
             'ProposeAdjustment': grpc.unary_unary_rpc_method_handler(
                     servicer.ProposeAdjustment,
@@ -950,6 +969,33 @@ class AdminService(object):
             '/venue.admin.v1.AdminService/SetLimits',
             venue_dot_admin_dot_v1_dot_admin__pb2.SetLimitsRequest.SerializeToString,
             venue_dot_admin_dot_v1_dot_admin__pb2.SetLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAccountTerms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/SetAccountTerms',
+            venue_dot_admin_dot_v1_dot_admin__pb2.SetAccountTermsRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_admin__pb2.SetAccountTermsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -89,6 +89,11 @@ class AdminServiceStub:
     """Proposes limits in place of all of the same account, tier and market.
     Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, MARKET_NOT_FOUND, REQUEST_ID_REUSED.
     """
+    SetAccountTerms: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetAccountTermsRequest, _admin_pb2.SetAccountTermsResponse]
+    """Proposes another tier or self-trade group for an account: fees, limits and order rates of the tier hold for orders accepted
+    from then on. Accounts of one group do not trade with each other, orders that rest already included.
+    Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
+    """
     ProposeAdjustment: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ProposeAdjustmentRequest, _admin_pb2.ProposeAdjustmentResponse]
     """Proposes a correction of a balance: a transfer from or to the venue's own account of that world, entered as ADJUSTMENT.
     Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, REQUEST_ID_REUSED; available funds are looked at when it is executed.
@@ -228,6 +233,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     SetLimits: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetLimitsRequest, _admin_pb2.SetLimitsResponse]  # type: ignore[assignment]
     """Proposes limits in place of all of the same account, tier and market.
     Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, MARKET_NOT_FOUND, REQUEST_ID_REUSED.
+    """
+    SetAccountTerms: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetAccountTermsRequest, _admin_pb2.SetAccountTermsResponse]  # type: ignore[assignment]
+    """Proposes another tier or self-trade group for an account: fees, limits and order rates of the tier hold for orders accepted
+    from then on. Accounts of one group do not trade with each other, orders that rest already included.
+    Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
     """
     ProposeAdjustment: _aio.UnaryUnaryMultiCallable[_admin_pb2.ProposeAdjustmentRequest, _admin_pb2.ProposeAdjustmentResponse]  # type: ignore[assignment]
     """Proposes a correction of a balance: a transfer from or to the venue's own account of that world, entered as ADJUSTMENT.
@@ -437,6 +447,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.SetLimitsResponse, _abc.Awaitable[_admin_pb2.SetLimitsResponse]]:
         """Proposes limits in place of all of the same account, tier and market.
         Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, MARKET_NOT_FOUND, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def SetAccountTerms(
+        self,
+        request: _admin_pb2.SetAccountTermsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.SetAccountTermsResponse, _abc.Awaitable[_admin_pb2.SetAccountTermsResponse]]:
+        """Proposes another tier or self-trade group for an account: fees, limits and order rates of the tier hold for orders accepted
+        from then on. Accounts of one group do not trade with each other, orders that rest already included.
+        Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

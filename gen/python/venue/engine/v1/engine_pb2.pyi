@@ -85,6 +85,7 @@ class Command(_message.Message):
     CONVERT_FIELD_NUMBER: _builtins.int
     RENAME_ACCOUNT_FIELD_NUMBER: _builtins.int
     CLOSE_ACCOUNT_FIELD_NUMBER: _builtins.int
+    SET_ACCOUNT_TERMS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The place in the partition's journal, from 1; stamped by the sequencer."""
     time_us: _builtins.int
@@ -203,6 +204,10 @@ class Command(_message.Message):
     def close_account(self) -> Global___CloseAccount:
         """Closes an account that has nothing."""
 
+    @_builtins.property
+    def set_account_terms(self) -> Global___SetAccountTerms:
+        """Puts an account into a tier or a self-trade group."""
+
     def __init__(
         self,
         *,
@@ -239,12 +244,13 @@ class Command(_message.Message):
         convert: Global___Convert | None = ...,
         rename_account: Global___RenameAccount | None = ...,
         close_account: Global___CloseAccount | None = ...,
+        set_account_terms: Global___SetAccountTerms | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "close_account", b"close_account", "convert", b"convert", "define_asset", b"define_asset", "define_market", b"define_market", "end_session", b"end_session", "leader_started", b"leader_started", "open_account", b"open_account", "open_session", b"open_session", "place_oco", b"place_oco", "place_order", b"place_order", "rename_account", b"rename_account", "replace_order", b"replace_order", "resolve_transfer", b"resolve_transfer", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_reference_prices", b"set_reference_prices", "set_trading_hours", b"set_trading_hours", "transfer", b"transfer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "close_account", b"close_account", "convert", b"convert", "define_asset", b"define_asset", "define_market", b"define_market", "end_session", b"end_session", "leader_started", b"leader_started", "open_account", b"open_account", "open_session", b"open_session", "place_oco", b"place_oco", "place_order", b"place_order", "rename_account", b"rename_account", "replace_order", b"replace_order", "resolve_transfer", b"resolve_transfer", "set_account_status", b"set_account_status", "set_account_terms", b"set_account_terms", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_reference_prices", b"set_reference_prices", "set_trading_hours", b"set_trading_hours", "transfer", b"transfer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "batch", b"batch", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "close_account", b"close_account", "convert", b"convert", "define_asset", b"define_asset", "define_market", b"define_market", "end_session", b"end_session", "leader_started", b"leader_started", "open_account", b"open_account", "open_session", b"open_session", "place_oco", b"place_oco", "place_order", b"place_order", "rename_account", b"rename_account", "replace_order", b"replace_order", "request_id", b"request_id", "resolve_transfer", b"resolve_transfer", "sequence", b"sequence", "session_id", b"session_id", "set_account_status", b"set_account_status", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_reference_prices", b"set_reference_prices", "set_trading_hours", b"set_trading_hours", "time_us", b"time_us", "transfer", b"transfer", "user_id", b"user_id", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "batch", b"batch", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "close_account", b"close_account", "convert", b"convert", "define_asset", b"define_asset", "define_market", b"define_market", "end_session", b"end_session", "leader_started", b"leader_started", "open_account", b"open_account", "open_session", b"open_session", "place_oco", b"place_oco", "place_order", b"place_order", "rename_account", b"rename_account", "replace_order", b"replace_order", "request_id", b"request_id", "resolve_transfer", b"resolve_transfer", "sequence", b"sequence", "session_id", b"session_id", "set_account_status", b"set_account_status", "set_account_terms", b"set_account_terms", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_reference_prices", b"set_reference_prices", "set_trading_hours", b"set_trading_hours", "time_us", b"time_us", "transfer", b"transfer", "user_id", b"user_id", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["place_order", "cancel_order", "cancel_all_orders", "open_account", "transfer", "resolve_transfer", "define_asset", "define_market", "set_market_state", "set_fees", "set_account_status", "advance", "leader_started", "change_rules", "amend_order", "replace_order", "cancel_all_after", "place_oco", "set_reference_prices", "set_limits", "set_trading_hours", "open_session", "end_session", "convert", "rename_account", "close_account"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["place_order", "cancel_order", "cancel_all_orders", "open_account", "transfer", "resolve_transfer", "define_asset", "define_market", "set_market_state", "set_fees", "set_account_status", "advance", "leader_started", "change_rules", "amend_order", "replace_order", "cancel_all_after", "place_oco", "set_reference_prices", "set_limits", "set_trading_hours", "open_session", "end_session", "convert", "rename_account", "close_account", "set_account_terms"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -659,6 +665,40 @@ class SetAccountStatus(_message.Message):
 Global___SetAccountStatus: _TypeAlias = SetAccountStatus  # noqa: Y015
 
 @_typing.final
+class SetAccountTerms(_message.Message):
+    """Puts an account into another tier or self-trade group, for orders accepted from now on; orders that rest keep their fee rates.
+    At least one of the two is given.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    SELF_TRADE_GROUP_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    tier: _builtins.str
+    """The tier that its fees, limits and order rates come from; empty: unchanged."""
+    self_trade_group: _builtins.str
+    """Orders of accounts of one group never trade with each other, those that rest already included; its own account_id: a group of
+    its own. Empty: unchanged.
+    """
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        tier: _builtins.str = ...,
+        self_trade_group: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "self_trade_group", b"self_trade_group", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAccountTerms: _TypeAlias = SetAccountTerms  # noqa: Y015
+
+@_typing.final
 class SetReferencePrices(_message.Message):
     """Sets prices that come from outside: they trigger orders and value positions."""
 
@@ -671,7 +711,9 @@ class SetReferencePrices(_message.Message):
     symbol: _builtins.str
     """The market."""
     mark_price: _builtins.str
-    """The mark price; empty: unchanged. Decimal."""
+    """The mark price; empty: unchanged. Decimal. A market that never had one (spot) is marked by its index: orders that wait for
+    the mark price are triggered by that.
+    """
     index_price: _builtins.str
     """The index price; empty: unchanged. Decimal."""
     @_builtins.property

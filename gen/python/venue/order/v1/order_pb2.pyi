@@ -93,7 +93,7 @@ class _TriggerSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trigger
     TRIGGER_SOURCE_LAST: _TriggerSource.ValueType  # 1
     """The price of the market's last trade."""
     TRIGGER_SOURCE_MARK: _TriggerSource.ValueType  # 2
-    """The mark price."""
+    """The mark price; in a market that has none (spot) the index price."""
     TRIGGER_SOURCE_INDEX: _TriggerSource.ValueType  # 3
     """The index price."""
 
@@ -105,7 +105,7 @@ TRIGGER_SOURCE_UNSPECIFIED: TriggerSource.ValueType  # 0
 TRIGGER_SOURCE_LAST: TriggerSource.ValueType  # 1
 """The price of the market's last trade."""
 TRIGGER_SOURCE_MARK: TriggerSource.ValueType  # 2
-"""The mark price."""
+"""The mark price; in a market that has none (spot) the index price."""
 TRIGGER_SOURCE_INDEX: TriggerSource.ValueType  # 3
 """The index price."""
 Global___TriggerSource: _TypeAlias = TriggerSource  # noqa: Y015
@@ -127,7 +127,7 @@ class _TimeInForceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TimeInFor
     TIME_IN_FORCE_GTD: _TimeInForce.ValueType  # 4
     """Until expire_time."""
     TIME_IN_FORCE_DAY: _TimeInForce.ValueType  # 5
-    """Until the end of the day: 24:00 UTC, or when its market's trading hours (as they are when it is placed) close it next."""
+    """Until the end of the day: 24:00 UTC, or when its market's trading hours close it next. Hours that are set anew move it."""
 
 class TimeInForce(_TimeInForce, metaclass=_TimeInForceEnumTypeWrapper):
     """How long an order lives. A triggered order waits as long as this says; one that becomes a market order then fills what it can
@@ -145,7 +145,7 @@ TIME_IN_FORCE_FOK: TimeInForce.ValueType  # 3
 TIME_IN_FORCE_GTD: TimeInForce.ValueType  # 4
 """Until expire_time."""
 TIME_IN_FORCE_DAY: TimeInForce.ValueType  # 5
-"""Until the end of the day: 24:00 UTC, or when its market's trading hours (as they are when it is placed) close it next."""
+"""Until the end of the day: 24:00 UTC, or when its market's trading hours close it next. Hours that are set anew move it."""
 Global___TimeInForce: _TypeAlias = TimeInForce  # noqa: Y015
 
 class _OrderStatus:
@@ -233,7 +233,9 @@ class _RejectReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RejectRe
     REJECT_REASON_DUPLICATE_CLIENT_ORDER_ID: _RejectReason.ValueType  # 16
     """An open order of the account has this client_order_id."""
     REJECT_REASON_TOO_MANY_OPEN_ORDERS: _RejectReason.ValueType  # 17
-    """The account has all the open orders it may have."""
+    """The account has all the open orders it may have. An order that is never an open one (market, IOC, FOK; without exits) is not
+    counted; exits of a bracket come to life beside the limit.
+    """
     REJECT_REASON_TRIGGER_PRICE_UNKNOWN: _RejectReason.ValueType  # 18
     """The price that would trigger the order (last, mark or index) is not known yet."""
     REJECT_REASON_NOT_REDUCING: _RejectReason.ValueType  # 19
@@ -241,7 +243,9 @@ class _RejectReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RejectRe
     REJECT_REASON_POSITION_LIMIT: _RejectReason.ValueType  # 20
     """The account's position in the market would pass its limit."""
     REJECT_REASON_DAILY_LOSS_LIMIT: _RejectReason.ValueType  # 21
-    """The account has lost today what it may lose; only orders that reduce a position are taken."""
+    """The account has lost today what it may lose; only orders that reduce a position are taken, those that rest on their side
+    counted with them. One whose price has come (a stop-loss) is placed where by itself it closes no more than the position.
+    """
     REJECT_REASON_POST_ONLY_WOULD_TRADE: _RejectReason.ValueType  # 22
     """A post-only order would trade at once."""
     REJECT_REASON_NO_LIQUIDITY: _RejectReason.ValueType  # 23
@@ -289,7 +293,9 @@ REJECT_REASON_EXPIRE_TIME_PAST: RejectReason.ValueType  # 15
 REJECT_REASON_DUPLICATE_CLIENT_ORDER_ID: RejectReason.ValueType  # 16
 """An open order of the account has this client_order_id."""
 REJECT_REASON_TOO_MANY_OPEN_ORDERS: RejectReason.ValueType  # 17
-"""The account has all the open orders it may have."""
+"""The account has all the open orders it may have. An order that is never an open one (market, IOC, FOK; without exits) is not
+counted; exits of a bracket come to life beside the limit.
+"""
 REJECT_REASON_TRIGGER_PRICE_UNKNOWN: RejectReason.ValueType  # 18
 """The price that would trigger the order (last, mark or index) is not known yet."""
 REJECT_REASON_NOT_REDUCING: RejectReason.ValueType  # 19
@@ -297,7 +303,9 @@ REJECT_REASON_NOT_REDUCING: RejectReason.ValueType  # 19
 REJECT_REASON_POSITION_LIMIT: RejectReason.ValueType  # 20
 """The account's position in the market would pass its limit."""
 REJECT_REASON_DAILY_LOSS_LIMIT: RejectReason.ValueType  # 21
-"""The account has lost today what it may lose; only orders that reduce a position are taken."""
+"""The account has lost today what it may lose; only orders that reduce a position are taken, those that rest on their side
+counted with them. One whose price has come (a stop-loss) is placed where by itself it closes no more than the position.
+"""
 REJECT_REASON_POST_ONLY_WOULD_TRADE: RejectReason.ValueType  # 22
 """A post-only order would trade at once."""
 REJECT_REASON_NO_LIQUIDITY: RejectReason.ValueType  # 23

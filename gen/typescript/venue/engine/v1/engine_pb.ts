@@ -27,7 +27,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/engine/v1/engine.proto.
  */
 export const file_venue_engine_v1_engine: GenFile = /*@__PURE__*/
-  fileDesc("Chx2ZW51ZS9lbmdpbmUvdjEvZW5naW5lLnByb3RvEg92ZW51ZS5lbmdpbmUudjEi7AwKB0NvbW1hbmQSEAoIc2VxdWVuY2UYASABKAQSDwoHdGltZV91cxgCIAEoAxIPCgd1c2VyX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSKQoHdmVyZGljdBgFIAEoDjIYLnZlbnVlLmVuZ2luZS52MS5WZXJkaWN0Eg0KBWJhdGNoGAYgASgMEhIKCnNlc3Npb25faWQYByABKAkSOAoLcGxhY2Vfb3JkZXIYCiABKAsyIS52ZW51ZS5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdEgAEjoKDGNhbmNlbF9vcmRlchgLIAEoCzIiLnZlbnVlLm9yZGVyLnYxLkNhbmNlbE9yZGVyUmVxdWVzdEgAEkMKEWNhbmNlbF9hbGxfb3JkZXJzGAwgASgLMiYudmVudWUub3JkZXIudjEuQ2FuY2VsQWxsT3JkZXJzUmVxdWVzdEgAEjQKDG9wZW5fYWNjb3VudBgNIAEoCzIcLnZlbnVlLmVuZ2luZS52MS5PcGVuQWNjb3VudEgAEi0KCHRyYW5zZmVyGA4gASgLMhkudmVudWUuZW5naW5lLnYxLlRyYW5zZmVySAASPAoQcmVzb2x2ZV90cmFuc2ZlchgPIAEoCzIgLnZlbnVlLmVuZ2luZS52MS5SZXNvbHZlVHJhbnNmZXJIABI0CgxkZWZpbmVfYXNzZXQYECABKAsyHC52ZW51ZS5lbmdpbmUudjEuRGVmaW5lQXNzZXRIABI2Cg1kZWZpbmVfbWFya2V0GBEgASgLMh0udmVudWUuZW5naW5lLnYxLkRlZmluZU1hcmtldEgAEjsKEHNldF9tYXJrZXRfc3RhdGUYEiABKAsyHy52ZW51ZS5lbmdpbmUudjEuU2V0TWFya2V0U3RhdGVIABIsCghzZXRfZmVlcxgTIAEoCzIYLnZlbnVlLmVuZ2luZS52MS5TZXRGZWVzSAASPwoSc2V0X2FjY291bnRfc3RhdHVzGBQgASgLMiEudmVudWUuZW5naW5lLnYxLlNldEFjY291bnRTdGF0dXNIABIrCgdhZHZhbmNlGBUgASgLMhgudmVudWUuZW5naW5lLnYxLkFkdmFuY2VIABI4Cg5sZWFkZXJfc3RhcnRlZBgWIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5MZWFkZXJTdGFydGVkSAASNAoMY2hhbmdlX3J1bGVzGBcgASgLMhwudmVudWUuZW5naW5lLnYxLkNoYW5nZVJ1bGVzSAASOAoLYW1lbmRfb3JkZXIYGCABKAsyIS52ZW51ZS5vcmRlci52MS5BbWVuZE9yZGVyUmVxdWVzdEgAEjwKDXJlcGxhY2Vfb3JkZXIYGSABKAsyIy52ZW51ZS5vcmRlci52MS5SZXBsYWNlT3JkZXJSZXF1ZXN0SAASQQoQY2FuY2VsX2FsbF9hZnRlchgaIAEoCzIlLnZlbnVlLm9yZGVyLnYxLkNhbmNlbEFsbEFmdGVyUmVxdWVzdEgAEjQKCXBsYWNlX29jbxgbIAEoCzIfLnZlbnVlLm9yZGVyLnYxLlBsYWNlT2NvUmVxdWVzdEgAEkMKFHNldF9yZWZlcmVuY2VfcHJpY2VzGBwgASgLMiMudmVudWUuZW5naW5lLnYxLlNldFJlZmVyZW5jZVByaWNlc0gAEjAKCnNldF9saW1pdHMYHSABKAsyGi52ZW51ZS5lbmdpbmUudjEuU2V0TGltaXRzSAASPQoRc2V0X3RyYWRpbmdfaG91cnMYHiABKAsyIC52ZW51ZS5lbmdpbmUudjEuU2V0VHJhZGluZ0hvdXJzSAASNAoMb3Blbl9zZXNzaW9uGB8gASgLMhwudmVudWUuZW5naW5lLnYxLk9wZW5TZXNzaW9uSAASMgoLZW5kX3Nlc3Npb24YICABKAsyGy52ZW51ZS5lbmdpbmUudjEuRW5kU2Vzc2lvbkgAEisKB2NvbnZlcnQYISABKAsyGC52ZW51ZS5lbmdpbmUudjEuQ29udmVydEgAEjgKDnJlbmFtZV9hY2NvdW50GCIgASgLMh4udmVudWUuZW5naW5lLnYxLlJlbmFtZUFjY291bnRIABI2Cg1jbG9zZV9hY2NvdW50GCMgASgLMh0udmVudWUuZW5naW5lLnYxLkNsb3NlQWNjb3VudEgAQgYKBGJvZHkiwgEKC09wZW5BY2NvdW50EhIKCmFjY291bnRfaWQYASABKAkSKwoEdHlwZRgCIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGUSDAoEbmFtZRgDIAEoCRIMCgR0aWVyGAQgASgJEhgKEHNlbGZfdHJhZGVfZ3JvdXAYBSABKAkSKAoHb3BlbmluZxgGIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5BbW91bnQSEgoKcmVxdWVzdF9pZBgHIAEoCSInCgZBbW91bnQSDQoFYXNzZXQYASABKAkSDgoGYW1vdW50GAIgASgJIt0BCghUcmFuc2ZlchITCgt0cmFuc2Zlcl9pZBgBIAEoCRIYChBkZWJpdF9hY2NvdW50X2lkGAIgASgJEhkKEWNyZWRpdF9hY2NvdW50X2lkGAMgASgJEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIpCgRraW5kGAYgASgOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmQSDwoHcGVuZGluZxgHIAEoCBIbChNyZWNlaXZlcl9hY2NvdW50X2lkGAggASgJEg8KB3JlY2VpdmUYCSABKAgixwEKB0NvbnZlcnQSFQoNY29udmVyc2lvbl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEhIKCmZyb21fYXNzZXQYAyABKAkSEwoLZnJvbV9hbW91bnQYBCABKAkSEAoIdG9fYXNzZXQYBSABKAkSEQoJdG9fYW1vdW50GAYgASgJEi8KC2V4cGlyZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgphY2NlcHRhbmNlGAggASgJIkUKDVJlbmFtZUFjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkiNgoMQ2xvc2VBY2NvdW50EhIKCmFjY291bnRfaWQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCSJECg9SZXNvbHZlVHJhbnNmZXISEwoLdHJhbnNmZXJfaWQYASABKAkSDAoEdm9pZBgCIAEoCBIOCgZhbW91bnQYAyABKAkiQwoLRGVmaW5lQXNzZXQSDgoGc3ltYm9sGAEgASgJEg0KBXNjYWxlGAIgASgFEhUKDWRpc3BsYXlfc2NhbGUYAyABKAUiOwoMRGVmaW5lTWFya2V0EisKBm1hcmtldBgBIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0IlEKDlNldE1hcmtldFN0YXRlEg4KBnN5bWJvbBgBIAEoCRIvCgVzdGF0ZRgCIAEoDjIgLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0U3RhdGUiVwoHU2V0RmVlcxIOCgZzeW1ib2wYASABKAkSDAoEdGllchgCIAEoCRIWCg5tYWtlcl9mZWVfcmF0ZRgDIAEoCRIWCg50YWtlcl9mZWVfcmF0ZRgEIAEoCSJXChBTZXRBY2NvdW50U3RhdHVzEhIKCmFjY291bnRfaWQYASABKAkSLwoGc3RhdHVzGAIgASgOMh8udmVudWUuYWNjb3VudC52MS5BY2NvdW50U3RhdHVzIoMBChJTZXRSZWZlcmVuY2VQcmljZXMSDgoGc3ltYm9sGAEgASgJEhIKCm1hcmtfcHJpY2UYAiABKAkSEwoLaW5kZXhfcHJpY2UYAyABKAkSNAoQc3RhbGVfaW5kZXhfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiZQoJU2V0TGltaXRzEhIKCmFjY291bnRfaWQYASABKAkSDAoEdGllchgCIAEoCRIOCgZzeW1ib2wYAyABKAkSJgoGbGltaXRzGAQgASgLMhYudmVudWUub3JkZXIudjEuTGltaXRzIlMKD1NldFRyYWRpbmdIb3VycxIOCgZzeW1ib2wYASABKAkSMAoFaG91cnMYAiADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRpbmdIb3VycyI1CgtPcGVuU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkiUgoKRW5kU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEgwKBGxvc3QYAiABKAgSEgoKYWNjb3VudF9pZBgDIAEoCRIOCgZvcGVuZWQYBCABKAQiCQoHQWR2YW5jZSIeCg1MZWFkZXJTdGFydGVkEg0KBWVwb2NoGAEgASgEIiQKC0NoYW5nZVJ1bGVzEhUKDXJ1bGVzX3ZlcnNpb24YASABKAUiOwoERG9uZRIQCghwb3NpdGlvbhgBIAEoCRIQCghyZXBsYXllZBgCIAEoCBIPCgdyZWZ1c2VkGAMgASgIIosBCg1TdWJtaXRSZXF1ZXN0EhYKDmNvcnJlbGF0aW9uX2lkGAEgASgEEhEKCXBhcnRpdGlvbhgCIAEoDRIqCghjb21tYW5kcxgDIAMoCzIYLnZlbnVlLmVuZ2luZS52MS5Db21tYW5kEhIKCnRpbWVvdXRfdXMYBCABKAMSDwoHb3JkZXJlZBgFIAEoCCJKCgZSZXN1bHQSEAoGYW5zd2VyGAEgASgMSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiUgoOU3VibWl0UmVzcG9uc2USFgoOY29ycmVsYXRpb25faWQYASABKAQSKAoHcmVzdWx0cxgCIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5SZXN1bHQivQQKDFF1ZXJ5UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SFAoMbWluX3NlcXVlbmNlGAIgASgEEjIKCGFjY291bnRzGAogASgLMh4udmVudWUuZW5naW5lLnYxLkFjY291bnRzUXVlcnlIABIyCghiYWxhbmNlcxgLIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5CYWxhbmNlc1F1ZXJ5SAASNwoLb3Blbl9vcmRlcnMYDCABKAsyIC52ZW51ZS5lbmdpbmUudjEuT3Blbk9yZGVyc1F1ZXJ5SAASKgoEYm9vaxgNIAEoCzIaLnZlbnVlLmVuZ2luZS52MS5Cb29rUXVlcnlIABIwCgdtYXJrZXRzGA4gASgLMh0udmVudWUuZW5naW5lLnYxLk1hcmtldHNRdWVyeUgAEjIKCHNlcXVlbmNlGA8gASgLMh4udmVudWUuZW5naW5lLnYxLlNlcXVlbmNlUXVlcnlIABIwCgdwcmV2aWV3GBAgASgLMh0udmVudWUuZW5naW5lLnYxLlByZXZpZXdRdWVyeUgAEjAKB3JlcXVlc3QYESABKAsyHS52ZW51ZS5lbmdpbmUudjEuUmVxdWVzdFF1ZXJ5SAASNAoJcG9zaXRpb25zGBIgASgLMh8udmVudWUuZW5naW5lLnYxLlBvc2l0aW9uc1F1ZXJ5SAASLgoGbGltaXRzGBMgASgLMhwudmVudWUuZW5naW5lLnYxLkxpbWl0c1F1ZXJ5SABCBwoFcXVlcnkiNAoNQWNjb3VudHNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkiNAoNQmFsYW5jZXNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkicQoPT3Blbk9yZGVyc1F1ZXJ5Eg8KB3VzZXJfaWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghvcmRlcl9pZBgDIAEoCRIXCg9jbGllbnRfb3JkZXJfaWQYBCABKAkSDgoGc3ltYm9sGAUgASgJIioKCUJvb2tRdWVyeRIOCgZzeW1ib2wYASABKAkSDQoFZGVwdGgYAiABKAUiDgoMTWFya2V0c1F1ZXJ5Ig8KDVNlcXVlbmNlUXVlcnkiYgoMUHJldmlld1F1ZXJ5Eg8KB3VzZXJfaWQYASABKAkSMAoFb3JkZXIYAiABKAsyIS52ZW51ZS5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdBIPCgd0aW1lX3VzGAMgASgDIjMKDFJlcXVlc3RRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkiNQoOUG9zaXRpb25zUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJIg0KC0xpbWl0c1F1ZXJ5IuEDCg1RdWVyeVJlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgEEhAKCHBvc2l0aW9uGAIgASgJEisKCGFjY291bnRzGAMgAygLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50EisKCGJhbGFuY2VzGAQgAygLMhkudmVudWUuYWNjb3VudC52MS5CYWxhbmNlEiUKBm9yZGVycxgFIAMoCzIVLnZlbnVlLm9yZGVyLnYxLk9yZGVyEjcKBGJvb2sYBiABKAsyKS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE9yZGVyQm9va1Jlc3BvbnNlEiwKB21hcmtldHMYByADKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldBIYChBhY2NvdW50X3NlcXVlbmNlGAggASgEEjUKB3ByZXZpZXcYCSABKAsyJC52ZW51ZS5vcmRlci52MS5QcmV2aWV3T3JkZXJSZXNwb25zZRIYChByZXF1ZXN0X3NlcXVlbmNlGAogASgEEi0KCXBvc2l0aW9ucxgLIAMoCzIaLnZlbnVlLmFjY291bnQudjEuUG9zaXRpb24SKgoGbGltaXRzGAwgAygLMhoudmVudWUuZW5naW5lLnYxLlNldExpbWl0cyKFAQoNRm9sbG93UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SEgoKYWNjb3VudF9pZBgCIAEoCRIPCgd1c2VyX2lkGAMgASgJEhAKCHNuYXBzaG90GAQgASgIEhIKCnNlc3Npb25faWQYBSABKAkSFgoOc2Vzc2lvbl9vcGVuZWQYBiABKAQieQoORm9sbG93UmVzcG9uc2USKwoFc3RhcnQYASABKAsyHC52ZW51ZS5lbmdpbmUudjEuRm9sbG93U3RhcnQSLAoGZnJhbWVzGAIgAygLMhwudmVudWUuZW5naW5lLnYxLkZvbGxvd0ZyYW1lEgwKBHNsb3cYAyABKAgibwoLRm9sbG93U3RhcnQSEAoIc2VxdWVuY2UYASABKAQSDQoFZXBvY2gYAiABKAQSGAoQYWNjb3VudF9zZXF1ZW5jZRgDIAEoBBIlCgZvcmRlcnMYBCADKAsyFS52ZW51ZS5vcmRlci52MS5PcmRlciJqCgtGb2xsb3dGcmFtZRIQCghzZXF1ZW5jZRgBIAEoBBIZChFwcmV2aW91c19zZXF1ZW5jZRgCIAEoBBIuCgZyZWNvcmQYAyABKAsyHi52ZW51ZS5lbmdpbmUudjEuQWNjb3VudFJlY29yZCI4CgtUYWlsUmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SFgoOYWZ0ZXJfc2VxdWVuY2UYAiABKAQixgEKDFRhaWxSZXNwb25zZRIWCg5maXJzdF9zZXF1ZW5jZRgBIAEoBBIVCg1sYXN0X3NlcXVlbmNlGAIgASgEEg0KBWVwb2NoGAMgASgEEhUKDXJ1bGVzX3ZlcnNpb24YBCABKAUSEAoIY29tbWFuZHMYBSABKAwSDgoGZGlnZXN0GAYgASgEEg0KBWNoYWluGAcgASgMEjAKCWZvbGxvd2luZxgIIAMoCzIdLnZlbnVlLmVuZ2luZS52MS5UYWlsUmVzcG9uc2UiOgoMQ29tbWFuZEJhdGNoEioKCGNvbW1hbmRzGAEgAygLMhgudmVudWUuZW5naW5lLnYxLkNvbW1hbmQiHgoLQW5zd2VyQmF0Y2gSDwoHYW5zd2VycxgBIAMoDCKYAQoNQWNjb3VudFJlY29yZBIrCgZvcmRlcnMYASADKAsyGy52ZW51ZS5vcmRlci52MS5PcmRlclVwZGF0ZRIrCghiYWxhbmNlcxgCIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRItCglwb3NpdGlvbnMYAyADKAsyGi52ZW51ZS5hY2NvdW50LnYxLlBvc2l0aW9uItECCgxNYXJrZXRSZWNvcmQSDgoGc3ltYm9sGAEgASgJEi8KC2Vudmlyb25tZW50GAIgASgOMhoudmVudWUudHlwZS52MS5FbnZpcm9ubWVudBIQCghzZXF1ZW5jZRgDIAEoBBIZChFwcmV2aW91c19zZXF1ZW5jZRgEIAEoBBIsCgRiaWRzGAUgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSLAoEYXNrcxgGIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEioKBnRyYWRlcxgHIAMoCzIaLnZlbnVlLm1hcmtldGRhdGEudjEuVHJhZGUSKwoGbWFya2V0GAggASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQSDQoFcmVzZXQYCSABKAgSDwoHdGltZV91cxgKIAEoAyozCgdWZXJkaWN0EhcKE1ZFUkRJQ1RfVU5TUEVDSUZJRUQQABIPCgtWRVJESUNUX05FVxABMuICCg1FbmdpbmVTZXJ2aWNlElcKBlN1Ym1pdBIeLnZlbnVlLmVuZ2luZS52MS5TdWJtaXRSZXF1ZXN0Gh8udmVudWUuZW5naW5lLnYxLlN1Ym1pdFJlc3BvbnNlIgiKtRgECAcgCCgBMAESUAoFUXVlcnkSHS52ZW51ZS5lbmdpbmUudjEuUXVlcnlSZXF1ZXN0Gh4udmVudWUuZW5naW5lLnYxLlF1ZXJ5UmVzcG9uc2UiCIq1GAQIByAIElUKBkZvbGxvdxIeLnZlbnVlLmVuZ2luZS52MS5Gb2xsb3dSZXF1ZXN0Gh8udmVudWUuZW5naW5lLnYxLkZvbGxvd1Jlc3BvbnNlIgiKtRgECAcgCDABEk8KBFRhaWwSHC52ZW51ZS5lbmdpbmUudjEuVGFpbFJlcXVlc3QaHS52ZW51ZS5lbmdpbmUudjEuVGFpbFJlc3BvbnNlIgiKtRgECAcgCDABYgZwcm90bzM", [file_google_protobuf_timestamp, file_google_rpc_status, file_venue_account_v1_account, file_venue_marketdata_v1_marketdata, file_venue_option_v1_access, file_venue_order_v1_order, file_venue_order_v1_order_service, file_venue_type_v1_type]);
+  fileDesc("Chx2ZW51ZS9lbmdpbmUvdjEvZW5naW5lLnByb3RvEg92ZW51ZS5lbmdpbmUudjEiqw0KB0NvbW1hbmQSEAoIc2VxdWVuY2UYASABKAQSDwoHdGltZV91cxgCIAEoAxIPCgd1c2VyX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSKQoHdmVyZGljdBgFIAEoDjIYLnZlbnVlLmVuZ2luZS52MS5WZXJkaWN0Eg0KBWJhdGNoGAYgASgMEhIKCnNlc3Npb25faWQYByABKAkSOAoLcGxhY2Vfb3JkZXIYCiABKAsyIS52ZW51ZS5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdEgAEjoKDGNhbmNlbF9vcmRlchgLIAEoCzIiLnZlbnVlLm9yZGVyLnYxLkNhbmNlbE9yZGVyUmVxdWVzdEgAEkMKEWNhbmNlbF9hbGxfb3JkZXJzGAwgASgLMiYudmVudWUub3JkZXIudjEuQ2FuY2VsQWxsT3JkZXJzUmVxdWVzdEgAEjQKDG9wZW5fYWNjb3VudBgNIAEoCzIcLnZlbnVlLmVuZ2luZS52MS5PcGVuQWNjb3VudEgAEi0KCHRyYW5zZmVyGA4gASgLMhkudmVudWUuZW5naW5lLnYxLlRyYW5zZmVySAASPAoQcmVzb2x2ZV90cmFuc2ZlchgPIAEoCzIgLnZlbnVlLmVuZ2luZS52MS5SZXNvbHZlVHJhbnNmZXJIABI0CgxkZWZpbmVfYXNzZXQYECABKAsyHC52ZW51ZS5lbmdpbmUudjEuRGVmaW5lQXNzZXRIABI2Cg1kZWZpbmVfbWFya2V0GBEgASgLMh0udmVudWUuZW5naW5lLnYxLkRlZmluZU1hcmtldEgAEjsKEHNldF9tYXJrZXRfc3RhdGUYEiABKAsyHy52ZW51ZS5lbmdpbmUudjEuU2V0TWFya2V0U3RhdGVIABIsCghzZXRfZmVlcxgTIAEoCzIYLnZlbnVlLmVuZ2luZS52MS5TZXRGZWVzSAASPwoSc2V0X2FjY291bnRfc3RhdHVzGBQgASgLMiEudmVudWUuZW5naW5lLnYxLlNldEFjY291bnRTdGF0dXNIABIrCgdhZHZhbmNlGBUgASgLMhgudmVudWUuZW5naW5lLnYxLkFkdmFuY2VIABI4Cg5sZWFkZXJfc3RhcnRlZBgWIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5MZWFkZXJTdGFydGVkSAASNAoMY2hhbmdlX3J1bGVzGBcgASgLMhwudmVudWUuZW5naW5lLnYxLkNoYW5nZVJ1bGVzSAASOAoLYW1lbmRfb3JkZXIYGCABKAsyIS52ZW51ZS5vcmRlci52MS5BbWVuZE9yZGVyUmVxdWVzdEgAEjwKDXJlcGxhY2Vfb3JkZXIYGSABKAsyIy52ZW51ZS5vcmRlci52MS5SZXBsYWNlT3JkZXJSZXF1ZXN0SAASQQoQY2FuY2VsX2FsbF9hZnRlchgaIAEoCzIlLnZlbnVlLm9yZGVyLnYxLkNhbmNlbEFsbEFmdGVyUmVxdWVzdEgAEjQKCXBsYWNlX29jbxgbIAEoCzIfLnZlbnVlLm9yZGVyLnYxLlBsYWNlT2NvUmVxdWVzdEgAEkMKFHNldF9yZWZlcmVuY2VfcHJpY2VzGBwgASgLMiMudmVudWUuZW5naW5lLnYxLlNldFJlZmVyZW5jZVByaWNlc0gAEjAKCnNldF9saW1pdHMYHSABKAsyGi52ZW51ZS5lbmdpbmUudjEuU2V0TGltaXRzSAASPQoRc2V0X3RyYWRpbmdfaG91cnMYHiABKAsyIC52ZW51ZS5lbmdpbmUudjEuU2V0VHJhZGluZ0hvdXJzSAASNAoMb3Blbl9zZXNzaW9uGB8gASgLMhwudmVudWUuZW5naW5lLnYxLk9wZW5TZXNzaW9uSAASMgoLZW5kX3Nlc3Npb24YICABKAsyGy52ZW51ZS5lbmdpbmUudjEuRW5kU2Vzc2lvbkgAEisKB2NvbnZlcnQYISABKAsyGC52ZW51ZS5lbmdpbmUudjEuQ29udmVydEgAEjgKDnJlbmFtZV9hY2NvdW50GCIgASgLMh4udmVudWUuZW5naW5lLnYxLlJlbmFtZUFjY291bnRIABI2Cg1jbG9zZV9hY2NvdW50GCMgASgLMh0udmVudWUuZW5naW5lLnYxLkNsb3NlQWNjb3VudEgAEj0KEXNldF9hY2NvdW50X3Rlcm1zGCQgASgLMiAudmVudWUuZW5naW5lLnYxLlNldEFjY291bnRUZXJtc0gAQgYKBGJvZHkiwgEKC09wZW5BY2NvdW50EhIKCmFjY291bnRfaWQYASABKAkSKwoEdHlwZRgCIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGUSDAoEbmFtZRgDIAEoCRIMCgR0aWVyGAQgASgJEhgKEHNlbGZfdHJhZGVfZ3JvdXAYBSABKAkSKAoHb3BlbmluZxgGIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5BbW91bnQSEgoKcmVxdWVzdF9pZBgHIAEoCSInCgZBbW91bnQSDQoFYXNzZXQYASABKAkSDgoGYW1vdW50GAIgASgJIt0BCghUcmFuc2ZlchITCgt0cmFuc2Zlcl9pZBgBIAEoCRIYChBkZWJpdF9hY2NvdW50X2lkGAIgASgJEhkKEWNyZWRpdF9hY2NvdW50X2lkGAMgASgJEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIpCgRraW5kGAYgASgOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmQSDwoHcGVuZGluZxgHIAEoCBIbChNyZWNlaXZlcl9hY2NvdW50X2lkGAggASgJEg8KB3JlY2VpdmUYCSABKAgixwEKB0NvbnZlcnQSFQoNY29udmVyc2lvbl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEhIKCmZyb21fYXNzZXQYAyABKAkSEwoLZnJvbV9hbW91bnQYBCABKAkSEAoIdG9fYXNzZXQYBSABKAkSEQoJdG9fYW1vdW50GAYgASgJEi8KC2V4cGlyZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgphY2NlcHRhbmNlGAggASgJIkUKDVJlbmFtZUFjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkiNgoMQ2xvc2VBY2NvdW50EhIKCmFjY291bnRfaWQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCSJECg9SZXNvbHZlVHJhbnNmZXISEwoLdHJhbnNmZXJfaWQYASABKAkSDAoEdm9pZBgCIAEoCBIOCgZhbW91bnQYAyABKAkiQwoLRGVmaW5lQXNzZXQSDgoGc3ltYm9sGAEgASgJEg0KBXNjYWxlGAIgASgFEhUKDWRpc3BsYXlfc2NhbGUYAyABKAUiOwoMRGVmaW5lTWFya2V0EisKBm1hcmtldBgBIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0IlEKDlNldE1hcmtldFN0YXRlEg4KBnN5bWJvbBgBIAEoCRIvCgVzdGF0ZRgCIAEoDjIgLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0U3RhdGUiVwoHU2V0RmVlcxIOCgZzeW1ib2wYASABKAkSDAoEdGllchgCIAEoCRIWCg5tYWtlcl9mZWVfcmF0ZRgDIAEoCRIWCg50YWtlcl9mZWVfcmF0ZRgEIAEoCSJXChBTZXRBY2NvdW50U3RhdHVzEhIKCmFjY291bnRfaWQYASABKAkSLwoGc3RhdHVzGAIgASgOMh8udmVudWUuYWNjb3VudC52MS5BY2NvdW50U3RhdHVzIk0KD1NldEFjY291bnRUZXJtcxISCgphY2NvdW50X2lkGAEgASgJEgwKBHRpZXIYAiABKAkSGAoQc2VsZl90cmFkZV9ncm91cBgDIAEoCSKDAQoSU2V0UmVmZXJlbmNlUHJpY2VzEg4KBnN5bWJvbBgBIAEoCRISCgptYXJrX3ByaWNlGAIgASgJEhMKC2luZGV4X3ByaWNlGAMgASgJEjQKEHN0YWxlX2luZGV4X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImUKCVNldExpbWl0cxISCgphY2NvdW50X2lkGAEgASgJEgwKBHRpZXIYAiABKAkSDgoGc3ltYm9sGAMgASgJEiYKBmxpbWl0cxgEIAEoCzIWLnZlbnVlLm9yZGVyLnYxLkxpbWl0cyJTCg9TZXRUcmFkaW5nSG91cnMSDgoGc3ltYm9sGAEgASgJEjAKBWhvdXJzGAIgAygLMiEudmVudWUubWFya2V0ZGF0YS52MS5UcmFkaW5nSG91cnMiNQoLT3BlblNlc3Npb24SEgoKc2Vzc2lvbl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJIlIKCkVuZFNlc3Npb24SEgoKc2Vzc2lvbl9pZBgBIAEoCRIMCgRsb3N0GAIgASgIEhIKCmFjY291bnRfaWQYAyABKAkSDgoGb3BlbmVkGAQgASgEIgkKB0FkdmFuY2UiHgoNTGVhZGVyU3RhcnRlZBINCgVlcG9jaBgBIAEoBCIkCgtDaGFuZ2VSdWxlcxIVCg1ydWxlc192ZXJzaW9uGAEgASgFIjsKBERvbmUSEAoIcG9zaXRpb24YASABKAkSEAoIcmVwbGF5ZWQYAiABKAgSDwoHcmVmdXNlZBgDIAEoCCKLAQoNU3VibWl0UmVxdWVzdBIWCg5jb3JyZWxhdGlvbl9pZBgBIAEoBBIRCglwYXJ0aXRpb24YAiABKA0SKgoIY29tbWFuZHMYAyADKAsyGC52ZW51ZS5lbmdpbmUudjEuQ29tbWFuZBISCgp0aW1lb3V0X3VzGAQgASgDEg8KB29yZGVyZWQYBSABKAgiSgoGUmVzdWx0EhAKBmFuc3dlchgBIAEoDEgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIJCgdvdXRjb21lIlIKDlN1Ym1pdFJlc3BvbnNlEhYKDmNvcnJlbGF0aW9uX2lkGAEgASgEEigKB3Jlc3VsdHMYAiADKAsyFy52ZW51ZS5lbmdpbmUudjEuUmVzdWx0Ir0ECgxRdWVyeVJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEhQKDG1pbl9zZXF1ZW5jZRgCIAEoBBIyCghhY2NvdW50cxgKIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5BY2NvdW50c1F1ZXJ5SAASMgoIYmFsYW5jZXMYCyABKAsyHi52ZW51ZS5lbmdpbmUudjEuQmFsYW5jZXNRdWVyeUgAEjcKC29wZW5fb3JkZXJzGAwgASgLMiAudmVudWUuZW5naW5lLnYxLk9wZW5PcmRlcnNRdWVyeUgAEioKBGJvb2sYDSABKAsyGi52ZW51ZS5lbmdpbmUudjEuQm9va1F1ZXJ5SAASMAoHbWFya2V0cxgOIAEoCzIdLnZlbnVlLmVuZ2luZS52MS5NYXJrZXRzUXVlcnlIABIyCghzZXF1ZW5jZRgPIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5TZXF1ZW5jZVF1ZXJ5SAASMAoHcHJldmlldxgQIAEoCzIdLnZlbnVlLmVuZ2luZS52MS5QcmV2aWV3UXVlcnlIABIwCgdyZXF1ZXN0GBEgASgLMh0udmVudWUuZW5naW5lLnYxLlJlcXVlc3RRdWVyeUgAEjQKCXBvc2l0aW9ucxgSIAEoCzIfLnZlbnVlLmVuZ2luZS52MS5Qb3NpdGlvbnNRdWVyeUgAEi4KBmxpbWl0cxgTIAEoCzIcLnZlbnVlLmVuZ2luZS52MS5MaW1pdHNRdWVyeUgAQgcKBXF1ZXJ5IjQKDUFjY291bnRzUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJIjQKDUJhbGFuY2VzUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJInEKD09wZW5PcmRlcnNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSEAoIb3JkZXJfaWQYAyABKAkSFwoPY2xpZW50X29yZGVyX2lkGAQgASgJEg4KBnN5bWJvbBgFIAEoCSIqCglCb29rUXVlcnkSDgoGc3ltYm9sGAEgASgJEg0KBWRlcHRoGAIgASgFIg4KDE1hcmtldHNRdWVyeSIPCg1TZXF1ZW5jZVF1ZXJ5ImIKDFByZXZpZXdRdWVyeRIPCgd1c2VyX2lkGAEgASgJEjAKBW9yZGVyGAIgASgLMiEudmVudWUub3JkZXIudjEuUGxhY2VPcmRlclJlcXVlc3QSDwoHdGltZV91cxgDIAEoAyIzCgxSZXF1ZXN0UXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJIjUKDlBvc2l0aW9uc1F1ZXJ5Eg8KB3VzZXJfaWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCSINCgtMaW1pdHNRdWVyeSLhAwoNUXVlcnlSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBBIQCghwb3NpdGlvbhgCIAEoCRIrCghhY2NvdW50cxgDIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQWNjb3VudBIrCghiYWxhbmNlcxgEIAMoCzIZLnZlbnVlLmFjY291bnQudjEuQmFsYW5jZRIlCgZvcmRlcnMYBSADKAsyFS52ZW51ZS5vcmRlci52MS5PcmRlchI3CgRib29rGAYgASgLMikudmVudWUubWFya2V0ZGF0YS52MS5HZXRPcmRlckJvb2tSZXNwb25zZRIsCgdtYXJrZXRzGAcgAygLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQSGAoQYWNjb3VudF9zZXF1ZW5jZRgIIAEoBBI1CgdwcmV2aWV3GAkgASgLMiQudmVudWUub3JkZXIudjEuUHJldmlld09yZGVyUmVzcG9uc2USGAoQcmVxdWVzdF9zZXF1ZW5jZRgKIAEoBBItCglwb3NpdGlvbnMYCyADKAsyGi52ZW51ZS5hY2NvdW50LnYxLlBvc2l0aW9uEioKBmxpbWl0cxgMIAMoCzIaLnZlbnVlLmVuZ2luZS52MS5TZXRMaW1pdHMihQEKDUZvbGxvd1JlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEhIKCmFjY291bnRfaWQYAiABKAkSDwoHdXNlcl9pZBgDIAEoCRIQCghzbmFwc2hvdBgEIAEoCBISCgpzZXNzaW9uX2lkGAUgASgJEhYKDnNlc3Npb25fb3BlbmVkGAYgASgEInkKDkZvbGxvd1Jlc3BvbnNlEisKBXN0YXJ0GAEgASgLMhwudmVudWUuZW5naW5lLnYxLkZvbGxvd1N0YXJ0EiwKBmZyYW1lcxgCIAMoCzIcLnZlbnVlLmVuZ2luZS52MS5Gb2xsb3dGcmFtZRIMCgRzbG93GAMgASgIIm8KC0ZvbGxvd1N0YXJ0EhAKCHNlcXVlbmNlGAEgASgEEg0KBWVwb2NoGAIgASgEEhgKEGFjY291bnRfc2VxdWVuY2UYAyABKAQSJQoGb3JkZXJzGAQgAygLMhUudmVudWUub3JkZXIudjEuT3JkZXIiagoLRm9sbG93RnJhbWUSEAoIc2VxdWVuY2UYASABKAQSGQoRcHJldmlvdXNfc2VxdWVuY2UYAiABKAQSLgoGcmVjb3JkGAMgASgLMh4udmVudWUuZW5naW5lLnYxLkFjY291bnRSZWNvcmQiOAoLVGFpbFJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEhYKDmFmdGVyX3NlcXVlbmNlGAIgASgEIsYBCgxUYWlsUmVzcG9uc2USFgoOZmlyc3Rfc2VxdWVuY2UYASABKAQSFQoNbGFzdF9zZXF1ZW5jZRgCIAEoBBINCgVlcG9jaBgDIAEoBBIVCg1ydWxlc192ZXJzaW9uGAQgASgFEhAKCGNvbW1hbmRzGAUgASgMEg4KBmRpZ2VzdBgGIAEoBBINCgVjaGFpbhgHIAEoDBIwCglmb2xsb3dpbmcYCCADKAsyHS52ZW51ZS5lbmdpbmUudjEuVGFpbFJlc3BvbnNlIjoKDENvbW1hbmRCYXRjaBIqCghjb21tYW5kcxgBIAMoCzIYLnZlbnVlLmVuZ2luZS52MS5Db21tYW5kIh4KC0Fuc3dlckJhdGNoEg8KB2Fuc3dlcnMYASADKAwimAEKDUFjY291bnRSZWNvcmQSKwoGb3JkZXJzGAEgAygLMhsudmVudWUub3JkZXIudjEuT3JkZXJVcGRhdGUSKwoIYmFsYW5jZXMYAiADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2USLQoJcG9zaXRpb25zGAMgAygLMhoudmVudWUuYWNjb3VudC52MS5Qb3NpdGlvbiLRAgoMTWFya2V0UmVjb3JkEg4KBnN5bWJvbBgBIAEoCRIvCgtlbnZpcm9ubWVudBgCIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQSEAoIc2VxdWVuY2UYAyABKAQSGQoRcHJldmlvdXNfc2VxdWVuY2UYBCABKAQSLAoEYmlkcxgFIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEiwKBGFza3MYBiADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIqCgZ0cmFkZXMYByADKAsyGi52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRlEisKBm1hcmtldBgIIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0Eg0KBXJlc2V0GAkgASgIEg8KB3RpbWVfdXMYCiABKAMqMwoHVmVyZGljdBIXChNWRVJESUNUX1VOU1BFQ0lGSUVEEAASDwoLVkVSRElDVF9ORVcQATLiAgoNRW5naW5lU2VydmljZRJXCgZTdWJtaXQSHi52ZW51ZS5lbmdpbmUudjEuU3VibWl0UmVxdWVzdBofLnZlbnVlLmVuZ2luZS52MS5TdWJtaXRSZXNwb25zZSIIirUYBAgHIAgoATABElAKBVF1ZXJ5Eh0udmVudWUuZW5naW5lLnYxLlF1ZXJ5UmVxdWVzdBoeLnZlbnVlLmVuZ2luZS52MS5RdWVyeVJlc3BvbnNlIgiKtRgECAcgCBJVCgZGb2xsb3cSHi52ZW51ZS5lbmdpbmUudjEuRm9sbG93UmVxdWVzdBofLnZlbnVlLmVuZ2luZS52MS5Gb2xsb3dSZXNwb25zZSIIirUYBAgHIAgwARJPCgRUYWlsEhwudmVudWUuZW5naW5lLnYxLlRhaWxSZXF1ZXN0Gh0udmVudWUuZW5naW5lLnYxLlRhaWxSZXNwb25zZSIIirUYBAgHIAgwAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_google_rpc_status, file_venue_account_v1_account, file_venue_marketdata_v1_marketdata, file_venue_option_v1_access, file_venue_order_v1_order, file_venue_order_v1_order_service, file_venue_type_v1_type]);
 
 /**
  * One command. What is in the journal is this, with sequence and time stamped.
@@ -297,6 +297,14 @@ export type Command = Message<"venue.engine.v1.Command"> & {
      */
     value: CloseAccount;
     case: "closeAccount";
+  } | {
+    /**
+     * Puts an account into a tier or a self-trade group.
+     *
+     * @generated from field: venue.engine.v1.SetAccountTerms set_account_terms = 36;
+     */
+    value: SetAccountTerms;
+    case: "setAccountTerms";
   } | { case: undefined; value?: undefined };
 };
 
@@ -799,6 +807,43 @@ export const SetAccountStatusSchema: GenMessage<SetAccountStatus> = /*@__PURE__*
   messageDesc(file_venue_engine_v1_engine, 12);
 
 /**
+ * Puts an account into another tier or self-trade group, for orders accepted from now on; orders that rest keep their fee rates.
+ * At least one of the two is given.
+ *
+ * @generated from message venue.engine.v1.SetAccountTerms
+ */
+export type SetAccountTerms = Message<"venue.engine.v1.SetAccountTerms"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The tier that its fees, limits and order rates come from; empty: unchanged.
+   *
+   * @generated from field: string tier = 2;
+   */
+  tier: string;
+
+  /**
+   * Orders of accounts of one group never trade with each other, those that rest already included; its own account_id: a group of
+   * its own. Empty: unchanged.
+   *
+   * @generated from field: string self_trade_group = 3;
+   */
+  selfTradeGroup: string;
+};
+
+/**
+ * Describes the message venue.engine.v1.SetAccountTerms.
+ * Use `create(SetAccountTermsSchema)` to create a new message.
+ */
+export const SetAccountTermsSchema: GenMessage<SetAccountTerms> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 13);
+
+/**
  * Sets prices that come from outside: they trigger orders and value positions.
  *
  * @generated from message venue.engine.v1.SetReferencePrices
@@ -812,7 +857,8 @@ export type SetReferencePrices = Message<"venue.engine.v1.SetReferencePrices"> &
   symbol: string;
 
   /**
-   * The mark price; empty: unchanged. Decimal.
+   * The mark price; empty: unchanged. Decimal. A market that never had one (spot) is marked by its index: orders that wait for
+   * the mark price are triggered by that.
    *
    * @generated from field: string mark_price = 2;
    */
@@ -839,7 +885,7 @@ export type SetReferencePrices = Message<"venue.engine.v1.SetReferencePrices"> &
  * Use `create(SetReferencePricesSchema)` to create a new message.
  */
 export const SetReferencePricesSchema: GenMessage<SetReferencePrices> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 13);
+  messageDesc(file_venue_engine_v1_engine, 14);
 
 /**
  * Sets limits. Exactly one of account_id and tier, or neither (the venue's default); symbol narrows it to one market. An empty
@@ -884,7 +930,7 @@ export type SetLimits = Message<"venue.engine.v1.SetLimits"> & {
  * Use `create(SetLimitsSchema)` to create a new message.
  */
 export const SetLimitsSchema: GenMessage<SetLimits> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 14);
+  messageDesc(file_venue_engine_v1_engine, 15);
 
 /**
  * Sets when a market trades by itself: it opens (through an auction where one is asked for) and closes at these times.
@@ -912,7 +958,7 @@ export type SetTradingHours = Message<"venue.engine.v1.SetTradingHours"> & {
  * Use `create(SetTradingHoursSchema)` to create a new message.
  */
 export const SetTradingHoursSchema: GenMessage<SetTradingHours> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 15);
+  messageDesc(file_venue_engine_v1_engine, 16);
 
 /**
  * Begins a trading session whose loss cancels its orders, or takes it up again.
@@ -940,7 +986,7 @@ export type OpenSession = Message<"venue.engine.v1.OpenSession"> & {
  * Use `create(OpenSessionSchema)` to create a new message.
  */
 export const OpenSessionSchema: GenMessage<OpenSession> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 16);
+  messageDesc(file_venue_engine_v1_engine, 17);
 
 /**
  * The end of a trading session, or of its connection. It changes nothing once the session was opened again by another command.
@@ -982,7 +1028,7 @@ export type EndSession = Message<"venue.engine.v1.EndSession"> & {
  * Use `create(EndSessionSchema)` to create a new message.
  */
 export const EndSessionSchema: GenMessage<EndSession> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 17);
+  messageDesc(file_venue_engine_v1_engine, 18);
 
 /**
  * Lets time pass to the command's time.
@@ -997,7 +1043,7 @@ export type Advance = Message<"venue.engine.v1.Advance"> & {
  * Use `create(AdvanceSchema)` to create a new message.
  */
 export const AdvanceSchema: GenMessage<Advance> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 18);
+  messageDesc(file_venue_engine_v1_engine, 19);
 
 /**
  * Marks that a leader began.
@@ -1018,7 +1064,7 @@ export type LeaderStarted = Message<"venue.engine.v1.LeaderStarted"> & {
  * Use `create(LeaderStartedSchema)` to create a new message.
  */
 export const LeaderStartedSchema: GenMessage<LeaderStarted> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 19);
+  messageDesc(file_venue_engine_v1_engine, 20);
 
 /**
  * Goes over to another version of the rules.
@@ -1039,7 +1085,7 @@ export type ChangeRules = Message<"venue.engine.v1.ChangeRules"> & {
  * Use `create(ChangeRulesSchema)` to create a new message.
  */
 export const ChangeRulesSchema: GenMessage<ChangeRules> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 20);
+  messageDesc(file_venue_engine_v1_engine, 21);
 
 /**
  * The answer to commands that have no message of the public contract.
@@ -1074,7 +1120,7 @@ export type Done = Message<"venue.engine.v1.Done"> & {
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema: GenMessage<Done> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 21);
+  messageDesc(file_venue_engine_v1_engine, 22);
 
 /**
  * Commands for a partition.
@@ -1123,7 +1169,7 @@ export type SubmitRequest = Message<"venue.engine.v1.SubmitRequest"> & {
  * Use `create(SubmitRequestSchema)` to create a new message.
  */
 export const SubmitRequestSchema: GenMessage<SubmitRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 22);
+  messageDesc(file_venue_engine_v1_engine, 23);
 
 /**
  * The outcome of one command.
@@ -1161,7 +1207,7 @@ export type Result = Message<"venue.engine.v1.Result"> & {
  * Use `create(ResultSchema)` to create a new message.
  */
 export const ResultSchema: GenMessage<Result> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 23);
+  messageDesc(file_venue_engine_v1_engine, 24);
 
 /**
  * The outcomes of one SubmitRequest.
@@ -1189,7 +1235,7 @@ export type SubmitResponse = Message<"venue.engine.v1.SubmitResponse"> & {
  * Use `create(SubmitResponseSchema)` to create a new message.
  */
 export const SubmitResponseSchema: GenMessage<SubmitResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 24);
+  messageDesc(file_venue_engine_v1_engine, 25);
 
 /**
  * A read of the engine's memory.
@@ -1304,7 +1350,7 @@ export type QueryRequest = Message<"venue.engine.v1.QueryRequest"> & {
  * Use `create(QueryRequestSchema)` to create a new message.
  */
 export const QueryRequestSchema: GenMessage<QueryRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 25);
+  messageDesc(file_venue_engine_v1_engine, 26);
 
 /**
  * Accounts of a user.
@@ -1332,7 +1378,7 @@ export type AccountsQuery = Message<"venue.engine.v1.AccountsQuery"> & {
  * Use `create(AccountsQuerySchema)` to create a new message.
  */
 export const AccountsQuerySchema: GenMessage<AccountsQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 26);
+  messageDesc(file_venue_engine_v1_engine, 27);
 
 /**
  * Balances of an account.
@@ -1360,7 +1406,7 @@ export type BalancesQuery = Message<"venue.engine.v1.BalancesQuery"> & {
  * Use `create(BalancesQuerySchema)` to create a new message.
  */
 export const BalancesQuerySchema: GenMessage<BalancesQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 27);
+  messageDesc(file_venue_engine_v1_engine, 28);
 
 /**
  * Open orders of an account.
@@ -1409,7 +1455,7 @@ export type OpenOrdersQuery = Message<"venue.engine.v1.OpenOrdersQuery"> & {
  * Use `create(OpenOrdersQuerySchema)` to create a new message.
  */
 export const OpenOrdersQuerySchema: GenMessage<OpenOrdersQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 28);
+  messageDesc(file_venue_engine_v1_engine, 29);
 
 /**
  * A book.
@@ -1437,7 +1483,7 @@ export type BookQuery = Message<"venue.engine.v1.BookQuery"> & {
  * Use `create(BookQuerySchema)` to create a new message.
  */
 export const BookQuerySchema: GenMessage<BookQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 29);
+  messageDesc(file_venue_engine_v1_engine, 30);
 
 /**
  * Markets.
@@ -1452,7 +1498,7 @@ export type MarketsQuery = Message<"venue.engine.v1.MarketsQuery"> & {
  * Use `create(MarketsQuerySchema)` to create a new message.
  */
 export const MarketsQuerySchema: GenMessage<MarketsQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 30);
+  messageDesc(file_venue_engine_v1_engine, 31);
 
 /**
  * Only the sequence.
@@ -1467,7 +1513,7 @@ export type SequenceQuery = Message<"venue.engine.v1.SequenceQuery"> & {
  * Use `create(SequenceQuerySchema)` to create a new message.
  */
 export const SequenceQuerySchema: GenMessage<SequenceQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 31);
+  messageDesc(file_venue_engine_v1_engine, 32);
 
 /**
  * What a placement would come to.
@@ -1502,7 +1548,7 @@ export type PreviewQuery = Message<"venue.engine.v1.PreviewQuery"> & {
  * Use `create(PreviewQuerySchema)` to create a new message.
  */
 export const PreviewQuerySchema: GenMessage<PreviewQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 32);
+  messageDesc(file_venue_engine_v1_engine, 33);
 
 /**
  * Which command answered a request.
@@ -1530,7 +1576,7 @@ export type RequestQuery = Message<"venue.engine.v1.RequestQuery"> & {
  * Use `create(RequestQuerySchema)` to create a new message.
  */
 export const RequestQuerySchema: GenMessage<RequestQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 33);
+  messageDesc(file_venue_engine_v1_engine, 34);
 
 /**
  * Positions of an account.
@@ -1558,7 +1604,7 @@ export type PositionsQuery = Message<"venue.engine.v1.PositionsQuery"> & {
  * Use `create(PositionsQuerySchema)` to create a new message.
  */
 export const PositionsQuerySchema: GenMessage<PositionsQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 34);
+  messageDesc(file_venue_engine_v1_engine, 35);
 
 /**
  * All limits that were set.
@@ -1573,7 +1619,7 @@ export type LimitsQuery = Message<"venue.engine.v1.LimitsQuery"> & {
  * Use `create(LimitsQuerySchema)` to create a new message.
  */
 export const LimitsQuerySchema: GenMessage<LimitsQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 35);
+  messageDesc(file_venue_engine_v1_engine, 36);
 
 /**
  * What was read.
@@ -1671,7 +1717,7 @@ export type QueryResponse = Message<"venue.engine.v1.QueryResponse"> & {
  * Use `create(QueryResponseSchema)` to create a new message.
  */
 export const QueryResponseSchema: GenMessage<QueryResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 36);
+  messageDesc(file_venue_engine_v1_engine, 37);
 
 /**
  * Follows an account.
@@ -1727,7 +1773,7 @@ export type FollowRequest = Message<"venue.engine.v1.FollowRequest"> & {
  * Use `create(FollowRequestSchema)` to create a new message.
  */
 export const FollowRequestSchema: GenMessage<FollowRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 37);
+  messageDesc(file_venue_engine_v1_engine, 38);
 
 /**
  * What happens to an account that is followed.
@@ -1762,7 +1808,7 @@ export type FollowResponse = Message<"venue.engine.v1.FollowResponse"> & {
  * Use `create(FollowResponseSchema)` to create a new message.
  */
 export const FollowResponseSchema: GenMessage<FollowResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 38);
+  messageDesc(file_venue_engine_v1_engine, 39);
 
 /**
  * Where an account stands as of a durable sequence.
@@ -1804,7 +1850,7 @@ export type FollowStart = Message<"venue.engine.v1.FollowStart"> & {
  * Use `create(FollowStartSchema)` to create a new message.
  */
 export const FollowStartSchema: GenMessage<FollowStart> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 39);
+  messageDesc(file_venue_engine_v1_engine, 40);
 
 /**
  * What one command changed of the account.
@@ -1839,7 +1885,7 @@ export type FollowFrame = Message<"venue.engine.v1.FollowFrame"> & {
  * Use `create(FollowFrameSchema)` to create a new message.
  */
 export const FollowFrameSchema: GenMessage<FollowFrame> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 40);
+  messageDesc(file_venue_engine_v1_engine, 41);
 
 /**
  * Follows the journal.
@@ -1867,7 +1913,7 @@ export type TailRequest = Message<"venue.engine.v1.TailRequest"> & {
  * Use `create(TailRequestSchema)` to create a new message.
  */
 export const TailRequestSchema: GenMessage<TailRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 41);
+  messageDesc(file_venue_engine_v1_engine, 42);
 
 /**
  * One committed batch, a row of the journal, and those after it that were sent with it.
@@ -1937,7 +1983,7 @@ export type TailResponse = Message<"venue.engine.v1.TailResponse"> & {
  * Use `create(TailResponseSchema)` to create a new message.
  */
 export const TailResponseSchema: GenMessage<TailResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 42);
+  messageDesc(file_venue_engine_v1_engine, 43);
 
 /**
  * The commands of a batch.
@@ -1958,7 +2004,7 @@ export type CommandBatch = Message<"venue.engine.v1.CommandBatch"> & {
  * Use `create(CommandBatchSchema)` to create a new message.
  */
 export const CommandBatchSchema: GenMessage<CommandBatch> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 43);
+  messageDesc(file_venue_engine_v1_engine, 44);
 
 /**
  * The answers of a batch, beside its commands in the journal: what clients were told.
@@ -1979,7 +2025,7 @@ export type AnswerBatch = Message<"venue.engine.v1.AnswerBatch"> & {
  * Use `create(AnswerBatchSchema)` to create a new message.
  */
 export const AnswerBatchSchema: GenMessage<AnswerBatch> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 44);
+  messageDesc(file_venue_engine_v1_engine, 45);
 
 /**
  * What one command changed for one account: the record of account_events and of account streams.
@@ -2014,7 +2060,7 @@ export type AccountRecord = Message<"venue.engine.v1.AccountRecord"> & {
  * Use `create(AccountRecordSchema)` to create a new message.
  */
 export const AccountRecordSchema: GenMessage<AccountRecord> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 45);
+  messageDesc(file_venue_engine_v1_engine, 46);
 
 /**
  * What one batch changed in one market: the entry of the market's stream on the bus.
@@ -2098,7 +2144,7 @@ export type MarketRecord = Message<"venue.engine.v1.MarketRecord"> & {
  * Use `create(MarketRecordSchema)` to create a new message.
  */
 export const MarketRecordSchema: GenMessage<MarketRecord> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 46);
+  messageDesc(file_venue_engine_v1_engine, 47);
 
 /**
  * What the look-up of a request_id that the engine does not remember found.

@@ -596,7 +596,7 @@ export enum TriggerSource {
   LAST = 1,
 
   /**
-   * The mark price.
+   * The mark price; in a market that has none (spot) the index price.
    *
    * @generated from enum value: TRIGGER_SOURCE_MARK = 2;
    */
@@ -659,7 +659,7 @@ export enum TimeInForce {
   GTD = 4,
 
   /**
-   * Until the end of the day: 24:00 UTC, or when its market's trading hours (as they are when it is placed) close it next.
+   * Until the end of the day: 24:00 UTC, or when its market's trading hours close it next. Hours that are set anew move it.
    *
    * @generated from enum value: TIME_IN_FORCE_DAY = 5;
    */
@@ -867,7 +867,8 @@ export enum RejectReason {
   DUPLICATE_CLIENT_ORDER_ID = 16,
 
   /**
-   * The account has all the open orders it may have.
+   * The account has all the open orders it may have. An order that is never an open one (market, IOC, FOK; without exits) is not
+   * counted; exits of a bracket come to life beside the limit.
    *
    * @generated from enum value: REJECT_REASON_TOO_MANY_OPEN_ORDERS = 17;
    */
@@ -895,7 +896,8 @@ export enum RejectReason {
   POSITION_LIMIT = 20,
 
   /**
-   * The account has lost today what it may lose; only orders that reduce a position are taken.
+   * The account has lost today what it may lose; only orders that reduce a position are taken, those that rest on their side
+   * counted with them. One whose price has come (a stop-loss) is placed where by itself it closes no more than the position.
    *
    * @generated from enum value: REJECT_REASON_DAILY_LOSS_LIMIT = 21;
    */

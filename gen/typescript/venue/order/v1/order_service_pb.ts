@@ -102,7 +102,8 @@ export type PlaceOrderRequest = Message<"venue.order.v1.PlaceOrderRequest"> & {
    * True: only brings the account's position in the market nearer to zero. The quantity is cut to what is left of the position
    * beside the account's other resting reduce-only orders; where nothing is, the order is rejected with NOT_REDUCING. While it rests
    * it is cut again, the youngest first, as the position shrinks, and cancelled with CANCEL_REASON_NOT_REDUCING when nothing of it
-   * is left. Not with quote_amount.
+   * is left. One that waits for a price goes before those that rest when that comes: it takes what is left of the position, and they
+   * give way, the youngest first. Not with quote_amount.
    *
    * @generated from field: bool reduce_only = 10;
    */
@@ -210,7 +211,7 @@ export const PlaceOrderRequestSchema: GenMessage<PlaceOrderRequest> = /*@__PURE_
  * it comes to life (PENDING_TRIGGER, GTC) with the first fill and grows with the others. Both exits hold once: an exit that sells
  * what was bought, one that buys what the sale brought less fees (at its trigger it may take free funds beside that). When one is
  * triggered, the other and what is left of the entry are cancelled (CANCEL_REASON_LINKED); when one is cancelled the other stays,
- * as do exits of an entry that is cancelled. Its ids: parent_order_id and root_order_id name the entry, or the entry's root.
+ * also when it cannot be placed at its trigger, as do exits of an entry that is cancelled. Its ids: parent_order_id and root_order_id name the entry, or the entry's root.
  *
  * @generated from message venue.order.v1.ExitOrder
  */
