@@ -1,12 +1,16 @@
 """Good till a time, good for the day: orders end when time is let pass, and the machine says when that is."""
 
+from typing import Any
+
 import pytest
 
+from servers.domain import commands as c
+from servers.domain.errors import MarketHalted
 from servers.domain.events import OrderChanged
 from servers.domain.expiry import STALE_MAX
 from servers.domain.ledger import InvariantBreach
-from servers.domain.terms import Side, TimeInForce
-from tests.unit.domain.desk import MIDNIGHT_US, Desk, Outcome, outcome
+from servers.domain.terms import MarketState, Side, TimeInForce
+from tests.unit.domain.desk import MIDNIGHT_US, SYMBOL, Desk, Outcome, outcome
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -55,6 +59,44 @@ def test_a_partly_filled_order_keeps_what_it_traded() -> None:
     desk.buy("ben", "1", "100")
     desk.advance(MIDNIGHT_US + SECOND)
     assert outcome(order) == Outcome("EXPIRED", "", "1", "0")
+
+
+@pytest.mark.parametrize("state", [MarketState.HALTED, MarketState.CANCEL_ONLY, MarketState.POST_ONLY])
+def test_an_order_lives_until_its_time_whatever_its_market_takes_meanwhile(state: MarketState) -> None:
+    """GTD is "until expire_time", in a halted market too, where its owner cannot even cancel it."""
+    desk = Desk(maker="0.001")
+    desk.print("100")
+    until: dict[str, Any] = {"life": TimeInForce.GTD, "expires": MIDNIGHT_US + SECOND}
+    bid, stop = desk.buy("ann", "2", "90", **until), desk.sell("ben", "1", stop="80", **until)
+    stays = desk.buy("ann", "1", "89")
+    desk.sell("cem", "0.5", "90")
+    desk.run(c.SetMarketState, SYMBOL, int(state))
+    desk.advance(MIDNIGHT_US + SECOND - 1)
+    assert [outcome(order).status for order in (bid, stop)] == ["PARTIALLY_FILLED", "PENDING_TRIGGER"]
+    # 45 and its fee are paid; 1.5 at 90 and 1 at 89 are held, each with its fee.
+    assert [desk.balance("ann"), desk.balance("ben", "BTC")] == [("999730.731", "224.224"), ("999", "1")]
+    desk.advance(MIDNIGHT_US + SECOND)
+    assert [outcome(order) for order in (bid, stop)] == [Outcome("EXPIRED", "", "0.5", "0"), EXPIRED]
+    assert [desk.balance("ann"), desk.balance("ben", "BTC")] == [("999865.866", "89.089"), ("1000", "0")]
+    assert (desk.exchange.market(SYMBOL).state, desk.book(Side.BUY)) == (state, ["1 @ 89"])
+    if state == MarketState.HALTED:
+        with pytest.raises(MarketHalted):
+            desk.cancel(stays)
+    desk.run(c.SetMarketState, SYMBOL, int(MarketState.OPEN))
+    assert outcome(desk.sell("cem", "1", "90", life=TimeInForce.IOC)).reason == "UNFILLED"
+
+
+def test_an_order_that_expires_before_the_auction_has_no_part_in_it() -> None:
+    desk = Desk()
+    desk.run(c.SetMarketState, SYMBOL, int(MarketState.PRE_OPEN))
+    bid = desk.buy("ann", "1", "101", life=TimeInForce.GTD, expires=MIDNIGHT_US + SECOND)
+    offer = desk.sell("ben", "1", "100")
+    market = desk.exchange.market(SYMBOL)
+    assert market.auction_lots == 1_000
+    desk.advance(MIDNIGHT_US + SECOND)
+    assert (outcome(bid), market.auction_lots, market.auction_ticks) == (EXPIRED, 0, 0)
+    desk.run(c.SetMarketState, SYMBOL, int(MarketState.OPEN))
+    assert (outcome(offer).status, market.last_ticks) == ("OPEN", 0)
 
 
 def test_orders_expire_in_the_order_of_their_times_then_of_their_arrival() -> None:
