@@ -1,4 +1,6 @@
-"""One case for each reason that a placement is rejected for: what has to be so, and the order that is rejected then."""
+"""One case for each reason that a placement is rejected for: what has to be so, and the order that is rejected then; and the same
+for changes of orders, and for orders that would take the place of one.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,6 +14,10 @@ from tests.e2e.rest import Json
 from tests.e2e.ways import Way
 
 PLACE = "order.v1.OrderService.PlaceOrder"
+FOK = "TIME_IN_FORCE_FOK"
+STOP: Json = {"type": "ORDER_TYPE_STOP", "price": None, "stopPrice": "150"}
+# The terms of an exit with a label.
+ONE: Json = {"stopPrice": "120", "clientOrderId": "one"}
 MARKET: Json = {"type": "ORDER_TYPE_MARKET", "timeInForce": "TIME_IN_FORCE_IOC", "price": None}
 
 
@@ -25,10 +31,13 @@ class Stage:
     taker: Person
     maker: Person
 
-    def place(self, person: Person, **changed: Any) -> Json:
+    def order(self, person: Person, **changed: Any) -> Json:
+        """A purchase of one at 100, unless it is changed; None takes a field away."""
         made = person.order("BUY", "100", "1", symbol=self.symbol) | changed
-        request = {name: value for name, value in made.items() if value is not None}
-        found: Json = self.way.call(PLACE, request, person.token)["order"]
+        return {name: value for name, value in made.items() if value is not None}
+
+    def place(self, person: Person, **changed: Any) -> Json:
+        found: Json = self.way.call(PLACE, self.order(person, **changed), person.token)["order"]
         return found
 
     def cancel_all(self, person: Person) -> None:
@@ -140,17 +149,34 @@ CASES: dict[RejectReason, Case] = {
     R.DUPLICATE_CLIENT_ORDER_ID: Case({"clientOrderId": "one"}, resting("taker", clientOrderId="one")),
     R.TOO_MANY_OPEN_ORDERS: Case(so=one_rests_and_no_more_may),
     # Nobody sets a mark price where there is no margin; an index comes by itself.
-    R.TRIGGER_PRICE_UNKNOWN: Case(
-        {"type": "ORDER_TYPE_STOP", "price": None, "stopPrice": "10", "triggerSource": "TRIGGER_SOURCE_MARK"}
-    ),
+    R.TRIGGER_PRICE_UNKNOWN: Case(STOP | {"triggerSource": "TRIGGER_SOURCE_MARK"}),
     R.NOT_REDUCING: Case({"reduceOnly": True}),
     R.POSITION_LIMIT: Case(so=limited(position_max="99")),
     R.DAILY_LOSS_LIMIT: Case(so=lost_too_much),
     R.POST_ONLY_WOULD_TRADE: Case({"postOnly": True}, resting("maker", side="SIDE_SELL")),
     R.NO_LIQUIDITY: Case(MARKET),
-    R.NOT_FILLABLE: Case({"timeInForce": "TIME_IN_FORCE_FOK"}),
+    R.NOT_FILLABLE: Case({"timeInForce": FOK}),
     R.INSUFFICIENT_FUNDS: Case({"price": "9000", "quantity": "1000"}),
 }
+AMOUNT: Json = MARKET | {"quantity": None}
+# Other orders that are rejected for the same reasons: by amount, that wait, with exits, beyond what the account may.
+VARIANTS: list[tuple[RejectReason, Case]] = [
+    (R.MARKET_PRE_OPEN, Case({"postOnly": True}, market_is(MarketState.PRE_OPEN))),
+    (R.PRICE_OFF_TICK, Case(STOP | {"stopPrice": "150.25"})),
+    (R.PRICE_OFF_TICK, Case({"stopLoss": {"stopPrice": "90.25"}})),
+    (R.PRICE_OUT_OF_RANGE, Case(STOP | {"stopPrice": "10000.5"})),
+    (R.QUANTITY_OFF_LOT, Case(AMOUNT | {"quoteAmount": "10.000000001"})),
+    (R.QUANTITY_TOO_SMALL, Case(AMOUNT | {"quoteAmount": "0.5"}, resting("maker", side="SIDE_SELL"))),
+    (R.QUANTITY_TOO_LARGE, Case({"quantity": "2"}, limited(quantity_max="1.99"))),
+    (R.NOTIONAL_TOO_LARGE, Case(AMOUNT | {"quoteAmount": "100"}, limited(notional_max="99"))),
+    (R.DUPLICATE_CLIENT_ORDER_ID, Case({"takeProfit": ONE, "stopLoss": ONE | {"stopPrice": "90"}})),
+    (R.DUPLICATE_CLIENT_ORDER_ID, Case({"takeProfit": ONE}, resting("taker", clientOrderId="one"))),
+    (R.NOT_REDUCING, Case({"side": "SIDE_SELL", "reduceOnly": True})),
+    (R.NO_LIQUIDITY, Case(AMOUNT | {"quoteAmount": "100"})),
+    (R.NOT_FILLABLE, Case(MARKET | {"quantity": "2", "timeInForce": FOK}, resting("maker", side="SIDE_SELL"))),
+    (R.INSUFFICIENT_FUNDS, Case({"side": "SIDE_SELL", "quantity": "100.01"})),
+    (R.INSUFFICIENT_FUNDS, Case(STOP | {"stopPrice": "9000", "quantity": "1000"})),
+]
 # What an order that rests may be changed to, so that the change is refused for the reason an order would be.
 CHANGES: dict[RejectReason, Case] = {
     R.ACCOUNT_NOT_ACTIVE: Case({"price": "101"}, frozen),
@@ -168,4 +194,34 @@ CHANGES: dict[RejectReason, Case] = {
     R.POSITION_LIMIT: Case({"quantity": "2"}, limited(position_max="101")),
     R.DAILY_LOSS_LIMIT: Case({"price": "101"}, lost_too_much),
     R.INSUFFICIENT_FUNDS: Case({"price": "9000", "quantity": "1000"}),
+}
+# Of an order that waits for its stop price.
+CHANGES_OF_A_STOP: dict[RejectReason, Case] = {
+    R.ACCOUNT_NOT_ACTIVE: Case({"stopPrice": "151"}, frozen),
+    R.MARKET_CLOSED: Case({"stopPrice": "151"}, closed_by_hours),
+    R.MARKET_CANCEL_ONLY: Case({"quantity": "1.5"}, market_is(MarketState.CANCEL_ONLY)),
+    R.MARKET_POST_ONLY: Case({"stopPrice": "151"}, market_is(MarketState.POST_ONLY)),
+    R.MARKET_PRE_OPEN: Case({"stopPrice": "151"}, market_is(MarketState.PRE_OPEN)),
+    R.SYMBOL_NOT_ALLOWED: Case({"stopPrice": "151"}, limited(symbols_allowed=["BTC-USD"])),
+    R.PRICE_OFF_TICK: Case({"stopPrice": "150.25"}),
+    # It has no limit price.
+    R.PRICE_OUT_OF_RANGE: Case({"price": "150"}),
+    R.QUANTITY_OFF_LOT: Case({"quantity": "0.999"}),
+    R.QUANTITY_TOO_SMALL: Case({"quantity": "0.01"}),
+    R.QUANTITY_TOO_LARGE: Case({"quantity": "2"}, limited(quantity_max="1.5")),
+    R.NOTIONAL_TOO_LARGE: Case({"stopPrice": "152"}, limited(notional_max="151")),
+    R.INSUFFICIENT_FUNDS: Case({"stopPrice": "9000", "quantity": "1000"}),
+}
+# An order that would take another's place is checked as any is; where its market is halted, the replacement itself is refused.
+REPLACEMENTS: dict[RejectReason, Case] = {reason: case for reason, case in CASES.items() if reason != R.MARKET_HALTED}
+# Two of which one cancels the other, and what the second is that rejects both.
+TWO: tuple[Json, Json] = ({"price": "99"}, STOP)
+SECONDS: dict[RejectReason, Case] = {
+    R.MARKET_HALTED: Case(so=market_is(MarketState.HALTED)),
+    R.PRICE_OFF_TICK: Case({"stopPrice": "150.25"}),
+    R.QUANTITY_TOO_LARGE: Case({"quantity": "1000.01"}),
+    R.DUPLICATE_CLIENT_ORDER_ID: Case({"clientOrderId": "two"}, resting("taker", clientOrderId="two")),
+    R.TOO_MANY_OPEN_ORDERS: Case(so=limited(open_orders_max=1)),
+    R.TRIGGER_PRICE_UNKNOWN: Case({"triggerSource": "TRIGGER_SOURCE_MARK"}),
+    R.INSUFFICIENT_FUNDS: Case({"quantity": "1000", "stopPrice": "9000"}),
 }

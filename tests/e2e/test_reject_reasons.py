@@ -1,28 +1,49 @@
 """Every reason there is, produced on the running venue through the gateway, over REST and over gRPC: placements that are
-rejected, and changes and cancels that are refused with what stands against them (`b10`: semantics of orders).
+rejected, changes and replacements that are refused for what would reject an order, and cancels with what stands against them
+(`b10`: semantics of orders). Whatever is refused leaves orders and balances as they were.
 """
 
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
+from unittest.mock import ANY
 
 import pytest
 
+from servers.domain.errors import MarketClosed
 from servers.domain.terms import MarketState, RejectReason
 from tests.e2e.launching import Venue
 from tests.e2e.operator import Operator, operating
 from tests.e2e.people import balances, join
-from tests.e2e.rejections import CASES, CHANGES, Stage
+from tests.e2e.rejections import (
+    CASES,
+    CHANGES,
+    CHANGES_OF_A_STOP,
+    FOK,
+    MARKET,
+    REPLACEMENTS,
+    SECONDS,
+    STOP,
+    TWO,
+    VARIANTS,
+    Case,
+    Stage,
+    market_is,
+    traded_at_a_price,
+)
 from tests.e2e.rest import Json
 from tests.e2e.ways import Native, Refused, Rest
 from venue.order.v1 import order_pb2
 
 ORDERS = "order.v1.OrderService"
-# Of an order that rests no reason of these can come: they are about what a change cannot ask for.
+REJECTED = "ORDER_STATUS_REJECTED"
+PLACEMENTS = [*CASES.items(), *VARIANTS]
+# Of a plain order that rests no reason of these can come: they are about what a change cannot ask for.
 NOT_OF_CHANGES = {
     "MARKET_HALTED": "the change itself is refused with it, as a cancel is",
-    "MARKET_PRE_OPEN": "what rests is collected",
+    "MARKET_PRE_OPEN": "a case of its own: it takes a post-only order",
     "EXPIRE_TIME_PAST": "a change has none",
     "DUPLICATE_CLIENT_ORDER_ID": "it keeps its own",
     "TOO_MANY_OPEN_ORDERS": "it is one of them",
@@ -57,25 +78,113 @@ def test_every_reason_of_the_contract_has_its_case() -> None:
     }
     assert {reason.name for reason in CASES} == named
     assert {reason.name for reason in CHANGES} | set(NOT_OF_CHANGES) == named
+    assert {reason.name for reason in REPLACEMENTS} | {"MARKET_HALTED"} == named
 
 
-@pytest.mark.parametrize("reason", CASES, ids=lambda reason: reason.name.lower())
-def test_a_placement_is_rejected_for_it_and_nothing_is_changed(stage: Stage, reason: RejectReason) -> None:
-    case = CASES[reason]
+@pytest.mark.parametrize(("reason", "case"), PLACEMENTS, ids=[reason.name.lower() for reason, _ in PLACEMENTS])
+def test_a_placement_is_rejected_for_it_and_nothing_is_changed(stage: Stage, reason: RejectReason, case: Case) -> None:
     with case.so(stage):
         before = balances(stage.way, stage.taker)
         rejected = stage.place(stage.taker, **case.changed)
         after = balances(stage.way, stage.taker)
-    assert (rejected["status"], rejected["rejectReason"]) == ("ORDER_STATUS_REJECTED", f"REJECT_REASON_{reason.name}")
+    assert (rejected["status"], rejected["rejectReason"]) == (REJECTED, f"REJECT_REASON_{reason.name}")
+    assert after == before
+
+
+@pytest.mark.parametrize("reason", CASES, ids=lambda reason: reason.name.lower())
+def test_a_preview_shows_the_check_that_a_placement_fails_by_itself_and_in_a_batch(
+    stage: Stage, reason: RejectReason
+) -> None:
+    case = CASES[reason]
+    order, name = stage.order(stage.taker, **case.changed), f"REJECT_REASON_{reason.name}"
+    with case.so(stage):
+        before = balances(stage.way, stage.taker)
+        previewed = stage.way.call(f"{ORDERS}.PreviewOrder", {"order": order}, stage.taker.token)
+        placed = stage.way.call(f"{ORDERS}.PlaceOrder", order, stage.taker.token)
+        batch = stage.way.call(f"{ORDERS}.PlaceOrders", {"orders": [order, order]}, stage.taker.token)["results"]
+        after = balances(stage.way, stage.taker)
+    # What an expiry has to be after is the moment, which is another for each.
+    moment = {"limit": ANY} if reason == RejectReason.EXPIRE_TIME_PAST else {}
+    failed = next(check for check in previewed["checks"] if not check["passed"]) | moment
+    assert (failed["check"], previewed["order"]["rejectReason"]) == (name, name)
+    for each in (placed, *(result["placed"] for result in batch)):
+        assert (each["order"]["status"], each["order"]["rejectReason"]) == (REJECTED, name)
+        assert each["failedCheck"] == failed
     assert after == before
 
 
 @contextmanager
 def an_order(stage: Stage, **changed: Any) -> Iterator[Json]:
     order = stage.place(stage.taker, **changed)
-    assert order["status"] == "ORDER_STATUS_OPEN"
+    assert order["status"] in {"ORDER_STATUS_OPEN", "ORDER_STATUS_PENDING_TRIGGER"}
     yield order
     stage.cancel_all(stage.taker)
+
+
+@pytest.mark.parametrize("reason", SECONDS, ids=lambda reason: reason.name.lower())
+def test_of_two_of_which_one_cancels_the_other_both_are_rejected(stage: Stage, reason: RejectReason) -> None:
+    case = SECONDS[reason]
+    first, second = TWO
+    both = {"orders": [stage.order(stage.taker, **first), stage.order(stage.taker, **second | case.changed)]}
+    with traded_at_a_price(stage), case.so(stage):
+        before = balances(stage.way, stage.taker)
+        orders = stage.way.call(f"{ORDERS}.PlaceOco", both, stage.taker.token)["orders"]
+        after = balances(stage.way, stage.taker)
+    assert [(order["status"], order["rejectReason"]) for order in orders] == [
+        (REJECTED, f"REJECT_REASON_{reason.name}")
+    ] * 2
+    assert after == before
+
+
+@pytest.mark.parametrize(("offered", "reason"), [("1", "NO_LIQUIDITY"), ("1.5", "NOT_FILLABLE")])
+def test_an_order_that_is_triggered_and_could_not_be_placed_says_why(stage: Stage, offered: str, reason: str) -> None:
+    """What triggers it takes one of what is offered."""
+    before = balances(stage.way, stage.taker)
+    with traded_at_a_price(stage):
+        waiting = stage.place(stage.taker, **STOP, timeInForce=FOK)
+        assert waiting["status"] == "ORDER_STATUS_PENDING_TRIGGER"
+        stage.place(stage.maker, side="SIDE_SELL", price="150", quantity=offered)
+        stage.place(stage.taker, price="150", timeInForce="TIME_IN_FORCE_IOC")
+        named = {"orderId": waiting["orderId"]}
+        found = stage.way.call(f"{ORDERS}.GetOrder", named, stage.taker.token)["order"]
+        held = {asset: balance["held"] for asset, balance in balances(stage.way, stage.taker).items()}
+        stage.cancel_all(stage.maker)
+        stage.place(stage.maker)
+        stage.place(stage.taker, side="SIDE_SELL", timeInForce="TIME_IN_FORCE_IOC")
+    assert (found["status"], found["cancelReason"], found["rejectReason"]) == (
+        "ORDER_STATUS_CANCELLED",
+        "CANCEL_REASON_TRIGGER_REJECTED",
+        f"REJECT_REASON_{reason}",
+    )
+    assert held == {asset: balance["held"] for asset, balance in before.items()}
+
+
+class Tried(NamedTuple):
+    """A refusal of what names an open order; that order, and what its owner has and holds, before and after."""
+
+    order_id: str
+    refused: Refused
+    before: tuple[Json, dict[str, Json]]
+    after: tuple[Json, dict[str, Json]]
+
+
+def try_to(stage: Stage, method: str, order: Json, request: Json) -> Tried:
+    named = {"orderId": order["orderId"]}
+
+    def state() -> tuple[Json, dict[str, Json]]:
+        # Of an open order and of balances the engine itself answers: nothing has to be waited for.
+        found = stage.way.call(f"{ORDERS}.GetOrder", named, stage.taker.token)["order"]
+        return found, balances(stage.way, stage.taker)
+
+    before = state()
+    return Tried(order["orderId"], refusal(stage, method, named | request), before, state())
+
+
+def check_amend_refused(tried: Tried, reason: RejectReason) -> None:
+    """That it was refused for the reason, and the order rests and everything is held as it was."""
+    check(tried.refused, "FAILED_PRECONDITION", "AMEND_REFUSED", tried.order_id, reject_reason=reason.name)
+    assert tried.before[0]["remainingQuantity"] != "0"
+    assert tried.after == tried.before
 
 
 def refusal(stage: Stage, method: str, request: Json) -> Refused:
@@ -103,31 +212,83 @@ def check(refused: Refused, code: str, reason: str, subject: str = "", **metadat
 def test_a_change_is_refused_for_what_would_reject_an_order(stage: Stage, reason: RejectReason) -> None:
     case = CHANGES[reason]
     # Away from the price at which a case lets others trade.
-    with an_order(stage, price="99") as order:
-        named = {"orderId": order["orderId"]}
-        with case.so(stage):
-            refused = refusal(stage, "AmendOrder", named | case.changed)
-            now = stage.way.call(f"{ORDERS}.GetOrder", named, stage.taker.token)["order"]
-    check(refused, "FAILED_PRECONDITION", "AMEND_REFUSED", order["orderId"], reject_reason=reason.name)
-    assert (now["price"], now["quantity"], now["status"]) == (order["price"], order["quantity"], order["status"])
+    with an_order(stage, price="99") as order, case.so(stage):
+        tried = try_to(stage, "AmendOrder", order, case.changed)
+    check_amend_refused(tried, reason)
+
+
+@pytest.mark.parametrize("reason", CHANGES, ids=lambda reason: reason.name.lower())
+def test_in_a_batch_a_change_is_refused_for_the_same_reason(stage: Stage, reason: RejectReason) -> None:
+    case = CHANGES[reason]
+    with an_order(stage, price="99") as order, case.so(stage):
+        item = {"orderId": order["orderId"]} | case.changed
+        before = balances(stage.way, stage.taker)
+        results = stage.way.call(f"{ORDERS}.AmendOrders", {"amendments": [item, item]}, stage.taker.token)["results"]
+        after = balances(stage.way, stage.taker)
+    assert [list(result) for result in results] == [["error"]] * 2
+    for result in results:
+        info = next(detail for detail in result["error"]["details"] if "domain" in detail)
+        assert (info["reason"], info["metadata"]["reject_reason"]) == ("AMEND_REFUSED", reason.name)
+    assert after == before
+
+
+@pytest.mark.parametrize("reason", CHANGES_OF_A_STOP, ids=lambda reason: reason.name.lower())
+def test_a_change_of_an_order_that_waits_is_refused_for_what_would_reject_it(
+    stage: Stage, reason: RejectReason
+) -> None:
+    case = CHANGES_OF_A_STOP[reason]
+    # It waits for a price that is known.
+    with traded_at_a_price(stage), an_order(stage, **STOP) as order, case.so(stage):
+        tried = try_to(stage, "AmendOrder", order, case.changed)
+    check_amend_refused(tried, reason)
+
+
+@pytest.mark.parametrize("reason", REPLACEMENTS, ids=lambda reason: reason.name.lower())
+def test_an_order_is_not_replaced_by_one_that_would_be_rejected(stage: Stage, reason: RejectReason) -> None:
+    case = REPLACEMENTS[reason]
+    wanted = stage.order(stage.taker, **case.changed)
+    with an_order(stage, price="99", clientOrderId="mine") as order, case.so(stage):
+        tried = try_to(stage, "ReplaceOrder", order, {"order": wanted})
+    check_amend_refused(tried, reason)
+
+
+def test_a_replacement_is_of_the_whole_and_what_is_left_of_it_may_be_too_small(stage: Stage) -> None:
+    with an_order(stage, quantity="2") as order:
+        stage.place(stage.maker, side="SIDE_SELL", timeInForce="TIME_IN_FORCE_IOC")
+        for changed, reason in (
+            ({"quantity": "1.01"}, RejectReason.QUANTITY_TOO_SMALL),
+            ({"quantity": "1001.01"}, RejectReason.QUANTITY_TOO_LARGE),
+            ({"quantity": "999", "price": "101"}, RejectReason.INSUFFICIENT_FUNDS),
+        ):
+            wanted = stage.order(stage.taker, **changed)
+            tried = try_to(stage, "ReplaceOrder", order, {"order": wanted})
+            check_amend_refused(tried, reason)
+    stage.place(stage.maker)
+    stage.place(stage.taker, side="SIDE_SELL", timeInForce="TIME_IN_FORCE_IOC")
 
 
 def test_a_change_of_a_post_only_order_that_would_trade_is_refused(stage: Stage) -> None:
     stage.place(stage.maker, side="SIDE_SELL", price="110")
     with an_order(stage, postOnly=True) as order:
-        refused = refusal(stage, "AmendOrder", {"orderId": order["orderId"], "price": "110"})
+        tried = try_to(stage, "AmendOrder", order, {"price": "110"})
     stage.cancel_all(stage.maker)
-    check(refused, "FAILED_PRECONDITION", "AMEND_REFUSED", order["orderId"], reject_reason="POST_ONLY_WOULD_TRADE")
+    check_amend_refused(tried, RejectReason.POST_ONLY_WOULD_TRADE)
+
+
+def test_a_post_only_order_is_not_changed_while_its_market_collects_orders(stage: Stage) -> None:
+    with an_order(stage, postOnly=True) as order, market_is(MarketState.PRE_OPEN)(stage):
+        tried = try_to(stage, "AmendOrder", order, {"price": "101"})
+    check_amend_refused(tried, RejectReason.MARKET_PRE_OPEN)
 
 
 def test_a_reduce_only_order_is_not_changed_past_its_position(stage: Stage) -> None:
     stage.place(stage.maker, side="SIDE_SELL")
     stage.place(stage.taker, timeInForce="TIME_IN_FORCE_IOC")
     with an_order(stage, side="SIDE_SELL", price="200", reduceOnly=True) as order:
-        refused = refusal(stage, "AmendOrder", {"orderId": order["orderId"], "quantity": "1.5"})
+        tried = try_to(stage, "AmendOrder", order, {"quantity": "1.5"})
     stage.place(stage.maker)
     stage.place(stage.taker, side="SIDE_SELL", timeInForce="TIME_IN_FORCE_IOC")
-    check(refused, "FAILED_PRECONDITION", "AMEND_REFUSED", order["orderId"], reject_reason="NOT_REDUCING")
+    check_amend_refused(tried, RejectReason.NOT_REDUCING)
 
 
 @pytest.mark.parametrize("method", ["CancelOrder", "AmendOrder", "ReplaceOrder"])
@@ -163,3 +324,41 @@ def test_a_change_of_what_has_changed_or_is_filled_or_is_another_side_is_refused
     check(changed, "ABORTED", "ORDER_CHANGED", order_id=order["orderId"])
     check(below, "FAILED_PRECONDITION", "AMEND_BELOW_FILLED", "1", filled="1")
     check(mismatched, "FAILED_PRECONDITION", "REPLACE_MISMATCHED", order["orderId"])
+
+
+def test_a_market_that_was_closed_for_good_has_cancelled_its_orders_and_takes_none(
+    stage: Stage, operator: Operator
+) -> None:
+    """Of a market of its own: there is no way back."""
+    ended = replace(stage, symbol=f"ETH-END{secrets.token_hex(2)}".upper())
+    operator.define(ended.symbol)
+    free = balances(stage.way, stage.taker)
+    order = ended.place(stage.taker)
+    assert (order["status"], balances(stage.way, stage.taker) == free) == ("ORDER_STATUS_OPEN", False)
+    operator.state(ended.symbol, MarketState.CLOSED)
+    named = {"orderId": order["orderId"]}
+    now = stage.way.call(f"{ORDERS}.GetOrder", named, stage.taker.token)["order"]
+    assert (now["status"], now["cancelReason"]) == ("ORDER_STATUS_CANCELLED", "CANCEL_REASON_MARKET_CLOSED")
+    wanted = ended.order(stage.taker)
+    kinds: list[Json] = [
+        {},
+        MARKET,
+        STOP,
+        {"timeInForce": "TIME_IN_FORCE_IOC"},
+        {"postOnly": True},
+        {"side": "SIDE_SELL"},
+    ]
+    for changed in kinds:
+        rejected = ended.place(stage.taker, **changed)
+        assert (rejected["status"], rejected["rejectReason"]) == (REJECTED, "REJECT_REASON_MARKET_CLOSED"), changed
+    both = {"orders": [wanted, ended.order(stage.taker, **STOP)]}
+    placed = stage.way.call(f"{ORDERS}.PlaceOco", both, stage.taker.token)["orders"]
+    assert [each["rejectReason"] for each in placed] == ["REJECT_REASON_MARKET_CLOSED"] * 2
+    previewed = stage.way.call(f"{ORDERS}.PreviewOrder", {"order": wanted}, stage.taker.token)["order"]
+    assert previewed["rejectReason"] == "REJECT_REASON_MARKET_CLOSED"
+    for method, more in (("CancelOrder", {}), ("AmendOrder", {"quantity": "2"}), ("ReplaceOrder", {"order": wanted})):
+        refused = refusal(stage, method, named | more)
+        check(refused, "FAILED_PRECONDITION", "ORDER_CLOSED", order["orderId"], order_id=order["orderId"])
+    with pytest.raises(MarketClosed):
+        operator.state(ended.symbol, MarketState.OPEN)
+    assert balances(stage.way, stage.taker) == free
