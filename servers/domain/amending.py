@@ -93,7 +93,7 @@ def _refusal(floor: Floor, order: Order, price: int, quantity: int, stays: bool)
         return int(RejectReason.NOTIONAL_TOO_LARGE)
     more = lots - order.lots
     if order.reduce_only:
-        fits = rest_of(order) + more <= room(position_of(account, market), order.side, order)
+        fits = rest_of(order) + more <= room(position_of(account, market), order.side, (order,))
         return 0 if fits else int(RejectReason.NOT_REDUCING)
     return 0 if bounds.plain else check_growth(order, bounds, more, ticks, floor.record.time)
 

@@ -56,7 +56,7 @@ def exposure_checks(order: Order, found: Plan, position: Position, bounds: Bound
     """Whether position and loss of the day allow an order that wanted so many lots before it was cut to what it may reduce."""
     market, lot = order.market, order.market.lot_size
     if order.reduce_only:
-        most = most_of(order, None)
+        most = most_of(order, ())
         texts = [atto(lots * lot) for lots in (most, position.lots, wanted)]
         yield Check(RejectReason.NOT_REDUCING, most > 0 and not order.quote_amount, texts[0], texts[1], texts[2])
         return

@@ -8,6 +8,7 @@ before the day does.
 from heapq import heapify, heappop, heappush
 from typing import Final
 
+from servers.domain.identifiers import age
 from servers.domain.model import Market, Order
 from servers.domain.placing import Floor
 from servers.domain.positions import day_end
@@ -19,6 +20,10 @@ _EXPIRED: Final = int(OrderStatus.EXPIRED)
 _DAY: Final = int(TimeInForce.DAY)
 
 
+def _entry(order: Order) -> tuple[int, int, int]:
+    return order.expire_time, age(order.number), order.number
+
+
 class Expiry:
     """The expiring orders of a partition."""
 
@@ -26,22 +31,22 @@ class Expiry:
 
     def __init__(self, floor: Floor) -> None:
         self.floor = floor
-        # When, and which order.
-        self.due: list[tuple[int, int]] = []
+        # When, how old, and which order.
+        self.due: list[tuple[int, int, int]] = []
         self.due_max = STALE_MAX
 
     def load(self) -> None:
         """Find the expiring orders among the open ones."""
-        self.due = [(order.expire_time, order.number) for order in self.floor.orders.values() if order.expire_time]
+        self.due = [_entry(order) for order in self.floor.orders.values() if order.expire_time]
         self._order()
 
     def add(self, order: Order) -> None:
         """Take in an order that was placed."""
         if order.expire_time and order.number in self.floor.orders:
-            heappush(self.due, (order.expire_time, order.number))
+            heappush(self.due, _entry(order))
             if len(self.due) > self.due_max:
                 orders = self.floor.orders
-                self.due = [entry for entry in self.due if entry[1] in orders]
+                self.due = [entry for entry in self.due if entry[2] in orders]
                 self._order()
 
     def follow_hours(self, market: Market, now: int) -> None:
@@ -57,7 +62,7 @@ class Expiry:
                 floor.record.order(order)
                 order.expire_time = ends
                 floor.record.fold(order.number, ends)
-                heappush(self.due, (ends, order.number))
+                heappush(self.due, _entry(order))
 
     def _order(self) -> None:
         heapify(self.due)
@@ -67,7 +72,7 @@ class Expiry:
         """When the next order expires, or None."""
         due, orders = self.due, self.floor.orders
         while due:
-            time, number = due[0]
+            time, _, number = due[0]
             order = orders.get(number)
             if order is not None and order.expire_time == time:
                 return time
@@ -76,5 +81,5 @@ class Expiry:
 
     def fire(self) -> None:
         """Let the next order expire; of several at one time the oldest."""
-        _, number = heappop(self.due)
+        *_, number = heappop(self.due)
         self.floor.end(self.floor.orders[number], _EXPIRED, 0)

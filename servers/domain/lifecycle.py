@@ -12,6 +12,7 @@ from servers.domain.auction import set_indication, uncross
 from servers.domain.errors import DefinitionInvalid, MarketClosed
 from servers.domain.events import MarketChanged
 from servers.domain.hours import Hours, Schedule, hours_of, hours_text
+from servers.domain.identifiers import age
 from servers.domain.model import Market
 from servers.domain.placing import Floor
 from servers.domain.terms import CancelReason, MarketState, OrderStatus
@@ -48,7 +49,7 @@ def _enter(floor: Floor, market: Market, state: int) -> None:
         uncross(floor, market)
     if state == _CLOSED:
         mine = [order for order in floor.orders.values() if order.market is market]
-        for order in sorted(mine, key=lambda order: order.number):
+        for order in sorted(mine, key=lambda order: age(order.number)):
             # One of a list may have ended with another.
             if order.number in floor.orders:
                 floor.end(order, _CANCELLED, _MARKET_CLOSED)

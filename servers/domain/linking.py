@@ -125,6 +125,11 @@ class Links:
         others = [need(member) for member in members if member is not order]
         return max([needed, *others]) - sum(member.held for member in members)
 
+    def gone_with(self, order: Order) -> tuple[Order, ...]:
+        """The orders that end when an order does, itself first: the other of an OCO."""
+        others = self.members(order) if order.list_role == _OCO else ()
+        return (order, *(other for other in others if other is not order))
+
     def freed(self, order: Order) -> int:
         """What becomes available when an order ends."""
         members = self.members(order)

@@ -104,11 +104,12 @@ class Floor:
         """
         order = self.draft(command, account, market)
         bounds = self.limits.of(account, market)
-        reason = check(command, account, market, bounds, order.expire_time, instead_of)
+        gone = () if instead_of is None else self.links.gone_with(instead_of)
+        reason = check(command, account, market, bounds, order.expire_time, gone)
         if not reason:
-            found = self.planned(order, bounds, instead_of)
+            found = self.planned(order, bounds, gone)
             if (order.reduce_only or not bounds.plain) and not order.trigger_source:
-                reason = check_exposure(order, found, bounds, instead_of)
+                reason = check_exposure(order, found, bounds, gone)
             reason = reason or self.refusal(order, found, 0 if instead_of is None else self.links.freed(instead_of))
             if not reason:
                 return order, found
@@ -116,7 +117,7 @@ class Floor:
         order.reject_reason = reason
         return order, None
 
-    def planned(self, order: Order, bounds: Bounds, instead_of: Order | None) -> Plan:
+    def planned(self, order: Order, bounds: Bounds, gone: tuple[Order, ...]) -> Plan:
         """Fill in a new order's size and rates, and what it would do to the book."""
         market = order.market
         order.ticks = order.price // market.tick_size
@@ -127,7 +128,7 @@ class Floor:
             begin(order)
             return Plan([], 0, 0, False, False)
         if order.reduce_only:
-            cut_to_room(order, instead_of)
+            cut_to_room(order, gone)
         if market.state == _PRE_OPEN:
             return Plan([], 0, 0, False, False)
         limit = order.ticks or price_limit(order, bounds)

@@ -99,7 +99,7 @@ def _trigger(floor: Floor, order: Order, time: int) -> tuple[Plan, int]:
     # Its hold is among the free funds: nothing was taken.
     order.held = 0
     if order.reduce_only:
-        cut_to_room(order, None)
+        cut_to_room(order, ())
     return floor.triggers.decide(order)
 
 
@@ -226,7 +226,7 @@ def _with_book(floor: Floor, command: PlaceOrder, account: Account, market: Mark
         return
     order = floor.draft(command, account, market)
     wanted_lots = order.quantity // market.lot_size
-    found = floor.planned(order, bounds, None)
+    found = floor.planned(order, bounds, ())
     if source:
         yield _funds(floor, order, found)
         if not _comes_at_once(order):

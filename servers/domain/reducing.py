@@ -31,16 +31,16 @@ def rest_of(order: Order) -> int:
     return order.lots - order.filled_lots - order.removed_lots
 
 
-def room(position: Position, side: int, besides: Order | None) -> int:
-    """How many lots a further reduce-only order may have beside those that rest already, one of them left out of account."""
-    taken = sum(rest_of(order) for order in position.reducing.values() if order is not besides)
+def room(position: Position, side: int, gone: tuple[Order, ...]) -> int:
+    """How many lots a further reduce-only order may have beside those that rest already and would not be gone."""
+    taken = sum(rest_of(order) for order in position.reducing.values() if order not in gone)
     return max(reducible(position, side) - taken, 0)
 
 
-def most_of(order: Order, besides: Order | None) -> int:
+def most_of(order: Order, gone: tuple[Order, ...]) -> int:
     """How many lots a reduce-only order that is about to be placed may have; one whose price has come goes before what rests."""
     position = position_of(order.account, order.market)
-    return reducible(position, order.side) if order.trigger_time else room(position, order.side, besides)
+    return reducible(position, order.side) if order.trigger_time else room(position, order.side, gone)
 
 
 def enter(order: Order) -> None:
@@ -66,9 +66,9 @@ def take_off(floor: "Floor", order: Order, lots: int) -> Level | None:
     return shrink(floor.books[order.market.symbol].side(order.side), order, lots)
 
 
-def cut_to_room(order: Order, besides: Order | None) -> None:
+def cut_to_room(order: Order, gone: tuple[Order, ...]) -> None:
     """Let a reduce-only order that is about to be placed be no larger than what is left to reduce, if anything is."""
-    most = most_of(order, besides)
+    most = most_of(order, gone)
     if 0 < most < order.lots:
         order.lots, order.quantity = most, most * order.market.lot_size
 

@@ -14,7 +14,7 @@ from servers.domain.linking import need
 from servers.domain.model import Order
 from servers.domain.placing import Floor
 from servers.domain.risk import check_allowed, check_price, check_quantity, check_standing
-from servers.domain.terms import OrderType, RejectReason
+from servers.domain.terms import ListRole, OrderType, RejectReason
 
 _TRAILING: Final = int(OrderType.TRAILING_STOP)
 
@@ -35,6 +35,8 @@ def decide_retarget(floor: Floor, command: AmendOrder, order: Order) -> Order:
         or (check_price(command.stop_price, market) if command.stop_price else 0)
         or check_quantity(quantity, market, market.max_lots if stays else bounds.lots_max)
         or (RejectReason.QUANTITY_TOO_SMALL if too_many_parts(order.display_quantity, quantity) else 0)
+        # An exit covers what its entry has filled, or less.
+        or (RejectReason.QUANTITY_TOO_LARGE if order.list_role > ListRole.ENTRY and quantity > order.quantity else 0)
     )
     if reason:
         raise refused(name, reason)

@@ -47,11 +47,11 @@ _NONE: Final = 0
 
 
 def check(
-    command: PlaceOrder, account: Account, market: Market, bounds: Bounds, expire_time: int, instead_of: Order | None
+    command: PlaceOrder, account: Account, market: Market, bounds: Bounds, expire_time: int, gone: tuple[Order, ...]
 ) -> int:
     """The first reason (RejectReason) to refuse a placement before the book and the funds are looked at; 0: none.
 
-    `instead_of` is an order of the account that would be gone.
+    `gone` are orders of the account that would be gone.
     """
     if account.status != _ACTIVE or market.state != _OPEN:
         reason = check_standing(command, account, market)
@@ -65,11 +65,9 @@ def check(
         return reason
     if expire_time and expire_time <= command.time:
         return int(RejectReason.EXPIRE_TIME_PAST)
-    if not (plain and not command.client_order_id) and not labels_are_free(command, account, instead_of):
+    if not (plain and not command.client_order_id) and not labels_are_free(command, account, gone):
         return int(RejectReason.DUPLICATE_CLIENT_ORDER_ID)
-    if len(account.orders) - (instead_of is not None) >= bounds.open_orders_max and not (
-        plain and ends_at_once(command)
-    ):
+    if len(account.orders) - len(gone) >= bounds.open_orders_max and not (plain and ends_at_once(command)):
         return int(RejectReason.TOO_MANY_OPEN_ORDERS)
     return _NONE if plain else check_known(command, market)
 
@@ -135,19 +133,24 @@ def market_prices(command: PlaceOrder, market: Market, plain: bool) -> int:
     return min((reason for reason in reasons if reason), default=_NONE)
 
 
-def labels_are_free(command: PlaceOrder, account: Account, instead_of: Order | None) -> bool:
+def labels_are_free(command: PlaceOrder, account: Account, gone: tuple[Order, ...]) -> bool:
     """Whether an order and its exits may have the labels that they ask for."""
     label = command.client_order_id
-    if label and account.labels.get(label, instead_of) is not instead_of:
+    if label and not _is_free(label, account, gone):
         return False
     taken = {label} if label else set()
     for terms in (command.take_profit, command.stop_loss):
         if terms is not None and terms.client_order_id:
             label = terms.client_order_id
-            if label in taken or account.labels.get(label, instead_of) is not instead_of:
+            if label in taken or not _is_free(label, account, gone):
                 return False
             taken.add(label)
     return True
+
+
+def _is_free(label: str, account: Account, gone: tuple[Order, ...]) -> bool:
+    holder = account.labels.get(label)
+    return holder is None or holder in gone
 
 
 def check_band(ticks: int, market: Market, bounds: Bounds) -> int:
@@ -251,20 +254,20 @@ def position_worth(position: Position, lots: int, ticks: int) -> int:
     return lots * max(ticks, valuation_ticks(market)) * market.tick_value
 
 
-def check_exposure(order: Order, found: Plan, bounds: Bounds, instead_of: Order | None) -> int:
+def check_exposure(order: Order, found: Plan, bounds: Bounds, gone: tuple[Order, ...]) -> int:
     """Reasons that the position and the losses of the day give against a new order, in order of their numbers; 0: none.
 
     A loss of the day does not stand in the way of one whose price has come and that closes no more than there is: a stop-loss.
     """
     if order.reduce_only:
-        reduces = not order.quote_amount and most_of(order, instead_of) > 0
+        reduces = not order.quote_amount and most_of(order, gone) > 0
         return _NONE if reduces else int(RejectReason.NOT_REDUCING)
     if bounds.plain:
         return _NONE
     lots = found.filled_lots if order.quote_amount else order.lots
     ticks = order.ticks or (found.steps[0][1].ticks if found.steps else 0)
     # What waits for its price is not in the exposure yet.
-    more = lots if instead_of is None or instead_of.status == _PENDING else lots - rest_of(instead_of)
+    more = lots - sum(rest_of(other) for other in gone if other.status != _PENDING) if gone else lots
     reason = check_growth(order, bounds, more, ticks, order.trigger_time or order.create_time)
     return _NONE if reason == _LOST and closes(order, lots) else reason
 

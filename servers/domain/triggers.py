@@ -213,7 +213,7 @@ class Triggers:
         if not order.price:
             order.ticks = 0
         if order.reduce_only:
-            cut_to_room(order, None)
+            cut_to_room(order, ())
         found, reason = self.decide(order)
         if reason:
             order.reject_reason = reason
@@ -251,6 +251,6 @@ class Triggers:
         if order.account.status != _ACTIVE:
             return found, int(RejectReason.ACCOUNT_NOT_ACTIVE)
         reason = check_band(order.ticks, order.market, bounds) if order.ticks and not bounds.plain else 0
-        reason = reason or check_exposure(order, found, bounds, None) or floor.refusal(order, found, held)
+        reason = reason or check_exposure(order, found, bounds, ()) or floor.refusal(order, found, held)
         order.held = own
         return found, reason

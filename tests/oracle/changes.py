@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from servers.domain import commands as c
-from servers.domain.terms import MarketState, OrderType, RejectReason
+from servers.domain.terms import ListRole, MarketState, OrderType, RejectReason
 from tests.oracle import bounds, checks, linking, waiting
 from tests.oracle.orders import ATTO, Placed
 
@@ -53,9 +53,9 @@ def _amend_refusal(venue: "NaiveVenue", command: c.AmendOrder, placed: Placed, v
     reason = _senseless(command, placed)
     if not reason:
         rested = placed.market.book.rests(order)
-        stays = _stays(command, placed)
+        stays, more = _stays(command, placed), quantity > order.quantity
         with _changed(command, placed):
-            reason = checks.still_fits(placed) if stays else _loses_place(venue, placed)
+            reason = checks.still_fits(placed) if stays else _loses_place(venue, placed, more=more)
         if rested:
             placed.market.book.rest(order)
     return ("AMEND_REFUSED", reason.name) if reason else ("", "")
@@ -78,8 +78,8 @@ def _stays(command: c.AmendOrder, placed: Placed) -> bool:
     return price == order.price and (wait is None or not placed.waits or stop == wait.stop) and not grows
 
 
-def _loses_place(venue: "NaiveVenue", placed: Placed) -> RejectReason:
-    reason = checks.after_change(venue, placed)
+def _loses_place(venue: "NaiveVenue", placed: Placed, *, more: bool) -> RejectReason:
+    reason = checks.after_change(venue, placed, more=more)
     if reason:
         return reason
     if not placed.waits:
@@ -120,12 +120,16 @@ def _replace_refusal(venue: "NaiveVenue", command: c.ReplaceOrder, placed: Place
     successor = _successor(venue, command, placed)
     if successor is None:
         return "", ""
-    rested = placed.market.book.take_out(order.number)
-    order.end = "replaced"
+    found = linking.stands_in(venue, placed)
+    gone = found.members if found is not None and found.role == ListRole.OCO else [placed]
+    rested = [other for other in gone if other.market.book.take_out(other.order.number)]
+    for other in gone:
+        other.order.end = "replaced"
     reason = checks.refusal(venue, successor)
-    order.end = ""
-    if rested:
-        placed.market.book.rest(order)
+    for other in gone:
+        other.order.end = ""
+    for other in rested:
+        other.market.book.rest(other.order)
     return ("AMEND_REFUSED", reason.name) if reason else ("", "")
 
 
@@ -169,9 +173,7 @@ def replace(venue: "NaiveVenue", command: c.ReplaceOrder) -> None:
     if successor is None:
         venue.end(placed, "cancelled")
         return
-    # Taken out first: a reduce-only successor is cut to what may be reduced without it.
-    placed.market.book.take_out(placed.order.number)
-    placed.order.end = "replaced"
-    checks.refusal(venue, successor)
+    # Ended first: a reduce-only successor is cut to what may be reduced without it.
     venue.end(placed, "replaced")
+    checks.refusal(venue, successor)
     venue.accept(successor)

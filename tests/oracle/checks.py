@@ -4,7 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from servers.domain.terms import MarketState, OrderType, RejectReason, Side, TimeInForce, TriggerSource
+from servers.domain.terms import ListRole, MarketState, OrderType, RejectReason, Side, TimeInForce, TriggerSource
 from tests.oracle import bounds
 from tests.oracle.book import Trial
 from tests.oracle.lifecycle import state_reason
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tests.oracle.venue import NaiveVenue
 
 NONE = RejectReason.UNSPECIFIED
+EXITS = {ListRole.TAKE_PROFIT, ListRole.STOP_LOSS}
 
 
 def first(*failures: tuple[RejectReason, bool]) -> RejectReason:
@@ -159,13 +160,17 @@ def _cost(placed: Placed, trial: Trial) -> Fraction:
     return notional + max(placed.fee(placed.taker_rate * notional), Fraction(0))
 
 
-def after_change(venue: "NaiveVenue", placed: Placed) -> RejectReason:
-    """What stands against an order that was changed and would lose its place, before the book and the funds are looked at."""
+def after_change(venue: "NaiveVenue", placed: Placed, *, more: bool) -> RejectReason:
+    """What stands against an order that was changed and would lose its place, before the book and the funds are looked at.
+
+    `more`: its quantity has grown, which that of an exit that waits may not.
+    """
     own = bounds.most(venue, placed.account, placed.market, "quantity_max")
     return (
         standing(venue, placed)
         or prices(venue, replace(placed, exits=(None, None)))
         or still_fits(placed, own)
+        or first((RejectReason.QUANTITY_TOO_LARGE, more and placed.waits and placed.role in EXITS))
         or first((RejectReason.NOTIONAL_TOO_LARGE, bounds.is_too_large(venue, placed)))
     )
 

@@ -56,18 +56,20 @@ async def nobody_buys_at_what_is_written_into_a_thin_book(venue: Venue, hers: st
     await index(venue, "BTC-USD", "40000")
     assert (await quote(ada, hers, "1", "USD BTC")).to_amount == "0.00002475"
     # A further market of the two, of which nobody tells a price, is not on the way.
-    sizes = {
-        "tick_size": "0.01",
-        "lot_size": "0.001",
-        "min_quantity": "0.001",
-        "max_quantity": "1",
-        "max_price": "100000",
-    }
-    kind, state = marketdata_pb2.MARKET_KIND_SPOT, marketdata_pb2.MARKET_STATE_OPEN
     market = marketdata_pb2.Market(
-        symbol="BTC-AAA", kind=kind, state=state, base_asset="BTC", quote_asset="USD", **sizes,
-        maker_fee_rate="0", taker_fee_rate="0",
-    )  # fmt: skip
+        symbol="BTC-AAA",
+        kind=marketdata_pb2.MARKET_KIND_SPOT,
+        state=marketdata_pb2.MARKET_STATE_OPEN,
+        base_asset="BTC",
+        quote_asset="USD",
+        tick_size="0.01",
+        lot_size="0.001",
+        min_quantity="0.001",
+        max_quantity="1",
+        max_price="100000",
+        maker_fee_rate="0",
+        taker_fee_rate="0",
+    )
     define = engine_pb2.Command(define_market=engine_pb2.DefineMarket(market=market))
     (outcome,) = await venue.engines[2].submit([define], None)
     assert not isinstance(outcome, VenueError)

@@ -11,6 +11,7 @@ from servers.domain.expiry import STALE_MAX
 from servers.domain.ledger import InvariantBreach
 from servers.domain.terms import MarketState, Side, TimeInForce
 from tests.unit.domain.desk import MIDNIGHT_US, SYMBOL, Desk, Outcome, outcome
+from tests.unit.domain.test_linking import LIMIT, STOP, desk_at, place_oco
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -159,3 +160,15 @@ def test_orders_of_the_day_that_are_placed_and_cancelled_again_and_again_take_no
     assert (outcome(first).status, outcome(last).status) == ("EXPIRED", "OPEN")
     desk.advance(last.expire_time)
     assert outcome(last).status == "EXPIRED"
+
+
+def test_the_second_of_a_list_is_as_old_as_the_first() -> None:
+    desk = desk_at()
+    until = {"life": TimeInForce.GTD, "expires": MIDNIGHT_US + SECOND}
+    _, stop = place_oco(desk, "ann", Side.SELL, {**LIMIT}, {**STOP, **until})
+    young = desk.buy("ben", "1", "80", **until)
+    events = desk.advance(MIDNIGHT_US + SECOND)
+    ended = [
+        event.order for event in events if isinstance(event, OrderChanged) and outcome(event.order).status == "EXPIRED"
+    ]
+    assert ended == [stop, young]

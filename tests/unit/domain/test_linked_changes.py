@@ -208,3 +208,49 @@ def test_an_entry_that_is_replaced_leaves_exits_for_what_it_filled() -> None:
         Outcome("PARTIALLY_FILLED", "", "2", "3"),
     ]
     assert (desk.balance("ann")[1], desk.balance("ann", "BTC")) == ("312", ("1002", "3"))
+
+
+def test_what_takes_the_place_of_one_takes_that_of_both() -> None:
+    desk = desk_at()
+    desk.buy("ann", "2", "110")
+    both = place_oco(
+        desk,
+        "ann",
+        SELL,
+        {**LIMIT, "label": "up", "reduce_only": True},
+        {**STOP, "label": "down", "reduce_only": True},
+    )
+    desk.limit("demo-ann", orders=2, position="300")
+    # The position, the labels, the number of orders and the funds of both are free.
+    new = replace(desk, both[1], "ann", SELL, "2", "106", label="up", reduce_only=True)
+    assert new is not None
+    assert [outcome(order) for order in (new, *both)] == [
+        Outcome("OPEN", "", "0", "2"),
+        LINKED,
+        Outcome("CANCELLED", "REPLACED", "0", "0"),
+    ]
+    assert list(desk.exchange.ledger.accounts["demo-ann"].orders) == [new.number]
+
+
+def test_the_limits_do_not_count_what_would_be_gone() -> None:
+    desk = desk_at()
+    limit, stop = place_oco(desk, "ann", SELL, LIMIT, STOP)
+    desk.limit("demo-ann", position="220")
+    # Two at 110 are as much as there may be; the two that rest end with the stop.
+    new = replace(desk, stop, "ann", SELL, "2", "107")
+    assert new is not None
+    assert (outcome(new).status, outcome(limit)) == ("OPEN", LINKED)
+
+
+def test_an_exit_covers_no_more_than_was_filled() -> None:
+    desk = desk_at()
+    entry = bracket(desk, price="105", quantity="10")
+    desk.sell("ben", "3", "105")
+    profit, loss = exits(desk, entry)
+    for change in ({"quantity": "3.001"}, {"quantity": "9", "stop": "81"}):
+        with pytest.raises(AmendRefused) as refused:
+            amend(desk, loss, **change)
+        assert refused.value.metadata["reject_reason"] == "QUANTITY_TOO_LARGE"
+    amend(desk, loss, quantity="1", stop="81")
+    desk.sell("ben", "2", "105")
+    assert [outcome(order) for order in (profit, loss)] == [waits("5"), waits("3")]

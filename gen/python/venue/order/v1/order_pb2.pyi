@@ -125,7 +125,7 @@ class _TimeInForceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TimeInFor
     TIME_IN_FORCE_FOK: _TimeInForce.ValueType  # 3
     """All at once or nothing."""
     TIME_IN_FORCE_GTD: _TimeInForce.ValueType  # 4
-    """Until expire_time."""
+    """Until expire_time, whatever its market takes by then."""
     TIME_IN_FORCE_DAY: _TimeInForce.ValueType  # 5
     """Until the end of the day: 24:00 UTC, or when its market's trading hours close it next. Hours that are set anew move it."""
 
@@ -143,7 +143,7 @@ TIME_IN_FORCE_IOC: TimeInForce.ValueType  # 2
 TIME_IN_FORCE_FOK: TimeInForce.ValueType  # 3
 """All at once or nothing."""
 TIME_IN_FORCE_GTD: TimeInForce.ValueType  # 4
-"""Until expire_time."""
+"""Until expire_time, whatever its market takes by then."""
 TIME_IN_FORCE_DAY: TimeInForce.ValueType  # 5
 """Until the end of the day: 24:00 UTC, or when its market's trading hours close it next. Hours that are set anew move it."""
 Global___TimeInForce: _TypeAlias = TimeInForce  # noqa: Y015

@@ -156,7 +156,8 @@ class ExitOrder(_message.Message):
     it comes to life (PENDING_TRIGGER, GTC) with the first fill and grows with the others. Both exits hold once: an exit that sells
     what was bought, one that buys what the sale brought less fees (at its trigger it may take free funds beside that). When one is
     triggered, the other and what is left of the entry are cancelled (CANCEL_REASON_LINKED); when one is cancelled the other stays,
-    also when it cannot be placed at its trigger, as do exits of an entry that is cancelled. Its ids: parent_order_id and root_order_id name the entry, or the entry's root.
+    also when it cannot be placed at its trigger, as do exits of an entry that is cancelled. AmendOrder may make an exit smaller, not
+    larger (QUANTITY_TOO_LARGE). Its ids: parent_order_id and root_order_id name the entry, or the entry's root.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -652,7 +652,7 @@ export enum TimeInForce {
   FOK = 3,
 
   /**
-   * Until expire_time.
+   * Until expire_time, whatever its market takes by then.
    *
    * @generated from enum value: TIME_IN_FORCE_GTD = 4;
    */
