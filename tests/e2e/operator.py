@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from unittest import mock
 from db.session import SERVICES, open_pool
 from servers.config import Settings
 from servers.domain.errors import VenueError
-from servers.domain.terms import MarketKind, MarketState
+from servers.domain.terms import EntryKind, MarketKind, MarketState
 from servers.engine.remote import RemoteEngine
 from tests.e2e.launching import Venue
 from venue.engine.v1 import engine_pb2 as pb
@@ -37,12 +38,17 @@ class Operator:
         return outcome
 
     def define(self, symbol: str) -> None:
-        """A market of whole and half dollars, of at least two coins an order, in which nobody trades but the test."""
+        """A market of whole and half dollars, of at least two coins an order, in which nobody trades but the test.
+
+        Its base asset is its own: no feed knows a price of it.
+        """
+        base = symbol.partition("-")[0]
+        self.do(define_asset=pb.DefineAsset(symbol=base, scale=8, display_scale=4))
         market = marketdata_pb2.Market(
             symbol=symbol,
             kind=int(MarketKind.SPOT),  # type: ignore[arg-type]  # the domain's numbers are the wire's
             state=int(MarketState.OPEN),  # type: ignore[arg-type]
-            base_asset="ETH",
+            base_asset=base,
             quote_asset="USD",
             tick_size="0.5",
             lot_size="0.01",
@@ -53,6 +59,19 @@ class Operator:
             taker_fee_rate="0.002",
         )
         self.do(define_market=pb.DefineMarket(market=market))
+
+    def grant(self, account_id: str, asset: str, amount: str) -> None:
+        """Pay an account paper funds."""
+        kind: Any = int(EntryKind.PAPER)
+        transfer = pb.Transfer(
+            transfer_id=f"{PARTITION}-{uuid.uuid4().hex}",
+            debit_account_id="venue:paper",
+            credit_account_id=account_id,
+            asset=asset,
+            amount=amount,
+            kind=kind,
+        )
+        self.do(transfer=transfer)
 
     def state(self, symbol: str, state: MarketState) -> None:
         number: Any = int(state)

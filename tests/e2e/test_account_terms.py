@@ -7,23 +7,31 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.launching import Venue
+from tests.e2e.operator import Operator, operating
 from tests.e2e.people import Person, join
 from tests.e2e.rest import Json
 from tests.e2e.ways import Native, Rest, Way
+from venue.engine.v1 import engine_pb2 as pb
 
 # Of its own: nobody trades there but the test.
-SYMBOL = "ETH-USD-TERMS"
+ASSET = "TERMS"
+SYMBOL = f"{ASSET}-USD"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def market(venue: Venue) -> None:
-    sizes = ("tick_size=0.5", "lot_size=0.01", "max_quantity=100", "taker_fee_rate=0.002")
-    for arguments in (
-        ("create", SYMBOL, *sizes, "--state", "open"),
-        ("fees", SYMBOL, "vip", "--maker", "0", "--taker", "0.001"),
-    ):
-        done = venue.run("market", *arguments)
-        assert done.returncode == 0, done.stderr
+@pytest.fixture(scope="module")
+def operator(venue: Venue) -> Iterator[Operator]:
+    with operating(venue) as made:
+        made.define(SYMBOL)
+        made.do(set_fees=pb.SetFees(symbol=SYMBOL, tier="vip", maker_fee_rate="0", taker_fee_rate="0.001"))
+        yield made
+
+
+@pytest.fixture
+def pair(operator: Operator, way: Way) -> tuple[Person, Person]:
+    """Ann has dollars, ben has what they are for."""
+    ann, ben = join(way, "ann"), join(way, "ben")
+    operator.grant(ben.account_id, ASSET, "10")
+    return ann, ben
 
 
 @pytest.fixture(params=["rest", "grpc"])
@@ -60,8 +68,8 @@ def order_rate(way: Way, person: Person) -> int:
     return int(next(mine)["limit"])
 
 
-def test_ord3_accounts_of_one_group_do_not_trade(venue: Venue, way: Way) -> None:
-    ann, ben = join(way, "ann"), join(way, "ben")
+def test_ord3_accounts_of_one_group_do_not_trade(venue: Venue, way: Way, pair: tuple[Person, Person]) -> None:
+    ann, ben = pair
     assert account(way, ann)["selfTradeGroup"] == ann.account_id
     resting = place(way, ann, "BUY", "1000")
     group = f"desk:{ann.account_id[-6:]}"
@@ -77,8 +85,8 @@ def test_ord3_accounts_of_one_group_do_not_trade(venue: Venue, way: Way) -> None
     assert found["status"] == "ORDER_STATUS_FILLED"
 
 
-def test_a_tier_brings_its_rates_of_fees_and_orders(venue: Venue, way: Way) -> None:
-    ann, ben = join(way, "ann"), join(way, "ben")
+def test_a_tier_brings_its_rates_of_fees_and_orders(venue: Venue, way: Way, pair: tuple[Person, Person]) -> None:
+    ann, ben = pair
     assert (account(way, ben)["tier"], order_rate(way, ben)) == ("default", order_rate(way, ann))
     good(venue, "terms", ben.account_id, "--tier", "vip")
     assert account(way, ben)["tier"] == "vip"

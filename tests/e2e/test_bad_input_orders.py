@@ -70,8 +70,7 @@ MARKET = {"type": "ORDER_TYPE_MARKET", "timeInForce": "TIME_IN_FORCE_IOC", "pric
         ({"timeInForce": "TIME_IN_FORCE_GTD", "expireTime": "2001-01-01T00:00:00Z"}, "EXPIRE_TIME_PAST"),
         ({"reduceOnly": True}, "NOT_REDUCING"),
         (
-            {"symbol": "AAPL-USD", "type": "ORDER_TYPE_STOP", "price": None, "stopPrice": "10"}
-            | {"triggerSource": "TRIGGER_SOURCE_MARK"},
+            {"symbol": "AAPL-USD", "type": "ORDER_TYPE_STOP", "price": None, "stopPrice": "10"},
             "TRIGGER_PRICE_UNKNOWN",
         ),
         # Of two faults the one whose check comes first is told.

@@ -61,14 +61,22 @@ def operator(venue: Venue) -> Iterator[Operator]:
         yield made
 
 
+def own_market(operator: Operator) -> str:
+    symbol = f"T{secrets.token_hex(3).upper()}-USD"
+    operator.define(symbol)
+    return symbol
+
+
 @pytest.fixture(scope="module", params=["rest", "grpc"])
 def stage(request: pytest.FixtureRequest, venue: Venue, rest: Rest, operator: Operator) -> Iterator[Stage]:
     """A market of its own for each way."""
-    symbol = f"ETH-{request.param}{secrets.token_hex(2)}".upper()
-    operator.define(symbol)
+    symbol = own_market(operator)
     native = Native(venue.target)
     way = rest if request.param == "rest" else native
-    yield Stage(way, operator, symbol, join(rest, "taker"), join(rest, "maker"))
+    people = join(rest, "taker"), join(rest, "maker")
+    for person in people:
+        operator.grant(person.account_id, symbol.partition("-")[0], "100")
+    yield Stage(way, operator, symbol, *people)
     native.close()
 
 
@@ -330,8 +338,9 @@ def test_a_market_that_was_closed_for_good_has_cancelled_its_orders_and_takes_no
     stage: Stage, operator: Operator
 ) -> None:
     """Of a market of its own: there is no way back."""
-    ended = replace(stage, symbol=f"ETH-END{secrets.token_hex(2)}".upper())
-    operator.define(ended.symbol)
+    ended = replace(stage, symbol=own_market(operator))
+    for person in (ended.taker, ended.maker):
+        operator.grant(person.account_id, ended.symbol.partition("-")[0], "100")
     free = balances(stage.way, stage.taker)
     order = ended.place(stage.taker)
     assert (order["status"], balances(stage.way, stage.taker) == free) == ("ORDER_STATUS_OPEN", False)
