@@ -131,7 +131,7 @@ request_id; each is a new one.
 - P1: 64 connections, one call at a time on each.
 - P2: four sessions of four accounts, messages sent as fast as HTTP/2 lets them; a session also gets its account's order events,
   which the echo does not send.
-- P3: eight callers, 50 orders a call. The catch-up time runs from the last answer until the replica's tables hold everything.
+- P3: 32 callers, 50 orders a call. The catch-up time runs from the last answer until the replica's tables hold everything.
 - P4: one caller who first buys and then sells; and 16 callers, each a client of its own so that they do not ask in the same
   moment, who together send half of what the same server took in P1.
 - P5: `matching-engine` 0.1.1 from the package index in a Python 3.12 of its own, its gateway with `ME_FSYNC=1`, over HTTP/1.1
