@@ -23,7 +23,7 @@ from venue.type.v1 import type_pb2
 # A load begins so much before the measured time, and outlives it by as much; less where that is short.
 MARGIN_S: Final = 0.5
 CALLERS: Final = 64
-# Of 50 orders each: eight leave the venue waiting for its commits, and more than 32 change nothing; the echo does the same with each.
+# Of 50 orders each. Eight leave the venue idle while a row is committed; more than 32 change nothing. The echo minds neither.
 BATCH_CALLERS: Final = 32
 # Each a client of its own: callers of one client ask in the same moment, which is a burst again and again, and no half load.
 PACED_CALLERS: Final = 16
