@@ -69,7 +69,7 @@ CHANGING: Final = (
     "update_sequence",
     "hidden_lots",
 )
-CHANGING_TIMES: Final = ("trigger_time", "update_time")
+CHANGING_TIMES: Final = ("expire_time", "trigger_time", "update_time")
 APPENDED: Final = (("trades", TRADES), ("postings", POSTINGS))
 # Around the rows of COPY's binary form: a signature, no flags, nothing more in the header; and the end.
 BINARY_BEGINS: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)

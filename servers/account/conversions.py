@@ -155,10 +155,10 @@ class Converting:
             for each in markets.values()
             if each.kind == marketdata_pb2.MARKET_KIND_SPOT and each.state == marketdata_pb2.MARKET_STATE_OPEN
         ]
-        # Of two markets of the same assets the one that there is a price for.
-        known = [each for each in listings if markets[each.symbol].index_price or each.symbol in self._terms.books]
-        pair = request.from_asset, request.to_asset
-        legs = way(known, *pair) or way(listings, *pair)
+        told = {
+            each.symbol for each in listings if markets[each.symbol].index_price or each.symbol in self._terms.books
+        }
+        legs = way(listings, request.from_asset, request.to_asset, told)
         if not legs:
             raise QuoteUnavailable("no open market exchanges these assets")
         found: list[Priced] = []

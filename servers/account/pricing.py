@@ -59,13 +59,9 @@ class Prices:
         if asset == self._reporting:
             return ()
         spot = list((await self._spot()).values())
-        # Of two markets of the same assets the one whose price somebody tells.
-        told = [each for each in spot if each.index_price or each.mark_price]
-        for markets in (told, spot):
-            listings = [Listing(each.symbol, each.base_asset, each.quote_asset) for each in markets]
-            if legs := way(listings, asset, self._reporting):
-                return legs
-        return None
+        told = {each.symbol for each in spot if each.index_price or each.mark_price}
+        listings = [Listing(each.symbol, each.base_asset, each.quote_asset) for each in spot]
+        return way(listings, asset, self._reporting, told) or None
 
     async def _spot(self) -> dict[str, marketdata_pb2.Market]:
         if self._markets is None:

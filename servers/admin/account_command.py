@@ -9,7 +9,7 @@ from db.audit import OK, Action, Entry
 from servers.admin.executors import account_of, terms
 from servers.admin.operating import SUBMIT_S, EnvironmentName, Place, console, engines, into_log, refusal, run
 from servers.domain.errors import AccountNotFound, VenueError
-from servers.domain.identifiers import account_environment
+from servers.domain.identifiers import account_environment, account_partition
 from servers.engine.remote import RemoteEngine
 from servers.transport.auditing import operator
 from venue.account.v1 import account_pb2
@@ -79,7 +79,8 @@ def place_of(context: typer.Context, account_id: str) -> Place:
 
 async def _home(partitions: list[RemoteEngine], account_id: str) -> tuple[RemoteEngine, account_pb2.Account]:
     """The partition that has an account, and the account. Raises AccountNotFound."""
-    for engine in partitions:
+    named = account_partition(account_id)
+    for engine in sorted(partitions, key=lambda engine: engine.partition != named):
         try:
             return engine, await account_of(engine, account_id)
         except AccountNotFound:

@@ -6,6 +6,7 @@ is known ends the action as FAILED, any other leaves it to be executed again.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from db.audit import Action
 from db.models.pending_actions import PendingActionRow
 from servers.admin.errors import UserNotFound
 from servers.admin.markets import market_of, state_name
-from servers.domain.errors import AccountNotFound, VenueError
+from servers.domain.errors import AccountNotFound, DefinitionInvalid, VenueError
 from servers.domain.identifiers import VENUE_EXTERNAL, VENUE_PAPER, account_environment
 from servers.domain.terms import EntryKind, Environment
 from servers.engine.client import Engine, Engines
@@ -123,11 +124,12 @@ class EngineDeeds:
         account_id = row.payload["account_id"]
         engine = self._engines.for_account(account_id)
         before = terms(await account_of(engine, account_id))
-        # Only what was wanted: the other may have been changed meanwhile.
+        # Only what was wanted, and of what was to be changed: the other may have been changed meanwhile.
         wanted = {name: row.payload[name] for name in before if row.payload[name] != row.payload[f"previous_{name}"]}
-        body = engine_pb2.SetAccountTerms(account_id=account_id, **wanted)
+        seen = {f"previous_{name}": row.payload[f"previous_{name}"] for name in wanted}
+        body = engine_pb2.SetAccountTerms(account_id=account_id, **wanted, **seen)
         done = await self._submit(engine, row, engine_pb2.Command(set_account_terms=body))
-        return Deed(None if done.replayed else before, before | wanted)
+        return Deed(None if done.replayed else {name: before[name] for name in wanted}, wanted)
 
     async def adjust_balance(self, session: AsyncSession, row: PendingActionRow) -> Deed:
         """Raises AccountNotFound, AccountNotActive, InsufficientFunds, DefinitionInvalid, PartUnavailable."""
@@ -164,10 +166,18 @@ def limits_engine(engines: Engines[Engine], payload: Json) -> Engine:
 async def account_of(engine: Engine, account_id: str) -> account_pb2.Account:
     """A customer's account. Raises AccountNotFound."""
     query = engine_pb2.AccountsQuery(account_id=account_id)
-    found = (await engine.query(engine_pb2.QueryRequest(accounts=query))).accounts
-    if not found:
-        raise AccountNotFound(account_id)
-    return found[0]
+    return (await engine.query(engine_pb2.QueryRequest(accounts=query))).accounts[0]
+
+
+async def check_terms(engine: Engine, account_id: str, tier: str, group: str) -> None:
+    """Raises DefinitionInvalid: what the engine would refuse when it is too late to tell who proposed it."""
+    query = engine_pb2.AccountsQuery(account_id=account_id)
+    if tier and tier not in (await engine.query(engine_pb2.QueryRequest(accounts=query))).tiers:
+        raise DefinitionInvalid("tier", "is none that rates or limits were set for")
+    if group not in {"", account_id}:
+        with suppress(AccountNotFound):
+            await account_of(engine, group)
+            raise DefinitionInvalid("self_trade_group", "is the id of another account")
 
 
 def terms(account: account_pb2.Account) -> dict[str, str]:

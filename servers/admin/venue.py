@@ -16,6 +16,7 @@ from servers.admin.executors import (
     SET_LIMITS,
     SET_MARKET_STATE,
     account_of,
+    check_terms,
     limits_engine,
     terms,
 )
@@ -140,13 +141,14 @@ class Trading:
         )
 
     async def wish_for_terms(self, request: pb.SetAccountTermsRequest) -> Wish:
-        """Raises AccountNotFound, NothingToChange."""
+        """Raises AccountNotFound, DefinitionInvalid, NothingToChange."""
         engine = self._engines.for_account(request.account_id)
         subject = await self._owner(engine, request.account_id)
         now = terms(await account_of(engine, request.account_id))
         wanted = {name: getattr(request, name) or value for name, value in now.items()}
         if wanted == now:
-            raise NothingToChange("tier")
+            raise NothingToChange("tier" if request.tier else "self_trade_group")
+        await check_terms(engine, request.account_id, request.tier, request.self_trade_group)
         return Wish(
             kind=SET_ACCOUNT_TERMS,
             payload={

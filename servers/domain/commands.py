@@ -330,11 +330,16 @@ class SetAccountStatus(Command):
 
 @dataclass(slots=True)
 class SetAccountTerms(Command):
-    """Puts an account into a tier and into a group whose orders do not trade with each other; "": as it is."""
+    """Puts an account into a tier and into a group whose orders do not trade with each other; "": as it is.
+
+    `previous_`: refused where it is not that now; "": whatever it is.
+    """
 
     account_id: str
     tier: str
     self_trade_group: str
+    previous_tier: str = ""
+    previous_self_trade_group: str = ""
 
 
 @dataclass(slots=True)

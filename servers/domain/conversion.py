@@ -3,7 +3,7 @@
 Fractions all the way and one rounding at the end, down: the house gives no part of a smallest unit away, and keeps less than one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -33,10 +33,13 @@ class Priced(NamedTuple):
     by_book: bool
 
 
-def way(listings: Iterable[Listing], paid: str, received: str) -> tuple[Leg, ...]:
-    """The markets from one asset to another: one, or two with an asset between them; empty where there are none."""
+def way(listings: Iterable[Listing], paid: str, received: str, told: Collection[str] = ()) -> tuple[Leg, ...]:
+    """The markets from one asset to another: one, or two with an asset between them; empty where there are none.
+
+    Of several that exchange the same assets it is the first by symbol, one whose price somebody tells (`told`) before others.
+    """
     legs: dict[str, dict[str, Leg]] = {}
-    for listing in sorted(listings):
+    for listing in sorted(listings, key=lambda each: (each.symbol not in told, each)):
         legs.setdefault(listing.base, {}).setdefault(listing.quote, Leg(listing, sells=True))
         legs.setdefault(listing.quote, {}).setdefault(listing.base, Leg(listing, sells=False))
     first = legs.get(paid, {})

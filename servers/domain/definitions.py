@@ -179,13 +179,27 @@ def set_status(ledger: Ledger, command: c.SetAccountStatus) -> None:
     ledger.record.fold(command.status, 0)
 
 
-def set_terms(ledger: Ledger, command: c.SetAccountTerms) -> None:
+def tiers(floor: Floor) -> set[str]:
+    """The tiers that there are: that of everybody, and those that rates or limits were set for."""
+    return {"default", *(tier for _, tier in floor.fees), *(tier for _, tier, _ in floor.limits.rows if tier)}
+
+
+def set_terms(floor: Floor, command: c.SetAccountTerms) -> None:
     """What holds for orders from now on; those that rest keep their rates. Raises AccountNotFound, DefinitionInvalid."""
+    ledger, group = floor.ledger, command.self_trade_group
     account = ledger.accounts.get(command.account_id)
     if account is None or not account.user_id:
         raise AccountNotFound(command.account_id)
-    if not (command.tier or command.self_trade_group):
+    if not (command.tier or group):
         raise DefinitionInvalid("tier", "or self_trade_group is required")
+    if command.tier and command.tier not in tiers(floor):
+        raise DefinitionInvalid("tier", "is none that rates or limits were set for")
+    if group != account.account_id and group in ledger.accounts:
+        raise DefinitionInvalid("self_trade_group", "is the id of another account")
+    if command.previous_tier not in {"", account.tier}:
+        raise DefinitionInvalid("tier", "was changed meanwhile")
+    if command.previous_self_trade_group not in {"", account.self_trade_group}:
+        raise DefinitionInvalid("self_trade_group", "was changed meanwhile")
     account.tier = command.tier or account.tier
     account.self_trade_group = command.self_trade_group or account.self_trade_group
     for position in account.positions.values():

@@ -142,7 +142,10 @@ class Exchange:
         clock, record = self.clock, self.record
         if command.sequence != clock.sequence + 1 or command.time < clock.time:
             raise InvariantBreach(f"stamp {command.sequence} at {command.time} after {clock.sequence} at {clock.time}")
-        record.begin(command.sequence, command.time)
+        record.sequence = command.sequence
+        record.time = command.time
+        # A new list: the one handed out before stays as it is.
+        record.events = []
         self._handlers[type(command)](command)
         floor = self.floor
         if floor.triggers.due:
@@ -333,7 +336,7 @@ class Exchange:
         set_status(self.ledger, command)
 
     def _set_account_terms(self, command: c.SetAccountTerms) -> None:
-        set_terms(self.ledger, command)
+        set_terms(self.floor, command)
         self._remember(command)
 
     def _advance(self, command: c.Advance) -> None:

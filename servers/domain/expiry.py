@@ -43,26 +43,32 @@ class Expiry:
     def add(self, order: Order) -> None:
         """Take in an order that was placed."""
         if order.expire_time and order.number in self.floor.orders:
-            heappush(self.due, _entry(order))
-            if len(self.due) > self.due_max:
-                orders = self.floor.orders
-                self.due = [entry for entry in self.due if entry[2] in orders]
-                self._order()
+            self._push(order)
 
     def follow_hours(self, market: Market, now: int) -> None:
         """A market's hours were set anew: its DAY orders end when these close it, or at the end of the day they came on."""
         schedule, floor = market.schedule, self.floor
         closes = 0 if schedule is None else schedule.close_from(now)
-        for order in floor.orders.values():
-            if order.market is not market or order.time_in_force != _DAY:
-                continue
+        mine = [order for order in floor.orders.values() if order.market is market and order.time_in_force == _DAY]
+        for order in sorted(mine, key=lambda order: age(order.number)):
             midnight = day_end(order.create_time)
             ends = min(midnight, closes or midnight)
             if ends != order.expire_time:
                 floor.record.order(order)
                 order.expire_time = ends
                 floor.record.fold(order.number, ends)
-                heappush(self.due, _entry(order))
+                self._push(order)
+
+    def _push(self, order: Order) -> None:
+        heappush(self.due, _entry(order))
+        if len(self.due) > self.due_max:
+            self.due = [entry for entry in self.due if self._stands(entry)]
+            self._order()
+
+    def _stands(self, entry: tuple[int, int, int]) -> bool:
+        """Whether the order of an entry is open, and expires when the entry says."""
+        order = self.floor.orders.get(entry[2])
+        return order is not None and order.expire_time == entry[0]
 
     def _order(self) -> None:
         heapify(self.due)
@@ -70,12 +76,10 @@ class Expiry:
 
     def next(self) -> int | None:
         """When the next order expires, or None."""
-        due, orders = self.due, self.floor.orders
+        due = self.due
         while due:
-            time, _, number = due[0]
-            order = orders.get(number)
-            if order is not None and order.expire_time == time:
-                return time
+            if self._stands(due[0]):
+                return due[0][0]
             heappop(due)
         return None
 

@@ -4,13 +4,18 @@ Invariants: what leaves one account arrives in another; available and held are n
 accounts; what an account has held is what its open orders and pending transfers hold.
 """
 
+from typing import Final
+
 from servers.domain.errors import AccountNotFound
 from servers.domain.events import Posted
 from servers.domain.identifiers import VENUE_ACCOUNTS, VENUE_FEES, transit_partition
-from servers.domain.model import Account, Asset, Balance
+from servers.domain.model import Account, Asset, Balance, Market
 from servers.domain.record import Record
-from servers.domain.terms import AccountStatus
+from servers.domain.terms import AccountStatus, EntryKind
 from servers.domain.transfer_errors import AssetUnknown
+
+_TRADE: Final = int(EntryKind.TRADE)
+_FEE: Final = int(EntryKind.FEE)
 
 
 class InvariantBreach(Exception):
@@ -92,6 +97,64 @@ class Ledger:
         source = debit.balances.get(asset) or self.balance(debit, asset)
         source.held -= amount
         self._arrive(debit, source, credit, asset, amount, kind, reference)
+
+    def trade(
+        self,
+        buyer: Account,
+        seller: Account,
+        market: Market,
+        base: int,
+        quote: int,
+        fees: tuple[int, int],
+        reference: str,
+    ) -> None:
+        """Post a trade out of what both hold, and the fees of buyer and seller (below zero: rebates): two to four entries.
+
+        Nearly all postings are of trades, so each balance is looked up once for them all.
+        """
+        record, asset = self.record, market.quote_asset
+        paid, delivered = buyer.balances[asset], seller.balances[market.base_asset]
+        bought = buyer.balances.get(market.base_asset) or self.balance(buyer, market.base_asset)
+        earned = seller.balances.get(asset) or self.balance(seller, asset)
+        delivered.held -= base
+        bought.available += base
+        paid.held -= quote
+        earned.available += quote
+        post, sequence = record.events.append, record.sequence
+        post(Posted(seller, buyer, market.base_asset, base, _TRADE, reference))
+        post(Posted(buyer, seller, asset, quote, _TRADE, reference))
+        buyer_fee, seller_fee = fees
+        if buyer_fee or seller_fee:
+            house = self.fees
+            kept = house.balances.get(asset) or self.balance(house, asset)
+            kept.available += buyer_fee + seller_fee
+            if buyer_fee > 0:
+                paid.held -= buyer_fee
+                post(Posted(buyer, house, asset, buyer_fee, _FEE, reference))
+            elif buyer_fee:
+                paid.available -= buyer_fee
+                post(Posted(house, buyer, asset, -buyer_fee, _FEE, reference))
+            if seller_fee > 0:
+                earned.available -= seller_fee
+                post(Posted(seller, house, asset, seller_fee, _FEE, reference))
+            elif seller_fee:
+                earned.available -= seller_fee
+                post(Posted(house, seller, asset, -seller_fee, _FEE, reference))
+            if kept.touched != sequence:
+                record.balance(kept)
+            record.fold(buyer_fee - seller_fee, kept.available)
+        if delivered.touched != sequence:
+            record.balance(delivered)
+        if bought.touched != sequence:
+            record.balance(bought)
+        if paid.touched != sequence:
+            record.balance(paid)
+        if earned.touched != sequence:
+            record.balance(earned)
+        record.fold(bought.available, earned.available)
+        record.fold(delivered.held, paid.held)
+        if base <= 0 or quote <= 0 or delivered.held < 0 or paid.held < 0 or earned.available < 0:
+            raise InvariantBreach(f"trade {reference} of {base} {market.base_asset} for {quote} {asset}")
 
     def _arrive(
         self, debit: Account, source: Balance, credit: Account, asset: str, amount: int, kind: int, reference: str

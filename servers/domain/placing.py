@@ -227,9 +227,11 @@ class Floor:
         order.status = _OPEN
         record = self.record
         record.order(order)
-        record.fold(order.number, order.held)
         if order.held:
+            # What is held and what is left is in the digest with that.
             self.ledger.hold(order.account, order.market.pays[order.side], order.held)
+        else:
+            record.fold(order.number, 0)
         if order.trigger_source:
             self.triggers.wait(order)
         else:

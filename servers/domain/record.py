@@ -29,12 +29,6 @@ class Record:
         self.sequence = 0
         self.time = 0
 
-    def begin(self, sequence: int, time: int) -> None:
-        """Start a command; `events` is a new list, so the one handed out stays as it is."""
-        self.sequence = sequence
-        self.time = time
-        self.events = []
-
     def fold(self, first: int, second: int) -> None:
         """Mix two numbers into the digest."""
         clock = self.clock

@@ -112,7 +112,10 @@ def check_prices(command: PlaceOrder, market: Market, bounds: Bounds, plain: boo
     `plain` is what `is_plain` says of it.
     The limit of an order that waits is held against the band when it is triggered.
     """
-    reason = market_prices(command, market, plain)
+    if plain:
+        reason = check_price(command.price, market) if command.type in LIMITED else _NONE
+    else:
+        reason = market_prices(command, market, plain)
     if bounds.band == NO_LIMIT or reason or not command.price or command.type in TRIGGERED:
         return reason
     return check_band(command.price // market.tick_size, market, bounds)
@@ -257,7 +260,7 @@ def position_worth(position: Position, lots: int, ticks: int) -> int:
 def check_exposure(order: Order, found: Plan, bounds: Bounds, gone: tuple[Order, ...]) -> int:
     """Reasons that the position and the losses of the day give against a new order, in order of their numbers; 0: none.
 
-    A loss of the day does not stand in the way of one whose price has come and that closes no more than there is: a stop-loss.
+    A loss of the day does not stand in the way of one whose price has come and that closes no more than there is (`closes`).
     """
     if order.reduce_only:
         reduces = not order.quote_amount and most_of(order, gone) > 0
@@ -273,19 +276,35 @@ def check_exposure(order: Order, found: Plan, bounds: Bounds, gone: tuple[Order,
 
 
 def closes(order: Order, lots: int) -> bool:
-    """Whether an order waited for its price, which has come, and takes so many lots off the position and no more."""
-    return bool(order.trigger_time) and lots <= reducible(position_of(order.account, order.market), order.side)
+    """Whether an order waited for its price, which has come, and closes no more than there is.
+
+    Others that rest since their price came count with it: together they close the position at most.
+    """
+    if not order.trigger_time:
+        return False
+    others = sum(
+        rest_of(other)
+        for other in order.account.orders.values()
+        if other.trigger_time and other is not order and other.side == order.side and other.market is order.market
+    )
+    return lots + others <= reducible(position_of(order.account, order.market), order.side)
 
 
 def check_growth(order: Order, bounds: Bounds, lots: int, ticks: int, now: int) -> int:
     """Whether position and loss of the day allow so many lots more on the side of an order that is not reduce-only."""
     account, market = order.account, order.market
     position = account.positions.get(market.symbol) or position_of(account, market)
-    reached = exposure(position, order.side, lots)
+    side = order.side
+    # `exposure` and `position_worth`, spelled out: the calls cost every order.
+    reached = (position.lots if side == _BUY else -position.lots) + position.resting[side] + lots
     if reached <= 0:
         return _NONE
-    if bounds.position_max != NO_LIMIT and position_worth(position, reached, ticks) > bounds.position_max:
-        return int(RejectReason.POSITION_LIMIT)
+    if bounds.position_max != NO_LIMIT:
+        worth = market.mark_price // market.tick_size or market.last_ticks
+        if ticks > worth:  # noqa: PLR1730
+            worth = ticks
+        if reached * worth * market.tick_value > bounds.position_max:
+            return int(RejectReason.POSITION_LIMIT)
     if bounds.loss_max != NO_LIMIT:
         loss = lost_today(account, market, now // DAY_US)
         if loss >= bounds.loss_max:

@@ -9,13 +9,11 @@ from servers.domain.ledger import InvariantBreach, Ledger
 from servers.domain.model import Order, Position
 from servers.domain.positions import DAY_US, add_trade, begin_day
 from servers.domain.record import Record
-from servers.domain.terms import EntryKind, Side
+from servers.domain.terms import Side
 
 if TYPE_CHECKING:
     from servers.domain.placing import Floor
 
-_TRADE: Final = int(EntryKind.TRADE)
-_FEE: Final = int(EntryKind.FEE)
 _BUY: Final = int(Side.BUY)
 
 
@@ -52,22 +50,11 @@ def settle(
     ledger: Ledger, buyer: Order, seller: Order, lots: int, quote: int, fees: tuple[int, int], reference: str
 ) -> None:
     """Move a trade's funds out of what both hold; `quote` and `fees` (the buyer's and the seller's) in quote units."""
-    market, payer, receiver = buyer.market, buyer.account, seller.account
-    asset, base = market.quote_asset, lots * market.lot_units
-    buyer.held -= quote
+    market, base = buyer.market, lots * buyer.market.lot_units
+    buyer_fee = fees[0]
+    buyer.held -= quote + buyer_fee if buyer_fee > 0 else quote
     seller.held -= base
-    ledger.pay_held(receiver, payer, market.base_asset, base, _TRADE, reference)
-    ledger.pay_held(payer, receiver, asset, quote, _TRADE, reference)
-    buyer_fee, seller_fee = fees
-    if buyer_fee > 0:
-        buyer.held -= buyer_fee
-        ledger.pay_held(payer, ledger.fees, asset, buyer_fee, _FEE, reference)
-    elif buyer_fee < 0:
-        ledger.pay(ledger.fees, payer, asset, -buyer_fee, _FEE, reference)
-    if seller_fee > 0:
-        ledger.pay(receiver, ledger.fees, asset, seller_fee, _FEE, reference)
-    elif seller_fee < 0:
-        ledger.pay(ledger.fees, receiver, asset, -seller_fee, _FEE, reference)
+    ledger.trade(buyer.account, seller.account, market, base, quote, fees, reference)
     if buyer.held < 0 or seller.held < 0:
         raise InvariantBreach(f"trade {reference} cost more than was held")
 

@@ -334,7 +334,8 @@ def _account_status(command: pb.Command, body: pb.SetAccountStatus) -> c.SetAcco
 
 
 def _account_terms(command: pb.Command, body: pb.SetAccountTerms) -> c.SetAccountTerms:
-    return c.SetAccountTerms(*_stamp(command, "", body), body.account_id, body.tier, body.self_trade_group)
+    terms = body.tier, body.self_trade_group, body.previous_tier, body.previous_self_trade_group
+    return c.SetAccountTerms(*_stamp(command, "", body), body.account_id, *terms)
 
 
 def _advance(command: pb.Command, body: pb.Advance) -> c.Advance:

@@ -21,7 +21,7 @@ CANCELS: Final = 10
 ORDERS: Final[int] = access_pb2.BUCKET_ORDER
 CANCELLED: Final[int] = access_pb2.BUCKET_CANCEL
 _ORDERS: Final = frozenset({"place_order", "place_oco", "amend_order", "replace_order"})
-_CANCELS: Final = frozenset({"cancel_order", "cancel_all_orders", "cancel_all_after"})
+_CANCELS: Final = frozenset({"cancel_order", "cancel_all_orders"})
 
 
 class Pace:

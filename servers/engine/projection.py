@@ -148,7 +148,7 @@ class TableChanges:
                 new.append(order_line(partition, order))
             else:
                 changes = [getattr(order, name) for name in _CHANGING]
-                times = (instant(order.trigger_time), instant(order.update_time))
+                times = (instant(order.expire_time), instant(order.trigger_time), instant(order.update_time))
                 cut.changed_orders.append((order.number, *changes, *times))
         self._take_state(cut)
         cut.candles = [(symbol, s, instant(t), *values) for (symbol, s, t), values in self._candles.items()]

@@ -1,5 +1,6 @@
 """Reads of the machine's memory, between two commands. The caller waits until what was seen is durable."""
 
+from servers.domain.definitions import tiers
 from servers.domain.errors import AccountNotFound, OrderNotFound
 from servers.domain.exchange import Exchange
 from servers.domain.identifiers import find_order, position_text
@@ -73,6 +74,8 @@ def _accounts(exchange: Exchange, query: pb.AccountsQuery, response: pb.QueryRes
         account = exchange.ledger.account(query.account_id, query.user_id)
         response.accounts.append(account_message(account))
         response.account_sequence = account.last_event_sequence
+        if not query.user_id:
+            response.tiers.extend(sorted(tiers(exchange.floor)))
         return
     if not query.user_id:
         raise AccountNotFound("")

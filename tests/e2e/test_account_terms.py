@@ -103,6 +103,7 @@ def test_what_makes_no_sense_is_said_in_a_line_and_written_down(venue: Venue, re
     for arguments, complaint in (
         (("terms", ann.account_id), "(DEFINITION_INVALID)"),
         (("terms", ann.account_id, "--tier", "a b"), "a b: may hold letters"),
+        (("terms", ann.account_id, "--tier", "vpi"), "(DEFINITION_INVALID)"),
         (("terms", "demo-none", "--tier", "vip"), "(ACCOUNT_NOT_FOUND)"),
         (("show", "venue:fees"), "venue:fees: no id of an account"),
     ):
@@ -115,6 +116,7 @@ def test_what_makes_no_sense_is_said_in_a_line_and_written_down(venue: Venue, re
     mine = [entry for entry in entries if entry["object"] == f"account/{ann.account_id}"]
     assert [(entry["action"], entry["outcome"]) for entry in mine] == [
         ("ACCOUNT_TERMS_SET", "DEFINITION_INVALID"),
+        ("ACCOUNT_TERMS_SET", "DEFINITION_INVALID"),
         ("ACCOUNT_TERMS_SET", "OK"),
     ]
-    assert [json.loads(mine[1][which])["tier"] for which in ("before", "after")] == ["default", "vip"]
+    assert [json.loads(mine[2][which])["tier"] for which in ("before", "after")] == ["default", "vip"]

@@ -113,6 +113,17 @@ def _came(placed: Placed) -> bool:
     return placed.wait is not None and placed.wait.over and placed.order.end == "triggered"
 
 
+def _stopping(venue: "NaiveVenue", placed: Placed) -> Number:
+    """What rests on an order's side since its price came."""
+    found: list[Number] = [
+        other.order.remaining()
+        for other in venue.open_orders(placed.account.account_id)
+        if other.market is placed.market and other.order.side == placed.order.side
+        if other.wait is not None and other.wait.over and other is not placed
+    ]
+    return sum(found)
+
+
 def exposure_reason(venue: "NaiveVenue", placed: Placed, trial: Trial | None) -> RejectReason:
     """What position and loss of the day say to an order that does not rest (yet, or as it is)."""
     order, account, market = placed.order, placed.account, placed.market
@@ -131,7 +142,9 @@ def exposure_reason(venue: "NaiveVenue", placed: Placed, trial: Trial | None) ->
     if limit is not None and worth > limit:
         return RejectReason.POSITION_LIMIT
     loss = most_quote(venue, account, market, "daily_loss_max")
-    stops = _came(placed) and quantity <= market.book.reducible(account.account_id, order.side)
+    stops = _came(placed) and quantity + _stopping(venue, placed) <= market.book.reducible(
+        account.account_id, order.side
+    )
     if loss is not None and not stops and lost_today(venue, account, market.definition.quote_asset) >= loss:
         return RejectReason.DAILY_LOSS_LIMIT
     return RejectReason.UNSPECIFIED

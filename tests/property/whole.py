@@ -87,7 +87,10 @@ class WholeTraffic(ConditionalTraffic):
         random = self.beside
         tier = random.choice(("", "default", "vip"))
         return c.SetAccountTerms(
-            *self._beside(""), random.choice(self.accounts), tier, random.choice(("", "family", *self.accounts))
+            *self._beside(""),
+            random.choice(self.accounts),
+            tier,
+            random.choice(("", "family", "others", *self.accounts)),
         )
 
     def _limit(self) -> c.SetLimits:

@@ -312,12 +312,17 @@ async def test_limits_hold_when_a_second_person_has_approved_them(desk: Desk) ->
 
 
 async def test_an_account_comes_to_another_tier_and_group_when_a_second_person_has_approved_it(desk: Desk) -> None:
-    account_id = await account_of(desk, "ulla")
+    account_id, other = await account_of(desk, "ulla"), await account_of(desk, "vera")
 
     def wanted(**terms: str) -> pb.SetAccountTermsRequest:
         return pb.SetAccountTermsRequest(account_id=account_id, reason=WHY, **terms)
 
+    limits = pb.LimitsRule(
+        environment=type_pb2.ENVIRONMENT_DEMO, tier="vip", limits=order_pb2.Limits(open_orders_max=9)
+    )
+    await desk.ask("ben", approve((await desk.ask("ada", pb.SetLimitsRequest(rule=limits, reason=WHY))).pending_action))
     action = (await desk.ask("ada", wanted(tier="vip"))).pending_action
+    late = (await desk.ask("ada", wanted(tier="market_maker"))).pending_action
     group = (await desk.ask("ada", wanted(self_trade_group="desk-7"))).pending_action
     assert action.set_account_terms == pb.AccountTermsChange(
         account_id=account_id,
@@ -327,21 +332,32 @@ async def test_an_account_comes_to_another_tier_and_group_when_a_second_person_h
         self_trade_group=account_id,
     )
     assert (await desk.ask("ben", approve(action))).pending_action.state == pb.PENDING_ACTION_STATE_EXECUTED
+    # It is not what was to be changed any more.
+    failed = (await desk.ask("ben", approve(late))).pending_action
+    assert (failed.state, failed.failure_reason) == (pb.PENDING_ACTION_STATE_FAILED, "DEFINITION_INVALID")
     # It was proposed before the tier changed, and does not change that back.
     assert (await desk.ask("ben", approve(group))).pending_action.state == pb.PENDING_ACTION_STATE_EXECUTED
     ulla = desk.customers("ulla")
     found = (await ulla.accounts.ListAccounts(account_pb2.ListAccountsRequest(), metadata=ulla.metadata)).accounts
     assert [(a.tier, a.self_trade_group) for a in found if a.account_id == account_id] == [("vip", "desk-7")]
-    alone, vip, both = ("default", account_id), ("vip", account_id), ("vip", "desk-7")
-    entries = {
-        (about, *((told["tier"], told["self_trade_group"]) for told in (before, after)))
-        for _, about, before, after, _ in await desk.audited("ACCOUNT_TERMS_SET")
-    }
-    assert entries == {(f"account/{account_id}", alone, vip), (f"account/{account_id}", vip, both)}
+    names = ("tier", "self_trade_group")
+    entries = [
+        (
+            about,
+            outcome,
+            *({name: told[name] for name in names if name in told} for told in (before or {}, after or {})),
+        )
+        for _, about, before, after, outcome in await desk.audited("ACCOUNT_TERMS_SET")
+    ]
+    about = f"account/{account_id}"
+    assert (about, "OK", {"tier": "default"}, {"tier": "vip"}) in entries
+    assert (about, "OK", {"self_trade_group": account_id}, {"self_trade_group": "desk-7"}) in entries
     assert await desk.refused("ada", wanted(tier="vip")) == ("FAILED_PRECONDITION", "NOTHING_TO_CHANGE")
     for request, reason in (
         (wanted(), ("INVALID_ARGUMENT", "INVALID_FIELD")),
         (wanted(tier="a b"), ("INVALID_ARGUMENT", "INVALID_FIELD")),
+        (wanted(tier="vpi"), ("INVALID_ARGUMENT", "DEFINITION_INVALID")),
+        (wanted(self_trade_group=other), ("INVALID_ARGUMENT", "DEFINITION_INVALID")),
         (pb.SetAccountTermsRequest(account_id="demo-none", tier="vip", reason=WHY), ("NOT_FOUND", "ACCOUNT_NOT_FOUND")),
     ):
         assert await desk.refused("ada", request) == reason

@@ -20,6 +20,7 @@ def terms(desk: Desk, trader: str) -> tuple[str, str]:
 
 def test_what_is_not_said_stays() -> None:
     desk = Desk()
+    desk.fees("0", "0", tier="vip")
     set_terms(desk, "ann", tier="vip")
     assert terms(desk, "ann") == ("vip", "demo-ann")
     set_terms(desk, "ann", group="house")
@@ -70,7 +71,23 @@ def test_accounts_of_one_group_do_not_trade_and_those_taken_out_do() -> None:
     set_terms(desk, "ben", group="demo-ben")
     assert outcome(desk.buy("ben", "0.4", "100", prevention=oldest)).status == "FILLED"
     assert outcome(resting).remaining == "0.6"
-    # Named after an account: in its group.
-    set_terms(desk, "ann", group="demo-ben")
-    assert outcome(desk.buy("ben", "1", "100", prevention=oldest)).status == "OPEN"
-    assert outcome(resting).reason == "SELF_TRADE"
+
+
+def test_a_group_is_not_named_after_another_account_nor_a_tier_after_nothing() -> None:
+    desk = Desk()
+    for terms_ in ({"group": "demo-ben"}, {"group": "venue:fees"}, {"tier": "no-such"}):
+        with pytest.raises(DefinitionInvalid):
+            set_terms(desk, "ann", **terms_)
+    desk.limit(tier="no-such", quantity="1")
+    set_terms(desk, "ann", tier="no-such", group="demo-ann")
+
+
+def test_what_was_changed_meanwhile_is_not_changed_back() -> None:
+    desk = Desk()
+    desk.fees("0", "0", tier="vip")
+    set_terms(desk, "ann", tier="vip")
+    for before in (("default", ""), ("", "house"), ("vip", "house")):
+        with pytest.raises(DefinitionInvalid):
+            desk.run(c.SetAccountTerms, "demo-ann", "default", "", *before)
+    desk.run(c.SetAccountTerms, "demo-ann", "default", "", "vip", "demo-ann")
+    assert terms(desk, "ann") == ("default", "demo-ann")

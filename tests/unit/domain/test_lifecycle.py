@@ -11,6 +11,7 @@ from servers.domain.model import Order
 from servers.domain.state import dump, load, state_hash
 from servers.domain.terms import Environment, MarketKind, MarketState, Side, TimeInForce
 from tests.unit.domain.desk import MIDNIGHT_US, PARTITION, SYMBOL, Desk, Outcome, outcome
+from tests.unit.domain.test_linking import LIMIT, STOP, desk_at, place_oco
 
 SECOND, HOUR = 1_000_000, 3_600
 PRE_OPEN, OPEN, OUTSIDE = MarketState.PRE_OPEN, MarketState.OPEN, MarketState.OUTSIDE_HOURS
@@ -293,3 +294,13 @@ def test_hours_of_another_market_and_of_other_days_move_no_order() -> None:
     desk.run(c.SetTradingHours, "USD-BTC", (Hours(3, 9 * HOUR, 11 * HOUR, 0),))
     set_hours(desk, *(hours for hours in DAILY if hours.weekday != 4))
     assert (day.expire_time, until.expire_time) == (at(17), at(20))
+
+
+def test_days_that_hours_end_are_told_by_age_in_a_loaded_machine_too() -> None:
+    desk = desk_at()
+    place_oco(desk, "ann", Side.SELL, LIMIT | {"life": TimeInForce.DAY}, STOP | {"life": TimeInForce.DAY})
+    desk.buy("ben", "1", "80", life=TimeInForce.DAY)
+    loaded = load(PARTITION, Environment.DEMO, dump(desk.exchange))
+    for machine in (desk.exchange, loaded):
+        machine.execute(c.SetTradingHours(machine.clock.sequence + 1, desk.now + 1, "", "", b"", SYMBOL, DAILY))
+    assert (loaded.clock.digest, state_hash(loaded)) == (desk.exchange.clock.digest, state_hash(desk.exchange))

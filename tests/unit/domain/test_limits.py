@@ -9,7 +9,7 @@ from servers.domain.errors import AccountNotFound, AmendRefused, DefinitionInval
 from servers.domain.limits import Bounds
 from servers.domain.money import parse
 from servers.domain.state import dump, load, state_hash
-from servers.domain.terms import Environment, Side, TimeInForce
+from servers.domain.terms import Environment, OrderType, Side, TimeInForce
 from tests.unit.domain.desk import PARTITION, SYMBOL, Desk, Outcome, outcome
 
 LEVELS: list[dict[str, Any]] = [
@@ -171,3 +171,19 @@ def test_who_has_all_the_open_orders_there_may_be_can_still_trade(life: TimeInFo
     assert outcome(desk.buy("ann", "1", stop="200", life=life)).reason == "TOO_MANY_OPEN_ORDERS"
     loss = c.ExitTerms(parse("50"), 0, 0, "")
     assert outcome(desk.buy("ann", "1", "100", life=life, loss=loss)).reason == "TOO_MANY_OPEN_ORDERS"
+
+
+def test_stops_that_rest_at_the_limit_of_the_loss_close_the_position_together_at_most() -> None:
+    desk = Desk()
+    desk.sell("ben", "10", "100")
+    desk.buy("ann", "10", "100")
+    desk.limit(loss="10")
+    desk.print("92")
+    assert outcome(desk.sell("ann", "10", "116")).status == "OPEN"
+    assert outcome(desk.sell("ann", "1", "116")).reason == "DAILY_LOSS_LIMIT"
+    # Their price is there already: they are triggered at once.
+    taken = [
+        desk.sell("ann", size, price, stop="91", kind=OrderType.TAKE_PROFIT_LIMIT)
+        for size, price in (("6", "117"), ("5", "118"), ("4", "119"))
+    ]
+    assert [outcome(order).reason for order in taken] == ["", "DAILY_LOSS_LIMIT", ""]

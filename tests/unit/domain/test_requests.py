@@ -55,7 +55,7 @@ def by_two_people(desk: Desk) -> list[c.Command]:
     return [
         c.SetMarketState(*desk.stamp("", "a1", "b"), SYMBOL, int(MarketState.HALTED)),
         c.SetLimits(*desk.stamp("", "a2", "b"), limits),
-        c.SetAccountTerms(*desk.stamp("", "a3", "b"), "demo-ann", "vip", ""),
+        c.SetAccountTerms(*desk.stamp("", "a3", "b"), "demo-ann", "default", ""),
     ]
 
 

@@ -1662,7 +1662,7 @@ class SetAccountTermsRequest(_message.Message):
     tier: _builtins.str
     """The tier: "default", or one that rates or limits were set for. Empty: unchanged."""
     self_trade_group: _builtins.str
-    """The group, by any name; the account's own id: a group of its own. Empty: unchanged."""
+    """The group, by any name that is no other account's id; the account's own id: a group of its own. Empty: unchanged."""
     reason: _builtins.str
     """Why; whoever approves reads it."""
     request_id: _builtins.str

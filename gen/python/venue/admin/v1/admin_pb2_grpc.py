@@ -312,8 +312,10 @@ class AdminServiceServicer(object):
 
     def SetAccountTerms(self, request, context):
         """Proposes another tier or self-trade group for an account: fees, limits and order rates of the tier hold for orders accepted
-        from then on. Accounts of one group do not trade with each other, orders that rest already included.
-        Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
+        from then on. Accounts of one group do not trade with each other, orders that rest already included. Where what is to be
+        changed was changed meanwhile, the approved action fails.
+        Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, DEFINITION_INVALID (no such tier; the group is the id of another account),
+        NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -91,8 +91,10 @@ class AdminServiceStub:
     """
     SetAccountTerms: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetAccountTermsRequest, _admin_pb2.SetAccountTermsResponse]
     """Proposes another tier or self-trade group for an account: fees, limits and order rates of the tier hold for orders accepted
-    from then on. Accounts of one group do not trade with each other, orders that rest already included.
-    Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
+    from then on. Accounts of one group do not trade with each other, orders that rest already included. Where what is to be
+    changed was changed meanwhile, the approved action fails.
+    Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, DEFINITION_INVALID (no such tier; the group is the id of another account),
+    NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
     """
     ProposeAdjustment: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ProposeAdjustmentRequest, _admin_pb2.ProposeAdjustmentResponse]
     """Proposes a correction of a balance: a transfer from or to the venue's own account of that world, entered as ADJUSTMENT.
@@ -236,8 +238,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     SetAccountTerms: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetAccountTermsRequest, _admin_pb2.SetAccountTermsResponse]  # type: ignore[assignment]
     """Proposes another tier or self-trade group for an account: fees, limits and order rates of the tier hold for orders accepted
-    from then on. Accounts of one group do not trade with each other, orders that rest already included.
-    Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
+    from then on. Accounts of one group do not trade with each other, orders that rest already included. Where what is to be
+    changed was changed meanwhile, the approved action fails.
+    Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, DEFINITION_INVALID (no such tier; the group is the id of another account),
+    NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
     """
     ProposeAdjustment: _aio.UnaryUnaryMultiCallable[_admin_pb2.ProposeAdjustmentRequest, _admin_pb2.ProposeAdjustmentResponse]  # type: ignore[assignment]
     """Proposes a correction of a balance: a transfer from or to the venue's own account of that world, entered as ADJUSTMENT.
@@ -456,8 +460,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.SetAccountTermsResponse, _abc.Awaitable[_admin_pb2.SetAccountTermsResponse]]:
         """Proposes another tier or self-trade group for an account: fees, limits and order rates of the tier hold for orders accepted
-        from then on. Accounts of one group do not trade with each other, orders that rest already included.
-        Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
+        from then on. Accounts of one group do not trade with each other, orders that rest already included. Where what is to be
+        changed was changed meanwhile, the approved action fails.
+        Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, DEFINITION_INVALID (no such tier; the group is the id of another account),
+        NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

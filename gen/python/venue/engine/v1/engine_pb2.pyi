@@ -667,7 +667,8 @@ Global___SetAccountStatus: _TypeAlias = SetAccountStatus  # noqa: Y015
 @_typing.final
 class SetAccountTerms(_message.Message):
     """Puts an account into another tier or self-trade group, for orders accepted from now on; orders that rest keep their fee rates.
-    At least one of the two is given.
+    At least one of the two is given; refused with DEFINITION_INVALID where the tier is none that rates or limits were set for, and
+    where the group is the id of another account.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -675,6 +676,8 @@ class SetAccountTerms(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
     SELF_TRADE_GROUP_FIELD_NUMBER: _builtins.int
+    PREVIOUS_TIER_FIELD_NUMBER: _builtins.int
+    PREVIOUS_SELF_TRADE_GROUP_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """The account."""
     tier: _builtins.str
@@ -683,16 +686,22 @@ class SetAccountTerms(_message.Message):
     """Orders of accounts of one group never trade with each other, those that rest already included; its own account_id: a group of
     its own. Empty: unchanged.
     """
+    previous_tier: _builtins.str
+    """Refused where the account is in another tier by then. Empty: whatever tier it is in."""
+    previous_self_trade_group: _builtins.str
+    """Refused where the account is in another group by then. Empty: whatever group it is in."""
     def __init__(
         self,
         *,
         account_id: _builtins.str = ...,
         tier: _builtins.str = ...,
         self_trade_group: _builtins.str = ...,
+        previous_tier: _builtins.str = ...,
+        previous_self_trade_group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "self_trade_group", b"self_trade_group", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "previous_self_trade_group", b"previous_self_trade_group", "previous_tier", b"previous_tier", "self_trade_group", b"self_trade_group", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1414,6 +1423,7 @@ class QueryResponse(_message.Message):
     REQUEST_SEQUENCE_FIELD_NUMBER: _builtins.int
     POSITIONS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    TIERS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """As of which sequence; durable. Of open orders it may be older than the last, never than one told before."""
     position: _builtins.str
@@ -1454,6 +1464,10 @@ class QueryResponse(_message.Message):
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SetLimits]:
         """The limits as they were set, by account, tier and market."""
 
+    @_builtins.property
+    def tiers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The tiers that an account may be put into, where the venue itself asks for accounts."""
+
     def __init__(
         self,
         *,
@@ -1469,10 +1483,11 @@ class QueryResponse(_message.Message):
         request_sequence: _builtins.int = ...,
         positions: _abc.Iterable[_account_pb2.Position] | None = ...,
         limits: _abc.Iterable[Global___SetLimits] | None = ...,
+        tiers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["book", b"book", "preview", b"preview"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_sequence", b"account_sequence", "accounts", b"accounts", "balances", b"balances", "book", b"book", "limits", b"limits", "markets", b"markets", "orders", b"orders", "position", b"position", "positions", b"positions", "preview", b"preview", "request_sequence", b"request_sequence", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_sequence", b"account_sequence", "accounts", b"accounts", "balances", b"balances", "book", b"book", "limits", b"limits", "markets", b"markets", "orders", b"orders", "position", b"position", "positions", b"positions", "preview", b"preview", "request_sequence", b"request_sequence", "sequence", b"sequence", "tiers", b"tiers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

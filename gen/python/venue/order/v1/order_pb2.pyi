@@ -244,7 +244,8 @@ class _RejectReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RejectRe
     """The account's position in the market would pass its limit."""
     REJECT_REASON_DAILY_LOSS_LIMIT: _RejectReason.ValueType  # 21
     """The account has lost today what it may lose; only orders that reduce a position are taken, those that rest on their side
-    counted with them. One whose price has come (a stop-loss) is placed where by itself it closes no more than the position.
+    counted with them. One whose price has come (a stop-loss) is placed where, with others that rest since theirs came, it closes
+    no more than the position.
     """
     REJECT_REASON_POST_ONLY_WOULD_TRADE: _RejectReason.ValueType  # 22
     """A post-only order would trade at once."""
@@ -304,7 +305,8 @@ REJECT_REASON_POSITION_LIMIT: RejectReason.ValueType  # 20
 """The account's position in the market would pass its limit."""
 REJECT_REASON_DAILY_LOSS_LIMIT: RejectReason.ValueType  # 21
 """The account has lost today what it may lose; only orders that reduce a position are taken, those that rest on their side
-counted with them. One whose price has come (a stop-loss) is placed where by itself it closes no more than the position.
+counted with them. One whose price has come (a stop-loss) is placed where, with others that rest since theirs came, it closes
+no more than the position.
 """
 REJECT_REASON_POST_ONLY_WOULD_TRADE: RejectReason.ValueType  # 22
 """A post-only order would trade at once."""

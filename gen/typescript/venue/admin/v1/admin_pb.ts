@@ -1797,7 +1797,7 @@ export type SetAccountTermsRequest = Message<"venue.admin.v1.SetAccountTermsRequ
   tier: string;
 
   /**
-   * The group, by any name; the account's own id: a group of its own. Empty: unchanged.
+   * The group, by any name that is no other account's id; the account's own id: a group of its own. Empty: unchanged.
    *
    * @generated from field: string self_trade_group = 3;
    */
@@ -3437,8 +3437,10 @@ export const AdminService: GenService<{
   },
   /**
    * Proposes another tier or self-trade group for an account: fees, limits and order rates of the tier hold for orders accepted
-   * from then on. Accounts of one group do not trade with each other, orders that rest already included.
-   * Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
+   * from then on. Accounts of one group do not trade with each other, orders that rest already included. Where what is to be
+   * changed was changed meanwhile, the approved action fails.
+   * Errors: INVALID_FIELD, ACCOUNT_NOT_FOUND, DEFINITION_INVALID (no such tier; the group is the id of another account),
+   * NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
    *
    * @generated from rpc venue.admin.v1.AdminService.SetAccountTerms
    */

@@ -897,7 +897,8 @@ export enum RejectReason {
 
   /**
    * The account has lost today what it may lose; only orders that reduce a position are taken, those that rest on their side
-   * counted with them. One whose price has come (a stop-loss) is placed where by itself it closes no more than the position.
+   * counted with them. One whose price has come (a stop-loss) is placed where, with others that rest since theirs came, it closes
+   * no more than the position.
    *
    * @generated from enum value: REJECT_REASON_DAILY_LOSS_LIMIT = 21;
    */
