@@ -2,14 +2,16 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 
 import pytest
 import structlog
 
 from db.session import Connection
 from tests.integration.engine.conftest import Lead
-from tests.integration.engine.leading import commands, place, until
+from tests.integration.engine.leading import commands, place, projecting, until
 from venue.engine.v1 import engine_pb2 as pb
+from venue.marketdata.v1 import marketdata_pb2
 from venue.order.v1 import order_pb2
 
 
@@ -73,3 +75,30 @@ async def test_stamps_never_go_back(lead: Lead, database: Connection, monkeypatc
     second = await lead()
     later = await second.place(account_id)
     assert later.order.create_time.ToNanoseconds() >= first.order.create_time.ToNanoseconds()
+
+
+async def test_the_tables_and_who_loads_them_know_of_hours_that_moved_the_end_of_a_day(
+    lead: Lead, database: Connection, database_url: str, redis_url: str
+) -> None:
+    first = await lead()
+    account_id = await first.open_account()
+
+    async def written(expire_us: int) -> None:
+        at = datetime.fromtimestamp(expire_us / 1e6, UTC)
+        while await (await database.execute("SELECT 1 FROM orders WHERE expire_time = %s", [at])).fetchone() is None:
+            await asyncio.sleep(0.01)
+
+    async with projecting(database_url, redis_url), asyncio.timeout(20):
+        placed = await first.place(account_id, time_in_force=order_pb2.TIME_IN_FORCE_DAY)
+        order = first.exchange.floor.orders[placed.order.sequence]
+        midnight = order.expire_time
+        await written(midnight)
+        # To the second before the last of each day.
+        days = [marketdata_pb2.TradingHours(weekday=day, open_second=0, close_second=86_399) for day in range(1, 8)]
+        await first.submit(pb.Command(set_trading_hours=pb.SetTradingHours(symbol="BTC-USD", hours=days)))
+        assert order.expire_time < midnight
+        await written(order.expire_time)
+    await first.stop()
+    second = await lead()
+    assert second.exchange.floor.orders[order.number].expire_time == order.expire_time
+    assert second.exchange.next_deadline() == order.expire_time
