@@ -85,8 +85,10 @@ async def test_the_tables_and_who_loads_them_know_of_hours_that_moved_the_end_of
 
     async def written(expire_us: int) -> None:
         at = datetime.fromtimestamp(expire_us / 1e6, UTC)
-        while await (await database.execute("SELECT 1 FROM orders WHERE expire_time = %s", [at])).fetchone() is None:
+        found = None
+        while found is None:
             await asyncio.sleep(0.01)
+            found = await (await database.execute("SELECT 1 FROM orders WHERE expire_time = %s", [at])).fetchone()
 
     async with projecting(database_url, redis_url), asyncio.timeout(20):
         placed = await first.place(account_id, time_in_force=order_pb2.TIME_IN_FORCE_DAY)
