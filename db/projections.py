@@ -19,6 +19,17 @@ class ProjectionRecord(NamedTuple):
     chain: bytes
 
 
+async def behind(connection: Connection, partition: int, reader: str) -> int:
+    """How many commands of the journal a reader has not done yet."""
+    cursor = await connection.execute(
+        "SELECT p.last_sequence - coalesce(r.sequence, 0) FROM partitions p LEFT JOIN projections r"
+        " ON r.partition = p.partition AND r.reader = %s WHERE p.partition = %s",
+        [reader, partition],
+    )
+    row = await cursor.fetchone()
+    return 0 if row is None else int(row[0])
+
+
 async def find_projection(connection: Connection, partition: int, reader: str) -> ProjectionRecord | None:
     """The position of a reader (TABLES, BUS), None if it never began."""
     async with connection.cursor(binary=True, row_factory=args_row(ProjectionRecord)) as cursor:

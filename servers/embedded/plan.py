@@ -65,7 +65,8 @@ class Program:
 STORES = 10
 # What `python -m` runs for a process of ours.
 MODULE = "servers.main"
-PRIORITIES = {"order": 20, "replica": 30, "marketdata": 30, "api": 30, "bot": 50, "feed": 50, "notify": 50}
+# The replica stops last, so that the tables have all that the order process did.
+PRIORITIES = {"replica": 15, "order": 20, "marketdata": 30, "api": 30, "bot": 50, "feed": 50, "notify": 50}
 # What follows the order path gives way to it where cores are short, by so many steps of niceness; it catches up from the journal.
 # The replica, which does most, gives way most; more than ten steps win orders nothing further.
 FOLLOWING = {"replica": 10, "marketdata": 5, "feed": 5, "notify": 5}

@@ -5,17 +5,18 @@ written: loud, and safe. Its two writers, tables and bus, have positions of thei
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Collection, Mapping
+from contextlib import aclosing, suppress
 from typing import Final
 
 import psycopg
 import structlog
 from redis.asyncio import Redis
 
+from db import projections
 from db.journal import find_partition, halt
 from db.projecting import ProjectionMovedError
-from db.session import PROJECTOR, connect
+from db.session import PROJECTOR, Pool, connect
 from db.snapshot import SnapshotTornError
 from db.streams import open_bus
 from servers.domain.ledger import InvariantBreach
@@ -31,7 +32,7 @@ from servers.engine.publisher import BusWriter
 from servers.engine.recovery import Recovered, recover, recover_tables
 from servers.engine.replay import Diverged, JournalCorrupt, Replay, Row, RulesUnknown
 
-__all__ = ["Diverged", "JournalCorrupt", "Recovered", "Replica", "RulesUnknown", "recover", "run"]
+__all__ = ["Diverged", "JournalCorrupt", "Recovered", "Replica", "RulesUnknown", "finish", "recover", "run"]
 
 log = structlog.get_logger()
 TABLES_BACKLOG_MAX: Final = 20_000
@@ -115,6 +116,21 @@ class Replica:
         while True:
             self._measures.tell(partition, self.replay.sequence, self.tables.sequence, self.bus.sequence)
             await asyncio.sleep(0.25)
+
+
+async def finish(pool: Pool, partitions: Collection[int], limit_s: float) -> None:
+    """Wait until the tables have all of the journal, as a program that knows other rules needs them; so long at most."""
+    behind: dict[int, int] = {}
+    with suppress(psycopg.Error, TimeoutError):
+        async with asyncio.timeout(limit_s), pool.connection() as connection:
+            while True:
+                behind = {
+                    number: await projections.behind(connection, number, projections.TABLES) for number in partitions
+                }
+                if not any(behind.values()):
+                    return
+                await asyncio.sleep(POLL_S)
+    log.warning("stopped before the tables had all of the journal", behind=behind)
 
 
 async def run(

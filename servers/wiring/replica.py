@@ -2,14 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from servers.domain.terms import Environment
 from servers.engine import retention
 from servers.engine.book_snapshots import Keeping
 from servers.engine.measures import ReplicaMeasures
+from servers.engine.replica import finish
 from servers.engine.replica import run as project
 from servers.engine.retention import Retention
 from servers.wiring.parts import Process, guard_of, keys_of, pool_of, remote_engines, serving
+
+# Of the ten seconds that the supervisor gives a process; the order process has stopped by then.
+LAST_ROWS_S: Final = 5.0
 
 
 @asynccontextmanager
@@ -46,6 +51,7 @@ async def build(process: Process) -> AsyncIterator[None]:
         ]
         async with serving(process, "replica", [], guard):
             yield
+        await finish(pool, settings.partitions, LAST_ROWS_S)
         projecting.cancel()
         for task in letting_go:
             task.cancel()

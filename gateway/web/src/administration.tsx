@@ -222,7 +222,7 @@ function Users() {
             <button type="button" class="button small" onClick={() => unlock(user)}>Unlock</button>
             {user.status === UserStatus.FROZEN ? <button type="button" class="button small" onClick={() => unfreeze(user)}>Unfreeze</button> : <button type="button" class="button small bad" onClick={() => freeze(user, true)}>Freeze and cancel orders</button>}
           </div>
-          <Rows label="Accounts" head={["Account", "Name", "World", "Opened"]}>{one.value!.accounts.map((each) => <tr key={each.accountId}><td><code>{each.accountId}</code></td><td>{each.name}</td><td>{Environment[each.environment]}</td><td>{day(each.createTime)}</td></tr>)}</Rows>
+          <Rows label="Accounts" head={["Account", "Name", "World", "Tier", "Self-trade group", "Opened"]}>{one.value!.accounts.map((each) => <tr key={each.accountId}><td><code>{each.accountId}</code></td><td>{each.name}</td><td>{Environment[each.environment]}</td><td>{each.tier}</td><td>{each.selfTradeGroup === each.accountId ? <span class="dim">its own</span> : each.selfTradeGroup}</td><td>{day(each.createTime)}</td></tr>)}</Rows>
           <Rows label="Sessions" head={["Session", "Address", "Opened", "Ends"]}>{one.value!.sessions.map((each) => <tr key={each.sessionId}><td><code>{each.sessionId}</code></td><td>{each.address}</td><td>{day(each.createTime)}</td><td>{day(each.expireTime)}</td></tr>)}</Rows>
         </section>
       )}

@@ -4,17 +4,18 @@ import asyncio
 import random
 
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from db.journal import find_partition
 from db.projecting import ProjectionMovedError
-from db.session import Connection, connect
+from db.session import SERVICES, Connection, connect, open_pool
 from servers.domain.state import state_hash
 from servers.domain.terms import Environment
 from servers.engine.measures import ReplicaMeasures
 from servers.engine.replay import JournalCorrupt
-from servers.engine.replica import run
+from servers.engine.replica import finish, run
 from tests.integration.replica.conftest import Project, kill, load_tables, make, until
 from tests.integration.replica.leader import PARTITION, Leader
 from tests.integration.replica.test_projection import BALANCES, BROKEN_CHAINS, CANDLES, FOLDED, RECOUNTED, rows
@@ -112,3 +113,18 @@ async def test_the_projector_waits_for_a_partition_to_be_made(
         await asyncio.sleep(0.02)
     await kill(serving)
     assert state_hash((await load_tables(database_url)).exchange) == leader.hash
+
+
+async def test_a_process_that_stops_finishes_the_journal_first(
+    database_url: str, redis_url: str, leader: Leader
+) -> None:
+    async with await open_pool(database_url, application_name="test", role=SERVICES) as pool:
+        await leader.run(200)
+        # Nobody reads it: told, and not waited for beyond the limit.
+        with structlog.testing.capture_logs() as told:
+            await finish(pool, [PARTITION], 0.3)
+        assert [line["behind"][PARTITION] for line in told if "behind" in line] == [leader.exchange.clock.sequence]
+        serving = asyncio.create_task(serve(database_url, redis_url))
+        await finish(pool, [PARTITION], 20)
+        await kill(serving)
+        assert (await load_tables(database_url)).sequence == leader.exchange.clock.sequence
