@@ -3,7 +3,6 @@
 from typing import Annotated, Final
 
 import typer
-from rich.table import Table
 
 from db.audit import OK, Action, Entry
 from servers.admin.executors import account_of, terms
@@ -89,7 +88,6 @@ async def _home(partitions: list[RemoteEngine], account_id: str) -> tuple[Remote
 
 
 def tell(account: account_pb2.Account) -> None:
-    table = Table("account", "name", "status", "tier", "self-trade group")
     status = account_pb2.AccountStatus.Name(account.status).removeprefix("ACCOUNT_STATUS_").lower()
-    table.add_row(account.account_id, account.name, status, account.tier, account.self_trade_group)
-    console.print(table)
+    told = f"{account.account_id} ({account.name}), {status}: tier {account.tier}, self-trade group {account.self_trade_group}"
+    console.print(told, soft_wrap=True, highlight=False, markup=False)
