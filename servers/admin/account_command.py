@@ -4,13 +4,12 @@ from typing import Annotated, Final
 
 import typer
 
-from db.audit import OK, Action, Entry
+from db.audit import Action
 from servers.admin.executors import account_of, terms
-from servers.admin.operating import SUBMIT_S, EnvironmentName, Place, console, engines, into_log, refusal, run
-from servers.domain.errors import AccountNotFound, VenueError
+from servers.admin.operating import EnvironmentName, Place, console, engines, refusal, run, submit
+from servers.domain.errors import AccountNotFound
 from servers.domain.identifiers import account_environment, account_partition
 from servers.engine.remote import RemoteEngine
-from servers.transport.auditing import operator
 from venue.account.v1 import account_pb2
 from venue.engine.v1 import engine_pb2 as pb
 
@@ -36,7 +35,9 @@ def show(context: typer.Context, account_id: AccountId) -> None:
 def set_terms(
     context: typer.Context,
     account_id: AccountId,
-    tier: Annotated[str, typer.Option(help="Fees, limits and order rates of this tier; default: of none.")] = "",
+    tier: Annotated[
+        str, typer.Option(help="Fees, limits and order rates of this tier; `default` is everybody's.")
+    ] = "",
     group: Annotated[str, typer.Option(help="Accounts of one group do not trade with each other.")] = "",
 ) -> None:
     """Put an account into another tier or self-trade group, for orders that are accepted from now on."""
@@ -51,19 +52,10 @@ def set_terms(
         async with engines(place) as partitions:
             engine, account = await _home(partitions, account_id)
             body = pb.SetAccountTerms(account_id=account_id, tier=tier, self_trade_group=group)
-            outcome = (await engine.submit((pb.Command(set_account_terms=body),), SUBMIT_S))[0]
+            command = pb.Command(set_account_terms=body)
             asked = {"tier": tier or account.tier, "self_trade_group": group or account.self_trade_group}
-            entry = Entry(
-                actor=operator(),
-                action=Action.ACCOUNT_TERMS_SET,
-                object=f"account/{account_id}",
-                before=terms(account),
-                after=asked,
-                outcome=outcome.reason if isinstance(outcome, VenueError) else OK,
-            )
-            await into_log(place, entry)
-            if isinstance(outcome, VenueError):
-                raise outcome
+            object_ = f"account/{account_id}"
+            await submit(place, engine, command, Action.ACCOUNT_TERMS_SET, object_, asked, terms(account))
             tell(await account_of(engine, account_id))
 
     run(changed())
@@ -88,6 +80,7 @@ async def _home(partitions: list[RemoteEngine], account_id: str) -> tuple[Remote
 
 
 def tell(account: account_pb2.Account) -> None:
+    """Show in a line what an account's orders come under."""
     status = account_pb2.AccountStatus.Name(account.status).removeprefix("ACCOUNT_STATUS_").lower()
     told = f"{account.account_id} ({account.name}), {status}: tier {account.tier}, self-trade group {account.self_trade_group}"
     console.print(told, soft_wrap=True, highlight=False, markup=False)

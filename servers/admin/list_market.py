@@ -8,25 +8,22 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from db.audit import OK, Action, Entry
+from db.audit import Action
 from servers.admin.operating import (
-    SUBMIT_S,
     Environment,
     Place,
     Symbol,
     console,
     engines,
-    into_log,
     markets_of,
     refusal,
     run,
     show,
+    submit,
 )
-from servers.domain.errors import DefinitionExists, MarketNotFound, VenueError
+from servers.domain.errors import DefinitionExists, MarketNotFound
 from servers.domain.terms import MarketKind
 from servers.engine.catalogue import MAX_PRICE
-from servers.engine.remote import RemoteEngine
-from servers.transport.auditing import operator
 from venue.engine.v1 import engine_pb2 as pb
 from venue.marketdata.v1 import marketdata_pb2
 
@@ -164,20 +161,3 @@ def checked_name(symbol: str) -> None:
     """Raises Exit: URLs, files and audit entries have it in them."""
     if not _NAME.fullmatch(symbol):
         raise refusal(f"{symbol}: a symbol has capital letters and digits, in up to four parts with - between them")
-
-
-async def submit(
-    place: Place, engine: RemoteEngine, command: pb.Command, action: Action, object_: str, after: dict[str, Any]
-) -> None:
-    """Have a command done, and write down what was asked for and what came of it. Raises VenueError."""
-    outcome = (await engine.submit((command,), SUBMIT_S))[0]
-    entry = Entry(
-        actor=operator(),
-        action=action,
-        object=object_,
-        after=after,
-        outcome=outcome.reason if isinstance(outcome, VenueError) else OK,
-    )
-    await into_log(place, entry)
-    if isinstance(outcome, VenueError):
-        raise outcome

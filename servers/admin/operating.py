@@ -13,12 +13,12 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from db.audit import Entry
+from db.audit import OK, Action, Entry
 from db.session import SERVICES, open_pool
 from servers.admin.hours import hours_text
 from servers.domain.errors import PartUnavailable, VenueError
 from servers.engine.remote import RemoteEngine
-from servers.transport.auditing import note
+from servers.transport.auditing import note, operator
 from venue.engine.v1 import engine_pb2 as pb
 from venue.marketdata.v1 import marketdata_pb2
 
@@ -95,6 +95,30 @@ async def into_log(place: Place, entry: Entry) -> None:
         await note(place.settings.database, entry)
     except PartUnavailable:
         raise refusal("the audit log is away: what was asked for is not in it") from None
+
+
+async def submit(
+    place: Place,
+    engine: RemoteEngine,
+    command: pb.Command,
+    action: Action,
+    object_: str,
+    after: dict[str, Any],
+    before: dict[str, Any] | None = None,
+) -> None:
+    """Have a command done, and write down what was asked for and what came of it. Raises VenueError."""
+    outcome = (await engine.submit((command,), SUBMIT_S))[0]
+    entry = Entry(
+        actor=operator(),
+        action=action,
+        object=object_,
+        before=before,
+        after=after,
+        outcome=outcome.reason if isinstance(outcome, VenueError) else OK,
+    )
+    await into_log(place, entry)
+    if isinstance(outcome, VenueError):
+        raise outcome
 
 
 def show(markets: list[marketdata_pb2.Market]) -> None:
