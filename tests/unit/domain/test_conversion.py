@@ -39,6 +39,15 @@ def test_the_way_is_one_market_or_two(paid: str, received: str, symbols: list[tu
     assert [(leg.listing.symbol, leg.sells) for leg in way([BTC, EUR, ETH], paid, received)] == symbols
 
 
+def test_of_two_markets_of_the_same_assets_the_one_whose_price_is_told_is_on_the_way() -> None:
+    other = Listing("BTC-AAA", "BTC", "USD")
+    for told, symbol in (((), "BTC-AAA"), (("BTC-USD",), "BTC-USD"), (("BTC-AAA", "BTC-USD"), "BTC-AAA")):
+        for paid, received in (("BTC", "USD"), ("USD", "BTC")):
+            assert [leg.listing.symbol for leg in way([BTC, other], paid, received, told)] == [symbol]
+    # A price that is told makes no detour of a market that goes straight.
+    assert len(way([BTC, Listing("BTC-ETH", "BTC", "ETH"), ETH], "BTC", "USD", ("BTC-ETH", "ETH-USD"))) == 1
+
+
 @pytest.mark.parametrize(
     ("levels", "amount", "sells", "received"),
     [
