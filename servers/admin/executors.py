@@ -101,7 +101,7 @@ class EngineDeeds:
         engine = self._engines.for_market(int(row.payload["environment"]), symbol)
         before = state_name((await market_of(engine, symbol)).state)
         body = engine_pb2.SetMarketState(symbol=symbol, state=state)  # type: ignore[arg-type]  # checked when proposed
-        done = await self._submit(engine, row, engine_pb2.Command(set_market_state=body))
+        done = await submit(engine, row, engine_pb2.Command(set_market_state=body))
         return Deed(None if done.replayed else {"state": before}, {"state": state_name(state)})
 
     async def set_limits(self, session: AsyncSession, row: PendingActionRow) -> Deed:
@@ -114,7 +114,7 @@ class EngineDeeds:
         earlier = [MessageToDict(each.limits) for each in found if (each.account_id, each.tier, each.symbol) == key]
         limits = ParseDict(dict(payload["limits"]), order_pb2.Limits())
         body = engine_pb2.SetLimits(account_id=key[0], tier=key[1], symbol=key[2], limits=limits)
-        done = await self._submit(engine, row, engine_pb2.Command(set_limits=body))
+        done = await submit(engine, row, engine_pb2.Command(set_limits=body))
         before = {"limits": earlier[0] if earlier else {}}
         return Deed(None if done.replayed else before, {"limits": payload["limits"]})
 
@@ -128,7 +128,7 @@ class EngineDeeds:
         wanted = {name: row.payload[name] for name in before if row.payload[name] != row.payload[f"previous_{name}"]}
         seen = {f"previous_{name}": row.payload[f"previous_{name}"] for name in wanted}
         body = engine_pb2.SetAccountTerms(account_id=account_id, **wanted, **seen)
-        done = await self._submit(engine, row, engine_pb2.Command(set_account_terms=body))
+        done = await submit(engine, row, engine_pb2.Command(set_account_terms=body))
         return Deed(None if done.replayed else {name: before[name] for name in wanted}, wanted)
 
     async def adjust_balance(self, session: AsyncSession, row: PendingActionRow) -> Deed:
@@ -138,19 +138,22 @@ class EngineDeeds:
         engine = self._engines.for_account(account_id)
         before = await available(engine, account_id, asset)
         body = adjustment(row.payload)
-        done = await self._submit(engine, row, engine_pb2.Command(transfer=body))
+        done = await submit(engine, row, engine_pb2.Command(transfer=body))
         after = {"available": await available(engine, account_id, asset), "transfer_id": body.transfer_id}
         return Deed(None if done.replayed else {"available": before}, after)
 
-    @staticmethod
-    async def _submit(engine: Engine, row: PendingActionRow, command: engine_pb2.Command) -> engine_pb2.Done:
-        """The engine remembers a transfer by its own id, everything else by the action's."""
-        if command.WhichOneof("body") != "transfer":
-            command.request_id = row.pending_action_id.partition("-")[2]
-        outcome = (await engine.submit((command,), ENGINE_S))[0]
-        if isinstance(outcome, VenueError):
-            raise outcome
-        return engine_pb2.Done.FromString(outcome)
+
+async def submit(engine: Engine, row: PendingActionRow, command: engine_pb2.Command) -> engine_pb2.Done:
+    """Have an action's command done. The engine remembers a transfer by its own id, everything else by the action's.
+
+    Raises VenueError.
+    """
+    if command.WhichOneof("body") != "transfer":
+        command.request_id = row.pending_action_id.partition("-")[2]
+    outcome = (await engine.submit((command,), ENGINE_S))[0]
+    if isinstance(outcome, VenueError):
+        raise outcome
+    return engine_pb2.Done.FromString(outcome)
 
 
 def limits_engine(engines: Engines[Engine], payload: Json) -> Engine:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from db.audit import Action
+from servers.admin.listing import rates_of
 from servers.admin.operating import (
     Environment,
     Place,
@@ -27,7 +28,11 @@ from servers.engine.catalogue import MAX_PRICE
 from venue.engine.v1 import engine_pb2 as pb
 from venue.marketdata.v1 import marketdata_pb2
 
-_NAME: Final = re.compile(r"[A-Z0-9]{1,16}(-[A-Z0-9]{1,16}){0,3}", re.ASCII)
+# As the contract has it of AdminService.CreateMarket and CreateAsset.
+_MARKET: Final = re.compile(r"(?=.{1,32}$)[A-Z0-9]{1,16}(-[A-Z0-9]{1,16}){0,3}", re.ASCII)
+_ASSET: Final = re.compile(r"[A-Z0-9]{1,16}", re.ASCII)
+MARKET_NAME: Final = "a symbol has capital letters and digits, in up to four parts with - between them, 32 in all"
+ASSET_NAME: Final = "an asset has up to 16 capital letters and digits"
 STATES: Final = {
     name.lower().replace("_", "-"): name for name in ("PRE_OPEN", "OPEN", "POST_ONLY", "CANCEL_ONLY", "HALTED")
 }
@@ -77,7 +82,7 @@ def create(
 
 def market_of(symbol: str, values: list[str], state: str) -> marketdata_pb2.Market:
     """A definition of NAME=VALUE; what is left out is as of the markets that a venue starts with. Raises Exit."""
-    checked_name(symbol)
+    checked_name(symbol, _MARKET, MARKET_NAME)
     if state not in STATES:
         raise refusal(f"there is no state {state}: give {', '.join(STATES)}")
     base, _, quote = symbol.partition("-")
@@ -107,7 +112,7 @@ def asset(
     environment: Environment = None,
 ) -> None:
     """Make an asset, in every partition of an environment. Its scale stays for ever."""
-    checked_name(symbol)
+    checked_name(symbol, _ASSET, ASSET_NAME)
     place = Place(context.obj, environment)
 
     async def defined() -> None:
@@ -148,8 +153,10 @@ def fees(
                 if any(found.symbol == symbol for found in await markets_of(engine)):
                     rates = pb.SetFees(symbol=symbol, tier=tier, maker_fee_rate=maker, taker_fee_rate=taker)
                     object_ = f"fees/{place.world}/{symbol}/{tier}"
+                    earlier = await rates_of(engine, symbol, tier)
+                    before = {"maker": earlier[0], "taker": earlier[1]}
                     after = {"maker": maker, "taker": taker}
-                    await submit(place, engine, pb.Command(set_fees=rates), Action.FEES_SET, object_, after)
+                    await submit(place, engine, pb.Command(set_fees=rates), Action.FEES_SET, object_, after, before)
                     return
         raise MarketNotFound(symbol)
 
@@ -157,7 +164,7 @@ def fees(
     console.print("set", highlight=False)
 
 
-def checked_name(symbol: str) -> None:
+def checked_name(symbol: str, known: re.Pattern[str], what: str) -> None:
     """Raises Exit: URLs, files and audit entries have it in them."""
-    if not _NAME.fullmatch(symbol):
-        raise refusal(f"{symbol}: a symbol has capital letters and digits, in up to four parts with - between them")
+    if not known.fullmatch(symbol):
+        raise refusal(f"{symbol}: {what}")

@@ -11,7 +11,7 @@ from db.models.accounts import AccountRow
 from db.models.audit import AuditEntryRow
 from db.models.pending_actions import PendingActionRow
 from db.models.users import SessionRow, UserRow
-from servers.admin import executors
+from servers.admin import executors, listing
 from servers.domain.identifiers import account_environment
 from venue.account.v1 import account_pb2
 from venue.admin.v1 import admin_pb2 as pb
@@ -128,6 +128,14 @@ def action_message(row: PendingActionRow) -> pb.PendingAction:
             message.set_limits.CopyFrom(rule_message(payload))
         case executors.SET_ACCOUNT_TERMS:
             message.set_account_terms.CopyFrom(pb.AccountTermsChange(**payload))
+        case listing.CREATE_MARKET:
+            ParseDict(payload["what"], message.create_market)
+        case listing.CREATE_ASSET:
+            ParseDict(payload["what"], message.create_asset)
+        case listing.SET_TRADING_HOURS:
+            ParseDict(payload["what"], message.set_trading_hours)
+        case listing.SET_FEES:
+            ParseDict(payload["what"], message.set_fees)
         case executors.ADJUST_BALANCE:
             message.adjust_balance.CopyFrom(pb.BalanceAdjustment(**payload))
         case executors.CONFIRM_DEPOSIT:

@@ -19,6 +19,7 @@ from servers.admin.alerts import AlertDesk
 from servers.admin.create_admin_token import AdminTokens
 from servers.admin.errors import PendingActionNotFound
 from servers.admin.funding import ComplianceDesk, FundingDesk, wish_for_confirmation, wish_for_decision
+from servers.admin.listing import Listing
 from servers.admin.messages import action_message, entry_message
 from servers.admin.pending_actions import PendingActions, Wish, fingerprint
 from servers.admin.status import Status
@@ -40,6 +41,10 @@ Proposing = (
     | pb.UnfreezeUserRequest
     | pb.SetLimitsRequest
     | pb.SetAccountTermsRequest
+    | pb.CreateMarketRequest
+    | pb.CreateAssetRequest
+    | pb.SetTradingHoursRequest
+    | pb.SetFeesRequest
     | pb.ProposeAdjustmentRequest
     | pb.ConfirmDepositRequest
     | pb.DecideWithdrawalRequest
@@ -53,6 +58,10 @@ ACTIONS: Final = {
     "UnfreezeUser": Action.PENDING_ACTION_PROPOSE,
     "SetLimits": Action.PENDING_ACTION_PROPOSE,
     "SetAccountTerms": Action.PENDING_ACTION_PROPOSE,
+    "CreateMarket": Action.PENDING_ACTION_PROPOSE,
+    "CreateAsset": Action.PENDING_ACTION_PROPOSE,
+    "SetTradingHours": Action.PENDING_ACTION_PROPOSE,
+    "SetFees": Action.PENDING_ACTION_PROPOSE,
     "ProposeAdjustment": Action.PENDING_ACTION_PROPOSE,
     "ConfirmDeposit": Action.PENDING_ACTION_PROPOSE,
     "DecideWithdrawal": Action.PENDING_ACTION_PROPOSE,
@@ -74,6 +83,7 @@ class Rooms:
     admin_tokens: AdminTokens
     users: Users
     trading: Trading
+    listing: Listing
     pending: PendingActions
     status: Status
     funding: FundingDesk
@@ -134,6 +144,26 @@ class AdminServicer:
             return pb.SetMarketStateResponse(market=done)
         row, replayed = await self._told(call, request, self._rooms.pending.propose(done, actor_of(call)))
         return pb.SetMarketStateResponse(pending_action=action_message(row), replayed=replayed)
+
+    async def CreateMarket(self, request: pb.CreateMarketRequest, call: Call) -> pb.CreateMarketResponse:
+        action, replayed = await self._proposed(call, request, lambda: self._rooms.listing.wish_for_market(request))
+        return pb.CreateMarketResponse(pending_action=action, replayed=replayed)
+
+    async def CreateAsset(self, request: pb.CreateAssetRequest, call: Call) -> pb.CreateAssetResponse:
+        action, replayed = await self._proposed(call, request, lambda: self._rooms.listing.wish_for_asset(request))
+        return pb.CreateAssetResponse(pending_action=action, replayed=replayed)
+
+    async def SetTradingHours(self, request: pb.SetTradingHoursRequest, call: Call) -> pb.SetTradingHoursResponse:
+        action, replayed = await self._proposed(call, request, lambda: self._rooms.listing.wish_for_hours(request))
+        return pb.SetTradingHoursResponse(pending_action=action, replayed=replayed)
+
+    async def GetFees(self, request: pb.GetFeesRequest, call: Call) -> pb.GetFeesResponse:
+        await self._read(call, request)
+        return await self._rooms.listing.fees(request)
+
+    async def SetFees(self, request: pb.SetFeesRequest, call: Call) -> pb.SetFeesResponse:
+        action, replayed = await self._proposed(call, request, lambda: self._rooms.listing.wish_for_fees(request))
+        return pb.SetFeesResponse(pending_action=action, replayed=replayed)
 
     async def GetLimits(self, request: pb.GetLimitsRequest, call: Call) -> pb.GetLimitsResponse:
         await self._read(call, request)

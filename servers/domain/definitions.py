@@ -24,19 +24,34 @@ def define_asset(ledger: Ledger, command: c.DefineAsset) -> None:
     """Raises DefinitionExists, DefinitionInvalid."""
     if command.symbol in ledger.assets:
         raise DefinitionExists(command.symbol)
-    if not 0 <= command.display_scale <= command.scale <= ATTO_SCALE:
-        raise DefinitionInvalid("scale", "must be 0 to 18, and display_scale at most scale")
+    check_scales(command.scale, command.display_scale)
     asset = ledger.assets[command.symbol] = Asset(command.symbol, command.scale, command.display_scale)
     ledger.record.events.append(AssetDefined(asset))
     ledger.record.fold(command.scale, command.display_scale)
 
 
+def check_scales(scale: int, display_scale: int) -> None:
+    """Raises DefinitionInvalid."""
+    if not 0 <= display_scale <= scale <= ATTO_SCALE:
+        raise DefinitionInvalid("scale", "must be 0 to 18, and display_scale at most scale")
+
+
 def define_market(floor: Floor, command: c.DefineMarket) -> None:
-    """Raises DefinitionExists, AssetUnknown, DefinitionInvalid: above all, tick x lot must be a whole number of quote units."""
+    """Raises DefinitionExists, AssetUnknown, DefinitionInvalid."""
     if command.symbol in floor.markets:
         raise DefinitionExists(command.symbol)
     check_settable(command.state)
     base, quote = floor.ledger.asset(command.base_asset), floor.ledger.asset(command.quote_asset)
+    market = market_from(command, base, quote)
+    floor.add_market(market)
+    if market.state == int(MarketState.PRE_OPEN):
+        floor.collecting[market.symbol] = market
+    floor.record.events.append(MarketChanged(market))
+    set_fees(floor, market, "default", command.maker_rate, command.taker_rate)
+
+
+def market_from(command: c.DefineMarket, base: Asset, quote: Asset) -> Market:
+    """The market of a definition. Raises DefinitionInvalid: above all, tick x lot must be a whole number of quote units."""
     if command.tick_size <= 0 or command.lot_size <= 0:
         raise DefinitionInvalid("tick_size", "and lot_size must be greater than zero")
     lot_units = rescale(command.lot_size, base.scale)
@@ -45,7 +60,7 @@ def define_market(floor: Floor, command: c.DefineMarket) -> None:
     tick_value, rest = divmod(command.tick_size * command.lot_size * 10**quote.scale, ATTO * ATTO)
     if rest:
         raise DefinitionInvalid("tick_size", "times lot_size must be a whole number of quote units")
-    _check_rates(command.maker_rate, command.taker_rate)
+    check_rates(command.maker_rate, command.taker_rate)
     market = Market(
         command.symbol,
         command.kind,
@@ -68,11 +83,7 @@ def define_market(floor: Floor, command: c.DefineMarket) -> None:
     )
     if market.max_lots < market.min_lots or market.max_ticks < 1:
         raise DefinitionInvalid("max_quantity", "and max_price must leave room for an order")
-    floor.add_market(market)
-    if market.state == int(MarketState.PRE_OPEN):
-        floor.collecting[market.symbol] = market
-    floor.record.events.append(MarketChanged(market))
-    set_fees(floor, market, "default", command.maker_rate, command.taker_rate)
+    return market
 
 
 def set_references(floor: Floor, market: Market, command: c.SetReferencePrices) -> None:
@@ -111,7 +122,7 @@ def _withdraw_index(floor: Floor, market: Market, command: c.SetReferencePrices)
 
 def set_fees(floor: Floor, market: Market, tier: str, maker_rate: int, taker_rate: int) -> None:
     """Rates hold for orders accepted from now on. Raises DefinitionInvalid."""
-    _check_rates(maker_rate, taker_rate)
+    check_rates(maker_rate, taker_rate)
     fees = floor.fees[market.symbol, tier] = Fees(market.symbol, tier, maker_rate, taker_rate)
     floor.record.events.append(FeesChanged(fees))
     floor.record.fold(maker_rate, taker_rate)
@@ -127,7 +138,8 @@ def set_limits(floor: Floor, command: c.SetLimits) -> None:
     floor.limits.set(limits)
 
 
-def _check_rates(maker_rate: int, taker_rate: int) -> None:
+def check_rates(maker_rate: int, taker_rate: int) -> None:
+    """Raises DefinitionInvalid."""
     # A rebate is never more than the taker pays: the venue does not pay people to trade.
     if not (abs(maker_rate) < RATE and 0 <= taker_rate < RATE and maker_rate + taker_rate >= 0):
         raise DefinitionInvalid("taker_fee_rate", "must be 0 to 1, and cover the maker's rebate")

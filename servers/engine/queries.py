@@ -13,7 +13,7 @@ from servers.engine.messages import (
     order_message,
 )
 from servers.engine.previews import preview_message
-from servers.engine.standing import limits_messages, position_messages
+from servers.engine.standing import asset_messages, fees_messages, limits_messages, position_messages
 from venue.engine.v1 import engine_pb2 as pb
 
 
@@ -48,8 +48,6 @@ def read(exchange: Exchange, request: pb.QueryRequest, durable: int) -> pb.Query
         account = exchange.ledger.account(request.positions.account_id, request.positions.user_id)
         response.account_sequence = account.last_event_sequence
         response.positions.extend(position_messages(exchange, account))
-    elif kind == "limits":
-        response.limits.extend(limits_messages(exchange))
     elif order is not None:
         response.orders.append(order_message(exchange.partition, order))
     elif kind == "open_orders":
@@ -63,10 +61,21 @@ def read(exchange: Exchange, request: pb.QueryRequest, durable: int) -> pb.Query
         request_id = request.request.request_id.lower()
         known = exchange.requests.get((request.request.user_id, request_id))
         response.request_sequence = 0 if known is None else known.sequence
+    else:
+        _rulebook(exchange, kind, response)
+    return response
+
+
+def _rulebook(exchange: Exchange, kind: str | None, response: pb.QueryResponse) -> None:
+    """What holds for everybody."""
+    if kind == "limits":
+        response.limits.extend(limits_messages(exchange))
+    elif kind == "definitions":
+        response.assets.extend(asset_messages(exchange))
+        response.fees.extend(fees_messages(exchange))
     elif kind == "markets":
         markets = exchange.floor.markets
         response.markets.extend(market_message(exchange, markets[symbol]) for symbol in sorted(markets))
-    return response
 
 
 def _accounts(exchange: Exchange, query: pb.AccountsQuery, response: pb.QueryResponse) -> None:

@@ -1,4 +1,4 @@
-"""Positions and limits as messages, read from memory between two commands."""
+"""Positions, limits, assets and fee rates as messages, read from memory between two commands."""
 
 from servers.domain.exchange import Exchange
 from servers.domain.limits import UNSAID
@@ -55,6 +55,29 @@ def limits_messages(exchange: Exchange) -> list[engine_pb2.SetLimits]:
             account_id=account_id, tier=tier, symbol=symbol, limits=_limits(rows[account_id, tier, symbol])
         )
         for account_id, tier, symbol in sorted(rows)
+    ]
+
+
+def asset_messages(exchange: Exchange) -> list[engine_pb2.DefineAsset]:
+    """All assets, by symbol."""
+    assets = exchange.ledger.assets
+    return [
+        engine_pb2.DefineAsset(symbol=symbol, scale=assets[symbol].scale, display_scale=assets[symbol].display_scale)
+        for symbol in sorted(assets)
+    ]
+
+
+def fees_messages(exchange: Exchange) -> list[engine_pb2.SetFees]:
+    """All fee rates as they were set, by market and tier."""
+    rows = exchange.floor.fees
+    return [
+        engine_pb2.SetFees(
+            symbol=symbol,
+            tier=tier,
+            maker_fee_rate=format_units(rows[symbol, tier].maker_rate, RATE_SCALE),
+            taker_fee_rate=format_units(rows[symbol, tier].taker_rate, RATE_SCALE),
+        )
+        for symbol, tier in sorted(rows)
     ]
 
 

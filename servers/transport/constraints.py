@@ -159,8 +159,10 @@ class _Maker:
             allowed = frozenset(field.enum_type.values_by_number) - frozenset(rules.enum.not_in)
             terms.append(f"{name} in {self._constant(allowed)}")
         if rules.HasField("int32"):
-            _only(rules.int32, {"gte"})
+            _only(rules.int32, {"gte", "lte"})
             terms.append(f"{name} >= {rules.int32.gte}")
+            if rules.int32.HasField("lte"):
+                terms.append(f"{name} <= {rules.int32.lte}")
         return f"({' and '.join(terms) or 'True'})"
 
     def _usual(self, kind: Descriptor, names: Sequence[str]) -> Iterator[str]:

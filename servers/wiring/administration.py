@@ -13,6 +13,7 @@ from db.session import SERVICES, Pool
 from servers.admin.alerts import AlertDesk
 from servers.admin.create_admin_token import AdminTokens
 from servers.admin.executors import CONFIRM_DEPOSIT, DECIDE_WITHDRAWAL, Kind, done_by, kinds
+from servers.admin.listing import Listing
 from servers.admin.pending_actions import PendingActions
 from servers.admin.refused_calls import RefusedCalls
 from servers.admin.servicer import AdminServicer, Rooms
@@ -50,19 +51,10 @@ async def administration(
         for name in PROCESSES
         if name != "bot" or settings.bot_enabled
     }
-    # Which kinds of pending actions there are: a room that has another one adds its executor here.
     desk = DepositDesk(database, page_tokens(settings))
     compliance = ComplianceDesk(database, Sealer(settings.read_field_keys), page_tokens(settings))
-    executors = kinds(engines) | {
-        CONFIRM_DEPOSIT: Kind(
-            done_by(desk.confirm), Action.DEPOSIT_CONFIRM, lambda payload: f"deposit/{payload['deposit_id']}"
-        ),
-        DECIDE_WITHDRAWAL: Kind(
-            done_by(compliance.decide),
-            Action.WITHDRAWAL_DECIDE,
-            lambda payload: f"withdrawal/{payload['withdrawal_id']}",
-        ),
-    }
+    listing = Listing(engines, settings.partitions, Environment[settings.default_environment])
+    executors = kinds(engines) | listing.kinds() | funding_kinds(desk, compliance)
     pending = PendingActions(database, executors, life=timedelta(seconds=settings.pending_action_s))
     prover = Prover(pool, database, settings.partitions)
     async with httpx.AsyncClient(trust_env=False) as client:
@@ -71,6 +63,7 @@ async def administration(
             admin_tokens=AdminTokens(database, access.grant_admin),
             users=Users(database, engines, page_tokens(settings), unlock),
             trading=Trading(database, engines, Environment[settings.default_environment]),
+            listing=listing,
             pending=pending,
             status=Status(database, metrics, client),
             funding=desk,
@@ -92,6 +85,20 @@ async def administration(
             for task in tasks:
                 task.cancel()
             await database.dispose()
+
+
+def funding_kinds(desk: DepositDesk, compliance: ComplianceDesk) -> dict[str, Kind]:
+    """What two people decide of deposits and withdrawals: a room that has deeds of its own adds its kinds here."""
+    return {
+        CONFIRM_DEPOSIT: Kind(
+            done_by(desk.confirm), Action.DEPOSIT_CONFIRM, lambda payload: f"deposit/{payload['deposit_id']}"
+        ),
+        DECIDE_WITHDRAWAL: Kind(
+            done_by(compliance.decide),
+            Action.WITHDRAWAL_DECIDE,
+            lambda payload: f"withdrawal/{payload['withdrawal_id']}",
+        ),
+    }
 
 
 def until_two() -> float:

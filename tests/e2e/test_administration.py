@@ -150,6 +150,61 @@ def test_s22_a_correction_is_proposed_over_rest_and_approved_over_grpc(
     assert {each["asset"]: each["available"] for each in listed["balances"]}["USD"] == "100012.5"
 
 
+def test_adm3_a_market_is_proposed_over_rest_approved_over_grpc_and_traded_on(
+    rest: Rest, ada: Administrator, ben: Administrator
+) -> None:
+    def wanted(method: str, **request: Any) -> Json:
+        action = ada.ask(method, reason=WHY, **request)["pendingAction"]
+        assert action["state"] == "PENDING_ACTION_STATE_PROPOSED"
+        done: Json = ben.ask("ApprovePendingAction", pendingActionId=action["pendingActionId"])["pendingAction"]
+        assert done["state"] == "PENDING_ACTION_STATE_EXECUTED", done
+        return done
+
+    symbol, environment = "WISH-USD", "ENVIRONMENT_DEMO"
+    wanted("CreateAsset", asset={"environment": environment, "symbol": "WISH", "scale": 6, "displayScale": 2})
+    market = {"environment": environment, "symbol": symbol, "baseAsset": "WISH", "quoteAsset": "USD", "tickSize": "0.5"}
+    market |= {"lotSize": "0.01", "maxQuantity": "100", "makerFeeRate": "0", "takerFeeRate": "0.001"}
+    assert wanted("CreateMarket", market=market)["createMarket"]["minQuantity"] == "0.01"
+    found: list[Json] = []
+
+    def listed(state: str) -> bool:
+        found[:] = rest.call("marketdata.v1.MarketDataService.ListMarkets")["markets"]
+        return any(each["symbol"] == symbol and each["state"] == f"MARKET_STATE_{state}" for each in found)
+
+    eventually(lambda: listed("PRE_OPEN"), "the market is listed")
+    rule = {"environment": environment, "symbol": symbol, "tier": "default", "makerFeeRate": "0"}
+    wanted("SetFees", rule={**rule, "takerFeeRate": "0.02"})
+    rules = {(each["symbol"], each["tier"]): each["takerFeeRate"] for each in ben.ask("GetFees")["rules"]}
+    assert rules[symbol, "default"] == "0.02"
+    wanted("SetTradingHours", symbol=symbol, hours=[{"weekday": day, "closeSecond": 86_400} for day in range(1, 8)])
+    eventually(lambda: listed("OPEN"), "its hours have opened it")
+    seller, buyer = join(rest, "sue"), join(rest, "bea")
+    granted = {"accountId": seller.account_id, "asset": "WISH", "amount": "3", "reason": WHY}
+    eventually(lambda: is_proposed(ada, ben, granted), "the account is in the tables")
+    placed = []
+    for person, side in ((seller, "SELL"), (buyer, "BUY")):
+        order = person.order(side, "100", "2", symbol=symbol)
+        placed.append(rest.call("order.v1.OrderService.PlaceOrder", order, person.token)["order"])
+    assert [(each["status"], each["fee"]) for each in placed] == [
+        ("ORDER_STATUS_OPEN", "0"),
+        ("ORDER_STATUS_FILLED", "4"),
+    ]
+    assert said(lambda: ada.ask("CreateMarket", market=market, reason=WHY)) == ("ALREADY_EXISTS", "DEFINITION_EXISTS")
+
+
+def is_proposed(ada: Administrator, ben: Administrator, wish: Json) -> bool:
+    """A correction is done, unless the tables do not have the account yet."""
+    try:
+        action = ada.ask("ProposeAdjustment", **wish)["pendingAction"]
+    except Refused as refused:
+        if refused.code != "UNAVAILABLE":
+            raise
+        return False
+    done = ben.ask("ApprovePendingAction", pendingActionId=action["pendingActionId"])["pendingAction"]
+    assert done["state"] == "PENDING_ACTION_STATE_EXECUTED"
+    return True
+
+
 def test_a_frozen_user_is_out_within_five_seconds_and_looks_like_a_wrong_password(
     rest: Rest, ada: Administrator, ben: Administrator
 ) -> None:

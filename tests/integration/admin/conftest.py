@@ -21,6 +21,7 @@ from db.streams import open_bus
 from servers.admin.alerts import AlertDesk
 from servers.admin.create_admin_token import AdminTokens
 from servers.admin.executors import Kind, kinds
+from servers.admin.listing import Listing
 from servers.admin.pending_actions import PendingActions
 from servers.admin.refused_calls import RefusedCalls
 from servers.admin.servicer import AdminServicer, Rooms
@@ -59,6 +60,8 @@ ROLES = {
     "ulla": "USER",
     "vera": "USER",
 }
+
+WORLDS = {number: world.name for number, world in PARTITIONS.items()}
 
 
 def user_id(name: str) -> str:
@@ -140,25 +143,26 @@ async def desk(database_url: str, redis_url: str) -> AsyncIterator[Desk]:
         await verifier.start()
         stack.push_async_callback(verifier.stop)
         guard = Guard(verifier, Limits(), Metrics(CollectorRegistry()))
-        bus = open_bus(redis_url)
-        stack.push_async_callback(bus.aclose)
+        stack.push_async_callback((bus := open_bus(redis_url)).aclose)
         floor = Floor(stack, pool, database_url, bus, guard, 15.0)
         address = f"127.0.0.1:{free_port()}"
         await floor.lead(address)
         tails = {number: each.tail for number, each in floor.remote.items()}
         floor.begin(project(PARTITIONS, database_url, redis_url, 1000, tails.__getitem__, measures()))
         _, account_port = await floor.account_server()
-        tables = engine(database_url, application_name="test admin", role=SERVICES)
-        stack.push_async_callback(tables.dispose)
+        stack.push_async_callback((tables := engine(database_url, application_name="test", role=SERVICES)).dispose)
         engines = routes_of(floor.remote)
-        pending = PendingActions(tables, found := kinds(engines), life=timedelta(hours=1))
+        listing = Listing(engines, WORLDS, Environment.DEMO)
+        pending = PendingActions(tables, found := kinds(engines) | listing.kinds(), life=timedelta(hours=1))
         unlocked: list[str] = []
 
         async def unlock(email_key: str) -> None:
             unlocked.append(email_key)
 
         client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-        rooms = rooms_of(tables, engines, pending, floor.tokens, unlock, client, Prover(pool, tables, PARTITIONS))
+        rooms = rooms_of(
+            tables, engines, listing, pending, floor.tokens, unlock, client, Prover(pool, tables, PARTITIONS)
+        )
         # In a guard of its own: people at a desk make few calls, tests many.
         asked = guard_of(verifier)
         refused = RefusedCalls(tables)
@@ -194,6 +198,7 @@ async def desk(database_url: str, redis_url: str) -> AsyncIterator[Desk]:
 def rooms_of(
     tables: AsyncEngine,
     engines: Engines[RemoteEngine],
+    listing: Listing,
     pending: PendingActions,
     tokens: PageTokens,
     unlock: Unlock,
@@ -205,6 +210,7 @@ def rooms_of(
         admin_tokens=AdminTokens(tables, lambda user, session: (f"{user.role} {session.session_id}", 900)),
         users=Users(tables, engines, tokens, unlock),
         trading=Trading(tables, engines, Environment.DEMO),
+        listing=listing,
         pending=pending,
         funding=DepositDesk(tables, tokens),
         compliance=ComplianceDesk(tables, Sealer(lambda: KEYS), tokens),

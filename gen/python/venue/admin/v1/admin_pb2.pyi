@@ -77,6 +77,14 @@ class _PendingActionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Pen
     """Lets a withdrawal go out, or says what has become of one."""
     PENDING_ACTION_KIND_SET_ACCOUNT_TERMS: _PendingActionKind.ValueType  # 8
     """Puts an account into another tier or self-trade group."""
+    PENDING_ACTION_KIND_CREATE_MARKET: _PendingActionKind.ValueType  # 9
+    """Makes a market."""
+    PENDING_ACTION_KIND_CREATE_ASSET: _PendingActionKind.ValueType  # 10
+    """Makes an asset."""
+    PENDING_ACTION_KIND_SET_TRADING_HOURS: _PendingActionKind.ValueType  # 11
+    """Sets when a market trades."""
+    PENDING_ACTION_KIND_SET_FEES: _PendingActionKind.ValueType  # 12
+    """Sets the fee rates of a tier in a market."""
 
 class PendingActionKind(_PendingActionKind, metaclass=_PendingActionKindEnumTypeWrapper):
     """What a pending action does when it is executed."""
@@ -99,6 +107,14 @@ PENDING_ACTION_KIND_DECIDE_WITHDRAWAL: PendingActionKind.ValueType  # 7
 """Lets a withdrawal go out, or says what has become of one."""
 PENDING_ACTION_KIND_SET_ACCOUNT_TERMS: PendingActionKind.ValueType  # 8
 """Puts an account into another tier or self-trade group."""
+PENDING_ACTION_KIND_CREATE_MARKET: PendingActionKind.ValueType  # 9
+"""Makes a market."""
+PENDING_ACTION_KIND_CREATE_ASSET: PendingActionKind.ValueType  # 10
+"""Makes an asset."""
+PENDING_ACTION_KIND_SET_TRADING_HOURS: PendingActionKind.ValueType  # 11
+"""Sets when a market trades."""
+PENDING_ACTION_KIND_SET_FEES: PendingActionKind.ValueType  # 12
+"""Sets the fee rates of a tier in a market."""
 Global___PendingActionKind: _TypeAlias = PendingActionKind  # noqa: Y015
 
 class _PendingActionState:
@@ -310,6 +326,220 @@ class LimitsRule(_message.Message):
 Global___LimitsRule: _TypeAlias = LimitsRule  # noqa: Y015
 
 @_typing.final
+class FeesRule(_message.Message):
+    """The fee rates of a tier in a market."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    MAKER_FEE_RATE_FIELD_NUMBER: _builtins.int
+    TAKER_FEE_RATE_FIELD_NUMBER: _builtins.int
+    environment: _type_pb2.Environment.ValueType
+    """The world that the market is in."""
+    symbol: _builtins.str
+    """The market."""
+    tier: _builtins.str
+    """The tier, as "default", which everybody has whose own tier has no rates there."""
+    maker_fee_rate: _builtins.str
+    """The maker's rate, negative for a rebate that the taker's rate covers. Decimal: 0.001 is 10 basis points."""
+    taker_fee_rate: _builtins.str
+    """The taker's rate. Decimal."""
+    def __init__(
+        self,
+        *,
+        environment: _type_pb2.Environment.ValueType = ...,
+        symbol: _builtins.str = ...,
+        tier: _builtins.str = ...,
+        maker_fee_rate: _builtins.str = ...,
+        taker_fee_rate: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "maker_fee_rate", b"maker_fee_rate", "symbol", b"symbol", "taker_fee_rate", b"taker_fee_rate", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeesRule: _TypeAlias = FeesRule  # noqa: Y015
+
+@_typing.final
+class MarketDefinition(_message.Message):
+    """A market that is to be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    BASE_ASSET_FIELD_NUMBER: _builtins.int
+    QUOTE_ASSET_FIELD_NUMBER: _builtins.int
+    TICK_SIZE_FIELD_NUMBER: _builtins.int
+    LOT_SIZE_FIELD_NUMBER: _builtins.int
+    MIN_QUANTITY_FIELD_NUMBER: _builtins.int
+    MAX_QUANTITY_FIELD_NUMBER: _builtins.int
+    MAX_PRICE_FIELD_NUMBER: _builtins.int
+    MAKER_FEE_RATE_FIELD_NUMBER: _builtins.int
+    TAKER_FEE_RATE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TRADING_HOURS_FIELD_NUMBER: _builtins.int
+    environment: _type_pb2.Environment.ValueType
+    """The world that it is in."""
+    symbol: _builtins.str
+    """Its symbol, as ETH-USD."""
+    base_asset: _builtins.str
+    """The asset that is bought and sold."""
+    quote_asset: _builtins.str
+    """The asset that prices are in."""
+    tick_size: _builtins.str
+    """Prices are multiples of this. Decimal."""
+    lot_size: _builtins.str
+    """Quantities are multiples of this. Decimal."""
+    min_quantity: _builtins.str
+    """The smallest quantity of an order. Decimal; empty: a lot."""
+    max_quantity: _builtins.str
+    """The largest quantity of an order. Decimal."""
+    max_price: _builtins.str
+    """The highest price of an order. Decimal; empty: as of the markets that a venue starts with."""
+    maker_fee_rate: _builtins.str
+    """The maker's fee rate of the default tier (negative: a rebate). Decimal: 0.001 is 10 basis points."""
+    taker_fee_rate: _builtins.str
+    """The taker's fee rate of the default tier. Decimal."""
+    state: _marketdata_pb2.MarketState.ValueType
+    """What it takes at first: PRE_OPEN (where it is not said), OPEN, POST_ONLY, CANCEL_ONLY or HALTED."""
+    @_builtins.property
+    def trading_hours(self) -> _containers.RepeatedCompositeFieldContainer[_marketdata_pb2.TradingHours]:
+        """When it trades; none: always, as its state says."""
+
+    def __init__(
+        self,
+        *,
+        environment: _type_pb2.Environment.ValueType = ...,
+        symbol: _builtins.str = ...,
+        base_asset: _builtins.str = ...,
+        quote_asset: _builtins.str = ...,
+        tick_size: _builtins.str = ...,
+        lot_size: _builtins.str = ...,
+        min_quantity: _builtins.str = ...,
+        max_quantity: _builtins.str = ...,
+        max_price: _builtins.str = ...,
+        maker_fee_rate: _builtins.str = ...,
+        taker_fee_rate: _builtins.str = ...,
+        state: _marketdata_pb2.MarketState.ValueType = ...,
+        trading_hours: _abc.Iterable[_marketdata_pb2.TradingHours] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_asset", b"base_asset", "environment", b"environment", "lot_size", b"lot_size", "maker_fee_rate", b"maker_fee_rate", "max_price", b"max_price", "max_quantity", b"max_quantity", "min_quantity", b"min_quantity", "quote_asset", b"quote_asset", "state", b"state", "symbol", b"symbol", "taker_fee_rate", b"taker_fee_rate", "tick_size", b"tick_size", "trading_hours", b"trading_hours"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarketDefinition: _TypeAlias = MarketDefinition  # noqa: Y015
+
+@_typing.final
+class AssetDefinition(_message.Message):
+    """An asset that is to be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    SCALE_FIELD_NUMBER: _builtins.int
+    DISPLAY_SCALE_FIELD_NUMBER: _builtins.int
+    environment: _type_pb2.Environment.ValueType
+    """The world that it is in."""
+    symbol: _builtins.str
+    """Its symbol, as ETH."""
+    scale: _builtins.int
+    """Digits after the point that the ledger keeps."""
+    display_scale: _builtins.int
+    """Digits after the point that people are shown, at most scale."""
+    def __init__(
+        self,
+        *,
+        environment: _type_pb2.Environment.ValueType = ...,
+        symbol: _builtins.str = ...,
+        scale: _builtins.int = ...,
+        display_scale: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_scale", b"display_scale", "environment", b"environment", "scale", b"scale", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssetDefinition: _TypeAlias = AssetDefinition  # noqa: Y015
+
+@_typing.final
+class TradingHoursChange(_message.Message):
+    """A change of when a market trades."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    PREVIOUS_HOURS_FIELD_NUMBER: _builtins.int
+    HOURS_FIELD_NUMBER: _builtins.int
+    environment: _type_pb2.Environment.ValueType
+    """The world that the market is in."""
+    symbol: _builtins.str
+    """The market."""
+    @_builtins.property
+    def previous_hours(self) -> _containers.RepeatedCompositeFieldContainer[_marketdata_pb2.TradingHours]:
+        """When it traded when it was proposed; none: always."""
+
+    @_builtins.property
+    def hours(self) -> _containers.RepeatedCompositeFieldContainer[_marketdata_pb2.TradingHours]:
+        """When it trades from then on; none: always."""
+
+    def __init__(
+        self,
+        *,
+        environment: _type_pb2.Environment.ValueType = ...,
+        symbol: _builtins.str = ...,
+        previous_hours: _abc.Iterable[_marketdata_pb2.TradingHours] | None = ...,
+        hours: _abc.Iterable[_marketdata_pb2.TradingHours] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "hours", b"hours", "previous_hours", b"previous_hours", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TradingHoursChange: _TypeAlias = TradingHoursChange  # noqa: Y015
+
+@_typing.final
+class FeesChange(_message.Message):
+    """A change of fee rates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    PREVIOUS_MAKER_FEE_RATE_FIELD_NUMBER: _builtins.int
+    PREVIOUS_TAKER_FEE_RATE_FIELD_NUMBER: _builtins.int
+    previous_maker_fee_rate: _builtins.str
+    """The maker's rate when it was proposed; empty: the tier had none of its own. Decimal."""
+    previous_taker_fee_rate: _builtins.str
+    """The taker's rate when it was proposed; empty: the tier had none of its own. Decimal."""
+    @_builtins.property
+    def rule(self) -> Global___FeesRule:
+        """The rates from then on."""
+
+    def __init__(
+        self,
+        *,
+        rule: Global___FeesRule | None = ...,
+        previous_maker_fee_rate: _builtins.str = ...,
+        previous_taker_fee_rate: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["previous_maker_fee_rate", b"previous_maker_fee_rate", "previous_taker_fee_rate", b"previous_taker_fee_rate", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeesChange: _TypeAlias = FeesChange  # noqa: Y015
+
+@_typing.final
 class UserRoleChange(_message.Message):
     """A change of a user's role."""
 
@@ -493,6 +723,10 @@ class PendingAction(_message.Message):
     CONFIRM_DEPOSIT_FIELD_NUMBER: _builtins.int
     DECIDE_WITHDRAWAL_FIELD_NUMBER: _builtins.int
     SET_ACCOUNT_TERMS_FIELD_NUMBER: _builtins.int
+    CREATE_MARKET_FIELD_NUMBER: _builtins.int
+    CREATE_ASSET_FIELD_NUMBER: _builtins.int
+    SET_TRADING_HOURS_FIELD_NUMBER: _builtins.int
+    SET_FEES_FIELD_NUMBER: _builtins.int
     pending_action_id: _builtins.str
     """Its id."""
     kind: Global___PendingActionKind.ValueType
@@ -557,6 +791,22 @@ class PendingAction(_message.Message):
     def set_account_terms(self) -> Global___AccountTermsChange:
         """A change of an account's terms."""
 
+    @_builtins.property
+    def create_market(self) -> Global___MarketDefinition:
+        """A new market."""
+
+    @_builtins.property
+    def create_asset(self) -> Global___AssetDefinition:
+        """A new asset."""
+
+    @_builtins.property
+    def set_trading_hours(self) -> Global___TradingHoursChange:
+        """A change of when a market trades."""
+
+    @_builtins.property
+    def set_fees(self) -> Global___FeesChange:
+        """A change of fee rates."""
+
     def __init__(
         self,
         *,
@@ -580,12 +830,16 @@ class PendingAction(_message.Message):
         confirm_deposit: Global___DepositConfirmation | None = ...,
         decide_withdrawal: Global___WithdrawalDecided | None = ...,
         set_account_terms: Global___AccountTermsChange | None = ...,
+        create_market: Global___MarketDefinition | None = ...,
+        create_asset: Global___AssetDefinition | None = ...,
+        set_trading_hours: Global___TradingHoursChange | None = ...,
+        set_fees: Global___FeesChange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "confirm_deposit", b"confirm_deposit", "create_time", b"create_time", "decide_time", b"decide_time", "decide_withdrawal", b"decide_withdrawal", "expire_time", b"expire_time", "finish_time", b"finish_time", "set_account_terms", b"set_account_terms", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_user_role", b"set_user_role", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "confirm_deposit", b"confirm_deposit", "create_asset", b"create_asset", "create_market", b"create_market", "create_time", b"create_time", "decide_time", b"decide_time", "decide_withdrawal", b"decide_withdrawal", "expire_time", b"expire_time", "finish_time", b"finish_time", "set_account_terms", b"set_account_terms", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_trading_hours", b"set_trading_hours", "set_user_role", b"set_user_role", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "confirm_deposit", b"confirm_deposit", "create_time", b"create_time", "decide_time", b"decide_time", "decide_withdrawal", b"decide_withdrawal", "decider_user_id", b"decider_user_id", "decision_reason", b"decision_reason", "expire_time", b"expire_time", "failure_reason", b"failure_reason", "finish_time", b"finish_time", "kind", b"kind", "pending_action_id", b"pending_action_id", "proposer_user_id", b"proposer_user_id", "reason", b"reason", "set_account_terms", b"set_account_terms", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_user_role", b"set_user_role", "state", b"state", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "adjust_balance", b"adjust_balance", "confirm_deposit", b"confirm_deposit", "create_asset", b"create_asset", "create_market", b"create_market", "create_time", b"create_time", "decide_time", b"decide_time", "decide_withdrawal", b"decide_withdrawal", "decider_user_id", b"decider_user_id", "decision_reason", b"decision_reason", "expire_time", b"expire_time", "failure_reason", b"failure_reason", "finish_time", b"finish_time", "kind", b"kind", "pending_action_id", b"pending_action_id", "proposer_user_id", b"proposer_user_id", "reason", b"reason", "set_account_terms", b"set_account_terms", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_trading_hours", b"set_trading_hours", "set_user_role", b"set_user_role", "state", b"state", "unfreeze_user", b"unfreeze_user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["set_user_role", "unfreeze_user", "set_market_state", "set_limits", "adjust_balance", "confirm_deposit", "decide_withdrawal", "set_account_terms"]  # noqa: Y015
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["set_user_role", "unfreeze_user", "set_market_state", "set_limits", "adjust_balance", "confirm_deposit", "decide_withdrawal", "set_account_terms", "create_market", "create_asset", "set_trading_hours", "set_fees"]  # noqa: Y015
     _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_action) -> _WhichOneofReturnType_action | None: ...
 
@@ -1539,6 +1793,300 @@ class SetMarketStateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetMarketStateResponse: _TypeAlias = SetMarketStateResponse  # noqa: Y015
+
+@_typing.final
+class CreateMarketRequest(_message.Message):
+    """Request of CreateMarket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MARKET_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why; whoever approves reads it."""
+    request_id: _builtins.str
+    """Makes repeating safe."""
+    @_builtins.property
+    def market(self) -> Global___MarketDefinition:
+        """The market."""
+
+    def __init__(
+        self,
+        *,
+        market: Global___MarketDefinition | None = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["market", b"market"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["market", b"market", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateMarketRequest: _TypeAlias = CreateMarketRequest  # noqa: Y015
+
+@_typing.final
+class CreateMarketResponse(_message.Message):
+    """Response of CreateMarket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PENDING_ACTION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True if this repeats an earlier answer."""
+    @_builtins.property
+    def pending_action(self) -> Global___PendingAction:
+        """What waits for approval."""
+
+    def __init__(
+        self,
+        *,
+        pending_action: Global___PendingAction | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pending_action", b"pending_action"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pending_action", b"pending_action", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateMarketResponse: _TypeAlias = CreateMarketResponse  # noqa: Y015
+
+@_typing.final
+class CreateAssetRequest(_message.Message):
+    """Request of CreateAsset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why; whoever approves reads it."""
+    request_id: _builtins.str
+    """Makes repeating safe."""
+    @_builtins.property
+    def asset(self) -> Global___AssetDefinition:
+        """The asset."""
+
+    def __init__(
+        self,
+        *,
+        asset: Global___AssetDefinition | None = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateAssetRequest: _TypeAlias = CreateAssetRequest  # noqa: Y015
+
+@_typing.final
+class CreateAssetResponse(_message.Message):
+    """Response of CreateAsset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PENDING_ACTION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True if this repeats an earlier answer."""
+    @_builtins.property
+    def pending_action(self) -> Global___PendingAction:
+        """What waits for approval."""
+
+    def __init__(
+        self,
+        *,
+        pending_action: Global___PendingAction | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pending_action", b"pending_action"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pending_action", b"pending_action", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateAssetResponse: _TypeAlias = CreateAssetResponse  # noqa: Y015
+
+@_typing.final
+class SetTradingHoursRequest(_message.Message):
+    """Request of SetTradingHours."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    HOURS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    environment: _type_pb2.Environment.ValueType
+    """The world that the market is in; unset: the deployment's default."""
+    symbol: _builtins.str
+    """The market."""
+    reason: _builtins.str
+    """Why; whoever approves reads it."""
+    request_id: _builtins.str
+    """Makes repeating safe."""
+    @_builtins.property
+    def hours(self) -> _containers.RepeatedCompositeFieldContainer[_marketdata_pb2.TradingHours]:
+        """The hours, in place of all that were set; none: always, as its state says."""
+
+    def __init__(
+        self,
+        *,
+        environment: _type_pb2.Environment.ValueType = ...,
+        symbol: _builtins.str = ...,
+        hours: _abc.Iterable[_marketdata_pb2.TradingHours] | None = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "hours", b"hours", "reason", b"reason", "request_id", b"request_id", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetTradingHoursRequest: _TypeAlias = SetTradingHoursRequest  # noqa: Y015
+
+@_typing.final
+class SetTradingHoursResponse(_message.Message):
+    """Response of SetTradingHours."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PENDING_ACTION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True if this repeats an earlier answer."""
+    @_builtins.property
+    def pending_action(self) -> Global___PendingAction:
+        """What waits for approval."""
+
+    def __init__(
+        self,
+        *,
+        pending_action: Global___PendingAction | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pending_action", b"pending_action"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pending_action", b"pending_action", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetTradingHoursResponse: _TypeAlias = SetTradingHoursResponse  # noqa: Y015
+
+@_typing.final
+class GetFeesRequest(_message.Message):
+    """Request of GetFees."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    environment: _type_pb2.Environment.ValueType
+    """The world; unset: the deployment's default."""
+    def __init__(
+        self,
+        *,
+        environment: _type_pb2.Environment.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFeesRequest: _TypeAlias = GetFeesRequest  # noqa: Y015
+
+@_typing.final
+class GetFeesResponse(_message.Message):
+    """Response of GetFees."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeesRule]:
+        """The rates, by market and tier."""
+
+    def __init__(
+        self,
+        *,
+        rules: _abc.Iterable[Global___FeesRule] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFeesResponse: _TypeAlias = GetFeesResponse  # noqa: Y015
+
+@_typing.final
+class SetFeesRequest(_message.Message):
+    """Request of SetFees."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why; whoever approves reads it."""
+    request_id: _builtins.str
+    """Makes repeating safe."""
+    @_builtins.property
+    def rule(self) -> Global___FeesRule:
+        """The rates."""
+
+    def __init__(
+        self,
+        *,
+        rule: Global___FeesRule | None = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "request_id", b"request_id", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetFeesRequest: _TypeAlias = SetFeesRequest  # noqa: Y015
+
+@_typing.final
+class SetFeesResponse(_message.Message):
+    """Response of SetFees."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PENDING_ACTION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True if this repeats an earlier answer."""
+    @_builtins.property
+    def pending_action(self) -> Global___PendingAction:
+        """What waits for approval."""
+
+    def __init__(
+        self,
+        *,
+        pending_action: Global___PendingAction | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pending_action", b"pending_action"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pending_action", b"pending_action", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetFeesResponse: _TypeAlias = SetFeesResponse  # noqa: Y015
 
 @_typing.final
 class GetLimitsRequest(_message.Message):

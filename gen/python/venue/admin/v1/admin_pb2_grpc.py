@@ -91,6 +91,31 @@ class AdminServiceStub(object):
                 request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetMarketStateRequest.SerializeToString,
                 response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetMarketStateResponse.FromString,
                 _registered_method=True)
+        self.CreateMarket = channel.unary_unary(
+                '/venue.admin.v1.AdminService/CreateMarket',
+                request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.CreateMarketRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.CreateMarketResponse.FromString,
+                _registered_method=True)
+        self.CreateAsset = channel.unary_unary(
+                '/venue.admin.v1.AdminService/CreateAsset',
+                request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.CreateAssetRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.CreateAssetResponse.FromString,
+                _registered_method=True)
+        self.SetTradingHours = channel.unary_unary(
+                '/venue.admin.v1.AdminService/SetTradingHours',
+                request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetTradingHoursRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetTradingHoursResponse.FromString,
+                _registered_method=True)
+        self.GetFees = channel.unary_unary(
+                '/venue.admin.v1.AdminService/GetFees',
+                request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.GetFeesRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.GetFeesResponse.FromString,
+                _registered_method=True)
+        self.SetFees = channel.unary_unary(
+                '/venue.admin.v1.AdminService/SetFees',
+                request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetFeesRequest.SerializeToString,
+                response_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetFeesResponse.FromString,
+                _registered_method=True)
         self.GetLimits = channel.unary_unary(
                 '/venue.admin.v1.AdminService/GetLimits',
                 request_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.GetLimitsRequest.SerializeToString,
@@ -290,6 +315,49 @@ class AdminServiceServicer(object):
         """Sets what a market takes. PRE_OPEN, POST_ONLY and CANCEL_ONLY hold at once, and the market as it is then is answered. OPEN,
         HALTED and CLOSED are proposed: a pending action is answered.
         Errors: MARKET_NOT_FOUND, MARKET_CLOSED, NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateMarket(self, request, context):
+        """Proposes a new market. Once it is approved it is listed, and takes what its state says.
+        Errors: INVALID_FIELD, DEFINITION_EXISTS, DEFINITION_INVALID (above all: tick_size x lot_size is a whole number of the quote
+        asset's units), ASSET_UNKNOWN, MARKET_NOT_FOUND (no such environment here), REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateAsset(self, request, context):
+        """Proposes a new asset, in every partition of an environment. Its scale stays for ever.
+        Errors: INVALID_FIELD, DEFINITION_EXISTS, DEFINITION_INVALID, MARKET_NOT_FOUND (no such environment here), REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetTradingHours(self, request, context):
+        """Proposes when a market trades by itself. Orders for the DAY follow: they expire when the new hours close it.
+        Errors: INVALID_FIELD, DEFINITION_INVALID (hours that overlap), MARKET_NOT_FOUND, MARKET_CLOSED, NOTHING_TO_CHANGE,
+        REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFees(self, request, context):
+        """Reads the fee rates of an environment, by market and tier.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetFees(self, request, context):
+        """Proposes the fee rates of a tier in a market, for orders that are accepted from then on. A tier that rates are set for is one
+        that accounts may be put into.
+        Errors: INVALID_FIELD, DEFINITION_INVALID (a rebate that the taker's rate does not cover), MARKET_NOT_FOUND, NOTHING_TO_CHANGE,
+        REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -529,6 +597,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.SetMarketState,
                     request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetMarketStateRequest.FromString,
                     response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetMarketStateResponse.SerializeToString,
+            ),
+            'CreateMarket': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateMarket,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.CreateMarketRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.CreateMarketResponse.SerializeToString,
+            ),
+            'CreateAsset': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateAsset,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.CreateAssetRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.CreateAssetResponse.SerializeToString,
+            ),
+            'SetTradingHours': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTradingHours,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetTradingHoursRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetTradingHoursResponse.SerializeToString,
+            ),
+            'GetFees': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFees,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.GetFeesRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.GetFeesResponse.SerializeToString,
+            ),
+            'SetFees': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetFees,
+                    request_deserializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetFeesRequest.FromString,
+                    response_serializer=venue_dot_admin_dot_v1_dot_admin__pb2.SetFeesResponse.SerializeToString,
             ),
             'GetLimits': grpc.unary_unary_rpc_method_handler(
                     servicer.GetLimits,
@@ -917,6 +1010,141 @@ class AdminService(object):
             '/venue.admin.v1.AdminService/SetMarketState',
             venue_dot_admin_dot_v1_dot_admin__pb2.SetMarketStateRequest.SerializeToString,
             venue_dot_admin_dot_v1_dot_admin__pb2.SetMarketStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateMarket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/CreateMarket',
+            venue_dot_admin_dot_v1_dot_admin__pb2.CreateMarketRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_admin__pb2.CreateMarketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/CreateAsset',
+            venue_dot_admin_dot_v1_dot_admin__pb2.CreateAssetRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_admin__pb2.CreateAssetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTradingHours(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/SetTradingHours',
+            venue_dot_admin_dot_v1_dot_admin__pb2.SetTradingHoursRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_admin__pb2.SetTradingHoursResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFees(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/GetFees',
+            venue_dot_admin_dot_v1_dot_admin__pb2.GetFeesRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_admin__pb2.GetFeesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetFees(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/venue.admin.v1.AdminService/SetFees',
+            venue_dot_admin_dot_v1_dot_admin__pb2.SetFeesRequest.SerializeToString,
+            venue_dot_admin_dot_v1_dot_admin__pb2.SetFeesResponse.FromString,
             options,
             channel_credentials,
             insecure,

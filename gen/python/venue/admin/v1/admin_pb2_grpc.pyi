@@ -83,6 +83,28 @@ class AdminServiceStub:
     HALTED and CLOSED are proposed: a pending action is answered.
     Errors: MARKET_NOT_FOUND, MARKET_CLOSED, NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
     """
+    CreateMarket: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateMarketRequest, _admin_pb2.CreateMarketResponse]
+    """Proposes a new market. Once it is approved it is listed, and takes what its state says.
+    Errors: INVALID_FIELD, DEFINITION_EXISTS, DEFINITION_INVALID (above all: tick_size x lot_size is a whole number of the quote
+    asset's units), ASSET_UNKNOWN, MARKET_NOT_FOUND (no such environment here), REQUEST_ID_REUSED.
+    """
+    CreateAsset: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateAssetRequest, _admin_pb2.CreateAssetResponse]
+    """Proposes a new asset, in every partition of an environment. Its scale stays for ever.
+    Errors: INVALID_FIELD, DEFINITION_EXISTS, DEFINITION_INVALID, MARKET_NOT_FOUND (no such environment here), REQUEST_ID_REUSED.
+    """
+    SetTradingHours: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetTradingHoursRequest, _admin_pb2.SetTradingHoursResponse]
+    """Proposes when a market trades by itself. Orders for the DAY follow: they expire when the new hours close it.
+    Errors: INVALID_FIELD, DEFINITION_INVALID (hours that overlap), MARKET_NOT_FOUND, MARKET_CLOSED, NOTHING_TO_CHANGE,
+    REQUEST_ID_REUSED.
+    """
+    GetFees: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetFeesRequest, _admin_pb2.GetFeesResponse]
+    """Reads the fee rates of an environment, by market and tier."""
+    SetFees: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetFeesRequest, _admin_pb2.SetFeesResponse]
+    """Proposes the fee rates of a tier in a market, for orders that are accepted from then on. A tier that rates are set for is one
+    that accounts may be put into.
+    Errors: INVALID_FIELD, DEFINITION_INVALID (a rebate that the taker's rate does not cover), MARKET_NOT_FOUND, NOTHING_TO_CHANGE,
+    REQUEST_ID_REUSED.
+    """
     GetLimits: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetLimitsRequest, _admin_pb2.GetLimitsResponse]
     """Reads all limits that were set in an environment, by account, tier and market."""
     SetLimits: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetLimitsRequest, _admin_pb2.SetLimitsResponse]
@@ -229,6 +251,28 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Sets what a market takes. PRE_OPEN, POST_ONLY and CANCEL_ONLY hold at once, and the market as it is then is answered. OPEN,
     HALTED and CLOSED are proposed: a pending action is answered.
     Errors: MARKET_NOT_FOUND, MARKET_CLOSED, NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
+    """
+    CreateMarket: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateMarketRequest, _admin_pb2.CreateMarketResponse]  # type: ignore[assignment]
+    """Proposes a new market. Once it is approved it is listed, and takes what its state says.
+    Errors: INVALID_FIELD, DEFINITION_EXISTS, DEFINITION_INVALID (above all: tick_size x lot_size is a whole number of the quote
+    asset's units), ASSET_UNKNOWN, MARKET_NOT_FOUND (no such environment here), REQUEST_ID_REUSED.
+    """
+    CreateAsset: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateAssetRequest, _admin_pb2.CreateAssetResponse]  # type: ignore[assignment]
+    """Proposes a new asset, in every partition of an environment. Its scale stays for ever.
+    Errors: INVALID_FIELD, DEFINITION_EXISTS, DEFINITION_INVALID, MARKET_NOT_FOUND (no such environment here), REQUEST_ID_REUSED.
+    """
+    SetTradingHours: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetTradingHoursRequest, _admin_pb2.SetTradingHoursResponse]  # type: ignore[assignment]
+    """Proposes when a market trades by itself. Orders for the DAY follow: they expire when the new hours close it.
+    Errors: INVALID_FIELD, DEFINITION_INVALID (hours that overlap), MARKET_NOT_FOUND, MARKET_CLOSED, NOTHING_TO_CHANGE,
+    REQUEST_ID_REUSED.
+    """
+    GetFees: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetFeesRequest, _admin_pb2.GetFeesResponse]  # type: ignore[assignment]
+    """Reads the fee rates of an environment, by market and tier."""
+    SetFees: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetFeesRequest, _admin_pb2.SetFeesResponse]  # type: ignore[assignment]
+    """Proposes the fee rates of a tier in a market, for orders that are accepted from then on. A tier that rates are set for is one
+    that accounts may be put into.
+    Errors: INVALID_FIELD, DEFINITION_INVALID (a rebate that the taker's rate does not cover), MARKET_NOT_FOUND, NOTHING_TO_CHANGE,
+    REQUEST_ID_REUSED.
     """
     GetLimits: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetLimitsRequest, _admin_pb2.GetLimitsResponse]  # type: ignore[assignment]
     """Reads all limits that were set in an environment, by account, tier and market."""
@@ -433,6 +477,58 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sets what a market takes. PRE_OPEN, POST_ONLY and CANCEL_ONLY hold at once, and the market as it is then is answered. OPEN,
         HALTED and CLOSED are proposed: a pending action is answered.
         Errors: MARKET_NOT_FOUND, MARKET_CLOSED, NOTHING_TO_CHANGE, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateMarket(
+        self,
+        request: _admin_pb2.CreateMarketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.CreateMarketResponse, _abc.Awaitable[_admin_pb2.CreateMarketResponse]]:
+        """Proposes a new market. Once it is approved it is listed, and takes what its state says.
+        Errors: INVALID_FIELD, DEFINITION_EXISTS, DEFINITION_INVALID (above all: tick_size x lot_size is a whole number of the quote
+        asset's units), ASSET_UNKNOWN, MARKET_NOT_FOUND (no such environment here), REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateAsset(
+        self,
+        request: _admin_pb2.CreateAssetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.CreateAssetResponse, _abc.Awaitable[_admin_pb2.CreateAssetResponse]]:
+        """Proposes a new asset, in every partition of an environment. Its scale stays for ever.
+        Errors: INVALID_FIELD, DEFINITION_EXISTS, DEFINITION_INVALID, MARKET_NOT_FOUND (no such environment here), REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def SetTradingHours(
+        self,
+        request: _admin_pb2.SetTradingHoursRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.SetTradingHoursResponse, _abc.Awaitable[_admin_pb2.SetTradingHoursResponse]]:
+        """Proposes when a market trades by itself. Orders for the DAY follow: they expire when the new hours close it.
+        Errors: INVALID_FIELD, DEFINITION_INVALID (hours that overlap), MARKET_NOT_FOUND, MARKET_CLOSED, NOTHING_TO_CHANGE,
+        REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetFees(
+        self,
+        request: _admin_pb2.GetFeesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.GetFeesResponse, _abc.Awaitable[_admin_pb2.GetFeesResponse]]:
+        """Reads the fee rates of an environment, by market and tier."""
+
+    @_abc_1.abstractmethod
+    def SetFees(
+        self,
+        request: _admin_pb2.SetFeesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.SetFeesResponse, _abc.Awaitable[_admin_pb2.SetFeesResponse]]:
+        """Proposes the fee rates of a tier in a market, for orders that are accepted from then on. A tier that rates are set for is one
+        that accounts may be put into.
+        Errors: INVALID_FIELD, DEFINITION_INVALID (a rebate that the taker's rate does not cover), MARKET_NOT_FOUND, NOTHING_TO_CHANGE,
+        REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -1084,6 +1084,7 @@ class QueryRequest(_message.Message):
     REQUEST_FIELD_NUMBER: _builtins.int
     POSITIONS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    DEFINITIONS_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     """The partition."""
     min_sequence: _builtins.int
@@ -1128,6 +1129,10 @@ class QueryRequest(_message.Message):
     def limits(self) -> Global___LimitsQuery:
         """Limits."""
 
+    @_builtins.property
+    def definitions(self) -> Global___DefinitionsQuery:
+        """Assets and fee rates."""
+
     def __init__(
         self,
         *,
@@ -1143,12 +1148,13 @@ class QueryRequest(_message.Message):
         request: Global___RequestQuery | None = ...,
         positions: Global___PositionsQuery | None = ...,
         limits: Global___LimitsQuery | None = ...,
+        definitions: Global___DefinitionsQuery | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "limits", b"limits", "markets", b"markets", "open_orders", b"open_orders", "positions", b"positions", "preview", b"preview", "query", b"query", "request", b"request", "sequence", b"sequence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "definitions", b"definitions", "limits", b"limits", "markets", b"markets", "open_orders", b"open_orders", "positions", b"positions", "preview", b"preview", "query", b"query", "request", b"request", "sequence", b"sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "limits", b"limits", "markets", b"markets", "min_sequence", b"min_sequence", "open_orders", b"open_orders", "partition", b"partition", "positions", b"positions", "preview", b"preview", "query", b"query", "request", b"request", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "balances", b"balances", "book", b"book", "definitions", b"definitions", "limits", b"limits", "markets", b"markets", "min_sequence", b"min_sequence", "open_orders", b"open_orders", "partition", b"partition", "positions", b"positions", "preview", b"preview", "query", b"query", "request", b"request", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["accounts", "balances", "open_orders", "book", "markets", "sequence", "preview", "request", "positions", "limits"]  # noqa: Y015
+    _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["accounts", "balances", "open_orders", "book", "markets", "sequence", "preview", "request", "positions", "limits", "definitions"]  # noqa: Y015
     _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_query) -> _WhichOneofReturnType_query | None: ...
 
@@ -1406,6 +1412,23 @@ class LimitsQuery(_message.Message):
 Global___LimitsQuery: _TypeAlias = LimitsQuery  # noqa: Y015
 
 @_typing.final
+class DefinitionsQuery(_message.Message):
+    """All assets, and the rates of every tier that any were set for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DefinitionsQuery: _TypeAlias = DefinitionsQuery  # noqa: Y015
+
+@_typing.final
 class QueryResponse(_message.Message):
     """What was read."""
 
@@ -1424,6 +1447,8 @@ class QueryResponse(_message.Message):
     POSITIONS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     TIERS_FIELD_NUMBER: _builtins.int
+    ASSETS_FIELD_NUMBER: _builtins.int
+    FEES_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """As of which sequence; durable. Of open orders it may be older than the last, never than one told before."""
     position: _builtins.str
@@ -1468,6 +1493,14 @@ class QueryResponse(_message.Message):
     def tiers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The tiers that an account may be put into, where the venue itself asks for accounts."""
 
+    @_builtins.property
+    def assets(self) -> _containers.RepeatedCompositeFieldContainer[Global___DefineAsset]:
+        """The assets, by symbol."""
+
+    @_builtins.property
+    def fees(self) -> _containers.RepeatedCompositeFieldContainer[Global___SetFees]:
+        """The fee rates, by market and tier."""
+
     def __init__(
         self,
         *,
@@ -1484,10 +1517,12 @@ class QueryResponse(_message.Message):
         positions: _abc.Iterable[_account_pb2.Position] | None = ...,
         limits: _abc.Iterable[Global___SetLimits] | None = ...,
         tiers: _abc.Iterable[_builtins.str] | None = ...,
+        assets: _abc.Iterable[Global___DefineAsset] | None = ...,
+        fees: _abc.Iterable[Global___SetFees] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["book", b"book", "preview", b"preview"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_sequence", b"account_sequence", "accounts", b"accounts", "balances", b"balances", "book", b"book", "limits", b"limits", "markets", b"markets", "orders", b"orders", "position", b"position", "positions", b"positions", "preview", b"preview", "request_sequence", b"request_sequence", "sequence", b"sequence", "tiers", b"tiers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_sequence", b"account_sequence", "accounts", b"accounts", "assets", b"assets", "balances", b"balances", "book", b"book", "fees", b"fees", "limits", b"limits", "markets", b"markets", "orders", b"orders", "position", b"position", "positions", b"positions", "preview", b"preview", "request_sequence", b"request_sequence", "sequence", b"sequence", "tiers", b"tiers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
