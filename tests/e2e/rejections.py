@@ -214,8 +214,15 @@ CHANGES_OF_A_STOP: dict[RejectReason, Case] = {
 }
 # An order that would take another's place is checked as any is; where its market is halted, the replacement itself is refused.
 REPLACEMENTS: dict[RejectReason, Case] = {reason: case for reason, case in CASES.items() if reason != R.MARKET_HALTED}
-# Two of which one cancels the other, and what the second is that rejects both.
-TWO: tuple[Json, Json] = ({"price": "99"}, STOP)
+# Two of which one cancels the other, and what rejects both: what the first is, ...
+TWO: tuple[Json, Json] = ({}, STOP)
+FIRSTS: dict[RejectReason, Case] = {
+    reason: case
+    for reason, case in CASES.items()
+    # Neither of the two is filled at once, and the first waits for no price.
+    if reason not in {R.NO_LIQUIDITY, R.NOT_FILLABLE, R.TRIGGER_PRICE_UNKNOWN, R.MARKET_PRE_OPEN}
+} | {R.MARKET_PRE_OPEN: Case(so=market_is(MarketState.PRE_OPEN))}
+# ... or the second.
 SECONDS: dict[RejectReason, Case] = {
     R.MARKET_HALTED: Case(so=market_is(MarketState.HALTED)),
     R.PRICE_OFF_TICK: Case({"stopPrice": "150.25"}),

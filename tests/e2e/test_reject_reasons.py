@@ -4,23 +4,27 @@ rejected, changes and replacements that are refused for what would reject an ord
 """
 
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 from unittest.mock import ANY
 
+import grpc
 import pytest
+from google.protobuf import json_format
 
 from servers.domain.errors import MarketClosed
 from servers.domain.terms import MarketState, RejectReason
 from tests.e2e.launching import Venue
 from tests.e2e.operator import Operator, operating
-from tests.e2e.people import balances, join
+from tests.e2e.people import Person, balances, join
 from tests.e2e.rejections import (
     CASES,
     CHANGES,
     CHANGES_OF_A_STOP,
+    FIRSTS,
     FOK,
     MARKET,
     REPLACEMENTS,
@@ -34,8 +38,8 @@ from tests.e2e.rejections import (
     traded_at_a_price,
 )
 from tests.e2e.rest import Json
-from tests.e2e.ways import Native, Refused, Rest
-from venue.order.v1 import order_pb2
+from tests.e2e.ways import CALL_S, Native, Refused, Rest, as_json, bearer
+from venue.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 
 ORDERS = "order.v1.OrderService"
 REJECTED = "ORDER_STATUS_REJECTED"
@@ -86,6 +90,7 @@ def test_every_reason_of_the_contract_has_its_case() -> None:
     }
     assert {reason.name for reason in CASES} == named
     assert {reason.name for reason in CHANGES} | set(NOT_OF_CHANGES) == named
+    assert {reason.name for reason in [*FIRSTS, *SECONDS]} | {"NO_LIQUIDITY", "NOT_FILLABLE"} == named
     assert {reason.name for reason in REPLACEMENTS} | {"MARKET_HALTED"} == named
 
 
@@ -121,6 +126,50 @@ def test_a_preview_shows_the_check_that_a_placement_fails_by_itself_and_in_a_bat
     assert after == before
 
 
+@pytest.mark.parametrize(("reason", "case"), PLACEMENTS, ids=[reason.name.lower() for reason, _ in PLACEMENTS])
+def test_a_session_rejects_for_it_too_and_goes_on(stage: Stage, venue: Venue, reason: RejectReason, case: Case) -> None:
+    """Bidirectional streams are not for REST: whoever called so before trades by a session here."""
+    commands: list[Json] = [
+        {"correlationId": "1", "place": stage.order(stage.taker, **case.changed)},
+        {"correlationId": "2", "place": stage.order(stage.taker, symbol="NO-SUCH")},
+    ]
+    with case.so(stage):
+        before = balances(stage.way, stage.taker)
+        answers = session(venue.target, stage.taker, commands)
+        after = balances(stage.way, stage.taker)
+    rejected, refused = answers["1"]["placed"], answers["2"]["error"]
+    assert (rejected["order"]["status"], rejected["order"]["rejectReason"]) == (
+        REJECTED,
+        f"REJECT_REASON_{reason.name}",
+    )
+    assert rejected["failedCheck"]["check"] == f"REJECT_REASON_{reason.name}"
+    assert "MARKET_NOT_FOUND" in {detail.get("reason") for detail in refused["details"]}
+    assert after == before
+
+
+def session(target: str, person: Person, commands: list[Json]) -> dict[str, Json]:
+    """What a trading session answers to commands that are sent together, by their correlation ids."""
+    start: list[Json] = [{"start": {"accountId": person.account_id}}]
+    given = [json_format.ParseDict({"commands": each}, order_service_pb2.TradeRequest()) for each in (start, commands)]
+    wanted = {command["correlationId"] for command in commands}
+    found: dict[str, Json] = {}
+    with grpc.insecure_channel(target) as channel:
+        done = threading.Event()
+
+        def requests() -> Iterator[order_service_pb2.TradeRequest]:
+            yield from given
+            done.wait(CALL_S)
+
+        trade = order_service_pb2_grpc.OrderServiceStub(channel).Trade
+        for response in trade(requests(), metadata=tuple(bearer(person.token).items()), timeout=CALL_S):
+            for answer in response.answers.answers:
+                found[answer.correlation_id] = as_json(answer)
+            if wanted <= found.keys():
+                done.set()
+                break
+    return found
+
+
 @contextmanager
 def an_order(stage: Stage, **changed: Any) -> Iterator[Json]:
     order = stage.place(stage.taker, **changed)
@@ -129,11 +178,20 @@ def an_order(stage: Stage, **changed: Any) -> Iterator[Json]:
     stage.cancel_all(stage.taker)
 
 
-@pytest.mark.parametrize("reason", SECONDS, ids=lambda reason: reason.name.lower())
-def test_of_two_of_which_one_cancels_the_other_both_are_rejected(stage: Stage, reason: RejectReason) -> None:
-    case = SECONDS[reason]
-    first, second = TWO
-    both = {"orders": [stage.order(stage.taker, **first), stage.order(stage.taker, **second | case.changed)]}
+OF_TWO = [*((0, reason, case) for reason, case in FIRSTS.items()), *((1, *item) for item in SECONDS.items())]
+
+
+@pytest.mark.parametrize(
+    ("which", "reason", "case"),
+    OF_TWO,
+    ids=[f"{('first', 'second')[n]}-{reason.name.lower()}" for n, reason, _ in OF_TWO],
+)
+def test_of_two_of_which_one_cancels_the_other_both_are_rejected(
+    stage: Stage, which: int, reason: RejectReason, case: Case
+) -> None:
+    changes = [dict(each) for each in TWO]
+    changes[which] |= case.changed
+    both = {"orders": [stage.order(stage.taker, **each) for each in changes]}
     with traded_at_a_price(stage), case.so(stage):
         before = balances(stage.way, stage.taker)
         orders = stage.way.call(f"{ORDERS}.PlaceOco", both, stage.taker.token)["orders"]
