@@ -10,7 +10,14 @@ export interface Failure {
   fields: Record<string, string>;
   metadata: Record<string, string>;
   code: Code;
+  /** Nobody knows whether it was done. */
+  unanswered: boolean;
 }
+
+const OUTCOME_UNKNOWN = [Code.Unavailable, Code.DeadlineExceeded, Code.Unknown, Code.Internal, Code.Canceled];
+// A server that was killed is back within it; an order that comes later than that is not what somebody wanted.
+const AGAIN_MS = 8_000;
+const PAUSE_MS = 400;
 
 const camel = (name: string): string => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
@@ -34,7 +41,7 @@ export function failure(error: unknown): Failure {
   const rejected = info?.metadata.reject_reason;
   const because = rejected ? `: ${rejected.toLowerCase().replaceAll("_", " ")}` : "";
   const words = unknown ? "The venue does not answer at present." : `${sentence(refused.rawMessage)}${because}.`.replace(/\.\.$/, ".");
-  return { message: words + again, reason: info?.reason ?? "", fields, metadata: info?.metadata ?? {}, code: refused.code };
+  return { message: words + again, reason: info?.reason ?? "", fields, metadata: info?.metadata ?? {}, code: refused.code, unanswered: OUTCOME_UNKNOWN.includes(refused.code) };
 }
 
 /** A UUIDv7: repeating a call with it is safe. */
@@ -48,16 +55,15 @@ export function requestId(): string {
   return text.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
-const OUTCOME_UNKNOWN = [Code.Unavailable, Code.DeadlineExceeded, Code.Unknown, Code.Internal, Code.Canceled];
-
 /** Calls again with the same request id where the outcome is unknown, so that nothing is done twice or lost. */
-export async function surely<Answer>(call: () => Promise<Answer>, tries = 3): Promise<Answer> {
-  for (let left = tries; ; left--) {
+export async function surely<Answer>(call: () => Promise<Answer>): Promise<Answer> {
+  const end = Date.now() + AGAIN_MS;
+  for (let pause = PAUSE_MS; ; pause += PAUSE_MS) {
     try {
       return await call();
     } catch (error) {
-      if (left <= 1 || !OUTCOME_UNKNOWN.includes(ConnectError.from(error).code)) throw error;
-      await new Promise((done) => setTimeout(done, 400 * (tries - left + 1)));
+      if (Date.now() + pause > end || !OUTCOME_UNKNOWN.includes(ConnectError.from(error).code)) throw error;
+      await new Promise((done) => setTimeout(done, pause));
     }
   }
 }

@@ -8,6 +8,7 @@ import { Side } from "@gen/venue/type/v1/type_pb";
 import { accountId, account, balances, chosen, openOrders } from "./account";
 import { failure, orders, requestId, surely, type Failure } from "./api";
 import { book, bookVersion, market, picked, symbol, ticker } from "./market";
+import { accountLive } from "./stream/feed";
 import { amount, floorTo, ONE, over, parse, plain, times } from "./decimal";
 import { toast } from "./toasts";
 import { rejection } from "./words";
@@ -128,6 +129,8 @@ export function request(): PlaceOrderRequest {
   return create(PlaceOrderRequestSchema, init);
 }
 
+const spoken = (value: unknown): string => JSON.stringify(value, (_, one: unknown) => (typeof one === "bigint" ? String(one) : one));
+
 function second(first: PlaceOrderRequest): PlaceOrderRequest {
   return create(PlaceOrderRequestSchema, {
     ...first, type: OrderType.STOP, price: "", postOnly: false, stopPrice: stopPrice.value.trim(), triggerSource: trigger.value,
@@ -180,13 +183,19 @@ async function ask(): Promise<void> {
   }
 }
 
+/** A placement that nobody answered: pressed again as it is, it is the same one. Until the account's orders are told anew. */
+let unanswered: { id: string; said: string } | null = null;
+const NO_ANSWER = "No answer came. It may have been placed all the same: look at your orders.";
+
 /** Places what the form says, once, however the network is. */
 export async function place(): Promise<void> {
   if (placing.peek()) return;
   placing.value = true;
-  const id = requestId();
+  const order = request();
+  const said = spoken([kind.value, order, stopPrice.value, trigger.value]);
+  const id = unanswered?.said === said ? unanswered.id : requestId();
+  unanswered = null;
   try {
-    const order = request();
     if (kind.value === "oco") {
       const answer = await surely(() => orders.placeOco({ orders: [order, second(order)], requestId: id }));
       const [refused] = answer.orders.filter((one) => one.rejectReason);
@@ -200,8 +209,13 @@ export async function place(): Promise<void> {
     }
     wrong.value = null;
   } catch (error) {
-    wrong.value = failure(error);
-    if (Object.keys(wrong.value.fields).length === 0) toast("bad", "Not placed", wrong.value.message);
+    const told = failure(error);
+    if (told.unanswered) {
+      unanswered = { id, said };
+      told.message = NO_ANSWER;
+    }
+    wrong.value = told;
+    if (Object.keys(told.fields).length === 0) toast("bad", told.unanswered ? "No answer" : "Not placed", told.message);
   } finally {
     placing.value = false;
   }
@@ -263,16 +277,21 @@ export function begin(): void {
     fill(order);
     chosen.value = null;
   });
+  effect(() => {
+    void openOrders.value;
+    unanswered = null;
+  });
   let timer: ReturnType<typeof setTimeout> | undefined;
   effect(() => {
     clearTimeout(timer);
     const ready = complete.value;
-    void [JSON.stringify(request(), (_, value: unknown) => (typeof value === "bigint" ? String(value) : value)), openOrders.value, balances.value];
-    if (!ready) {
+    void [spoken(request()), openOrders.value, balances.value];
+    // Who does not answer is not asked; what was said last stays until he does.
+    if (!ready || !accountLive.value) {
       asked++;
       preview.value = null;
       previewing.value = false;
-      if (wrong.peek()) wrong.value = null;
+      if (!ready && wrong.peek()) wrong.value = null;
       return;
     }
     timer = setTimeout(() => void ask(), PREVIEW_MS);

@@ -25,12 +25,17 @@ const digits = (of: string): [number, number] => {
 const way = (side: Side) => <span class={side === Side.BUY ? "up" : "down"}>{sideName(side)}</span>;
 const symbolLink = (of: string) => <a href={`#/trade/${of}`}>{of}</a>;
 
+function notCancelled(error: unknown): void {
+  const told = failure(error);
+  toast("bad", told.unanswered ? "No answer" : "Not cancelled", told.unanswered ? "It may have been cancelled all the same." : told.message);
+}
+
 export async function cancelOrder(order: Order): Promise<void> {
   const id = requestId();
   try {
     await surely(() => orders.cancelOrder({ orderId: order.orderId, requestId: id }));
   } catch (error) {
-    toast("bad", "Not cancelled", failure(error).message);
+    notCancelled(error);
   }
 }
 
@@ -40,7 +45,7 @@ export async function cancelAll(): Promise<void> {
     const { orders: gone } = await surely(() => orders.cancelAllOrders({ accountId: accountId.peek(), symbol: hereOnly.peek() ? symbol.peek() : "", requestId: id }));
     if (!gone.length) toast("plain", "Nothing to cancel");
   } catch (error) {
-    toast("bad", "Not cancelled", failure(error).message);
+    notCancelled(error);
   }
 }
 
