@@ -1,4 +1,5 @@
 // The order form's values, what they come to, and its preview.
+import { Code } from "@connectrpc/connect";
 import { computed, effect, signal } from "@preact/signals";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -187,9 +188,21 @@ async function ask(): Promise<void> {
 let unanswered: { id: string; said: string } | null = null;
 const NO_ANSWER = "No answer came. It may have been placed all the same: look at your orders.";
 
+/** What is left empty. The server would say so in the contract's words, which the form does not have. */
+function missing(): Record<string, string> {
+  const fields: Record<string, string> = {};
+  if (!size.value.trim()) fields[quoted.value ? "quoteAmount" : "quantity"] = "How much?";
+  if (priced.value && !price.value.trim()) fields.price = "At which price?";
+  if (stopped.value && !stopPrice.value.trim()) fields.stopPrice = "From which price on?";
+  if (trailing.value && !trail.value.trim()) fields[trailPercent.value ? "trailingPercent" : "trailingAmount"] = "How far behind?";
+  return fields;
+}
+
 /** Places what the form says, once, however the network is. */
 export async function place(): Promise<void> {
   if (placing.peek()) return;
+  const fields = missing();
+  if (Object.keys(fields).length) return void (wrong.value = { message: "", reason: "", fields, metadata: {}, code: Code.InvalidArgument, unanswered: false });
   placing.value = true;
   const order = request();
   const said = spoken([kind.value, order, stopPrice.value, trigger.value]);

@@ -2,7 +2,9 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { MarketState } from "@gen/venue/marketdata/v1/marketdata_pb";
 import { CancelReason, OrderStatus, OrderType, RejectReason, TimeInForce } from "@gen/venue/order/v1/order_pb";
+import type { PreviewCheck } from "@gen/venue/order/v1/order_service_pb";
 import { Side } from "@gen/venue/type/v1/type_pb";
+import { amount, fixed, floorTo, ONE } from "./decimal";
 
 const lower = (name: string | undefined): string => (name ?? "").toLowerCase().replaceAll("_", " ");
 export const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
@@ -13,6 +15,22 @@ export const statusName = (status: OrderStatus): string => capital(lower(OrderSt
 export const forceName = (force: TimeInForce): string => TimeInForce[force] ?? "";
 export const stateName = (state: MarketState): string => capital(lower(MarketState[state]));
 export const rejection = (reason: RejectReason): string => capital(lower(RejectReason[reason]));
+
+/** What would pass a check: a bound by itself says little to who types an order. */
+export function remedy({ check, limit, after }: PreviewCheck, asset: string, digits: number): string {
+  switch (check) {
+    case RejectReason.INSUFFICIENT_FUNDS: {
+      // Rounded up: so much more is enough.
+      const step = ONE / 10n ** BigInt(digits);
+      return `${fixed(floorTo(step - 1n - amount(after), step), digits)} ${asset} short`;
+    }
+    case RejectReason.PRICE_OFF_TICK: return `a multiple of ${limit}, not ${after}`;
+    case RejectReason.QUANTITY_OFF_LOT: return `a multiple of ${limit}, not ${after}`;
+    case RejectReason.QUANTITY_TOO_SMALL: return `at least ${limit}`;
+    default: return limit && `limit ${limit}${after && `, with this ${after}`}`;
+  }
+}
+
 export const cancellation = (reason: CancelReason): string => lower(CancelReason[reason]);
 
 export const millis = (time: Timestamp | undefined): number => (time ? Number(time.seconds) * 1000 + Math.floor(time.nanos / 1e6) : 0);

@@ -11,7 +11,7 @@ import { isLoggedIn } from "../session";
 import { accountLive } from "../stream/feed";
 import { toast } from "../toasts";
 import * as form from "../ticket";
-import { forceName, rejection } from "../words";
+import { forceName, rejection, remedy } from "../words";
 import { Field, Select } from "./field";
 
 const SHARES = [25n, 50n, 75n, 100n] as const;
@@ -60,21 +60,23 @@ function Preview() {
   const cost = filled === null ? null : filled + resting;
   const total = cost === null ? null : form.side.value === Side.BUY ? cost + fee : cost - fee;
   const failed = told?.checks.filter((check) => !check.passed) ?? [];
-  const money = (value: bigint | null) => (value === null ? "–" : `${fixed(value, 2)} ${quote}`);
+  // What would be rejected costs nothing, which is not what it would cost.
+  const priced = told !== null && failed.length === 0;
+  const digits = spends === quote ? 2 : 6;
   return (
     <div class={form.previewing.value ? "preview asking" : "preview"}>
       <dl aria-live="polite">
-        <div><dt>{form.side.value === Side.BUY ? "Cost" : "Proceeds"}</dt><dd data-testid="cost">{money(total)}</dd></div>
-        <div><dt>Fee</dt><dd data-testid="fee">{told ? `${fixed(fee, 4)} ${quote}` : "–"}</dd></div>
+        <div><dt>{form.side.value === Side.BUY ? "Cost" : "Proceeds"}</dt><dd data-testid="cost">{priced && total !== null ? `${fixed(total, 2)} ${quote}` : "–"}</dd></div>
+        <div><dt>Fee</dt><dd data-testid="fee">{priced ? `${fixed(fee, 4)} ${quote}` : "–"}</dd></div>
         <div><dt>Average price</dt><dd>{told?.averagePrice ? fixed(amount(told.averagePrice), priceDigits.value) : "–"}</dd></div>
         <div><dt>Holds after</dt><dd>{told?.hold && amount(told.hold) ? `${fixed(amount(told.hold), told.holdAsset === quote ? 2 : 6)} ${told.holdAsset}` : "–"}</dd></div>
-        <div><dt>Available</dt><dd class={accountLive.value ? "" : "dim"} title={accountLive.value ? undefined : "Not live"}>{free ? `${fixed(amount(free.available), spends === quote ? 2 : 6)} ${spends}` : "–"}</dd></div>
-        {told && failed.length === 0 && <div><dt>Checks</dt><dd class="up">all {told.checks.length} passed</dd></div>}
+        <div><dt>Available</dt><dd class={accountLive.value ? "" : "dim"} title={accountLive.value ? undefined : "Not live"}>{free ? `${fixed(amount(free.available), digits)} ${spends}` : "–"}</dd></div>
+        {priced && <div><dt>Checks</dt><dd class="up">all {told.checks.length} passed</dd></div>}
       </dl>
       {failed.length > 0 && (
         <ul class="checks">
           {failed.map((check) => (
-            <li key={check.check}>{rejection(check.check)}{check.limit && <> <small>limit {check.limit}{check.after && `, with this ${check.after}`}</small></>}</li>
+            <li key={check.check}>{rejection(check.check)} <small>{remedy(check, spends, digits)}</small></li>
           ))}
         </ul>
       )}
