@@ -257,6 +257,9 @@ function fill(order: Order): void {
   trail.value = order.trailingPercent || order.trailingAmount;
   trailPercent.value = order.trailingAmount === "";
   if (order.triggerSource) trigger.value = order.triggerSource;
+  // The exits of an entry are not told with it, and those in the form were another order's.
+  bracket.value = false;
+  takeProfit.value = stopLoss.value = "";
 }
 
 export function begin(): void {

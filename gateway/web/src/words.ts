@@ -1,7 +1,7 @@
 // Values of the contract in words.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { MarketState } from "@gen/venue/marketdata/v1/marketdata_pb";
-import { CancelReason, OrderStatus, OrderType, RejectReason, TimeInForce } from "@gen/venue/order/v1/order_pb";
+import { CancelReason, ListRole, OrderStatus, OrderType, RejectReason, TimeInForce } from "@gen/venue/order/v1/order_pb";
 import type { PreviewCheck } from "@gen/venue/order/v1/order_service_pb";
 import { Side } from "@gen/venue/type/v1/type_pb";
 import { amount, fixed, floorTo, ONE } from "./decimal";
@@ -11,6 +11,9 @@ export const capital = (text: string): string => text.charAt(0).toUpperCase() + 
 
 export const sideName = (side: Side): string => (side === Side.BUY ? "Buy" : "Sell");
 export const typeName = (type: OrderType): string => capital(lower(OrderType[type]));
+/** What an order is to those that it is linked with, behind its type; nothing where it stands alone. */
+export const roleName = (role: ListRole): string =>
+  ({ [ListRole.UNSPECIFIED]: "", [ListRole.OCO]: " · OCO", [ListRole.ENTRY]: " · bracket", [ListRole.TAKE_PROFIT]: " · exit", [ListRole.STOP_LOSS]: " · exit" })[role];
 export const statusName = (status: OrderStatus): string => capital(lower(OrderStatus[status]));
 export const forceName = (force: TimeInForce): string => TimeInForce[force] ?? "";
 export const stateName = (state: MarketState): string => capital(lower(MarketState[state]));

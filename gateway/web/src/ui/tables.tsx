@@ -1,6 +1,6 @@
 // What the account has: open orders, ended ones, fills, positions, balances.
 import { signal, useSignal } from "@preact/signals";
-import { OrderStatus, OrderType, type Order } from "@gen/venue/order/v1/order_pb";
+import { ListRole, OrderStatus, OrderType, type Order } from "@gen/venue/order/v1/order_pb";
 import { Side } from "@gen/venue/type/v1/type_pb";
 import { accountId, balances, choose, chosen, closedOrders, fills, openOrders, positions, account, accountList } from "../account";
 import { failure, orders, requestId, surely } from "../api";
@@ -11,7 +11,7 @@ import { isLoggedIn } from "../session";
 import { accountLive } from "../stream/feed";
 import { trayOpen } from "../ticket";
 import { toast } from "../toasts";
-import { cancellation, moment, rejection, sideName, statusName, typeName } from "../words";
+import { cancellation, moment, rejection, roleName, sideName, statusName, typeName } from "../words";
 import { Tabs } from "./field";
 
 type Tab = "orders" | "history" | "fills" | "positions" | "balances";
@@ -110,7 +110,7 @@ function Open() {
               chosen.value = order;
               trayOpen.value = matchMedia("(max-width: 759px)").matches;
             }}>
-              <td>{symbolLink(order.symbol)}</td><td>{way(order.side)}</td><td class="kind">{typeName(order.type)}{order.postOnly && " · post"}{order.reduceOnly && " · reduce"}</td>
+              <td>{symbolLink(order.symbol)}</td><td>{way(order.side)}</td><td class="kind" title={order.listRole === ListRole.ENTRY ? "As it fills, its take-profit and stop-loss come to life" : undefined}>{typeName(order.type)}{roleName(order.listRole)}{order.postOnly && " · post"}{order.reduceOnly && " · reduce"}</td>
               <td class="n" data-label="Price"><Changed order={order} name="price" text={shown(order.price, price)} /></td>
               <td class="n" data-label="Stop">{order.type === OrderType.TRAILING_STOP ? shown(order.stopPrice, price) : <Changed order={order} name="stopPrice" text={shown(order.stopPrice, price)} />}</td>
               <td class="n" data-label="Size"><Changed order={order} name="quantity" text={shown(order.quantity, size)} /></td>
@@ -141,7 +141,7 @@ function History() {
           const [price, size] = digits(order.symbol);
           return (
             <tr key={order.orderId}>
-              <td>{symbolLink(order.symbol)}</td><td>{way(order.side)}</td><td>{typeName(order.type)}</td><td class="n">{shown(order.price, price)}</td><td class="n">{shown(order.quantity, size)}</td>
+              <td>{symbolLink(order.symbol)}</td><td>{way(order.side)}</td><td>{typeName(order.type)}{roleName(order.listRole)}</td><td class="n">{shown(order.price, price)}</td><td class="n">{shown(order.quantity, size)}</td>
               <td class="n">{shown(order.filledQuantity, size)}</td><td class="n">{shown(order.averagePrice, price)}</td><td class="n">{shown(order.fee, 4)} {order.feeAsset}</td><td>{outcome(order)}</td><td>{moment(order.updateTime)}</td>
             </tr>
           );
