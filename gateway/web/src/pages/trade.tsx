@@ -59,6 +59,7 @@ export function TradePage() {
       <Chart />
       <Ladder />
       <Tape />
+      {trayOpen.value && <div class="tray-back" aria-hidden="true" onClick={() => (trayOpen.value = false)} />}
       <div class={trayOpen.value ? "tray open" : "tray"}>
         <button type="button" class="tray-close" aria-label="Close the order form" onClick={() => (trayOpen.value = false)}><i aria-hidden="true" /></button>
         <Ticket />

@@ -111,7 +111,7 @@ function Open() {
               trayOpen.value = matchMedia("(max-width: 759px)").matches;
             }}>
               <td>{symbolLink(order.symbol)}</td><td>{way(order.side)}</td><td class="kind" title={order.listRole === ListRole.ENTRY ? "As it fills, its take-profit and stop-loss come to life" : undefined}>{typeName(order.type)}{roleName(order.listRole)}{order.postOnly && " · post"}{order.reduceOnly && " · reduce"}</td>
-              <td class="n" data-label="Price"><Changed order={order} name="price" text={shown(order.price, price)} /></td>
+              <td class="n first" data-label="Price"><Changed order={order} name="price" text={shown(order.price, price)} /></td>
               <td class="n" data-label="Stop">{order.type === OrderType.TRAILING_STOP ? shown(order.stopPrice, price) : <Changed order={order} name="stopPrice" text={shown(order.stopPrice, price)} />}</td>
               <td class="n" data-label="Size"><Changed order={order} name="quantity" text={shown(order.quantity, size)} /></td>
               <td class="n" data-label="Filled">{shown(order.filledQuantity, size)}</td>
@@ -134,15 +134,15 @@ function History() {
   const outcome = (order: Order) =>
     order.status === OrderStatus.REJECTED ? `Rejected: ${rejection(order.rejectReason)}` : order.status === OrderStatus.CANCELLED ? `Cancelled (${cancellation(order.cancelReason)})` : statusName(order.status);
   return (
-    <table>
+    <table class="orders">
       <thead><tr><th>Market</th><th>Side</th><th>Type</th><th class="n">Price</th><th class="n">Size</th><th class="n">Filled</th><th class="n">Average</th><th class="n">Fee</th><th>Outcome</th><th>Ended</th></tr></thead>
       <tbody>
         {list.map((order) => {
           const [price, size] = digits(order.symbol);
           return (
             <tr key={order.orderId}>
-              <td>{symbolLink(order.symbol)}</td><td>{way(order.side)}</td><td>{typeName(order.type)}{roleName(order.listRole)}</td><td class="n">{shown(order.price, price)}</td><td class="n">{shown(order.quantity, size)}</td>
-              <td class="n">{shown(order.filledQuantity, size)}</td><td class="n">{shown(order.averagePrice, price)}</td><td class="n">{shown(order.fee, 4)} {order.feeAsset}</td><td>{outcome(order)}</td><td>{moment(order.updateTime)}</td>
+              <td>{symbolLink(order.symbol)}</td><td>{way(order.side)}</td><td class="kind">{typeName(order.type)}{roleName(order.listRole)}</td><td class="n first" data-label="Price">{shown(order.price, price)}</td><td class="n" data-label="Size">{shown(order.quantity, size)}</td>
+              <td class="n" data-label="Filled">{shown(order.filledQuantity, size)}</td><td class="n" data-label="Average">{shown(order.averagePrice, price)}</td><td class="n first" data-label="Fee">{shown(order.fee, 4)} {order.feeAsset}</td><td class="state">{outcome(order)}</td><td class="when">{moment(order.updateTime)}</td>
             </tr>
           );
         })}
@@ -155,15 +155,15 @@ function Fills() {
   const list = fills.value.filter((one) => !hereOnly.value || one.symbol === symbol.value);
   if (!list.length) return <p class="empty">Nothing was filled yet.</p>;
   return (
-    <table data-testid="fills">
+    <table class="orders" data-testid="fills">
       <thead><tr><th>Market</th><th>Side</th><th class="n">Price</th><th class="n">Size</th><th class="n">Value</th><th class="n">Fee</th><th>Role</th><th>Time</th></tr></thead>
       <tbody>
         {list.map((fill) => {
           const [price, size] = digits(fill.symbol);
           return (
             <tr key={`${fill.tradeId} ${fill.orderId}`}>
-              <td>{symbolLink(fill.symbol)}</td><td>{way(fill.side)}</td><td class="n">{shown(fill.price, price)}</td><td class="n">{shown(fill.quantity, size)}</td>
-              <td class="n">{fixed(times(amount(fill.price), amount(fill.quantity)), 2)}</td><td class="n">{shown(fill.fee, 4)} {fill.feeAsset}</td><td>{fill.liquidity === 1 ? "Maker" : "Taker"}</td><td>{moment(fill.tradeTime)}</td>
+              <td>{symbolLink(fill.symbol)}</td><td>{way(fill.side)}</td><td class="n first" data-label="Price">{shown(fill.price, price)}</td><td class="n" data-label="Size">{shown(fill.quantity, size)}</td>
+              <td class="n" data-label="Value">{fixed(times(amount(fill.price), amount(fill.quantity)), 2)}</td><td class="n" data-label="Fee">{shown(fill.fee, 4)} {fill.feeAsset}</td><td class="kind">{fill.liquidity === 1 ? "Maker" : "Taker"}</td><td class="when">{moment(fill.tradeTime)}</td>
             </tr>
           );
         })}
@@ -178,7 +178,7 @@ function Positions() {
   const list = [...positions.value.values()].filter((one) => !hereOnly.value || one.symbol === symbol.value);
   if (!list.length) return <p class="empty">No position: what orders bought in a market less what they sold.</p>;
   return (
-    <table>
+    <table class="orders">
       <thead><tr><th>Market</th><th class="n">Quantity</th><th class="n">Average price</th><th class="n">Price</th><th class="n">Unrealized</th><th class="n">Realized</th><th>In</th></tr></thead>
       <tbody>
         {list.map((position) => {
@@ -189,8 +189,8 @@ function Positions() {
           const unrealized = quantity === 0n ? 0n : times(amount(now), quantity) - amount(position.cost);
           return (
             <tr key={position.symbol}>
-              <td>{symbolLink(position.symbol)}</td><td class="n"><span class={quantity >= 0n ? "up" : "down"}>{fixed(quantity, size)}</span></td><td class="n">{shown(position.averagePrice, price)}</td>
-              <td class="n">{shown(now, price)}</td><td class="n">{signed(unrealized)}</td><td class="n">{signed(amount(position.realizedProfit))}</td><td>{position.quoteAsset}</td>
+              <td>{symbolLink(position.symbol)}</td><td class="n first" data-label="Quantity"><span class={quantity >= 0n ? "up" : "down"}>{fixed(quantity, size)}</span></td><td class="n" data-label="Average">{shown(position.averagePrice, price)}</td>
+              <td class="n" data-label="Price">{shown(now, price)}</td><td class="n" data-label="Unrealized">{signed(unrealized)}</td><td class="n first" data-label="Realized">{signed(amount(position.realizedProfit))}</td><td class="kind">{position.quoteAsset}</td>
             </tr>
           );
         })}

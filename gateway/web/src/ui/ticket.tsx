@@ -95,7 +95,7 @@ function Holdings() {
   const digits = (asset: string) => (asset === of.quoteAsset ? 2 : 6);
   return (
     <div class={`holdings${accountLive.value ? "" : " old"}`}>
-      <h2>Balances</h2>
+      <h2>Balances <small class="dim">{account.value.name}{account.value.environment === 2 && ", paper funds"}</small></h2>
       <table>
         <thead><tr><th>Asset</th><th class="n">Available</th><th class="n">Total</th></tr></thead>
         <tbody>
