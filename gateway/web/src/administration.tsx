@@ -85,25 +85,30 @@ type Part = "system" | "users" | "markets" | "pending" | "audit";
 const part = signal<Part>("system");
 
 /** A deed that wants a reason. */
-const asked = signal<{ title: string; lead: string; run: (reason: string) => Promise<string>; optional?: boolean } | null>(null);
-const ask = (title: string, lead: string, run: (reason: string) => Promise<string>, optional = false): void => void (asked.value = { title, lead, run, optional });
+const asked = signal<{ title: string; lead: string; run: (reason: string) => Promise<string>; optional: boolean; from: HTMLElement | null } | null>(null);
+const ask = (title: string, lead: string, run: (reason: string) => Promise<string>, optional = false): void => void (asked.value = { title, lead, run, optional, from: document.activeElement as HTMLElement | null });
 
-function Asked() {
-  const now = asked.value;
+/** Each question is a new one: nothing typed or refused before is in it. Whoever was at a button is there again afterwards. */
+function Question({ now }: { now: NonNullable<typeof asked.value> }) {
   const reason = useSignal("");
   const deed = useDeed();
-  if (!now) return null;
-  const close = (): void => {
-    asked.value = null;
-    reason.value = "";
-  };
+  const close = (): void => void (asked.value = null);
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent): void => void (event.key === "Escape" && close());
+    addEventListener("keydown", pressed);
+    return () => {
+      removeEventListener("keydown", pressed);
+      // What lay behind it takes the keys from the next frame on.
+      requestAnimationFrame(() => now.from?.focus());
+    };
+  }, []);
   const send = deed.run(async () => {
     toast("good", now.title, await now.run(reason.value.trim()));
     close();
   });
   return (
     <div class="veil">
-      <div class="dialog" role="dialog" aria-modal="true" aria-label={now.title} onKeyDown={(event) => event.key === "Escape" && close()}>
+      <div class="dialog" role="dialog" aria-modal="true" aria-label={now.title}>
         <h2>{now.title}</h2><p class="dim">{now.lead}</p>
         <form onSubmit={send} noValidate>
           <Field label={now.optional ? "What there is to say to it" : "Why"} name="reason" value={reason.value} onInput={(value) => (reason.value = value)} error={deed.errors.reason} autoFocus />
@@ -115,6 +120,8 @@ function Asked() {
     </div>
   );
 }
+
+const Asked = () => asked.value && <Question now={asked.value} />;
 
 const say = (error: unknown): void => toast("bad", "Refused", failure(error).message);
 /** A table; the columns of `numbers` stand at the right. */
@@ -361,7 +368,7 @@ function Desk() {
   const View = PARTS[part.value];
   const waiting = status.value?.actionsProposed ?? 0;
   return (
-    <main class="page desk">
+    <main class="page desk" inert={asked.value !== null}>
       <h1 class="unseen">Administration</h1>
       <Tabs label="Administration" value={part.value} onChange={(next) => (part.value = next)}
         tabs={[["system", "System"], ["users", "Users"], ["markets", "Markets"], ["pending", <>Pending {waiting > 0 && <span class="count">{waiting}</span>}</>], ["audit", "Audit log"]]} />
@@ -373,7 +380,7 @@ function Desk() {
 function Page() {
   return (
     <>
-      <header class="top">
+      <header class="top" inert={asked.value !== null}>
         <span class="brand"><img src={icon} alt="" width="22" height="22" /><span>venue</span></span><span class="badge warn">administration</span><nav />
         {tokens.value && <span class={`connection ${live.value ? "is-live" : "is-stale"}`} role="status"><i aria-hidden="true" />{live.value ? "Live" : "Reconnecting"}</span>}
         <button type="button" class="icon" aria-label={theme.value === "dark" ? "Light colours" : "Dark colours"} onClick={turn}>{theme.value === "dark" ? "☀" : "☾"}</button>

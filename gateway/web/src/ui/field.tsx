@@ -1,6 +1,6 @@
 // A labelled input with what is wrong with it beside it.
 import type { ComponentChildren } from "preact";
-import { useId } from "preact/hooks";
+import { useEffect, useId, useRef } from "preact/hooks";
 import { floorTo, parse, plain } from "../decimal";
 
 interface Properties {
@@ -25,6 +25,11 @@ interface Properties {
 
 export function Field(given: Properties) {
   const id = useId();
+  const input = useRef<HTMLInputElement>(null);
+  // Browsers heed the attribute once a page: a dialog that opens later has to take the keys itself.
+  useEffect(() => {
+    if (given.autoFocus) input.current?.focus();
+  }, []);
   const described = [given.error && `${id}-error`, given.hint && `${id}-hint`].filter(Boolean).join(" ");
   const stepped = (event: KeyboardEvent) => {
     if (!given.step || (event.key !== "ArrowUp" && event.key !== "ArrowDown")) return;
@@ -41,6 +46,7 @@ export function Field(given: Properties) {
       <div class="input">
         <input
           id={id}
+          ref={input}
           name={given.name}
           value={given.value}
           type={(given.type ?? "text") as "text"}
@@ -50,7 +56,6 @@ export function Field(given: Properties) {
           required={given.required}
           disabled={given.disabled}
           placeholder={given.placeholder}
-          autoFocus={given.autoFocus}
           aria-invalid={given.error ? "true" : undefined}
           aria-describedby={described || undefined}
           onInput={(event) => given.onInput(event.currentTarget.value)}
@@ -79,7 +84,12 @@ export function Select<Value extends string | number>({ label, value, options, o
     <div class={bare ? "field bare" : "field"}>
       <label for={id} class={bare ? "unseen" : undefined}>{label}</label>
       <div class="input">
-        <select id={id} value={String(value)} disabled={disabled} onChange={(event) => onChange(options[event.currentTarget.selectedIndex]![0])}>
+        <select id={id} value={String(value)} disabled={disabled} onChange={(event) => {
+          const next = options[event.currentTarget.selectedIndex]![0];
+          // It shows what is: a choice that only asks for something may be taken back, or refused.
+          event.currentTarget.value = String(value);
+          onChange(next);
+        }}>
           {options.map(([key, text]) => <option key={key} value={String(key)} selected={key === value}>{text}</option>)}
         </select>
       </div>
