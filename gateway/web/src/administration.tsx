@@ -19,6 +19,7 @@ import { theme, turn } from "./theme";
 import { dismiss, toast, toasts } from "./toasts";
 import { Field, Select, Tabs } from "./ui/field";
 import { Send, useDeed, Wrong } from "./ui/deed";
+import { NoRows, Rows, say, useList } from "./ui/list";
 import { capital, day, stateName, millis } from "./words";
 import icon from "../public/icon.svg";
 import "./style.css";
@@ -123,11 +124,6 @@ function Question({ now }: { now: NonNullable<typeof asked.value> }) {
 
 const Asked = () => asked.value && <Question now={asked.value} />;
 
-const say = (error: unknown): void => toast("bad", "Refused", failure(error).message);
-/** A table; the columns of `numbers` stand at the right. */
-const Rows = ({ label, head, numbers = [], children }: { label: string; head: readonly string[]; numbers?: readonly string[]; children: ComponentChildren }) => (
-  <div class="scroll" tabIndex={0} role="region" aria-label={label}><table><thead><tr>{head.map((text) => <th key={text} class={numbers.includes(text) ? "n" : undefined}>{text}</th>)}</tr></thead><tbody>{children}</tbody></table></div>
-);
 const proposed = (action: PendingAction | undefined): string => (action ? "Proposed: another administrator approves it." : "Done.");
 
 /** How often something came in a second, between the last two frames. */
@@ -178,12 +174,12 @@ function System() {
 }
 
 function Users() {
-  const [search, list, one] = [useSignal(""), useSignal<User[] | null>(null), useSignal<GetUserResponse | null>(null)];
-  const load = () => admin.listUsers({ query: search.value.trim() }).then((answer) => (list.value = answer.users), say);
+  const [search, one] = [useSignal(""), useSignal<GetUserResponse | null>(null)];
+  const list = useList(async () => (await admin.listUsers({ query: search.value.trim() })).users);
   const look = (user: User) => admin.getUser({ userId: user.userId }).then((answer) => (one.value = answer), say);
-  useEffect(() => void load(), []);
+  useEffect(() => void list.load(), []);
   const again = (user: User) => {
-    void load();
+    void list.load();
     if (one.value?.user?.userId === user.userId) void look(user);
   };
   const freeze = (user: User, cancelOrders: boolean) => ask(`Freeze ${user.email}`, cancelOrders ? "Sessions end at once, and open orders are cancelled." : "Sessions end at once; open orders stay.", async (reason) => {
@@ -208,16 +204,16 @@ function Users() {
     <>
       <form class="row" onSubmit={(event) => {
         event.preventDefault();
-        void load();
+        void list.load();
       }}><Field label="E-mail, id or name" value={search.value} onInput={(value) => (search.value = value)} /><button type="submit" class="button">Search</button></form>
       <section class="panel" aria-label="Users">
         <Rows label="Users" head={["E-mail", "Name", "Role", "Status", "Registered", "Do"]}>
-          {list.value?.map((found) => (
+          {list.items?.map((found) => (
             <tr key={found.userId}><td><button type="button" class="link" onClick={() => void look(found)}>{found.email}</button></td><td>{found.displayName}</td><td>{Role[found.role]}</td>
               <td>{found.status === UserStatus.FROZEN ? <span class="badge bad">frozen</span> : <span class="badge good">active</span>}</td><td>{day(found.createTime)}</td>
               <td>{found.status === UserStatus.FROZEN ? <button type="button" class="link" onClick={() => unfreeze(found)}>Unfreeze</button> : <button type="button" class="cancel" onClick={() => freeze(found, false)}>Freeze</button>}</td></tr>
           ))}
-          {list.value?.length === 0 && <tr><td colSpan={6} class="empty">Nobody of that name.</td></tr>}
+          <NoRows of={list} columns={6} text="Nobody of that name." />
         </Rows>
       </section>
       {user && (
@@ -241,25 +237,25 @@ const STATES = [MarketState.OPEN, MarketState.HALTED, MarketState.CANCEL_ONLY, M
 const AT_ONCE: readonly MarketState[] = [MarketState.CANCEL_ONLY, MarketState.POST_ONLY, MarketState.PRE_OPEN];
 
 function Markets() {
-  const list = useSignal<Market[] | null>(null);
   const world = useSignal<Environment>(Environment.DEMO);
-  const load = () => marketData.listMarkets({ environment: world.value, pageSize: 500 }).then((answer) => (list.value = answer.markets), say);
-  useEffect(() => void load(), [world.value]);
-  const set = (market: Market, state: MarketState) => ask(`${market.symbol}: ${stateName(state)}`, AT_ONCE.includes(state) ? "It holds at once." : "Another administrator has to approve.", async (reason) => {
+  const list = useList(async () => (await marketData.listMarkets({ environment: world.value, pageSize: 500 })).markets);
+  useEffect(() => void list.load(), [world.value]);
+  const set = (market: Market, state: MarketState) => ask(`Take ${market.symbol} to ${stateName(state).toLowerCase()}`, AT_ONCE.includes(state) ? "It holds at once." : "Another administrator has to approve.", async (reason) => {
     const answer = await admin.setMarketState({ environment: market.environment, symbol: market.symbol, state, reason, requestId: requestId() });
-    setTimeout(() => void load(), 500);
+    setTimeout(() => void list.load(), 500);
     return proposed(answer.pendingAction);
   });
   return (
     <>
       <div class="row-actions"><Select label="World" value={world.value} options={[[Environment.DEMO, "Demo"], [Environment.LIVE, "Live"]]} onChange={(value) => (world.value = value)} /></div>
       <section class="panel" aria-label="Markets">
-        <Rows label="Markets" head={["Market", "State", "Tick", "Lot", "Set"]}>
-          {list.value?.map((market) => (
-            <tr key={market.symbol}><td><b>{market.symbol}</b></td><td>{market.state === MarketState.OPEN ? <span class="badge good">Open</span> : <span class="badge warn">{stateName(market.state)}</span>}</td><td>{market.tickSize}</td><td>{market.lotSize}</td>
+        <Rows label="Markets" head={["Market", "State", "Tick", "Lot", "Set"]} numbers={["Tick", "Lot"]}>
+          {list.items?.map((market) => (
+            <tr key={market.symbol}><td><b>{market.symbol}</b></td><td>{market.state === MarketState.OPEN ? <span class="badge good">Open</span> : <span class="badge warn">{stateName(market.state)}</span>}</td><td class="n">{market.tickSize}</td><td class="n">{market.lotSize}</td>
               <td><div class="row-actions">{market.state === MarketState.OPEN ? <button type="button" class="cancel" onClick={() => set(market, MarketState.HALTED)}>Halt</button> : <button type="button" class="link" onClick={() => set(market, MarketState.OPEN)}>Resume</button>}
                 <Select label={`State of ${market.symbol}`} bare value={market.state} options={[[market.state, "other …"] as const, ...STATES.filter((state) => state !== market.state).map((state) => [state, stateName(state)] as const)]} onChange={(state) => set(market, state)} /></div></td></tr>
           ))}
+          <NoRows of={list} columns={5} text="No markets." />
         </Rows>
       </section>
     </>
@@ -267,44 +263,45 @@ function Markets() {
 }
 
 function Pending() {
-  const list = useSignal<PendingAction[] | null>(null);
-  const load = () => admin.listPendingActions({}).then((answer) => (list.value = answer.pendingActions), say);
+  const list = useList(async () => (await admin.listPendingActions({})).pendingActions);
   const waiting = status.value?.actionsProposed;
-  useEffect(() => void load(), [waiting]);
+  useEffect(() => void list.load(), [waiting]);
+  const own = (action: PendingAction) => action.proposerUserId === tokens.value?.userId;
   const decide = (action: PendingAction, yes: boolean) => ask(yes ? "Approve" : "Reject", describe(action), async (reason) => {
     const call = { pendingActionId: action.pendingActionId, reason };
     // Repeating a decision answers the same.
     const { pendingAction } = await surely(async () => (yes ? admin.approvePendingAction(call) : admin.rejectPendingAction(call)));
-    void load();
+    void list.load();
     return `It is ${PendingActionState[pendingAction!.state]!.toLowerCase()}${pendingAction!.failureReason ? `: ${pendingAction!.failureReason}` : ""}.`;
   }, yes);
   return (
     <section class="panel" aria-label="Pending actions">
       <Rows label="Pending actions" head={["What", "Why", "Proposed by", "When", "State", "Do"]}>
-        {list.value?.map((action) => (
-          <tr key={action.pendingActionId}><td><b>{kindName(action)}</b><br /><small class="dim">{describe(action)}</small></td><td>{action.reason}</td><td>{action.proposerUserId === tokens.value?.userId ? "you" : <code>{action.proposerUserId}</code>}</td><td>{day(action.createTime)}</td>
+        {list.items?.map((action) => (
+          <tr key={action.pendingActionId}><td><b>{kindName(action)}</b><br /><small class="dim">{describe(action)}</small></td><td>{action.reason}</td><td>{own(action) ? <>you <small class="dim">another approves</small></> : <code>{action.proposerUserId}</code>}</td><td>{day(action.createTime)}</td>
             <td>{capital(PendingActionState[action.state]!.toLowerCase())} {action.failureReason && <span class="down">{action.failureReason}</span>}</td>
-            <td>{action.state === PendingActionState.PROPOSED && <><button type="button" class="link" onClick={() => decide(action, true)}>Approve</button> <button type="button" class="cancel" onClick={() => decide(action, false)}>Reject</button></>}</td></tr>
+            <td>{action.state === PendingActionState.PROPOSED && <>{!own(action) && <button type="button" class="link" onClick={() => decide(action, true)}>Approve</button>} <button type="button" class="cancel" onClick={() => decide(action, false)}>Reject</button></>}</td></tr>
         ))}
-        {list.value?.length === 0 && <tr><td colSpan={6} class="empty">Nothing was ever proposed.</td></tr>}
+        <NoRows of={list} columns={6} text="Nothing was ever proposed." />
       </Rows>
     </section>
   );
 }
 
 function Audit() {
-  const [list, next] = [useSignal<AuditEntry[]>([]), useSignal("")];
+  const [list, next] = [useSignal<AuditEntry[] | null>(null), useSignal("")];
   const [actor, action, outcome] = [useSignal(""), useSignal(""), useSignal("")];
   const deed = useDeed();
   const load = async (more: boolean) => {
     const answer = await admin.listAuditEntries({ actor: actor.value.trim(), action: action.value.trim(), outcome: outcome.value.trim(), pageSize: 100, pageToken: more ? next.value : "" });
-    list.value = more ? [...list.value, ...answer.entries] : answer.entries;
+    list.value = more ? [...(list.value ?? []), ...answer.entries] : answer.entries;
     next.value = answer.nextPageToken;
   };
   useEffect(() => void load(false).catch(say), []);
   const filtered = actor.value || action.value || outcome.value;
-  const first = list.value[0]?.sequence ?? 0n;
-  const all = filtered ? list.value : [...tail.value.filter((one) => one.sequence > first), ...list.value];
+  const there = list.value ?? [];
+  const first = there[0]?.sequence ?? 0n;
+  const all = filtered ? there : [...tail.value.filter((one) => one.sequence > first), ...there];
   return (
     <>
       <form class="row" onSubmit={deed.run(() => load(false))}>
@@ -316,6 +313,7 @@ function Audit() {
       <section class="panel" aria-label="Audit log">
         <Rows label="Audit log" head={["No", "Time", "Who", "Action", "Object", "Outcome", "From"]}>
           {all.map((one) => <tr key={String(one.sequence)}><td>{String(one.sequence)}</td><td>{day(one.time)}</td><td>{capital(one.actorKind.toLowerCase())} <code class="dim">{one.actor}</code></td><td>{one.action}</td><td><code title={`${one.before} → ${one.after}`}>{one.object}</code></td><td><span class={one.outcome === "OK" ? "up" : "down"}>{one.outcome}</span></td><td>{one.address}</td></tr>)}
+          {list.value && !all.length && <tr><td colSpan={7} class="empty">No entry of that kind.</td></tr>}
         </Rows>
         {next.value && <button type="button" class="button" onClick={() => void load(true).catch(say)}>More</button>}
       </section>
