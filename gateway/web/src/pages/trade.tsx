@@ -54,7 +54,7 @@ export function TradePage() {
     <main class="trade" data-part={part.value}>
       <h1 class="unseen">Trade {symbol.value}</h1>
       <Bar />
-      {marketsFailed.value && <p class="warning wide-note">The venue does not answer; it is asked again.</p>}
+      {marketsFailed.value && <p class="warning wide-note" role="status">The venue does not answer; it is asked again.</p>}
       <div class="parts"><Tabs label="Parts of the page" value={part.value} onChange={(next) => (part.value = next)} tabs={[["chart", "Chart"], ["book", "Book"], ["trades", "Trades"], ["account", "Orders"]]} /></div>
       <Chart />
       <Ladder />
