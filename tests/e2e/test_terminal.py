@@ -69,6 +69,8 @@ def test_somebody_uses_all_that_the_trading_page_has(venue: Venue, rest: Rest) -
     assert {"ETH-USD", "0.0100"} <= set(re.split(r"[\t\n]+", orders["position"]))
     # A limit order, five that wait, two of a pair, one at the market.
     assert orders["history"] == 9
+    # It was asked for again and again with the same id.
+    assert seen["unheard"] == {"placed": 1, "empty": "How much?"}
     # Each wrong field says what the server says of it.
     assert set(seen["wrong"]) == {"Stop price", "Price", "Size", "Shown", "Take profit at", "Stop loss at"}
     assert all(seen["wrong"].values())
@@ -132,6 +134,7 @@ def test_two_administrators_halt_and_resume_a_market(venue: Venue) -> None:
     seen = play("administration", venue, symbol=QUIET_MARKET)
     assert (seen["problems"], seen["unreadable"]) == ([], [])
     assert "at least 3" in seen["wrong"]
+    assert seen["left"] == {"asks": "reason", "state": "other …"}
     assert seen["states"] == ["Halted", "Open"]
     assert "Partitions led" in seen["figures"]
     assert "demo@venue.local" in seen["user"]

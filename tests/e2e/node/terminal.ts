@@ -318,6 +318,17 @@ async function decided(page: Page, why: string): Promise<void> {
   if (said) throw new Error(`refused: ${said}`);
 }
 
+/** Chooses another state of the market and leaves it by a key: where the keys were, and what the list of states says afterwards. */
+async function leaving(page: Page): Promise<object> {
+  const states = page.getByLabel(`State of ${given.symbol}`);
+  await states.selectOption({ label: "Post only" });
+  await page.getByRole("dialog").getByRole("textbox").waitFor();
+  const asks = await page.evaluate(() => document.activeElement?.getAttribute("name"));
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  return { asks, state: await states.locator("option:checked").innerText() };
+}
+
 async function administration(browser: Browser): Promise<object> {
   const first = await entered(browser, "admin@venue.local");
   const figures = await first.locator(".figures").innerText();
@@ -325,6 +336,7 @@ async function administration(browser: Browser): Promise<object> {
   await first.screenshot({ path: `${given.folder}/administration.png` });
   await shown(first, "Markets");
   const row = first.locator("tr", { hasText: given.symbol });
+  const left = await leaving(first);
   await row.getByRole("button", { name: "Halt" }).click();
   await first.getByRole("dialog").getByRole("textbox").fill("x");
   await sent(first, "Do it");
@@ -355,7 +367,7 @@ async function administration(browser: Browser): Promise<object> {
   await sent(first, "Search");
   await first.getByRole("button", { name: "demo@venue.local" }).click();
   const user = await first.locator(".card").innerText();
-  return { unreadable, figures, wrong, states, log, user };
+  return { unreadable, figures, left, wrong, states, log, user };
 }
 
 /** How frames come while a book changes 60 times a second for some seconds. A measurement, for docs/terminal.md. */

@@ -123,6 +123,28 @@ async function ordered(page: Page): Promise<object> {
   return { types, position, history: history.length };
 }
 
+/** The venue takes an order and every answer to it is lost; then one without a size. What the page says of them, and what was placed. */
+async function unheard(page: Page): Promise<object> {
+  await kindOf(page, "Limit");
+  await filled(page, "Price", "3000");
+  await filled(page, "Size", "0.02");
+  const calls = /OrderService\/PlaceOrder$/;
+  await page.route(calls, async (route) => {
+    await route.fetch();
+    await route.abort();
+  });
+  await sent(page, "Buy ETH");
+  await page.locator(".toast", { hasText: "No answer" }).waitFor();
+  await page.unroute(calls);
+  await rows(page).filter({ hasText: "0.0200" }).waitFor();
+  const placed = await rows(page).count();
+  await page.getByRole("button", { name: "Cancel all" }).click();
+  await page.locator(".tables", { hasText: "No open orders" }).waitFor();
+  await filled(page, "Size", "");
+  await sent(page, "Buy ETH");
+  return { placed, empty: await page.locator(".ticket .field.wrong .error").innerText() };
+}
+
 /** Nonsense in every field at once: what each says of it. */
 async function mistaken(page: Page): Promise<Record<string, string>> {
   await page.locator(".kinds select").selectOption({ label: "Stop limit" });
@@ -171,5 +193,5 @@ export async function trader(browser: Browser): Promise<object> {
   await page.goto(`${given.url}/#/trade/ETH-USD`);
   await page.getByRole("button", { name: "Buy ETH" }).waitFor();
   await isLive(page, true);
-  return { chart: await charted(page), keys: await typed(page), orders: await ordered(page), wrong: await mistaken(page), book: await laddered(page) };
+  return { chart: await charted(page), keys: await typed(page), orders: await ordered(page), unheard: await unheard(page), wrong: await mistaken(page), book: await laddered(page) };
 }
