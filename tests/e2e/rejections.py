@@ -2,16 +2,21 @@
 for changes of orders, and for orders that would take the place of one.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
+from google.protobuf import json_format
+
 from servers.domain.terms import MarketState, RejectReason
 from tests.e2e.operator import Operator
 from tests.e2e.people import Person
 from tests.e2e.rest import Json
-from tests.e2e.ways import Way
+from tests.e2e.ways import CALL_S, Way, as_json, bearer
+from venue.order.v1 import order_service_pb2, order_service_pb2_grpc
 
 PLACE = "order.v1.OrderService.PlaceOrder"
 FOK = "TIME_IN_FORCE_FOK"
@@ -232,3 +237,39 @@ SECONDS: dict[RejectReason, Case] = {
     R.TRIGGER_PRICE_UNKNOWN: Case({"triggerSource": "TRIGGER_SOURCE_MARK"}),
     R.INSUFFICIENT_FUNDS: Case({"quantity": "1000", "stopPrice": "9000"}),
 }
+# Of a plain order that rests no reason of these can come: they are about what a change cannot ask for.
+NOT_OF_CHANGES = {
+    "MARKET_HALTED": "the change itself is refused with it, as a cancel is",
+    "MARKET_PRE_OPEN": "a case of its own: it takes a post-only order",
+    "EXPIRE_TIME_PAST": "a change has none",
+    "DUPLICATE_CLIENT_ORDER_ID": "it keeps its own",
+    "TOO_MANY_OPEN_ORDERS": "it is one of them",
+    "TRIGGER_PRICE_UNKNOWN": "it waited for it",
+    "NO_LIQUIDITY": "it has a price",
+    "NOT_FILLABLE": "it rests",
+    "NOT_REDUCING": "a case of its own: it takes a position",
+    "POST_ONLY_WOULD_TRADE": "a case of its own: it takes a post-only order",
+}
+
+
+def session(target: str, person: Person, commands: list[Json]) -> dict[str, Json]:
+    """What a trading session answers to commands that are sent together, by their correlation ids."""
+    start: list[Json] = [{"start": {"accountId": person.account_id}}]
+    given = [json_format.ParseDict({"commands": each}, order_service_pb2.TradeRequest()) for each in (start, commands)]
+    wanted = {command["correlationId"] for command in commands}
+    found: dict[str, Json] = {}
+    with grpc.insecure_channel(target) as channel:
+        done = threading.Event()
+
+        def requests() -> Iterator[order_service_pb2.TradeRequest]:
+            yield from given
+            done.wait(CALL_S)
+
+        trade = order_service_pb2_grpc.OrderServiceStub(channel).Trade
+        for response in trade(requests(), metadata=tuple(bearer(person.token).items()), timeout=CALL_S):
+            for answer in response.answers.answers:
+                found[answer.correlation_id] = as_json(answer)
+            if wanted <= found.keys():
+                done.set()
+                break
+    return found

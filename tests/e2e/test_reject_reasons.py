@@ -4,22 +4,19 @@ rejected, changes and replacements that are refused for what would reject an ord
 """
 
 import secrets
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 from unittest.mock import ANY
 
-import grpc
 import pytest
-from google.protobuf import json_format
 
 from servers.domain.errors import MarketClosed
 from servers.domain.terms import MarketState, RejectReason
 from tests.e2e.launching import Venue
 from tests.e2e.operator import Operator, operating
-from tests.e2e.people import Person, balances, join
+from tests.e2e.people import balances, join
 from tests.e2e.rejections import (
     CASES,
     CHANGES,
@@ -27,6 +24,7 @@ from tests.e2e.rejections import (
     FIRSTS,
     FOK,
     MARKET,
+    NOT_OF_CHANGES,
     REPLACEMENTS,
     SECONDS,
     STOP,
@@ -35,28 +33,16 @@ from tests.e2e.rejections import (
     Case,
     Stage,
     market_is,
+    session,
     traded_at_a_price,
 )
 from tests.e2e.rest import Json
-from tests.e2e.ways import CALL_S, Native, Refused, Rest, as_json, bearer
-from venue.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from tests.e2e.ways import Native, Refused, Rest
+from venue.order.v1 import order_pb2
 
 ORDERS = "order.v1.OrderService"
 REJECTED = "ORDER_STATUS_REJECTED"
 PLACEMENTS = [*CASES.items(), *VARIANTS]
-# Of a plain order that rests no reason of these can come: they are about what a change cannot ask for.
-NOT_OF_CHANGES = {
-    "MARKET_HALTED": "the change itself is refused with it, as a cancel is",
-    "MARKET_PRE_OPEN": "a case of its own: it takes a post-only order",
-    "EXPIRE_TIME_PAST": "a change has none",
-    "DUPLICATE_CLIENT_ORDER_ID": "it keeps its own",
-    "TOO_MANY_OPEN_ORDERS": "it is one of them",
-    "TRIGGER_PRICE_UNKNOWN": "it waited for it",
-    "NO_LIQUIDITY": "it has a price",
-    "NOT_FILLABLE": "it rests",
-    "NOT_REDUCING": "a case of its own: it takes a position",
-    "POST_ONLY_WOULD_TRADE": "a case of its own: it takes a post-only order",
-}
 
 
 @pytest.fixture(scope="module")
@@ -145,29 +131,6 @@ def test_a_session_rejects_for_it_too_and_goes_on(stage: Stage, venue: Venue, re
     assert rejected["failedCheck"]["check"] == f"REJECT_REASON_{reason.name}"
     assert "MARKET_NOT_FOUND" in {detail.get("reason") for detail in refused["details"]}
     assert after == before
-
-
-def session(target: str, person: Person, commands: list[Json]) -> dict[str, Json]:
-    """What a trading session answers to commands that are sent together, by their correlation ids."""
-    start: list[Json] = [{"start": {"accountId": person.account_id}}]
-    given = [json_format.ParseDict({"commands": each}, order_service_pb2.TradeRequest()) for each in (start, commands)]
-    wanted = {command["correlationId"] for command in commands}
-    found: dict[str, Json] = {}
-    with grpc.insecure_channel(target) as channel:
-        done = threading.Event()
-
-        def requests() -> Iterator[order_service_pb2.TradeRequest]:
-            yield from given
-            done.wait(CALL_S)
-
-        trade = order_service_pb2_grpc.OrderServiceStub(channel).Trade
-        for response in trade(requests(), metadata=tuple(bearer(person.token).items()), timeout=CALL_S):
-            for answer in response.answers.answers:
-                found[answer.correlation_id] = as_json(answer)
-            if wanted <= found.keys():
-                done.set()
-                break
-    return found
 
 
 @contextmanager
