@@ -70,7 +70,7 @@ SELECT: Final = sql.SQL("SELECT {} FROM orders").format(sql.SQL(", ").join(map(s
 BY_NUMBER: Final = SELECT + sql.SQL(" WHERE partition = %s AND number = %s")
 BY_LABEL: Final = SELECT + sql.SQL(
     " WHERE partition = %s AND account_id = %s AND client_order_id = %s AND client_order_id <> ''"
-    " ORDER BY {} DESC LIMIT 1"
+    " ORDER BY status IN (1, 2, 3) DESC, {} DESC LIMIT 1"
 ).format(AGE)
 BY_ACCOUNT: Final = SELECT + sql.SQL(
     " WHERE partition = %(partition)s AND account_id = %(account_id)s AND {} < %(before)s"

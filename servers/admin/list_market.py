@@ -29,9 +29,9 @@ from venue.engine.v1 import engine_pb2 as pb
 from venue.marketdata.v1 import marketdata_pb2
 
 # As the contract has it of AdminService.CreateMarket and CreateAsset.
-_MARKET: Final = re.compile(r"(?=.{1,32}$)[A-Z0-9]{1,16}(-[A-Z0-9]{1,16}){0,3}", re.ASCII)
+_MARKET: Final = re.compile(r"(?=.{1,32}$)[A-Z0-9]{1,16}(-[A-Z0-9]{1,16}){1,3}", re.ASCII)
 _ASSET: Final = re.compile(r"[A-Z0-9]{1,16}", re.ASCII)
-MARKET_NAME: Final = "a symbol has capital letters and digits, in up to four parts with - between them, 32 in all"
+MARKET_NAME: Final = "a symbol has capital letters and digits, in two to four parts with - between them, 32 in all"
 ASSET_NAME: Final = "an asset has up to 16 capital letters and digits"
 STATES: Final = {
     name.lower().replace("_", "-"): name for name in ("PRE_OPEN", "OPEN", "POST_ONLY", "CANCEL_ONLY", "HALTED")

@@ -18,11 +18,11 @@ from servers.admin.hours import hours_text
 from servers.admin.markets import market_of
 from servers.admin.pending_actions import Wish, fingerprint
 from servers.domain import commands as c
-from servers.domain.definitions import check_rates, check_scales, market_from
+from servers.domain.definitions import check_covered, check_rates, check_scales, market_from
 from servers.domain.errors import DefinitionExists, DefinitionInvalid, MarketClosed, MarketNotFound
 from servers.domain.hours import Schedule
-from servers.domain.model import Asset
-from servers.domain.money import ATTO_SCALE, RATE_SCALE, format_units
+from servers.domain.model import Asset, Fees
+from servers.domain.money import ATTO_SCALE, RATE_SCALE, format_units, parse
 from servers.domain.terms import Environment, MarketKind
 from servers.domain.transfer_errors import AssetUnknown
 from servers.engine.catalogue import MAX_PRICE
@@ -103,6 +103,8 @@ class Listing:
         check_rates(wanted.maker_rate, wanted.taker_rate)
         rule.maker_fee_rate = format_units(wanted.maker_rate, RATE_SCALE)
         rule.taker_fee_rate = format_units(wanted.taker_rate, RATE_SCALE)
+        others = [each for each in (await definitions_of(engine)).fees if each.symbol == rule.symbol]
+        check_covered(wanted.maker_rate, wanted.taker_rate, (_known(each) for each in others if each.tier != rule.tier))
         maker, taker = await rates_of(engine, rule.symbol, rule.tier)
         if (maker, taker) == (rule.maker_fee_rate, rule.taker_fee_rate):
             raise NothingToChange("rule")
@@ -254,6 +256,11 @@ def whole_market(given: pb.MarketDefinition, assets: Sequence[engine_pb2.DefineA
     market.max_quantity = quantity_text(drafted, drafted.max_lots)
     market.max_price = price_text(drafted, drafted.max_ticks)
     return market
+
+
+def _known(fees: engine_pb2.SetFees) -> Fees:
+    rates = (parse(text, RATE_SCALE) for text in (fees.maker_fee_rate, fees.taker_fee_rate))
+    return Fees(fees.symbol, fees.tier, *rates)
 
 
 def _definition(market: pb.MarketDefinition) -> engine_pb2.Command:

@@ -47,7 +47,8 @@ def decide_amend(floor: Floor, command: AmendOrder, order: Order) -> tuple[Order
     price, quantity = command.price or order.price, command.quantity or order.quantity
     gone = (order.filled_lots + order.removed_lots) * market.lot_size
     if quantity <= gone:
-        raise AmendBelowFilled(name, format_units(gone, ATTO_SCALE))
+        filled, removed = order.filled_lots * market.lot_size, order.removed_lots * market.lot_size
+        raise AmendBelowFilled(name, format_units(filled, ATTO_SCALE), format_units(removed, ATTO_SCALE))
     if order.status == _PENDING:
         return decide_retarget(floor, command, order), None
     if command.stop_price:
@@ -139,8 +140,10 @@ def decide_replace(floor: Floor, command: ReplaceOrder, old: Order) -> tuple[Ord
     quantity = wanted.quantity - old.filled_lots * market.lot_size
     if quantity <= 0:
         return None
-    # What is left may be less than was to be shown at a time.
-    display = wanted.display_quantity if wanted.display_quantity < quantity else 0
+    display = wanted.display_quantity
+    if quantity <= display < wanted.quantity and not display % market.lot_size:
+        # What is left is less than was to be shown at a time.
+        display = 0
     wanted = replace(wanted, quantity=quantity, display_quantity=display)
     order, found = floor.decide(wanted, old.account, market, old)
     if found is None:

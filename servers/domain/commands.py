@@ -343,6 +343,11 @@ class SetAccountTerms(Command):
 
 
 @dataclass(slots=True)
+class BeginBatch(Command):
+    """Takes a request_id for a batch of commands, which have ids of their own."""
+
+
+@dataclass(slots=True)
 class Advance(Command):
     """Lets time pass to the stamp's time."""
 

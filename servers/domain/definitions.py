@@ -1,5 +1,6 @@
 """What a partition is made of: assets, markets, fee rates, accounts."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from servers.domain import commands as c
@@ -123,6 +124,8 @@ def _withdraw_index(floor: Floor, market: Market, command: c.SetReferencePrices)
 def set_fees(floor: Floor, market: Market, tier: str, maker_rate: int, taker_rate: int) -> None:
     """Rates hold for orders accepted from now on. Raises DefinitionInvalid."""
     check_rates(maker_rate, taker_rate)
+    others = (fees for (symbol, other), fees in floor.fees.items() if symbol == market.symbol and other != tier)
+    check_covered(maker_rate, taker_rate, others)
     fees = floor.fees[market.symbol, tier] = Fees(market.symbol, tier, maker_rate, taker_rate)
     floor.record.events.append(FeesChanged(fees))
     floor.record.fold(maker_rate, taker_rate)
@@ -143,6 +146,15 @@ def check_rates(maker_rate: int, taker_rate: int) -> None:
     # A rebate is never more than the taker pays: the venue does not pay people to trade.
     if not (abs(maker_rate) < RATE and 0 <= taker_rate < RATE and maker_rate + taker_rate >= 0):
         raise DefinitionInvalid("taker_fee_rate", "must be 0 to 1, and cover the maker's rebate")
+
+
+def check_covered(maker_rate: int, taker_rate: int, others: Iterable[Fees]) -> None:
+    """Whoever meets whom, the taker pays for the maker's rebate. Raises DefinitionInvalid."""
+    for fees in others:
+        if min(maker_rate + fees.taker_rate, fees.maker_rate + taker_rate) < 0:
+            raise DefinitionInvalid(
+                "maker_fee_rate", f"and the taker's of tier {fees.tier} must cover each other's rebate"
+            )
 
 
 def open_account(ledger: Ledger, command: c.OpenAccount) -> None:

@@ -217,8 +217,13 @@ class AmendBelowFilled(Refused):
 
     reason = "AMEND_BELOW_FILLED"
 
-    def __init__(self, order_id: str, filled: str) -> None:
-        super().__init__("the quantity must be more than what is filled already", order_id=order_id, filled=filled)
+    def __init__(self, order_id: str, filled: str, removed: str) -> None:
+        super().__init__(
+            "the quantity must be more than what is filled already, and what self-trade prevention took off",
+            order_id=order_id,
+            filled=filled,
+            removed=removed,
+        )
 
 
 class AmendRefused(Refused):

@@ -32,6 +32,7 @@ from servers.domain.errors import (
 from servers.domain.events import Event, RequestRemembered
 from servers.domain.expiry import Expiry
 from servers.domain.hours import Schedule
+from servers.domain.identifiers import order_id
 from servers.domain.leases import Leases
 from servers.domain.ledger import InvariantBreach, Ledger
 from servers.domain.lifecycle import Calendar, set_state
@@ -43,7 +44,7 @@ from servers.domain.sessions import Sessions
 from servers.domain.terms import CancelReason, Environment, MarketState, OrderStatus
 from servers.domain.transfers import Transfers
 
-RULES_VERSION: Final = 3
+RULES_VERSION: Final = 4
 REQUEST_MEMORY: Final = 200_000
 _CANCELLED: Final = int(OrderStatus.CANCELLED)
 _FINAL: Final = int(OrderStatus.FILLED)
@@ -129,6 +130,7 @@ class Exchange:
             c.SetLimits: self._set_limits,
             c.SetAccountStatus: self._set_account_status,
             c.SetAccountTerms: self._set_account_terms,
+            c.BeginBatch: self._begin_batch,
             c.Advance: self._advance,
             c.LeaderStarted: self._leader_started,
             c.ChangeRules: self._change_rules,
@@ -190,7 +192,7 @@ class Exchange:
         order = self.floor.orders.get(number) if number else self._labelled(account_id, client_order_id, user_id)
         mine = order is not None and (not user_id or order.account.user_id == user_id)
         if order is None or not mine or (account_id and order.account.account_id != account_id):
-            raise OrderNotFound(f"{self.partition}-{number}" if number else client_order_id)
+            raise OrderNotFound(order_id(self.partition, number) if number else client_order_id)
         return order
 
     def _labelled(self, account_id: str, client_order_id: str, user_id: str) -> Order | None:
@@ -209,6 +211,9 @@ class Exchange:
             oldest = self.requests.pop(next(iter(self.requests)))
             self.clock.forgotten_time = oldest.time
         self.record.events.append(RequestRemembered(request))
+
+    def _begin_batch(self, command: c.BeginBatch) -> None:
+        self._remember(command)
 
     def _place_order(self, command: c.PlaceOrder) -> None:
         account = self.ledger.account(command.account_id, command.user_id)

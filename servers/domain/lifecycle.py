@@ -90,6 +90,7 @@ class Calendar:
         if market.state == _CLOSED:
             raise MarketClosed(market.symbol)
         schedule = Schedule(hours) if hours else None
+        collects = market.schedule is not None and market.schedule.state_at(now) == _PRE_OPEN
         market.hours, market.schedule = hours_text(hours), schedule
         record = self.floor.record
         record.events.append(MarketChanged(market))
@@ -98,7 +99,7 @@ class Calendar:
         else:
             market.next_state_time = 0
             record.fold(0, 0)
-            if market.state == _OUTSIDE:
+            if market.state == _OUTSIDE or (collects and market.state == _PRE_OPEN):
                 _enter(self.floor, market, _OPEN)
 
     def _follow(self, market: Market, schedule: Schedule, now: int) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import psycopg
 
@@ -11,6 +12,13 @@ from db.session import Connection, Pool
 from servers.domain.errors import PartUnavailable
 from servers.engine.answers import replayed
 from venue.engine.v1 import engine_pb2 as pb
+
+
+class Author(NamedTuple):
+    """Who placed an order."""
+
+    user_id: str
+    account_id: str
 
 
 class Archive:
@@ -59,13 +67,20 @@ class Archive:
             raise PartUnavailable("the record of this request")
         return pb.AnswerBatch.FromString(row.answers).answers[sequence - row.first_sequence]
 
-    async def author(self, sequence: int) -> str | None:
-        """The user whose command at a sequence made an order (accepted or not); None if it made none, or there is no such."""
+    async def author(self, sequence: int) -> Author | None:
+        """Whose command at a sequence made an order (accepted or not); None if it made none, or there is no such."""
         row = await self._row(sequence)
         if row is None:
             return None
         command = pb.CommandBatch.FromString(row.commands).commands[sequence - row.first_sequence]
-        return command.user_id if command.WhichOneof("body") in {"place_order", "replace_order", "place_oco"} else None
+        match command.WhichOneof("body"):
+            case "place_order":
+                return Author(command.user_id, command.place_order.account_id)
+            case "replace_order":
+                return Author(command.user_id, command.replace_order.order.account_id)
+            case "place_oco":
+                return Author(command.user_id, command.place_oco.orders[0].account_id)
+        return None
 
     async def _row(self, sequence: int) -> journal.JournalRow | None:
         """The row that a sequence is in. The next one that is kept is another's."""

@@ -41,6 +41,13 @@ class Ticket:
         self.results: list[Outcome] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    def is_over(self, command: pb.Command, refusal: VenueError) -> bool:
+        """Whether a refused command was the beginning of a batch, whose items are then refused with it."""
+        if command.WhichOneof("body") != "begin_batch":
+            return False
+        self.results += [refusal] * (len(self.commands) - len(self.results))
+        return True
+
     def resolve(self) -> None:
         """Let the caller go on; it may have gone."""
         if not self.done.done():

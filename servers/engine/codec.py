@@ -46,6 +46,9 @@ def decode(command: pb.Command) -> c.Command:
         raise DefinitionInvalid(kind, "has a field that is not a decimal") from None
     if command.session_id:
         _of_session(decoded, command.session_id)
+    if command.account_id and isinstance(decoded, c.CancelOrder | c.AmendOrder):
+        # Not in the body, by which a repeated request is known.
+        decoded.account_id = decoded.account_id or command.account_id
     return decoded
 
 
@@ -262,6 +265,10 @@ def _asset(command: pb.Command, body: pb.DefineAsset) -> c.DefineAsset:
     return c.DefineAsset(*_stamp(command, "", body), body.symbol, body.scale, body.display_scale)
 
 
+def _begin_batch(command: pb.Command, body: pb.BeginBatch) -> c.BeginBatch:
+    return c.BeginBatch(*_stamp(command, "", body))
+
+
 def _market(command: pb.Command, body: pb.DefineMarket) -> c.DefineMarket:
     m = body.market
     return c.DefineMarket(
@@ -358,6 +365,7 @@ _DECODERS: Final[dict[str, Callable[[pb.Command, Any], c.Command]]] = {
     "amend_order": _amend,
     "replace_order": _replace,
     "cancel_all_after": _cancel_all_after,
+    "begin_batch": _begin_batch,
     "open_session": _open_session,
     "end_session": _end_session,
     "open_account": _open_account,

@@ -14,7 +14,7 @@ from servers.domain.commands import Command
 from servers.domain.errors import NotLeader, PartUnavailable, RequestIdReused, TransferIdReused, VenueError
 from servers.domain.exchange import TRANSFER_SCOPE, Exchange, scope_of
 from servers.engine.answers import replayed
-from servers.engine.archive import Archive
+from servers.engine.archive import Archive, Author
 from servers.engine.batch import Outcome, Replay, Ticket
 from servers.engine.codec import decode
 from servers.engine.feed import Follower
@@ -230,7 +230,7 @@ class LocalEngine:
     async def journaled(self, sequence: int) -> tuple[str, bytes] | None:
         return await self._archive.journaled(sequence)
 
-    async def author(self, sequence: int) -> str | None:
+    async def author(self, sequence: int) -> Author | None:
         return await self._archive.author(sequence)
 
     async def _replayed(self, repeat: Replay) -> bytes:

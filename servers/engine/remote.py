@@ -12,7 +12,7 @@ import psycopg
 from db import journal
 from db.session import Pool
 from servers.domain.errors import NotLeader, PartUnavailable, VenueError
-from servers.engine.archive import Archive
+from servers.engine.archive import Archive, Author
 from servers.engine.feed import Follower
 from servers.engine.line import Line
 from servers.engine.patience import away, not_executed, until_led
@@ -183,7 +183,7 @@ class RemoteEngine:
     async def journaled(self, sequence: int) -> tuple[str, bytes] | None:
         return await self._archive.journaled(sequence)
 
-    async def author(self, sequence: int) -> str | None:
+    async def author(self, sequence: int) -> Author | None:
         return await self._archive.author(sequence)
 
     async def close(self) -> None:

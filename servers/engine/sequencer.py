@@ -144,7 +144,10 @@ class Sequencer:
             # What came together happens at one time.
             now_us, known = self._clock.now_us(), ticket.known
             for index, command in enumerate(ticket.commands):
-                ticket.results.append(known[index] if index in known else self._execute(command, now_us))
+                outcome = known[index] if index in known else self._execute(command, now_us)
+                ticket.results.append(outcome)
+                if isinstance(outcome, VenueError) and ticket.is_over(command, outcome):
+                    break
         except InvariantBreach as breach:
             self._breach(breach, ticket)
             return
@@ -329,6 +332,8 @@ class Sequencer:
                 outcome = Fault()
             ticket.results.append(outcome)
             await self._commit()
+            if isinstance(outcome, VenueError) and ticket.is_over(command, outcome):
+                break
         self._attach(ticket)
 
     def _breach(self, breach: InvariantBreach, ticket: Ticket) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from servers.domain.errors import NotLeader, VenueError
+from servers.engine.archive import Author
 from servers.engine.client import Engine
 from servers.engine.feed import Follower
 from servers.engine.ring import Ring
@@ -91,8 +92,8 @@ class TradingEngine(Engine, Protocol):
         """Kind of command and answer (marked as replayed) of a committed sequence; None where the journal was let go of."""
         ...
 
-    async def author(self, sequence: int) -> str | None:
-        """The user whose command at a sequence made an order (accepted or not); None if it made none, or there is no such."""
+    async def author(self, sequence: int) -> Author | None:
+        """Whose command at a sequence made an order (accepted or not); None if it made none, or there is no such."""
         ...
 
 
@@ -173,5 +174,5 @@ class RoutedEngine:
     def journaled(self, sequence: int) -> Coroutine[Any, Any, tuple[str, bytes] | None]:
         return self._engine().journaled(sequence)
 
-    def author(self, sequence: int) -> Coroutine[Any, Any, str | None]:
+    def author(self, sequence: int) -> Coroutine[Any, Any, Author | None]:
         return self._engine().author(sequence)

@@ -48,7 +48,10 @@ async def submit_batch(
         chosen = [items[index][0] for index in indices]
         results: list[Outcome]
         try:
-            results = await engines.for_partition(partition).submit(chosen, call.timeout_s)
+            if request_id:
+                results = await _submit_under(request_id, batch, engines.for_partition(partition), chosen, call)
+            else:
+                results = await engines.for_partition(partition).submit(chosen, call.timeout_s)
         except VenueError as error:
             if len(by_partition) == 1:
                 raise
@@ -61,6 +64,20 @@ async def submit_batch(
     else:
         await asyncio.gather(*(submit(partition, indices) for partition, indices in by_partition.items()))
     return [outcomes[index] for index in range(len(items))]
+
+
+async def _submit_under(
+    request_id: str, batch: bytes, engine: Engine, commands: Sequence[pb.Command], call: Call
+) -> list[Outcome]:
+    """The outcomes of commands that come under an id of their batch.
+
+    Raises RequestIdReused where it was another's, and what else speaks against all of them.
+    """
+    begin = pb.Command(user_id=call.identity.user_id, request_id=request_id, batch=batch, begin_batch=pb.BeginBatch())
+    begun, *results = await engine.submit((begin, *commands), call.timeout_s)
+    if isinstance(begun, VenueError):
+        raise begun
+    return results
 
 
 def item_id(request_id: str, index: int) -> str:

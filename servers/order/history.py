@@ -72,8 +72,9 @@ class History:
         tables are behind; of the further orders of a list only the tables know.
         """
         named = parse_order_id(order_id)
-        if named is not None and not account_id and named[1] == placing_sequence(named[1]):
-            if await engine.author(named[1]) == call.identity.user_id:
+        if named is not None and named[1] == placing_sequence(named[1]):
+            author = await engine.author(named[1])
+            if author is not None and author.user_id == call.identity.user_id and account_id in {"", author.account_id}:
                 raise OrderClosed(order_id)
             return
         row = await self.find(engine, call, order_id=order_id, account_id=account_id, label=label)

@@ -1,6 +1,9 @@
 """What became of a request whose answer was lost."""
 
+from collections.abc import Iterator
 from typing import Final
+
+from google.protobuf.message import Message
 
 from servers.domain.errors import RequestNotFound
 from servers.domain.identifiers import placing_sequence
@@ -25,6 +28,7 @@ _FIELDS: Final = {
 }
 # Of batches, by the kind of their items.
 _BATCH_FIELDS: Final = {"place_order": 4, "amend_order": 9, "cancel_order": 10}
+_BEGIN_BATCH: Final = "begin_batch"
 _ITEMS_MAX: Final = 100
 
 
@@ -33,6 +37,25 @@ async def get_request_outcome(
 ) -> bytes:
     """The serialized GetRequestOutcomeResponse. Raises AccountNotFound, RequestNotFound, PartUnavailable."""
     await history.owned(engine, request.account_id, call)
+    told = await _outcome(engine, history, request, call)
+    accounts = set(_accounts(pb.GetRequestOutcomeResponse.FromString(told)))
+    bound = call.identity.account_id
+    if accounts and (request.account_id not in accounts or (bound and accounts != {bound})):
+        raise RequestNotFound(request.request_id or request.client_order_id)
+    return told
+
+
+def _accounts(message: Message) -> Iterator[str]:
+    """The accounts that are named in an answer."""
+    for described, value in message.ListFields():
+        if described.message_type is not None:
+            for each in value if described.is_repeated else (value,):
+                yield from _accounts(each)
+        elif described.name == "account_id":
+            yield value
+
+
+async def _outcome(engine: TradingEngine, history: History, request: pb.GetRequestOutcomeRequest, call: Call) -> bytes:
     if request.request_id:
         found = await engine.outcome(call.identity.user_id, request.request_id)
     else:
@@ -47,7 +70,8 @@ async def get_request_outcome(
         if row is not None and found is None:
             order = order_of_row(row, await history.market(row.partition, row.symbol))
             return field(_FIELDS["place_order"], pb.PlaceOrderResponse(order=order, replayed=True).SerializeToString())
-    if found is None and request.request_id:
+    if request.request_id and (found is None or found[0] == _BEGIN_BATCH):
+        found = None
         batch = await _batch(engine, request.request_id, call)
         if batch is not None:
             return batch

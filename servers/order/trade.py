@@ -258,6 +258,8 @@ class Session:
                 else:
                     getattr(command, _COMMAND[kind]).CopyFrom(getattr(item, kind))
                 named = getattr(item, kind) if kind in _NAMING else None
+                if named is not None:
+                    command.account_id = named.account_id = self._account_id
             except VenueError as error:
                 errors[index] = error
             marks.append(Mark(item.correlation_id, kind, named))

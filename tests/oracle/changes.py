@@ -39,7 +39,17 @@ def refusal(venue: "NaiveVenue", command: c.Command, version: int) -> tuple[str,
             if isinstance(command, c.AmendOrder):
                 return _amend_refusal(venue, command, placed, version)
             return _replace_refusal(venue, command, placed) if isinstance(command, c.ReplaceOrder) else ("", "")
+        case c.SetFees():
+            return _fees_refusal(venue, command), ""
     return None
+
+
+def _fees_refusal(venue: "NaiveVenue", command: c.SetFees) -> str:
+    """Whoever meets whom, the two together pay the venue something, or nothing."""
+    wanted = Fraction(command.maker_rate, 10**8), Fraction(command.taker_rate, 10**8)
+    rates = (venue.markets[command.symbol].rates | {command.tier: wanted}).values()
+    sound = -1 < wanted[0] < 1 and 0 <= wanted[1] < 1
+    return "" if sound and all(maker + taker >= 0 for maker, _ in rates for _, taker in rates) else "DEFINITION_INVALID"
 
 
 def _amend_refusal(venue: "NaiveVenue", command: c.AmendOrder, placed: Placed, version: int) -> tuple[str, str]:
@@ -139,7 +149,13 @@ def _successor(venue: "NaiveVenue", command: c.ReplaceOrder, placed: Placed) -> 
         return None
     successor = venue.draft(command.order)
     successor.order.quantity = left
-    if successor.order.display is not None and successor.order.display >= left:
+    display, whole, lot = (
+        successor.order.display,
+        Fraction(command.order.quantity, ATTO),
+        placed.market.size("lot_size"),
+    )
+    # What is left is shown whole where it is less than was to be shown, unless more than all was.
+    if display is not None and left <= display < whole and display % lot == 0:
         successor.order.display = None
     successor.parent = placed.order.number
     successor.root = placed.root or placed.order.number

@@ -73,7 +73,7 @@ class NaiveVenue:
                 self.end(self.orders[command.number], "cancelled")
             case c.CancelAllOrders():
                 self._cancel_all(command)
-            case c.ChangeRules():
+            case c.ChangeRules() | c.BeginBatch():
                 pass
             case _:
                 self._trade(command)
@@ -162,13 +162,14 @@ class NaiveVenue:
 
     def _set_hours(self, command: c.SetTradingHours) -> None:
         market = self.markets[command.symbol]
+        said = lifecycle.state_at(market.hours, command.time // 1_000_000) if market.hours else MarketState.OPEN
         market.hours, market.followed = command.hours, command.time
         for placed in self.open_orders():
             if placed.market is market and placed.by_day:
                 placed.expire_time = lifecycle.day_ends(market, command.time, placed.expire_time)
         if command.hours:
             lifecycle.follow_hours(self, market, command.time // 1_000_000)
-        elif market.state == MarketState.OUTSIDE_HOURS:
+        elif market.state == MarketState.OUTSIDE_HOURS or market.state == said == MarketState.PRE_OPEN:
             lifecycle.enter(self, market, MarketState.OPEN)
 
     def _arm(self, command: c.LeaderStarted | c.CancelAllAfter | c.OpenSession | c.EndSession) -> None:

@@ -24,7 +24,7 @@ from venue.engine.v1 import engine_pb2 as pb
 BODIES = sorted(field.name for field in pb.Command.DESCRIPTOR.oneofs_by_name["body"].fields)
 COMMANDS = 5
 # Fields of a command beside its body, its stamp and its user.
-AROUND = ("request_id", "verdict", "batch", "session_id")
+AROUND = ("request_id", "verdict", "batch", "session_id", "account_id")
 
 
 @pytest.fixture(scope="module")

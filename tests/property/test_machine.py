@@ -252,7 +252,8 @@ class Venue(RuleBasedStateMachine):
 
     @rule(maker=st.integers(-RATE // 500, RATE // 500), taker=st.integers(RATE // 500, RATE // 100))
     def set_fees(self, maker: int, taker: int) -> None:
-        assert step(self.exchange, self.naive, c.SetFees(*self.stamp(), "AAA-USD", "default", maker, taker))
+        # What the rates of another tier do not cover is refused.
+        step(self.exchange, self.naive, c.SetFees(*self.stamp(), "AAA-USD", "default", maker, taker))
 
     @rule()
     def restart(self) -> None:

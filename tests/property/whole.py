@@ -72,12 +72,14 @@ class WholeTraffic(ConditionalTraffic):
             self.spare = f"demo-spare-{number}"
             return c.OpenAccount(*self._beside(told, account_id), self.spare, 2, "spare", "default", "", ())
         dice = random.random()
-        if dice < 0.2:
+        if dice < 0.1:
+            return c.BeginBatch(*self._beside(told, account_id))
+        if dice < 0.25:
             return c.RenameAccount(*self._beside(told, account_id), account_id, told)
-        if dice < 0.3:
+        if dice < 0.35:
             usd, kind = "USD", int(EntryKind.DEPOSIT)
             return c.MakeTransfer(*self._beside(told), "venue:paper", self.spare, usd, ATTO, kind, False)
-        if dice < 0.4:
+        if dice < 0.45:
             return c.CloseAccount(*self._beside(told), account_id)
         closed, self.spare = self.spare, self.spare if dice < 0.6 else ""
         return c.CloseAccount(*self._beside(told), closed)

@@ -196,6 +196,7 @@ async def test_a_market_keeps_hours_that_two_people_want(desk: Desk) -> None:
     [
         ({"symbol": "new-usd"}, INVALID),
         ({"symbol": "A-B-C-D-E"}, INVALID),
+        ({"symbol": "AAPL"}, INVALID),
         ({"symbol": "A/B"}, INVALID),
         ({"symbol": "ABCDEFGHIJKLMNOP-ABCDEFGHIJKLMNOP"}, INVALID),
         ({"symbol": ""}, INVALID),

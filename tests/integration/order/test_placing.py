@@ -316,3 +316,28 @@ async def test_cancel_all_takes_a_market_and_a_side(floor: Floor) -> None:
     assert await clear(symbol="BTC-USD") == ids[:1]
     assert await clear() == ids[2:]
     assert await clear() == []
+
+
+async def test_by_a_label_the_open_order_is_told_and_not_the_later_one_that_was_rejected_for_it(floor: Floor) -> None:
+    ana = floor.ana
+    resting = (await ana.place(client_order_id="mine")).order
+    twice = (await ana.place(client_order_id="mine")).order
+    assert twice.reject_reason == order_pb2.REJECT_REASON_DUPLICATE_CLIENT_ORDER_ID
+    found = await ana.call("GetRequestOutcome", account_id=ana.demo, client_order_id="mine")
+    assert found.placed.order.order_id == resting.order_id
+    assert (await ana.call("GetOrder", account_id=ana.demo, client_order_id="mine")).order == resting
+
+
+async def test_the_outcome_of_a_request_is_that_of_its_account(floor: Floor) -> None:
+    ana, request_id, batch = floor.ana, str(uuid.uuid4()), str(uuid.uuid4())
+    other = await floor.room.open_account(2, ana.user_id)
+    placed = (await ana.place(account_id=other, request_id=request_id)).order
+    both = [order(other), order(ana.demo)]
+    await ana.call("PlaceOrders", orders=both, request_id=batch)
+    found = await ana.call("GetRequestOutcome", account_id=other, request_id=request_id)
+    assert found.placed.order == placed
+    refusal = await ana.refused("GetRequestOutcome", account_id=ana.demo, request_id=request_id)
+    assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.NOT_FOUND, "REQUEST_NOT_FOUND")
+    # Of a batch for two accounts both are told, but to who is bound to one.
+    whole = await ana.call("GetRequestOutcome", account_id=ana.demo, request_id=batch)
+    assert [result.placed.order.account_id for result in whole.placed_batch.results] == [other, ana.demo]

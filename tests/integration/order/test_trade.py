@@ -256,3 +256,22 @@ async def test_an_order_is_amended_in_its_session(floor: Floor) -> None:
     assert told == [(order_id, order_pb2.ORDER_STATUS_OPEN)] * 3
     await desk.call.done_writing()
     assert await desk.ended()
+
+
+async def test_a_session_does_not_touch_orders_of_another_account(floor: Floor) -> None:
+    ana = floor.ana
+    other = await floor.room.open_account(2, ana.user_id)
+    theirs = (await ana.place(account_id=other, price="40000")).order
+    mine = (await ana.place(price="40000")).order
+    desk = Desk(ana)
+    await desk.start(ana.demo)
+    amend = wire.TradeCommand(correlation_id="b", amend=wire.AmendOrderRequest(order_id=theirs.order_id, price="39000"))
+    request_id = str(uuid.uuid4())
+    repeatable = wire.CancelOrderRequest(order_id=mine.order_id, request_id=request_id)
+    await desk.send(cancel("a", theirs.order_id), amend, wire.TradeCommand(correlation_id="c", cancel=repeatable))
+    answers = await desk.answers(3)
+    not_found = grpc.StatusCode.NOT_FOUND.value[0]
+    assert [answer.error.code for answer in answers] == [not_found, not_found, 0]
+    assert (await ana.call("GetOrder", order_id=theirs.order_id)).order == theirs
+    # The same request by a call of its own is the same request.
+    assert (await ana.cancel(mine.order_id, request_id=request_id)).replayed

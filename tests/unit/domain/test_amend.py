@@ -85,7 +85,7 @@ def test_the_quantity_counts_what_is_filled() -> None:
     for quantity in ("0.4", "0.5"):
         with pytest.raises(AmendBelowFilled) as refused:
             amend(desk, order, quantity)
-        assert refused.value.metadata == {"order_id": f"2-{order.number}", "filled": "0.5"}
+        assert refused.value.metadata == {"order_id": f"2-{order.number}", "filled": "0.5", "removed": "0"}
     amend(desk, order, "0.6")
     assert outcome(order) == Outcome("PARTIALLY_FILLED", "", "0.5", "0.1")
 

@@ -2,8 +2,11 @@
 
 import pytest
 
+from servers.domain import commands as c
+from servers.domain.errors import DefinitionInvalid
+from servers.domain.money import RATE_SCALE, parse
 from servers.domain.terms import Side, TimeInForce
-from tests.unit.domain.desk import Desk, outcome
+from tests.unit.domain.desk import SYMBOL, Desk, outcome
 
 
 @pytest.mark.parametrize(
@@ -102,6 +105,19 @@ def test_a_tier_has_its_own_rates_and_others_the_default_s() -> None:
     desk.sell("ben", "2", "100")
     assert desk.buy("dee", "1", "100").fee_charged == 10**6
     assert desk.buy("eve", "1", "100").fee_charged == 2 * 10**7
+
+
+@pytest.mark.parametrize(("maker", "taker"), [("-0.0021", "0.0021"), ("0", "0.0000"), ("-0.0001", "0.0001")])
+def test_no_tier_s_rebate_is_more_than_another_tier_s_taker_pays(maker: str, taker: str) -> None:
+    desk = Desk(maker="-0.0005", taker="0.002")
+    before = dict(desk.exchange.floor.fees)
+    with pytest.raises(DefinitionInvalid, match="tier default"):
+        desk.run(c.SetFees, SYMBOL, "vip", parse(maker, RATE_SCALE), parse(taker, RATE_SCALE))
+    assert desk.exchange.floor.fees == before
+    desk.run(c.SetFees, SYMBOL, "vip", parse("-0.0020", RATE_SCALE), parse("0.0020", RATE_SCALE))
+    # The rebate of vip has to be covered by whatever default is set to.
+    with pytest.raises(DefinitionInvalid, match="tier vip"):
+        desk.run(c.SetFees, SYMBOL, "default", 0, parse("0.0019", RATE_SCALE))
 
 
 def test_a_market_order_holds_exactly_what_it_costs() -> None:

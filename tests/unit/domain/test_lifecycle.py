@@ -191,6 +191,18 @@ def test_a_market_without_hours_again_trades() -> None:
     assert (state(desk), desk.exchange.next_deadline()) == (OPEN, None)
 
 
+@pytest.mark.parametrize("now", [PRE_OPEN, OPEN])
+def test_a_market_that_its_hours_let_collect_orders_opens_without_them(now: MarketState) -> None:
+    """One that its operator has set to collect stays so until he opens it."""
+    desk = Desk()
+    desk.advance(at(8.9 if now == PRE_OPEN else 10))
+    set_hours(desk, *DAILY)
+    assert state(desk) == now
+    set_state(desk, PRE_OPEN)
+    set_hours(desk)
+    assert state(desk) == (OPEN if now == PRE_OPEN else PRE_OPEN)
+
+
 def test_hours_outlive_a_restart() -> None:
     desk = Desk()
     set_hours(desk, *DAILY)

@@ -79,3 +79,27 @@ def test_in_a_halted_market_nothing_takes_a_place() -> None:
     desk.run(c.SetMarketState, SYMBOL, int(MarketState.HALTED))
     with pytest.raises(MarketHalted):
         replace(desk, old, "ann", Side.BUY, "1", "100")
+
+
+@pytest.mark.parametrize(
+    ("display", "reason"), [("5", "QUANTITY_TOO_LARGE"), ("6", "QUANTITY_TOO_LARGE"), ("3.0001", "QUANTITY_OFF_LOT")]
+)
+def test_an_iceberg_that_is_none_takes_no_place(display: str, reason: str) -> None:
+    """The lot is 0.001. Nothing is shown that was to be hidden."""
+    desk = Desk()
+    old = desk.buy("ann", "5", "100", display="1")
+    with pytest.raises(AmendRefused) as refused:
+        replace(desk, old, "ann", Side.BUY, "5", "99", display=display)
+    assert refused.value.metadata["reject_reason"] == reason
+    assert (outcome(old).status, desk.book(Side.BUY)) == ("OPEN", ["1 @ 100"])
+
+
+def test_what_is_left_of_an_iceberg_is_shown_whole_where_it_is_less_than_was_to_be_shown() -> None:
+    desk = Desk()
+    old = desk.buy("ann", "5", "100", display="3")
+    desk.sell("ben", "3.5", "100")
+    new = replace(desk, old, "ann", Side.BUY, "5", "99", display="3")
+    assert new is not None
+    assert (outcome(new).remaining, new.display_quantity, desk.book(Side.BUY)) == ("1.5", 0, ["1.5 @ 99"])
+    with pytest.raises(AmendRefused):
+        replace(desk, new, "ann", Side.BUY, "5", "99", display="5")

@@ -59,6 +59,7 @@ class Command(_message.Message):
     VERDICT_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     PLACE_ORDER_FIELD_NUMBER: _builtins.int
     CANCEL_ORDER_FIELD_NUMBER: _builtins.int
     CANCEL_ALL_ORDERS_FIELD_NUMBER: _builtins.int
@@ -86,6 +87,7 @@ class Command(_message.Message):
     RENAME_ACCOUNT_FIELD_NUMBER: _builtins.int
     CLOSE_ACCOUNT_FIELD_NUMBER: _builtins.int
     SET_ACCOUNT_TERMS_FIELD_NUMBER: _builtins.int
+    BEGIN_BATCH_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The place in the partition's journal, from 1; stamped by the sequencer."""
     time_us: _builtins.int
@@ -100,6 +102,8 @@ class Command(_message.Message):
     """The fingerprint of the batch that the body is an item of: the same item in another batch is another request."""
     session_id: _builtins.str
     """The trading session that it came through, where that one cancels its orders when it is lost."""
+    account_id: _builtins.str
+    """The only account whose orders it may change: where its body names none, an order of another one is not found."""
     @_builtins.property
     def place_order(self) -> _order_service_pb2.PlaceOrderRequest:
         """Places an order."""
@@ -208,6 +212,10 @@ class Command(_message.Message):
     def set_account_terms(self) -> Global___SetAccountTerms:
         """Puts an account into a tier or a self-trade group."""
 
+    @_builtins.property
+    def begin_batch(self) -> Global___BeginBatch:
+        """The commands after it are the items of one batch."""
+
     def __init__(
         self,
         *,
@@ -218,6 +226,7 @@ class Command(_message.Message):
         verdict: Global___Verdict.ValueType = ...,
         batch: _builtins.bytes = ...,
         session_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
         place_order: _order_service_pb2.PlaceOrderRequest | None = ...,
         cancel_order: _order_service_pb2.CancelOrderRequest | None = ...,
         cancel_all_orders: _order_service_pb2.CancelAllOrdersRequest | None = ...,
@@ -245,16 +254,36 @@ class Command(_message.Message):
         rename_account: Global___RenameAccount | None = ...,
         close_account: Global___CloseAccount | None = ...,
         set_account_terms: Global___SetAccountTerms | None = ...,
+        begin_batch: Global___BeginBatch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "close_account", b"close_account", "convert", b"convert", "define_asset", b"define_asset", "define_market", b"define_market", "end_session", b"end_session", "leader_started", b"leader_started", "open_account", b"open_account", "open_session", b"open_session", "place_oco", b"place_oco", "place_order", b"place_order", "rename_account", b"rename_account", "replace_order", b"replace_order", "resolve_transfer", b"resolve_transfer", "set_account_status", b"set_account_status", "set_account_terms", b"set_account_terms", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_reference_prices", b"set_reference_prices", "set_trading_hours", b"set_trading_hours", "transfer", b"transfer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "begin_batch", b"begin_batch", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "close_account", b"close_account", "convert", b"convert", "define_asset", b"define_asset", "define_market", b"define_market", "end_session", b"end_session", "leader_started", b"leader_started", "open_account", b"open_account", "open_session", b"open_session", "place_oco", b"place_oco", "place_order", b"place_order", "rename_account", b"rename_account", "replace_order", b"replace_order", "resolve_transfer", b"resolve_transfer", "set_account_status", b"set_account_status", "set_account_terms", b"set_account_terms", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_reference_prices", b"set_reference_prices", "set_trading_hours", b"set_trading_hours", "transfer", b"transfer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance", b"advance", "amend_order", b"amend_order", "batch", b"batch", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "close_account", b"close_account", "convert", b"convert", "define_asset", b"define_asset", "define_market", b"define_market", "end_session", b"end_session", "leader_started", b"leader_started", "open_account", b"open_account", "open_session", b"open_session", "place_oco", b"place_oco", "place_order", b"place_order", "rename_account", b"rename_account", "replace_order", b"replace_order", "request_id", b"request_id", "resolve_transfer", b"resolve_transfer", "sequence", b"sequence", "session_id", b"session_id", "set_account_status", b"set_account_status", "set_account_terms", b"set_account_terms", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_reference_prices", b"set_reference_prices", "set_trading_hours", b"set_trading_hours", "time_us", b"time_us", "transfer", b"transfer", "user_id", b"user_id", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "advance", b"advance", "amend_order", b"amend_order", "batch", b"batch", "begin_batch", b"begin_batch", "body", b"body", "cancel_all_after", b"cancel_all_after", "cancel_all_orders", b"cancel_all_orders", "cancel_order", b"cancel_order", "change_rules", b"change_rules", "close_account", b"close_account", "convert", b"convert", "define_asset", b"define_asset", "define_market", b"define_market", "end_session", b"end_session", "leader_started", b"leader_started", "open_account", b"open_account", "open_session", b"open_session", "place_oco", b"place_oco", "place_order", b"place_order", "rename_account", b"rename_account", "replace_order", b"replace_order", "request_id", b"request_id", "resolve_transfer", b"resolve_transfer", "sequence", b"sequence", "session_id", b"session_id", "set_account_status", b"set_account_status", "set_account_terms", b"set_account_terms", "set_fees", b"set_fees", "set_limits", b"set_limits", "set_market_state", b"set_market_state", "set_reference_prices", b"set_reference_prices", "set_trading_hours", b"set_trading_hours", "time_us", b"time_us", "transfer", b"transfer", "user_id", b"user_id", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["place_order", "cancel_order", "cancel_all_orders", "open_account", "transfer", "resolve_transfer", "define_asset", "define_market", "set_market_state", "set_fees", "set_account_status", "advance", "leader_started", "change_rules", "amend_order", "replace_order", "cancel_all_after", "place_oco", "set_reference_prices", "set_limits", "set_trading_hours", "open_session", "end_session", "convert", "rename_account", "close_account", "set_account_terms"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["place_order", "cancel_order", "cancel_all_orders", "open_account", "transfer", "resolve_transfer", "define_asset", "define_market", "set_market_state", "set_fees", "set_account_status", "advance", "leader_started", "change_rules", "amend_order", "replace_order", "cancel_all_after", "place_oco", "set_reference_prices", "set_limits", "set_trading_hours", "open_session", "end_session", "convert", "rename_account", "close_account", "set_account_terms", "begin_batch"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
 Global___Command: _TypeAlias = Command  # noqa: Y015
+
+@_typing.final
+class BeginBatch(_message.Message):
+    """Takes a request_id for a batch, so that no other request and no other batch is executed under it. The items come with it, right
+    after it, and are executed only where it is accepted or repeated.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginBatch: _TypeAlias = BeginBatch  # noqa: Y015
 
 @_typing.final
 class OpenAccount(_message.Message):

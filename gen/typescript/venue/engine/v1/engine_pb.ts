@@ -27,7 +27,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file venue/engine/v1/engine.proto.
  */
 export const file_venue_engine_v1_engine: GenFile = /*@__PURE__*/
-  fileDesc("Chx2ZW51ZS9lbmdpbmUvdjEvZW5naW5lLnByb3RvEg92ZW51ZS5lbmdpbmUudjEiqw0KB0NvbW1hbmQSEAoIc2VxdWVuY2UYASABKAQSDwoHdGltZV91cxgCIAEoAxIPCgd1c2VyX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSKQoHdmVyZGljdBgFIAEoDjIYLnZlbnVlLmVuZ2luZS52MS5WZXJkaWN0Eg0KBWJhdGNoGAYgASgMEhIKCnNlc3Npb25faWQYByABKAkSOAoLcGxhY2Vfb3JkZXIYCiABKAsyIS52ZW51ZS5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdEgAEjoKDGNhbmNlbF9vcmRlchgLIAEoCzIiLnZlbnVlLm9yZGVyLnYxLkNhbmNlbE9yZGVyUmVxdWVzdEgAEkMKEWNhbmNlbF9hbGxfb3JkZXJzGAwgASgLMiYudmVudWUub3JkZXIudjEuQ2FuY2VsQWxsT3JkZXJzUmVxdWVzdEgAEjQKDG9wZW5fYWNjb3VudBgNIAEoCzIcLnZlbnVlLmVuZ2luZS52MS5PcGVuQWNjb3VudEgAEi0KCHRyYW5zZmVyGA4gASgLMhkudmVudWUuZW5naW5lLnYxLlRyYW5zZmVySAASPAoQcmVzb2x2ZV90cmFuc2ZlchgPIAEoCzIgLnZlbnVlLmVuZ2luZS52MS5SZXNvbHZlVHJhbnNmZXJIABI0CgxkZWZpbmVfYXNzZXQYECABKAsyHC52ZW51ZS5lbmdpbmUudjEuRGVmaW5lQXNzZXRIABI2Cg1kZWZpbmVfbWFya2V0GBEgASgLMh0udmVudWUuZW5naW5lLnYxLkRlZmluZU1hcmtldEgAEjsKEHNldF9tYXJrZXRfc3RhdGUYEiABKAsyHy52ZW51ZS5lbmdpbmUudjEuU2V0TWFya2V0U3RhdGVIABIsCghzZXRfZmVlcxgTIAEoCzIYLnZlbnVlLmVuZ2luZS52MS5TZXRGZWVzSAASPwoSc2V0X2FjY291bnRfc3RhdHVzGBQgASgLMiEudmVudWUuZW5naW5lLnYxLlNldEFjY291bnRTdGF0dXNIABIrCgdhZHZhbmNlGBUgASgLMhgudmVudWUuZW5naW5lLnYxLkFkdmFuY2VIABI4Cg5sZWFkZXJfc3RhcnRlZBgWIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5MZWFkZXJTdGFydGVkSAASNAoMY2hhbmdlX3J1bGVzGBcgASgLMhwudmVudWUuZW5naW5lLnYxLkNoYW5nZVJ1bGVzSAASOAoLYW1lbmRfb3JkZXIYGCABKAsyIS52ZW51ZS5vcmRlci52MS5BbWVuZE9yZGVyUmVxdWVzdEgAEjwKDXJlcGxhY2Vfb3JkZXIYGSABKAsyIy52ZW51ZS5vcmRlci52MS5SZXBsYWNlT3JkZXJSZXF1ZXN0SAASQQoQY2FuY2VsX2FsbF9hZnRlchgaIAEoCzIlLnZlbnVlLm9yZGVyLnYxLkNhbmNlbEFsbEFmdGVyUmVxdWVzdEgAEjQKCXBsYWNlX29jbxgbIAEoCzIfLnZlbnVlLm9yZGVyLnYxLlBsYWNlT2NvUmVxdWVzdEgAEkMKFHNldF9yZWZlcmVuY2VfcHJpY2VzGBwgASgLMiMudmVudWUuZW5naW5lLnYxLlNldFJlZmVyZW5jZVByaWNlc0gAEjAKCnNldF9saW1pdHMYHSABKAsyGi52ZW51ZS5lbmdpbmUudjEuU2V0TGltaXRzSAASPQoRc2V0X3RyYWRpbmdfaG91cnMYHiABKAsyIC52ZW51ZS5lbmdpbmUudjEuU2V0VHJhZGluZ0hvdXJzSAASNAoMb3Blbl9zZXNzaW9uGB8gASgLMhwudmVudWUuZW5naW5lLnYxLk9wZW5TZXNzaW9uSAASMgoLZW5kX3Nlc3Npb24YICABKAsyGy52ZW51ZS5lbmdpbmUudjEuRW5kU2Vzc2lvbkgAEisKB2NvbnZlcnQYISABKAsyGC52ZW51ZS5lbmdpbmUudjEuQ29udmVydEgAEjgKDnJlbmFtZV9hY2NvdW50GCIgASgLMh4udmVudWUuZW5naW5lLnYxLlJlbmFtZUFjY291bnRIABI2Cg1jbG9zZV9hY2NvdW50GCMgASgLMh0udmVudWUuZW5naW5lLnYxLkNsb3NlQWNjb3VudEgAEj0KEXNldF9hY2NvdW50X3Rlcm1zGCQgASgLMiAudmVudWUuZW5naW5lLnYxLlNldEFjY291bnRUZXJtc0gAQgYKBGJvZHkiwgEKC09wZW5BY2NvdW50EhIKCmFjY291bnRfaWQYASABKAkSKwoEdHlwZRgCIAEoDjIdLnZlbnVlLmFjY291bnQudjEuQWNjb3VudFR5cGUSDAoEbmFtZRgDIAEoCRIMCgR0aWVyGAQgASgJEhgKEHNlbGZfdHJhZGVfZ3JvdXAYBSABKAkSKAoHb3BlbmluZxgGIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5BbW91bnQSEgoKcmVxdWVzdF9pZBgHIAEoCSInCgZBbW91bnQSDQoFYXNzZXQYASABKAkSDgoGYW1vdW50GAIgASgJIt0BCghUcmFuc2ZlchITCgt0cmFuc2Zlcl9pZBgBIAEoCRIYChBkZWJpdF9hY2NvdW50X2lkGAIgASgJEhkKEWNyZWRpdF9hY2NvdW50X2lkGAMgASgJEg0KBWFzc2V0GAQgASgJEg4KBmFtb3VudBgFIAEoCRIpCgRraW5kGAYgASgOMhsudmVudWUuYWNjb3VudC52MS5FbnRyeUtpbmQSDwoHcGVuZGluZxgHIAEoCBIbChNyZWNlaXZlcl9hY2NvdW50X2lkGAggASgJEg8KB3JlY2VpdmUYCSABKAgixwEKB0NvbnZlcnQSFQoNY29udmVyc2lvbl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEhIKCmZyb21fYXNzZXQYAyABKAkSEwoLZnJvbV9hbW91bnQYBCABKAkSEAoIdG9fYXNzZXQYBSABKAkSEQoJdG9fYW1vdW50GAYgASgJEi8KC2V4cGlyZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgphY2NlcHRhbmNlGAggASgJIkUKDVJlbmFtZUFjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkiNgoMQ2xvc2VBY2NvdW50EhIKCmFjY291bnRfaWQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCSJECg9SZXNvbHZlVHJhbnNmZXISEwoLdHJhbnNmZXJfaWQYASABKAkSDAoEdm9pZBgCIAEoCBIOCgZhbW91bnQYAyABKAkiQwoLRGVmaW5lQXNzZXQSDgoGc3ltYm9sGAEgASgJEg0KBXNjYWxlGAIgASgFEhUKDWRpc3BsYXlfc2NhbGUYAyABKAUiOwoMRGVmaW5lTWFya2V0EisKBm1hcmtldBgBIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0IlEKDlNldE1hcmtldFN0YXRlEg4KBnN5bWJvbBgBIAEoCRIvCgVzdGF0ZRgCIAEoDjIgLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0U3RhdGUiVwoHU2V0RmVlcxIOCgZzeW1ib2wYASABKAkSDAoEdGllchgCIAEoCRIWCg5tYWtlcl9mZWVfcmF0ZRgDIAEoCRIWCg50YWtlcl9mZWVfcmF0ZRgEIAEoCSJXChBTZXRBY2NvdW50U3RhdHVzEhIKCmFjY291bnRfaWQYASABKAkSLwoGc3RhdHVzGAIgASgOMh8udmVudWUuYWNjb3VudC52MS5BY2NvdW50U3RhdHVzIocBCg9TZXRBY2NvdW50VGVybXMSEgoKYWNjb3VudF9pZBgBIAEoCRIMCgR0aWVyGAIgASgJEhgKEHNlbGZfdHJhZGVfZ3JvdXAYAyABKAkSFQoNcHJldmlvdXNfdGllchgEIAEoCRIhChlwcmV2aW91c19zZWxmX3RyYWRlX2dyb3VwGAUgASgJIoMBChJTZXRSZWZlcmVuY2VQcmljZXMSDgoGc3ltYm9sGAEgASgJEhIKCm1hcmtfcHJpY2UYAiABKAkSEwoLaW5kZXhfcHJpY2UYAyABKAkSNAoQc3RhbGVfaW5kZXhfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiZQoJU2V0TGltaXRzEhIKCmFjY291bnRfaWQYASABKAkSDAoEdGllchgCIAEoCRIOCgZzeW1ib2wYAyABKAkSJgoGbGltaXRzGAQgASgLMhYudmVudWUub3JkZXIudjEuTGltaXRzIlMKD1NldFRyYWRpbmdIb3VycxIOCgZzeW1ib2wYASABKAkSMAoFaG91cnMYAiADKAsyIS52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRpbmdIb3VycyI1CgtPcGVuU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkiUgoKRW5kU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEgwKBGxvc3QYAiABKAgSEgoKYWNjb3VudF9pZBgDIAEoCRIOCgZvcGVuZWQYBCABKAQiCQoHQWR2YW5jZSIeCg1MZWFkZXJTdGFydGVkEg0KBWVwb2NoGAEgASgEIiQKC0NoYW5nZVJ1bGVzEhUKDXJ1bGVzX3ZlcnNpb24YASABKAUiOwoERG9uZRIQCghwb3NpdGlvbhgBIAEoCRIQCghyZXBsYXllZBgCIAEoCBIPCgdyZWZ1c2VkGAMgASgIIosBCg1TdWJtaXRSZXF1ZXN0EhYKDmNvcnJlbGF0aW9uX2lkGAEgASgEEhEKCXBhcnRpdGlvbhgCIAEoDRIqCghjb21tYW5kcxgDIAMoCzIYLnZlbnVlLmVuZ2luZS52MS5Db21tYW5kEhIKCnRpbWVvdXRfdXMYBCABKAMSDwoHb3JkZXJlZBgFIAEoCCJKCgZSZXN1bHQSEAoGYW5zd2VyGAEgASgMSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiUgoOU3VibWl0UmVzcG9uc2USFgoOY29ycmVsYXRpb25faWQYASABKAQSKAoHcmVzdWx0cxgCIAMoCzIXLnZlbnVlLmVuZ2luZS52MS5SZXN1bHQi9wQKDFF1ZXJ5UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SFAoMbWluX3NlcXVlbmNlGAIgASgEEjIKCGFjY291bnRzGAogASgLMh4udmVudWUuZW5naW5lLnYxLkFjY291bnRzUXVlcnlIABIyCghiYWxhbmNlcxgLIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5CYWxhbmNlc1F1ZXJ5SAASNwoLb3Blbl9vcmRlcnMYDCABKAsyIC52ZW51ZS5lbmdpbmUudjEuT3Blbk9yZGVyc1F1ZXJ5SAASKgoEYm9vaxgNIAEoCzIaLnZlbnVlLmVuZ2luZS52MS5Cb29rUXVlcnlIABIwCgdtYXJrZXRzGA4gASgLMh0udmVudWUuZW5naW5lLnYxLk1hcmtldHNRdWVyeUgAEjIKCHNlcXVlbmNlGA8gASgLMh4udmVudWUuZW5naW5lLnYxLlNlcXVlbmNlUXVlcnlIABIwCgdwcmV2aWV3GBAgASgLMh0udmVudWUuZW5naW5lLnYxLlByZXZpZXdRdWVyeUgAEjAKB3JlcXVlc3QYESABKAsyHS52ZW51ZS5lbmdpbmUudjEuUmVxdWVzdFF1ZXJ5SAASNAoJcG9zaXRpb25zGBIgASgLMh8udmVudWUuZW5naW5lLnYxLlBvc2l0aW9uc1F1ZXJ5SAASLgoGbGltaXRzGBMgASgLMhwudmVudWUuZW5naW5lLnYxLkxpbWl0c1F1ZXJ5SAASOAoLZGVmaW5pdGlvbnMYFCABKAsyIS52ZW51ZS5lbmdpbmUudjEuRGVmaW5pdGlvbnNRdWVyeUgAQgcKBXF1ZXJ5IjQKDUFjY291bnRzUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJIjQKDUJhbGFuY2VzUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJInEKD09wZW5PcmRlcnNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSEAoIb3JkZXJfaWQYAyABKAkSFwoPY2xpZW50X29yZGVyX2lkGAQgASgJEg4KBnN5bWJvbBgFIAEoCSIqCglCb29rUXVlcnkSDgoGc3ltYm9sGAEgASgJEg0KBWRlcHRoGAIgASgFIg4KDE1hcmtldHNRdWVyeSIPCg1TZXF1ZW5jZVF1ZXJ5ImIKDFByZXZpZXdRdWVyeRIPCgd1c2VyX2lkGAEgASgJEjAKBW9yZGVyGAIgASgLMiEudmVudWUub3JkZXIudjEuUGxhY2VPcmRlclJlcXVlc3QSDwoHdGltZV91cxgDIAEoAyIzCgxSZXF1ZXN0UXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJIjUKDlBvc2l0aW9uc1F1ZXJ5Eg8KB3VzZXJfaWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCSINCgtMaW1pdHNRdWVyeSISChBEZWZpbml0aW9uc1F1ZXJ5IsYECg1RdWVyeVJlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgEEhAKCHBvc2l0aW9uGAIgASgJEisKCGFjY291bnRzGAMgAygLMhkudmVudWUuYWNjb3VudC52MS5BY2NvdW50EisKCGJhbGFuY2VzGAQgAygLMhkudmVudWUuYWNjb3VudC52MS5CYWxhbmNlEiUKBm9yZGVycxgFIAMoCzIVLnZlbnVlLm9yZGVyLnYxLk9yZGVyEjcKBGJvb2sYBiABKAsyKS52ZW51ZS5tYXJrZXRkYXRhLnYxLkdldE9yZGVyQm9va1Jlc3BvbnNlEiwKB21hcmtldHMYByADKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldBIYChBhY2NvdW50X3NlcXVlbmNlGAggASgEEjUKB3ByZXZpZXcYCSABKAsyJC52ZW51ZS5vcmRlci52MS5QcmV2aWV3T3JkZXJSZXNwb25zZRIYChByZXF1ZXN0X3NlcXVlbmNlGAogASgEEi0KCXBvc2l0aW9ucxgLIAMoCzIaLnZlbnVlLmFjY291bnQudjEuUG9zaXRpb24SKgoGbGltaXRzGAwgAygLMhoudmVudWUuZW5naW5lLnYxLlNldExpbWl0cxINCgV0aWVycxgNIAMoCRIsCgZhc3NldHMYDiADKAsyHC52ZW51ZS5lbmdpbmUudjEuRGVmaW5lQXNzZXQSJgoEZmVlcxgPIAMoCzIYLnZlbnVlLmVuZ2luZS52MS5TZXRGZWVzIoUBCg1Gb2xsb3dSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRISCgphY2NvdW50X2lkGAIgASgJEg8KB3VzZXJfaWQYAyABKAkSEAoIc25hcHNob3QYBCABKAgSEgoKc2Vzc2lvbl9pZBgFIAEoCRIWCg5zZXNzaW9uX29wZW5lZBgGIAEoBCJ5Cg5Gb2xsb3dSZXNwb25zZRIrCgVzdGFydBgBIAEoCzIcLnZlbnVlLmVuZ2luZS52MS5Gb2xsb3dTdGFydBIsCgZmcmFtZXMYAiADKAsyHC52ZW51ZS5lbmdpbmUudjEuRm9sbG93RnJhbWUSDAoEc2xvdxgDIAEoCCJvCgtGb2xsb3dTdGFydBIQCghzZXF1ZW5jZRgBIAEoBBINCgVlcG9jaBgCIAEoBBIYChBhY2NvdW50X3NlcXVlbmNlGAMgASgEEiUKBm9yZGVycxgEIAMoCzIVLnZlbnVlLm9yZGVyLnYxLk9yZGVyImoKC0ZvbGxvd0ZyYW1lEhAKCHNlcXVlbmNlGAEgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAIgASgEEi4KBnJlY29yZBgDIAEoCzIeLnZlbnVlLmVuZ2luZS52MS5BY2NvdW50UmVjb3JkIjgKC1RhaWxSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRIWCg5hZnRlcl9zZXF1ZW5jZRgCIAEoBCLGAQoMVGFpbFJlc3BvbnNlEhYKDmZpcnN0X3NlcXVlbmNlGAEgASgEEhUKDWxhc3Rfc2VxdWVuY2UYAiABKAQSDQoFZXBvY2gYAyABKAQSFQoNcnVsZXNfdmVyc2lvbhgEIAEoBRIQCghjb21tYW5kcxgFIAEoDBIOCgZkaWdlc3QYBiABKAQSDQoFY2hhaW4YByABKAwSMAoJZm9sbG93aW5nGAggAygLMh0udmVudWUuZW5naW5lLnYxLlRhaWxSZXNwb25zZSI6CgxDb21tYW5kQmF0Y2gSKgoIY29tbWFuZHMYASADKAsyGC52ZW51ZS5lbmdpbmUudjEuQ29tbWFuZCIeCgtBbnN3ZXJCYXRjaBIPCgdhbnN3ZXJzGAEgAygMIpgBCg1BY2NvdW50UmVjb3JkEisKBm9yZGVycxgBIAMoCzIbLnZlbnVlLm9yZGVyLnYxLk9yZGVyVXBkYXRlEisKCGJhbGFuY2VzGAIgAygLMhkudmVudWUuYWNjb3VudC52MS5CYWxhbmNlEi0KCXBvc2l0aW9ucxgDIAMoCzIaLnZlbnVlLmFjY291bnQudjEuUG9zaXRpb24i0QIKDE1hcmtldFJlY29yZBIOCgZzeW1ib2wYASABKAkSLwoLZW52aXJvbm1lbnQYAiABKA4yGi52ZW51ZS50eXBlLnYxLkVudmlyb25tZW50EhAKCHNlcXVlbmNlGAMgASgEEhkKEXByZXZpb3VzX3NlcXVlbmNlGAQgASgEEiwKBGJpZHMYBSADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIsCgRhc2tzGAYgAygLMh4udmVudWUubWFya2V0ZGF0YS52MS5Cb29rTGV2ZWwSKgoGdHJhZGVzGAcgAygLMhoudmVudWUubWFya2V0ZGF0YS52MS5UcmFkZRIrCgZtYXJrZXQYCCABKAsyGy52ZW51ZS5tYXJrZXRkYXRhLnYxLk1hcmtldBINCgVyZXNldBgJIAEoCBIPCgd0aW1lX3VzGAogASgDKjMKB1ZlcmRpY3QSFwoTVkVSRElDVF9VTlNQRUNJRklFRBAAEg8KC1ZFUkRJQ1RfTkVXEAEy4gIKDUVuZ2luZVNlcnZpY2USVwoGU3VibWl0Eh4udmVudWUuZW5naW5lLnYxLlN1Ym1pdFJlcXVlc3QaHy52ZW51ZS5lbmdpbmUudjEuU3VibWl0UmVzcG9uc2UiCIq1GAQIByAIKAEwARJQCgVRdWVyeRIdLnZlbnVlLmVuZ2luZS52MS5RdWVyeVJlcXVlc3QaHi52ZW51ZS5lbmdpbmUudjEuUXVlcnlSZXNwb25zZSIIirUYBAgHIAgSVQoGRm9sbG93Eh4udmVudWUuZW5naW5lLnYxLkZvbGxvd1JlcXVlc3QaHy52ZW51ZS5lbmdpbmUudjEuRm9sbG93UmVzcG9uc2UiCIq1GAQIByAIMAESTwoEVGFpbBIcLnZlbnVlLmVuZ2luZS52MS5UYWlsUmVxdWVzdBodLnZlbnVlLmVuZ2luZS52MS5UYWlsUmVzcG9uc2UiCIq1GAQIByAIMAFiBnByb3RvMw", [file_google_protobuf_timestamp, file_google_rpc_status, file_venue_account_v1_account, file_venue_marketdata_v1_marketdata, file_venue_option_v1_access, file_venue_order_v1_order, file_venue_order_v1_order_service, file_venue_type_v1_type]);
+  fileDesc("Chx2ZW51ZS9lbmdpbmUvdjEvZW5naW5lLnByb3RvEg92ZW51ZS5lbmdpbmUudjEi8w0KB0NvbW1hbmQSEAoIc2VxdWVuY2UYASABKAQSDwoHdGltZV91cxgCIAEoAxIPCgd1c2VyX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSKQoHdmVyZGljdBgFIAEoDjIYLnZlbnVlLmVuZ2luZS52MS5WZXJkaWN0Eg0KBWJhdGNoGAYgASgMEhIKCnNlc3Npb25faWQYByABKAkSEgoKYWNjb3VudF9pZBgIIAEoCRI4CgtwbGFjZV9vcmRlchgKIAEoCzIhLnZlbnVlLm9yZGVyLnYxLlBsYWNlT3JkZXJSZXF1ZXN0SAASOgoMY2FuY2VsX29yZGVyGAsgASgLMiIudmVudWUub3JkZXIudjEuQ2FuY2VsT3JkZXJSZXF1ZXN0SAASQwoRY2FuY2VsX2FsbF9vcmRlcnMYDCABKAsyJi52ZW51ZS5vcmRlci52MS5DYW5jZWxBbGxPcmRlcnNSZXF1ZXN0SAASNAoMb3Blbl9hY2NvdW50GA0gASgLMhwudmVudWUuZW5naW5lLnYxLk9wZW5BY2NvdW50SAASLQoIdHJhbnNmZXIYDiABKAsyGS52ZW51ZS5lbmdpbmUudjEuVHJhbnNmZXJIABI8ChByZXNvbHZlX3RyYW5zZmVyGA8gASgLMiAudmVudWUuZW5naW5lLnYxLlJlc29sdmVUcmFuc2ZlckgAEjQKDGRlZmluZV9hc3NldBgQIAEoCzIcLnZlbnVlLmVuZ2luZS52MS5EZWZpbmVBc3NldEgAEjYKDWRlZmluZV9tYXJrZXQYESABKAsyHS52ZW51ZS5lbmdpbmUudjEuRGVmaW5lTWFya2V0SAASOwoQc2V0X21hcmtldF9zdGF0ZRgSIAEoCzIfLnZlbnVlLmVuZ2luZS52MS5TZXRNYXJrZXRTdGF0ZUgAEiwKCHNldF9mZWVzGBMgASgLMhgudmVudWUuZW5naW5lLnYxLlNldEZlZXNIABI/ChJzZXRfYWNjb3VudF9zdGF0dXMYFCABKAsyIS52ZW51ZS5lbmdpbmUudjEuU2V0QWNjb3VudFN0YXR1c0gAEisKB2FkdmFuY2UYFSABKAsyGC52ZW51ZS5lbmdpbmUudjEuQWR2YW5jZUgAEjgKDmxlYWRlcl9zdGFydGVkGBYgASgLMh4udmVudWUuZW5naW5lLnYxLkxlYWRlclN0YXJ0ZWRIABI0CgxjaGFuZ2VfcnVsZXMYFyABKAsyHC52ZW51ZS5lbmdpbmUudjEuQ2hhbmdlUnVsZXNIABI4CgthbWVuZF9vcmRlchgYIAEoCzIhLnZlbnVlLm9yZGVyLnYxLkFtZW5kT3JkZXJSZXF1ZXN0SAASPAoNcmVwbGFjZV9vcmRlchgZIAEoCzIjLnZlbnVlLm9yZGVyLnYxLlJlcGxhY2VPcmRlclJlcXVlc3RIABJBChBjYW5jZWxfYWxsX2FmdGVyGBogASgLMiUudmVudWUub3JkZXIudjEuQ2FuY2VsQWxsQWZ0ZXJSZXF1ZXN0SAASNAoJcGxhY2Vfb2NvGBsgASgLMh8udmVudWUub3JkZXIudjEuUGxhY2VPY29SZXF1ZXN0SAASQwoUc2V0X3JlZmVyZW5jZV9wcmljZXMYHCABKAsyIy52ZW51ZS5lbmdpbmUudjEuU2V0UmVmZXJlbmNlUHJpY2VzSAASMAoKc2V0X2xpbWl0cxgdIAEoCzIaLnZlbnVlLmVuZ2luZS52MS5TZXRMaW1pdHNIABI9ChFzZXRfdHJhZGluZ19ob3VycxgeIAEoCzIgLnZlbnVlLmVuZ2luZS52MS5TZXRUcmFkaW5nSG91cnNIABI0CgxvcGVuX3Nlc3Npb24YHyABKAsyHC52ZW51ZS5lbmdpbmUudjEuT3BlblNlc3Npb25IABIyCgtlbmRfc2Vzc2lvbhggIAEoCzIbLnZlbnVlLmVuZ2luZS52MS5FbmRTZXNzaW9uSAASKwoHY29udmVydBghIAEoCzIYLnZlbnVlLmVuZ2luZS52MS5Db252ZXJ0SAASOAoOcmVuYW1lX2FjY291bnQYIiABKAsyHi52ZW51ZS5lbmdpbmUudjEuUmVuYW1lQWNjb3VudEgAEjYKDWNsb3NlX2FjY291bnQYIyABKAsyHS52ZW51ZS5lbmdpbmUudjEuQ2xvc2VBY2NvdW50SAASPQoRc2V0X2FjY291bnRfdGVybXMYJCABKAsyIC52ZW51ZS5lbmdpbmUudjEuU2V0QWNjb3VudFRlcm1zSAASMgoLYmVnaW5fYmF0Y2gYJSABKAsyGy52ZW51ZS5lbmdpbmUudjEuQmVnaW5CYXRjaEgAQgYKBGJvZHkiDAoKQmVnaW5CYXRjaCLCAQoLT3BlbkFjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIrCgR0eXBlGAIgASgOMh0udmVudWUuYWNjb3VudC52MS5BY2NvdW50VHlwZRIMCgRuYW1lGAMgASgJEgwKBHRpZXIYBCABKAkSGAoQc2VsZl90cmFkZV9ncm91cBgFIAEoCRIoCgdvcGVuaW5nGAYgAygLMhcudmVudWUuZW5naW5lLnYxLkFtb3VudBISCgpyZXF1ZXN0X2lkGAcgASgJIicKBkFtb3VudBINCgVhc3NldBgBIAEoCRIOCgZhbW91bnQYAiABKAki3QEKCFRyYW5zZmVyEhMKC3RyYW5zZmVyX2lkGAEgASgJEhgKEGRlYml0X2FjY291bnRfaWQYAiABKAkSGQoRY3JlZGl0X2FjY291bnRfaWQYAyABKAkSDQoFYXNzZXQYBCABKAkSDgoGYW1vdW50GAUgASgJEikKBGtpbmQYBiABKA4yGy52ZW51ZS5hY2NvdW50LnYxLkVudHJ5S2luZBIPCgdwZW5kaW5nGAcgASgIEhsKE3JlY2VpdmVyX2FjY291bnRfaWQYCCABKAkSDwoHcmVjZWl2ZRgJIAEoCCLHAQoHQ29udmVydBIVCg1jb252ZXJzaW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSEgoKZnJvbV9hc3NldBgDIAEoCRITCgtmcm9tX2Ftb3VudBgEIAEoCRIQCgh0b19hc3NldBgFIAEoCRIRCgl0b19hbW91bnQYBiABKAkSLwoLZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmFjY2VwdGFuY2UYCCABKAkiRQoNUmVuYW1lQWNjb3VudBISCgphY2NvdW50X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCSI2CgxDbG9zZUFjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJIkQKD1Jlc29sdmVUcmFuc2ZlchITCgt0cmFuc2Zlcl9pZBgBIAEoCRIMCgR2b2lkGAIgASgIEg4KBmFtb3VudBgDIAEoCSJDCgtEZWZpbmVBc3NldBIOCgZzeW1ib2wYASABKAkSDQoFc2NhbGUYAiABKAUSFQoNZGlzcGxheV9zY2FsZRgDIAEoBSI7CgxEZWZpbmVNYXJrZXQSKwoGbWFya2V0GAEgASgLMhsudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXQiUQoOU2V0TWFya2V0U3RhdGUSDgoGc3ltYm9sGAEgASgJEi8KBXN0YXRlGAIgASgOMiAudmVudWUubWFya2V0ZGF0YS52MS5NYXJrZXRTdGF0ZSJXCgdTZXRGZWVzEg4KBnN5bWJvbBgBIAEoCRIMCgR0aWVyGAIgASgJEhYKDm1ha2VyX2ZlZV9yYXRlGAMgASgJEhYKDnRha2VyX2ZlZV9yYXRlGAQgASgJIlcKEFNldEFjY291bnRTdGF0dXMSEgoKYWNjb3VudF9pZBgBIAEoCRIvCgZzdGF0dXMYAiABKA4yHy52ZW51ZS5hY2NvdW50LnYxLkFjY291bnRTdGF0dXMihwEKD1NldEFjY291bnRUZXJtcxISCgphY2NvdW50X2lkGAEgASgJEgwKBHRpZXIYAiABKAkSGAoQc2VsZl90cmFkZV9ncm91cBgDIAEoCRIVCg1wcmV2aW91c190aWVyGAQgASgJEiEKGXByZXZpb3VzX3NlbGZfdHJhZGVfZ3JvdXAYBSABKAkigwEKElNldFJlZmVyZW5jZVByaWNlcxIOCgZzeW1ib2wYASABKAkSEgoKbWFya19wcmljZRgCIAEoCRITCgtpbmRleF9wcmljZRgDIAEoCRI0ChBzdGFsZV9pbmRleF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJlCglTZXRMaW1pdHMSEgoKYWNjb3VudF9pZBgBIAEoCRIMCgR0aWVyGAIgASgJEg4KBnN5bWJvbBgDIAEoCRImCgZsaW1pdHMYBCABKAsyFi52ZW51ZS5vcmRlci52MS5MaW1pdHMiUwoPU2V0VHJhZGluZ0hvdXJzEg4KBnN5bWJvbBgBIAEoCRIwCgVob3VycxgCIAMoCzIhLnZlbnVlLm1hcmtldGRhdGEudjEuVHJhZGluZ0hvdXJzIjUKC09wZW5TZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCSJSCgpFbmRTZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSDAoEbG9zdBgCIAEoCBISCgphY2NvdW50X2lkGAMgASgJEg4KBm9wZW5lZBgEIAEoBCIJCgdBZHZhbmNlIh4KDUxlYWRlclN0YXJ0ZWQSDQoFZXBvY2gYASABKAQiJAoLQ2hhbmdlUnVsZXMSFQoNcnVsZXNfdmVyc2lvbhgBIAEoBSI7CgREb25lEhAKCHBvc2l0aW9uGAEgASgJEhAKCHJlcGxheWVkGAIgASgIEg8KB3JlZnVzZWQYAyABKAgiiwEKDVN1Ym1pdFJlcXVlc3QSFgoOY29ycmVsYXRpb25faWQYASABKAQSEQoJcGFydGl0aW9uGAIgASgNEioKCGNvbW1hbmRzGAMgAygLMhgudmVudWUuZW5naW5lLnYxLkNvbW1hbmQSEgoKdGltZW91dF91cxgEIAEoAxIPCgdvcmRlcmVkGAUgASgIIkoKBlJlc3VsdBIQCgZhbnN3ZXIYASABKAxIABIjCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCQoHb3V0Y29tZSJSCg5TdWJtaXRSZXNwb25zZRIWCg5jb3JyZWxhdGlvbl9pZBgBIAEoBBIoCgdyZXN1bHRzGAIgAygLMhcudmVudWUuZW5naW5lLnYxLlJlc3VsdCL3BAoMUXVlcnlSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRIUCgxtaW5fc2VxdWVuY2UYAiABKAQSMgoIYWNjb3VudHMYCiABKAsyHi52ZW51ZS5lbmdpbmUudjEuQWNjb3VudHNRdWVyeUgAEjIKCGJhbGFuY2VzGAsgASgLMh4udmVudWUuZW5naW5lLnYxLkJhbGFuY2VzUXVlcnlIABI3CgtvcGVuX29yZGVycxgMIAEoCzIgLnZlbnVlLmVuZ2luZS52MS5PcGVuT3JkZXJzUXVlcnlIABIqCgRib29rGA0gASgLMhoudmVudWUuZW5naW5lLnYxLkJvb2tRdWVyeUgAEjAKB21hcmtldHMYDiABKAsyHS52ZW51ZS5lbmdpbmUudjEuTWFya2V0c1F1ZXJ5SAASMgoIc2VxdWVuY2UYDyABKAsyHi52ZW51ZS5lbmdpbmUudjEuU2VxdWVuY2VRdWVyeUgAEjAKB3ByZXZpZXcYECABKAsyHS52ZW51ZS5lbmdpbmUudjEuUHJldmlld1F1ZXJ5SAASMAoHcmVxdWVzdBgRIAEoCzIdLnZlbnVlLmVuZ2luZS52MS5SZXF1ZXN0UXVlcnlIABI0Cglwb3NpdGlvbnMYEiABKAsyHy52ZW51ZS5lbmdpbmUudjEuUG9zaXRpb25zUXVlcnlIABIuCgZsaW1pdHMYEyABKAsyHC52ZW51ZS5lbmdpbmUudjEuTGltaXRzUXVlcnlIABI4CgtkZWZpbml0aW9ucxgUIAEoCzIhLnZlbnVlLmVuZ2luZS52MS5EZWZpbml0aW9uc1F1ZXJ5SABCBwoFcXVlcnkiNAoNQWNjb3VudHNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkiNAoNQmFsYW5jZXNRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkicQoPT3Blbk9yZGVyc1F1ZXJ5Eg8KB3VzZXJfaWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghvcmRlcl9pZBgDIAEoCRIXCg9jbGllbnRfb3JkZXJfaWQYBCABKAkSDgoGc3ltYm9sGAUgASgJIioKCUJvb2tRdWVyeRIOCgZzeW1ib2wYASABKAkSDQoFZGVwdGgYAiABKAUiDgoMTWFya2V0c1F1ZXJ5Ig8KDVNlcXVlbmNlUXVlcnkiYgoMUHJldmlld1F1ZXJ5Eg8KB3VzZXJfaWQYASABKAkSMAoFb3JkZXIYAiABKAsyIS52ZW51ZS5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdBIPCgd0aW1lX3VzGAMgASgDIjMKDFJlcXVlc3RRdWVyeRIPCgd1c2VyX2lkGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkiNQoOUG9zaXRpb25zUXVlcnkSDwoHdXNlcl9pZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJIg0KC0xpbWl0c1F1ZXJ5IhIKEERlZmluaXRpb25zUXVlcnkixgQKDVF1ZXJ5UmVzcG9uc2USEAoIc2VxdWVuY2UYASABKAQSEAoIcG9zaXRpb24YAiABKAkSKwoIYWNjb3VudHMYAyADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkFjY291bnQSKwoIYmFsYW5jZXMYBCADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2USJQoGb3JkZXJzGAUgAygLMhUudmVudWUub3JkZXIudjEuT3JkZXISNwoEYm9vaxgGIAEoCzIpLnZlbnVlLm1hcmtldGRhdGEudjEuR2V0T3JkZXJCb29rUmVzcG9uc2USLAoHbWFya2V0cxgHIAMoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0EhgKEGFjY291bnRfc2VxdWVuY2UYCCABKAQSNQoHcHJldmlldxgJIAEoCzIkLnZlbnVlLm9yZGVyLnYxLlByZXZpZXdPcmRlclJlc3BvbnNlEhgKEHJlcXVlc3Rfc2VxdWVuY2UYCiABKAQSLQoJcG9zaXRpb25zGAsgAygLMhoudmVudWUuYWNjb3VudC52MS5Qb3NpdGlvbhIqCgZsaW1pdHMYDCADKAsyGi52ZW51ZS5lbmdpbmUudjEuU2V0TGltaXRzEg0KBXRpZXJzGA0gAygJEiwKBmFzc2V0cxgOIAMoCzIcLnZlbnVlLmVuZ2luZS52MS5EZWZpbmVBc3NldBImCgRmZWVzGA8gAygLMhgudmVudWUuZW5naW5lLnYxLlNldEZlZXMihQEKDUZvbGxvd1JlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEhIKCmFjY291bnRfaWQYAiABKAkSDwoHdXNlcl9pZBgDIAEoCRIQCghzbmFwc2hvdBgEIAEoCBISCgpzZXNzaW9uX2lkGAUgASgJEhYKDnNlc3Npb25fb3BlbmVkGAYgASgEInkKDkZvbGxvd1Jlc3BvbnNlEisKBXN0YXJ0GAEgASgLMhwudmVudWUuZW5naW5lLnYxLkZvbGxvd1N0YXJ0EiwKBmZyYW1lcxgCIAMoCzIcLnZlbnVlLmVuZ2luZS52MS5Gb2xsb3dGcmFtZRIMCgRzbG93GAMgASgIIm8KC0ZvbGxvd1N0YXJ0EhAKCHNlcXVlbmNlGAEgASgEEg0KBWVwb2NoGAIgASgEEhgKEGFjY291bnRfc2VxdWVuY2UYAyABKAQSJQoGb3JkZXJzGAQgAygLMhUudmVudWUub3JkZXIudjEuT3JkZXIiagoLRm9sbG93RnJhbWUSEAoIc2VxdWVuY2UYASABKAQSGQoRcHJldmlvdXNfc2VxdWVuY2UYAiABKAQSLgoGcmVjb3JkGAMgASgLMh4udmVudWUuZW5naW5lLnYxLkFjY291bnRSZWNvcmQiOAoLVGFpbFJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEhYKDmFmdGVyX3NlcXVlbmNlGAIgASgEIsYBCgxUYWlsUmVzcG9uc2USFgoOZmlyc3Rfc2VxdWVuY2UYASABKAQSFQoNbGFzdF9zZXF1ZW5jZRgCIAEoBBINCgVlcG9jaBgDIAEoBBIVCg1ydWxlc192ZXJzaW9uGAQgASgFEhAKCGNvbW1hbmRzGAUgASgMEg4KBmRpZ2VzdBgGIAEoBBINCgVjaGFpbhgHIAEoDBIwCglmb2xsb3dpbmcYCCADKAsyHS52ZW51ZS5lbmdpbmUudjEuVGFpbFJlc3BvbnNlIjoKDENvbW1hbmRCYXRjaBIqCghjb21tYW5kcxgBIAMoCzIYLnZlbnVlLmVuZ2luZS52MS5Db21tYW5kIh4KC0Fuc3dlckJhdGNoEg8KB2Fuc3dlcnMYASADKAwimAEKDUFjY291bnRSZWNvcmQSKwoGb3JkZXJzGAEgAygLMhsudmVudWUub3JkZXIudjEuT3JkZXJVcGRhdGUSKwoIYmFsYW5jZXMYAiADKAsyGS52ZW51ZS5hY2NvdW50LnYxLkJhbGFuY2USLQoJcG9zaXRpb25zGAMgAygLMhoudmVudWUuYWNjb3VudC52MS5Qb3NpdGlvbiLRAgoMTWFya2V0UmVjb3JkEg4KBnN5bWJvbBgBIAEoCRIvCgtlbnZpcm9ubWVudBgCIAEoDjIaLnZlbnVlLnR5cGUudjEuRW52aXJvbm1lbnQSEAoIc2VxdWVuY2UYAyABKAQSGQoRcHJldmlvdXNfc2VxdWVuY2UYBCABKAQSLAoEYmlkcxgFIAMoCzIeLnZlbnVlLm1hcmtldGRhdGEudjEuQm9va0xldmVsEiwKBGFza3MYBiADKAsyHi52ZW51ZS5tYXJrZXRkYXRhLnYxLkJvb2tMZXZlbBIqCgZ0cmFkZXMYByADKAsyGi52ZW51ZS5tYXJrZXRkYXRhLnYxLlRyYWRlEisKBm1hcmtldBgIIAEoCzIbLnZlbnVlLm1hcmtldGRhdGEudjEuTWFya2V0Eg0KBXJlc2V0GAkgASgIEg8KB3RpbWVfdXMYCiABKAMqMwoHVmVyZGljdBIXChNWRVJESUNUX1VOU1BFQ0lGSUVEEAASDwoLVkVSRElDVF9ORVcQATLiAgoNRW5naW5lU2VydmljZRJXCgZTdWJtaXQSHi52ZW51ZS5lbmdpbmUudjEuU3VibWl0UmVxdWVzdBofLnZlbnVlLmVuZ2luZS52MS5TdWJtaXRSZXNwb25zZSIIirUYBAgHIAgoATABElAKBVF1ZXJ5Eh0udmVudWUuZW5naW5lLnYxLlF1ZXJ5UmVxdWVzdBoeLnZlbnVlLmVuZ2luZS52MS5RdWVyeVJlc3BvbnNlIgiKtRgECAcgCBJVCgZGb2xsb3cSHi52ZW51ZS5lbmdpbmUudjEuRm9sbG93UmVxdWVzdBofLnZlbnVlLmVuZ2luZS52MS5Gb2xsb3dSZXNwb25zZSIIirUYBAgHIAgwARJPCgRUYWlsEhwudmVudWUuZW5naW5lLnYxLlRhaWxSZXF1ZXN0Gh0udmVudWUuZW5naW5lLnYxLlRhaWxSZXNwb25zZSIIirUYBAgHIAgwAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_google_rpc_status, file_venue_account_v1_account, file_venue_marketdata_v1_marketdata, file_venue_option_v1_access, file_venue_order_v1_order, file_venue_order_v1_order_service, file_venue_type_v1_type]);
 
 /**
  * One command. What is in the journal is this, with sequence and time stamped.
@@ -83,6 +83,13 @@ export type Command = Message<"venue.engine.v1.Command"> & {
    * @generated from field: string session_id = 7;
    */
   sessionId: string;
+
+  /**
+   * The only account whose orders it may change: where its body names none, an order of another one is not found.
+   *
+   * @generated from field: string account_id = 8;
+   */
+  accountId: string;
 
   /**
    * What to do.
@@ -305,6 +312,14 @@ export type Command = Message<"venue.engine.v1.Command"> & {
      */
     value: SetAccountTerms;
     case: "setAccountTerms";
+  } | {
+    /**
+     * The commands after it are the items of one batch.
+     *
+     * @generated from field: venue.engine.v1.BeginBatch begin_batch = 37;
+     */
+    value: BeginBatch;
+    case: "beginBatch";
   } | { case: undefined; value?: undefined };
 };
 
@@ -314,6 +329,22 @@ export type Command = Message<"venue.engine.v1.Command"> & {
  */
 export const CommandSchema: GenMessage<Command> = /*@__PURE__*/
   messageDesc(file_venue_engine_v1_engine, 0);
+
+/**
+ * Takes a request_id for a batch, so that no other request and no other batch is executed under it. The items come with it, right
+ * after it, and are executed only where it is accepted or repeated.
+ *
+ * @generated from message venue.engine.v1.BeginBatch
+ */
+export type BeginBatch = Message<"venue.engine.v1.BeginBatch"> & {
+};
+
+/**
+ * Describes the message venue.engine.v1.BeginBatch.
+ * Use `create(BeginBatchSchema)` to create a new message.
+ */
+export const BeginBatchSchema: GenMessage<BeginBatch> = /*@__PURE__*/
+  messageDesc(file_venue_engine_v1_engine, 1);
 
 /**
  * Opens an account, with funds if some are given.
@@ -376,7 +407,7 @@ export type OpenAccount = Message<"venue.engine.v1.OpenAccount"> & {
  * Use `create(OpenAccountSchema)` to create a new message.
  */
 export const OpenAccountSchema: GenMessage<OpenAccount> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 1);
+  messageDesc(file_venue_engine_v1_engine, 2);
 
 /**
  * An amount of an asset.
@@ -404,7 +435,7 @@ export type Amount = Message<"venue.engine.v1.Amount"> & {
  * Use `create(AmountSchema)` to create a new message.
  */
 export const AmountSchema: GenMessage<Amount> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 2);
+  messageDesc(file_venue_engine_v1_engine, 3);
 
 /**
  * Moves funds from one account to another: at once, or in two phases.
@@ -482,7 +513,7 @@ export type Transfer = Message<"venue.engine.v1.Transfer"> & {
  * Use `create(TransferSchema)` to create a new message.
  */
 export const TransferSchema: GenMessage<Transfer> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 3);
+  messageDesc(file_venue_engine_v1_engine, 4);
 
 /**
  * Exchanges an amount of one asset for one of another with the venue's account "venue:conversions": both at once, or nothing.
@@ -552,7 +583,7 @@ export type Convert = Message<"venue.engine.v1.Convert"> & {
  * Use `create(ConvertSchema)` to create a new message.
  */
 export const ConvertSchema: GenMessage<Convert> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 4);
+  messageDesc(file_venue_engine_v1_engine, 5);
 
 /**
  * Gives an account another name.
@@ -587,7 +618,7 @@ export type RenameAccount = Message<"venue.engine.v1.RenameAccount"> & {
  * Use `create(RenameAccountSchema)` to create a new message.
  */
 export const RenameAccountSchema: GenMessage<RenameAccount> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 5);
+  messageDesc(file_venue_engine_v1_engine, 6);
 
 /**
  * Closes an account that has nothing: no balance, no order, no position in a perpetual.
@@ -615,7 +646,7 @@ export type CloseAccount = Message<"venue.engine.v1.CloseAccount"> & {
  * Use `create(CloseAccountSchema)` to create a new message.
  */
 export const CloseAccountSchema: GenMessage<CloseAccount> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 6);
+  messageDesc(file_venue_engine_v1_engine, 7);
 
 /**
  * Posts or voids a pending transfer, once.
@@ -650,7 +681,7 @@ export type ResolveTransfer = Message<"venue.engine.v1.ResolveTransfer"> & {
  * Use `create(ResolveTransferSchema)` to create a new message.
  */
 export const ResolveTransferSchema: GenMessage<ResolveTransfer> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 7);
+  messageDesc(file_venue_engine_v1_engine, 8);
 
 /**
  * Defines an asset.
@@ -685,7 +716,7 @@ export type DefineAsset = Message<"venue.engine.v1.DefineAsset"> & {
  * Use `create(DefineAssetSchema)` to create a new message.
  */
 export const DefineAssetSchema: GenMessage<DefineAsset> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 8);
+  messageDesc(file_venue_engine_v1_engine, 9);
 
 /**
  * Defines a market.
@@ -706,7 +737,7 @@ export type DefineMarket = Message<"venue.engine.v1.DefineMarket"> & {
  * Use `create(DefineMarketSchema)` to create a new message.
  */
 export const DefineMarketSchema: GenMessage<DefineMarket> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 9);
+  messageDesc(file_venue_engine_v1_engine, 10);
 
 /**
  * Sets what a market takes.
@@ -734,7 +765,7 @@ export type SetMarketState = Message<"venue.engine.v1.SetMarketState"> & {
  * Use `create(SetMarketStateSchema)` to create a new message.
  */
 export const SetMarketStateSchema: GenMessage<SetMarketState> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 10);
+  messageDesc(file_venue_engine_v1_engine, 11);
 
 /**
  * Sets the fee rates of a tier in a market, for orders accepted from now on.
@@ -776,7 +807,7 @@ export type SetFees = Message<"venue.engine.v1.SetFees"> & {
  * Use `create(SetFeesSchema)` to create a new message.
  */
 export const SetFeesSchema: GenMessage<SetFees> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 11);
+  messageDesc(file_venue_engine_v1_engine, 12);
 
 /**
  * Freezes or thaws an account; a closed one stays closed.
@@ -804,7 +835,7 @@ export type SetAccountStatus = Message<"venue.engine.v1.SetAccountStatus"> & {
  * Use `create(SetAccountStatusSchema)` to create a new message.
  */
 export const SetAccountStatusSchema: GenMessage<SetAccountStatus> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 12);
+  messageDesc(file_venue_engine_v1_engine, 13);
 
 /**
  * Puts an account into another tier or self-trade group, for orders accepted from now on; orders that rest keep their fee rates.
@@ -856,7 +887,7 @@ export type SetAccountTerms = Message<"venue.engine.v1.SetAccountTerms"> & {
  * Use `create(SetAccountTermsSchema)` to create a new message.
  */
 export const SetAccountTermsSchema: GenMessage<SetAccountTerms> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 13);
+  messageDesc(file_venue_engine_v1_engine, 14);
 
 /**
  * Sets prices that come from outside: they trigger orders and value positions.
@@ -900,7 +931,7 @@ export type SetReferencePrices = Message<"venue.engine.v1.SetReferencePrices"> &
  * Use `create(SetReferencePricesSchema)` to create a new message.
  */
 export const SetReferencePricesSchema: GenMessage<SetReferencePrices> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 14);
+  messageDesc(file_venue_engine_v1_engine, 15);
 
 /**
  * Sets limits. Exactly one of account_id and tier, or neither (the venue's default); symbol narrows it to one market. An empty
@@ -945,7 +976,7 @@ export type SetLimits = Message<"venue.engine.v1.SetLimits"> & {
  * Use `create(SetLimitsSchema)` to create a new message.
  */
 export const SetLimitsSchema: GenMessage<SetLimits> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 15);
+  messageDesc(file_venue_engine_v1_engine, 16);
 
 /**
  * Sets when a market trades by itself: it opens (through an auction where one is asked for) and closes at these times.
@@ -973,7 +1004,7 @@ export type SetTradingHours = Message<"venue.engine.v1.SetTradingHours"> & {
  * Use `create(SetTradingHoursSchema)` to create a new message.
  */
 export const SetTradingHoursSchema: GenMessage<SetTradingHours> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 16);
+  messageDesc(file_venue_engine_v1_engine, 17);
 
 /**
  * Begins a trading session whose loss cancels its orders, or takes it up again.
@@ -1001,7 +1032,7 @@ export type OpenSession = Message<"venue.engine.v1.OpenSession"> & {
  * Use `create(OpenSessionSchema)` to create a new message.
  */
 export const OpenSessionSchema: GenMessage<OpenSession> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 17);
+  messageDesc(file_venue_engine_v1_engine, 18);
 
 /**
  * The end of a trading session, or of its connection. It changes nothing once the session was opened again by another command.
@@ -1043,7 +1074,7 @@ export type EndSession = Message<"venue.engine.v1.EndSession"> & {
  * Use `create(EndSessionSchema)` to create a new message.
  */
 export const EndSessionSchema: GenMessage<EndSession> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 18);
+  messageDesc(file_venue_engine_v1_engine, 19);
 
 /**
  * Lets time pass to the command's time.
@@ -1058,7 +1089,7 @@ export type Advance = Message<"venue.engine.v1.Advance"> & {
  * Use `create(AdvanceSchema)` to create a new message.
  */
 export const AdvanceSchema: GenMessage<Advance> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 19);
+  messageDesc(file_venue_engine_v1_engine, 20);
 
 /**
  * Marks that a leader began.
@@ -1079,7 +1110,7 @@ export type LeaderStarted = Message<"venue.engine.v1.LeaderStarted"> & {
  * Use `create(LeaderStartedSchema)` to create a new message.
  */
 export const LeaderStartedSchema: GenMessage<LeaderStarted> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 20);
+  messageDesc(file_venue_engine_v1_engine, 21);
 
 /**
  * Goes over to another version of the rules.
@@ -1100,7 +1131,7 @@ export type ChangeRules = Message<"venue.engine.v1.ChangeRules"> & {
  * Use `create(ChangeRulesSchema)` to create a new message.
  */
 export const ChangeRulesSchema: GenMessage<ChangeRules> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 21);
+  messageDesc(file_venue_engine_v1_engine, 22);
 
 /**
  * The answer to commands that have no message of the public contract.
@@ -1135,7 +1166,7 @@ export type Done = Message<"venue.engine.v1.Done"> & {
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema: GenMessage<Done> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 22);
+  messageDesc(file_venue_engine_v1_engine, 23);
 
 /**
  * Commands for a partition.
@@ -1184,7 +1215,7 @@ export type SubmitRequest = Message<"venue.engine.v1.SubmitRequest"> & {
  * Use `create(SubmitRequestSchema)` to create a new message.
  */
 export const SubmitRequestSchema: GenMessage<SubmitRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 23);
+  messageDesc(file_venue_engine_v1_engine, 24);
 
 /**
  * The outcome of one command.
@@ -1222,7 +1253,7 @@ export type Result = Message<"venue.engine.v1.Result"> & {
  * Use `create(ResultSchema)` to create a new message.
  */
 export const ResultSchema: GenMessage<Result> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 24);
+  messageDesc(file_venue_engine_v1_engine, 25);
 
 /**
  * The outcomes of one SubmitRequest.
@@ -1250,7 +1281,7 @@ export type SubmitResponse = Message<"venue.engine.v1.SubmitResponse"> & {
  * Use `create(SubmitResponseSchema)` to create a new message.
  */
 export const SubmitResponseSchema: GenMessage<SubmitResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 25);
+  messageDesc(file_venue_engine_v1_engine, 26);
 
 /**
  * A read of the engine's memory.
@@ -1373,7 +1404,7 @@ export type QueryRequest = Message<"venue.engine.v1.QueryRequest"> & {
  * Use `create(QueryRequestSchema)` to create a new message.
  */
 export const QueryRequestSchema: GenMessage<QueryRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 26);
+  messageDesc(file_venue_engine_v1_engine, 27);
 
 /**
  * Accounts of a user.
@@ -1401,7 +1432,7 @@ export type AccountsQuery = Message<"venue.engine.v1.AccountsQuery"> & {
  * Use `create(AccountsQuerySchema)` to create a new message.
  */
 export const AccountsQuerySchema: GenMessage<AccountsQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 27);
+  messageDesc(file_venue_engine_v1_engine, 28);
 
 /**
  * Balances of an account.
@@ -1429,7 +1460,7 @@ export type BalancesQuery = Message<"venue.engine.v1.BalancesQuery"> & {
  * Use `create(BalancesQuerySchema)` to create a new message.
  */
 export const BalancesQuerySchema: GenMessage<BalancesQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 28);
+  messageDesc(file_venue_engine_v1_engine, 29);
 
 /**
  * Open orders of an account.
@@ -1478,7 +1509,7 @@ export type OpenOrdersQuery = Message<"venue.engine.v1.OpenOrdersQuery"> & {
  * Use `create(OpenOrdersQuerySchema)` to create a new message.
  */
 export const OpenOrdersQuerySchema: GenMessage<OpenOrdersQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 29);
+  messageDesc(file_venue_engine_v1_engine, 30);
 
 /**
  * A book.
@@ -1506,7 +1537,7 @@ export type BookQuery = Message<"venue.engine.v1.BookQuery"> & {
  * Use `create(BookQuerySchema)` to create a new message.
  */
 export const BookQuerySchema: GenMessage<BookQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 30);
+  messageDesc(file_venue_engine_v1_engine, 31);
 
 /**
  * Markets.
@@ -1521,7 +1552,7 @@ export type MarketsQuery = Message<"venue.engine.v1.MarketsQuery"> & {
  * Use `create(MarketsQuerySchema)` to create a new message.
  */
 export const MarketsQuerySchema: GenMessage<MarketsQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 31);
+  messageDesc(file_venue_engine_v1_engine, 32);
 
 /**
  * Only the sequence.
@@ -1536,7 +1567,7 @@ export type SequenceQuery = Message<"venue.engine.v1.SequenceQuery"> & {
  * Use `create(SequenceQuerySchema)` to create a new message.
  */
 export const SequenceQuerySchema: GenMessage<SequenceQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 32);
+  messageDesc(file_venue_engine_v1_engine, 33);
 
 /**
  * What a placement would come to.
@@ -1571,7 +1602,7 @@ export type PreviewQuery = Message<"venue.engine.v1.PreviewQuery"> & {
  * Use `create(PreviewQuerySchema)` to create a new message.
  */
 export const PreviewQuerySchema: GenMessage<PreviewQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 33);
+  messageDesc(file_venue_engine_v1_engine, 34);
 
 /**
  * Which command answered a request.
@@ -1599,7 +1630,7 @@ export type RequestQuery = Message<"venue.engine.v1.RequestQuery"> & {
  * Use `create(RequestQuerySchema)` to create a new message.
  */
 export const RequestQuerySchema: GenMessage<RequestQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 34);
+  messageDesc(file_venue_engine_v1_engine, 35);
 
 /**
  * Positions of an account.
@@ -1627,7 +1658,7 @@ export type PositionsQuery = Message<"venue.engine.v1.PositionsQuery"> & {
  * Use `create(PositionsQuerySchema)` to create a new message.
  */
 export const PositionsQuerySchema: GenMessage<PositionsQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 35);
+  messageDesc(file_venue_engine_v1_engine, 36);
 
 /**
  * All limits that were set.
@@ -1642,7 +1673,7 @@ export type LimitsQuery = Message<"venue.engine.v1.LimitsQuery"> & {
  * Use `create(LimitsQuerySchema)` to create a new message.
  */
 export const LimitsQuerySchema: GenMessage<LimitsQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 36);
+  messageDesc(file_venue_engine_v1_engine, 37);
 
 /**
  * All assets, and the rates of every tier that any were set for.
@@ -1657,7 +1688,7 @@ export type DefinitionsQuery = Message<"venue.engine.v1.DefinitionsQuery"> & {
  * Use `create(DefinitionsQuerySchema)` to create a new message.
  */
 export const DefinitionsQuerySchema: GenMessage<DefinitionsQuery> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 37);
+  messageDesc(file_venue_engine_v1_engine, 38);
 
 /**
  * What was read.
@@ -1776,7 +1807,7 @@ export type QueryResponse = Message<"venue.engine.v1.QueryResponse"> & {
  * Use `create(QueryResponseSchema)` to create a new message.
  */
 export const QueryResponseSchema: GenMessage<QueryResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 38);
+  messageDesc(file_venue_engine_v1_engine, 39);
 
 /**
  * Follows an account.
@@ -1832,7 +1863,7 @@ export type FollowRequest = Message<"venue.engine.v1.FollowRequest"> & {
  * Use `create(FollowRequestSchema)` to create a new message.
  */
 export const FollowRequestSchema: GenMessage<FollowRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 39);
+  messageDesc(file_venue_engine_v1_engine, 40);
 
 /**
  * What happens to an account that is followed.
@@ -1867,7 +1898,7 @@ export type FollowResponse = Message<"venue.engine.v1.FollowResponse"> & {
  * Use `create(FollowResponseSchema)` to create a new message.
  */
 export const FollowResponseSchema: GenMessage<FollowResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 40);
+  messageDesc(file_venue_engine_v1_engine, 41);
 
 /**
  * Where an account stands as of a durable sequence.
@@ -1909,7 +1940,7 @@ export type FollowStart = Message<"venue.engine.v1.FollowStart"> & {
  * Use `create(FollowStartSchema)` to create a new message.
  */
 export const FollowStartSchema: GenMessage<FollowStart> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 41);
+  messageDesc(file_venue_engine_v1_engine, 42);
 
 /**
  * What one command changed of the account.
@@ -1944,7 +1975,7 @@ export type FollowFrame = Message<"venue.engine.v1.FollowFrame"> & {
  * Use `create(FollowFrameSchema)` to create a new message.
  */
 export const FollowFrameSchema: GenMessage<FollowFrame> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 42);
+  messageDesc(file_venue_engine_v1_engine, 43);
 
 /**
  * Follows the journal.
@@ -1972,7 +2003,7 @@ export type TailRequest = Message<"venue.engine.v1.TailRequest"> & {
  * Use `create(TailRequestSchema)` to create a new message.
  */
 export const TailRequestSchema: GenMessage<TailRequest> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 43);
+  messageDesc(file_venue_engine_v1_engine, 44);
 
 /**
  * One committed batch, a row of the journal, and those after it that were sent with it.
@@ -2042,7 +2073,7 @@ export type TailResponse = Message<"venue.engine.v1.TailResponse"> & {
  * Use `create(TailResponseSchema)` to create a new message.
  */
 export const TailResponseSchema: GenMessage<TailResponse> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 44);
+  messageDesc(file_venue_engine_v1_engine, 45);
 
 /**
  * The commands of a batch.
@@ -2063,7 +2094,7 @@ export type CommandBatch = Message<"venue.engine.v1.CommandBatch"> & {
  * Use `create(CommandBatchSchema)` to create a new message.
  */
 export const CommandBatchSchema: GenMessage<CommandBatch> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 45);
+  messageDesc(file_venue_engine_v1_engine, 46);
 
 /**
  * The answers of a batch, beside its commands in the journal: what clients were told.
@@ -2084,7 +2115,7 @@ export type AnswerBatch = Message<"venue.engine.v1.AnswerBatch"> & {
  * Use `create(AnswerBatchSchema)` to create a new message.
  */
 export const AnswerBatchSchema: GenMessage<AnswerBatch> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 46);
+  messageDesc(file_venue_engine_v1_engine, 47);
 
 /**
  * What one command changed for one account: the record of account_events and of account streams.
@@ -2119,7 +2150,7 @@ export type AccountRecord = Message<"venue.engine.v1.AccountRecord"> & {
  * Use `create(AccountRecordSchema)` to create a new message.
  */
 export const AccountRecordSchema: GenMessage<AccountRecord> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 47);
+  messageDesc(file_venue_engine_v1_engine, 48);
 
 /**
  * What one batch changed in one market: the entry of the market's stream on the bus.
@@ -2203,7 +2234,7 @@ export type MarketRecord = Message<"venue.engine.v1.MarketRecord"> & {
  * Use `create(MarketRecordSchema)` to create a new message.
  */
 export const MarketRecordSchema: GenMessage<MarketRecord> = /*@__PURE__*/
-  messageDesc(file_venue_engine_v1_engine, 48);
+  messageDesc(file_venue_engine_v1_engine, 49);
 
 /**
  * What the look-up of a request_id that the engine does not remember found.
