@@ -42,6 +42,10 @@ LIVENESS: Final[Mapping[str, str | int]] = {
 }
 
 
+# What says that the database cannot be written at present: it is away, or it stands by for another one.
+AWAY: Final = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
+
+
 class _Direct(AsyncConnection[TupleRow]):
     """Leaving it closes it. The driver commits first, which takes a turn of a busy loop, and who is cancelled in it would leave
     the connection open.
@@ -83,21 +87,27 @@ def sqlalchemy_url(url: str) -> "URL":
     return make_url(url).set(drivername="postgresql+psycopg")
 
 
-def conninfo(url: str, *, application_name: str, role: str | None = None) -> str:
-    """The address with liveness settings, and with the role that statements run as, None for the login's own."""
+def conninfo(url: str, *, application_name: str, role: str | None = None, writes: bool = False) -> str:
+    """The address with liveness settings, and with the role that statements run as, None for the login's own.
+
+    For `writes` a server that takes none is as good as away.
+    """
     given = conninfo_to_dict(url.replace("postgresql+psycopg://", "postgresql://", 1))
     options = f"{given.pop('options', None) or ''} -c TimeZone=UTC -c synchronous_commit=on"
     if role is not None:
         options += f" -c role={role}"
-    return make_conninfo("", **{**LIVENESS, **given, "application_name": application_name, "options": options.strip()})
+    wanted = {"target_session_attrs": "read-write"} if writes else {}
+    return make_conninfo(
+        "", **{**LIVENESS, **wanted, **given, "application_name": application_name, "options": options.strip()}
+    )
 
 
 async def connect(url: str, *, application_name: str, role: str | None = None) -> Connection:
     """A direct connection in autocommit: each statement is a durable transaction unless one is opened.
 
-    Raises psycopg.OperationalError.
+    Raises psycopg.OperationalError, also where the server takes no writes.
     """
-    address = conninfo(url, application_name=application_name, role=role)
+    address = conninfo(url, application_name=application_name, role=role, writes=True)
     async with AsyncExitStack() as unless_ready:
         connection = await unless_ready.enter_async_context(await _Direct.connect(address, autocommit=True))
         await adapt(connection)

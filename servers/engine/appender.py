@@ -7,13 +7,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import psycopg
 import structlog
 
 from db import journal
 from db.cancellation import end_if_cancelled
 from db.journal import JournalRow
-from db.session import Connection
+from db.session import AWAY, Connection
 
 log = structlog.get_logger()
 BACK_OFF_S: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -61,7 +60,7 @@ class Appender:
                 if await journal.append(self._connection, row, self.lease_s) or await self._is_there(row):
                     self._lease_until = started + self.lease_s - MARGIN_S
                     return
-            except psycopg.OperationalError as error:
+            except AWAY as error:
                 # The outcome is unknown: connect again and look before trying again.
                 log.warning("journal away", partition=self.partition, attempt=attempt, cause=str(error))
                 await self._reconnect(attempt)
@@ -78,7 +77,7 @@ class Appender:
         started = time.monotonic()
         try:
             renewed = await journal.renew(self._connection, self.partition, self.epoch, self.lease_s)
-        except psycopg.OperationalError as error:
+        except AWAY as error:
             log.warning("journal away", partition=self.partition, cause=str(error))
             await self._reconnect(0)
             return
@@ -90,7 +89,7 @@ class Appender:
         """End the lease at once: a planned stop. A database that is away lets it run out."""
         try:
             await journal.release(self._connection, self.partition, self.epoch)
-        except psycopg.OperationalError as error:
+        except AWAY as error:
             log.warning("lease not released", partition=self.partition, cause=str(error))
         finally:
             await self._connection.close()
@@ -100,7 +99,7 @@ class Appender:
         for attempt in itertools.count():
             try:
                 await journal.halt(self._connection, self.partition, reason)
-            except psycopg.OperationalError as error:
+            except AWAY as error:
                 log.warning("journal away", partition=self.partition, attempt=attempt, cause=str(error))
                 await self._reconnect(attempt)
             else:
@@ -113,5 +112,5 @@ class Appender:
         await asyncio.sleep(back_off * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, not a secret
         try:
             self._connection = await self._connect()
-        except psycopg.OperationalError as error:
+        except AWAY as error:
             log.warning("journal not reached", partition=self.partition, cause=str(error))

@@ -19,9 +19,9 @@ import structlog
 
 from db import journal, projections
 from db.crash_points import passing
-from db.session import ENGINE, Connection, Pool, connect
+from db.session import AWAY, ENGINE, Connection, Pool, connect
 from db.snapshot import SnapshotTornError
-from servers.domain.exchange import Exchange
+from servers.domain.exchange import RULES_VERSION, Exchange
 from servers.domain.ledger import InvariantBreach
 from servers.domain.terms import Environment
 from servers.engine.appender import Appender, FencedError
@@ -79,7 +79,7 @@ class Leader:
     ) -> None:
         """`missing`: what the catalogue defines and a machine lacks; `tail`: the leader's, for the time of waiting."""
         self.engine = engine
-        # Set once this process has led, or has seen that another one does.
+        # Set once this process has led, or has seen that another one does, or that none can.
         self.led = asyncio.Event()
         self._partition = engine.partition
         self._environment = environment
@@ -104,7 +104,7 @@ class Leader:
                     log.error("does not lead any more", partition=self._partition, cause=str(error))
                 except GivenUpError:
                     log.error("stopped without the last commit; its outcome is unknown", partition=self._partition)
-                except psycopg.OperationalError as error:
+                except AWAY as error:
                     log.warning("database away; waiting", partition=self._partition, cause=str(error))
                 except (JournalCorrupt, RulesUnknown, SnapshotTornError, InvariantBreach) as error:
                     log.critical("the partition cannot start", partition=self._partition, cause=str(error))
@@ -226,7 +226,11 @@ class Leader:
             if state.lease_until > until:
                 self.led.set()
             until = state.lease_until
-            if not state.halted_reason:
+            bar = _bar(state)
+            if bar:
+                # It will not be led, here or elsewhere, until a person has looked.
+                self.led.set()
+            else:
                 self.standby.start()
                 # With the lease it could only go on loading, while another one that stands by may lead at once.
                 if not self.standby.is_loading:
@@ -236,8 +240,8 @@ class Leader:
                     )
                     if epoch is not None:
                         return epoch, since
-            why = f"halted: {state.halted_reason}" if state.halted_reason else "another process leads"
-            if why != told and (state.halted_reason or state.lease_left_s > 0):
+            why = bar or "another process leads"
+            if why != told and (bar or state.lease_left_s > 0):
                 log.warning("waiting to lead", partition=self._partition, why=why)
                 told = why
             await self._pause(LOADING_S if self.standby.is_loading else WAIT_S)
@@ -276,3 +280,11 @@ class Leader:
             if (lag > self._terms.projector_lag_max) != sequencer.shedding:
                 sequencer.shedding = not sequencer.shedding
                 log.warning("shedding new orders", partition=self._partition, lag=lag, shedding=sequencer.shedding)
+
+
+def _bar(state: journal.PartitionState) -> str:
+    """Why this program may not lead a partition at all."""
+    if state.halted_reason:
+        return f"halted: {state.halted_reason}"
+    # Its rows would say that they are of rules that it does not know.
+    return f"led by a newer program, under rules {state.rules_version}" if state.rules_version > RULES_VERSION else ""

@@ -50,7 +50,7 @@ class Transit:
                     continue
             except VenueError as error:
                 # Nothing is lost by waiting: it is pending until it is resolved.
-                log.warning("transfers wait", partition=self._source.partition, cause=error.message, **error.metadata)
+                log.warning("transfers wait", partition=self._source.partition, cause=error.message, of=error.metadata)
                 await asyncio.sleep(BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)])
                 self._failures += 1
                 continue

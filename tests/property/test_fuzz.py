@@ -98,6 +98,6 @@ def test_every_field_of_every_kind_is_filled() -> None:
     stamp = {"sequence", "time_us"}
     found: set[str] = set()
     for kind in BODIES:
-        for message in drawn(fuzzed(kind), 100):
+        for message in drawn(fuzzed(kind), 150):
             found |= set_fields(message)
     assert set(fields_of(pb.Command.DESCRIPTOR)) - stamp - found == set()

@@ -4,14 +4,18 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from db import journal
-from db.session import Connection
+from db.session import Connection, connect
 from servers.domain.errors import NotLeader, PartUnavailable, VenueError
 from servers.domain.state import dump
 from servers.engine import standby
+from servers.engine.client import Engines
 from servers.engine.recovery import Recovered, recover_tables
+from servers.engine.transit import Transit
 from tests.integration.engine.conftest import Lead
 from tests.integration.engine.leading import PARTITION, commands, place, projecting, until
 from tests.integration.engine.leading import journal as journal_rows
@@ -166,6 +170,67 @@ async def test_a_halted_partition_is_not_led(lead: Lead, database: Connection) -
     state = await journal.find_partition(database, PARTITION)
     assert state is not None
     assert (state.halted_reason, state.holder) == ("somebody has to look", "")
+    # A process that begins now waits for nobody to lead it before it serves the others.
+    second = await lead(waits=True)
+    await until(second.leader.led.is_set)
+    await second.stop()
     await database.execute("UPDATE partitions SET halted_reason = NULL")
     await led.leads()
     await led.place(account_id)
+
+
+async def test_a_partition_of_newer_rules_is_not_led(lead: Lead, database: Connection) -> None:
+    """Its rows would be taken for rows of those rules."""
+    led = await lead(lease_s=0.5)
+    await led.stop()
+    await database.execute("UPDATE partitions SET rules_version = rules_version + 1")
+    older = await lead(waits=True, lease_s=0.5)
+    await until(older.leader.led.is_set)
+    await asyncio.sleep(0.8)
+    assert older.engine.sequencer is None
+    await database.execute("UPDATE partitions SET rules_version = rules_version - 1")
+    await older.leads()
+
+
+async def test_what_carries_transfers_outlives_the_end_of_the_lead(lead: Lead) -> None:
+    """The reason names the partition, as the line of the log does."""
+    led = await lead()
+    transit = Transit(led.engine, Engines({}))
+    sequencer = led.engine.sequencer
+    assert sequencer is not None
+    sequencer.ended = NotLeader(PARTITION)
+    running = asyncio.ensure_future(transit.run())
+    await asyncio.sleep(0.3)
+    assert not running.done(), running.exception()
+    running.cancel()
+    sequencer.ended = None
+
+
+async def test_a_database_that_takes_no_writes_is_away(lead: Lead, database_url: str) -> None:
+    led = await lead(lease_s=2.0)
+    account_id = await led.open_account()
+    name = sql.Identifier(database_url.rpartition("/")[2])
+    alter = "ALTER DATABASE {} SET default_transaction_read_only = {}"
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()"
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as owner:
+        await owner.execute(sql.SQL(alter).format(name, sql.SQL("on")))
+        await owner.execute(cut, [f"venue journal {PARTITION}"])
+        waiting = asyncio.ensure_future(led.place(account_id))
+        await asyncio.sleep(1.0)
+        assert not waiting.done()
+        with pytest.raises(psycopg.OperationalError):
+            await connect(database_url, application_name="test")
+        await owner.execute(sql.SQL(alter).format(name, sql.SQL("off")))
+    async with asyncio.timeout(20):
+        assert (await waiting).order.order_id
+
+
+async def test_a_connection_that_takes_no_writes_any_more_is_made_anew(lead: Lead, database: Connection) -> None:
+    led = await lead(lease_s=2.0)
+    account_id = await led.open_account()
+    sequencer = led.engine.sequencer
+    assert sequencer is not None
+    await sequencer.appender._connection.execute("SET default_transaction_read_only = on")
+    async with asyncio.timeout(20):
+        assert (await led.place(account_id)).order.order_id
+    assert led.engine.sequencer is sequencer
