@@ -15,6 +15,7 @@ from venue.engine.v1 import engine_pb2 as pb
 from venue.order.v1 import order_service_pb2
 
 TIMEOUT_MAX_S: Final = 86_400
+NANOS: Final = 1_000_000_000
 Named = order_service_pb2.AmendOrderRequest | order_service_pb2.CancelOrderRequest
 
 
@@ -97,7 +98,7 @@ async def cancel_all_after(
 ) -> bytes:
     """The serialized CancelAllAfterResponse. Raises InvalidField, AccountNotFound."""
     timeout = request.timeout
-    whole = timeout.nanos >= 0 and (timeout.seconds, timeout.nanos) <= (TIMEOUT_MAX_S, 0)
+    whole = 0 <= timeout.nanos < NANOS and (timeout.seconds, timeout.nanos) <= (TIMEOUT_MAX_S, 0)
     if not whole or (timeout.seconds < 1 and (timeout.seconds, timeout.nanos) != (0, 0)):
         raise InvalidField([FieldViolation("timeout", "must be 0, or 1 s to 24 h", "timeout.range")])
     engine = engines.for_account(request.account_id)

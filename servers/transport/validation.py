@@ -1,7 +1,7 @@
 """Requests against the constraints of the contract: bytes -> message -> violations."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import protovalidate
 from google.protobuf.message import DecodeError, Message
@@ -13,6 +13,9 @@ from servers.transport.refusals import InvalidField, MalformedMessage
 Kind = TypeVar("Kind", bound=Message)
 Method = TypeVar("Method", bound=Callable[..., object])
 SELF_VALIDATING = "validates_itself"
+
+# What nobody has said has the number 0, which says nothing to who left it out.
+UNSAID: Final = {"must not be in list [0]": "is required"}
 
 _validator = protovalidate.Validator()
 _sure: dict[type[Message], Sure | None] = {}
@@ -55,4 +58,4 @@ def _violation(violation: protovalidate.ViolationPb) -> FieldViolation:
         # A rule about a whole message has no field of its own; its id is `<field>.<rule>`.
         field = violation.rule_id.partition(".")[0]
         path = f"{path}.{field}" if path else field
-    return FieldViolation(path, violation.message, violation.rule_id)
+    return FieldViolation(path, UNSAID.get(violation.message, violation.message), violation.rule_id)

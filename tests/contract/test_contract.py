@@ -72,7 +72,7 @@ REST = {
     "venue.order.v1.OrderService.AmendOrders": ["POST /v1/orders:batchAmend"],
     "venue.order.v1.OrderService.CancelOrders": ["POST /v1/orders:batchCancel"],
     "venue.order.v1.OrderService.PreviewOrder": ["POST /v1/orders:preview"],
-    "venue.order.v1.OrderService.AmendOrder": ["PATCH /v1/orders/{order_id}"],
+    "venue.order.v1.OrderService.AmendOrder": ["PATCH /v1/orders/{order_id}", "PATCH /v1/orders:byClientOrderId"],
     "venue.order.v1.OrderService.ReplaceOrder": ["POST /v1/orders/{order_id}:replace"],
     "venue.order.v1.OrderService.CancelOrder": ["DELETE /v1/orders/{order_id}", "DELETE /v1/orders:byClientOrderId"],
     "venue.order.v1.OrderService.CancelAllOrders": ["POST /v1/orders:cancelAll"],

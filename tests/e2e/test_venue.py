@@ -48,3 +48,25 @@ def test_a_person_can_trade(venue: Venue, bearer: dict[str, str]) -> None:
         assert placed.json()["order"]["status"] == "ORDER_STATUS_OPEN", placed.text
         cancelled = client.delete(f"/v1/orders/{placed.json()['order']['orderId']}")
         assert cancelled.json()["order"]["status"] == "ORDER_STATUS_CANCELLED", cancelled.text
+
+
+def test_an_order_is_found_changed_and_cancelled_by_its_label(venue: Venue, bearer: dict[str, str]) -> None:
+    with httpx.Client(base_url=venue.url, timeout=10, headers=bearer) as client:
+        account_id = client.post("/v1/accounts", json={"type": "ACCOUNT_TYPE_DEMO"}).json()["account"]["accountId"]
+        named = {"accountId": account_id, "clientOrderId": "mine"}
+        order = named | {"symbol": "ETH-USD", "side": "SIDE_BUY", "type": "ORDER_TYPE_LIMIT", "quantity": "0.2"}
+        order |= {"price": "10", "timeInForce": "TIME_IN_FORCE_GTC"}
+        placed = client.post("/v1/orders", json=order).json()["order"]
+        path = "/v1/orders:byClientOrderId"
+        changed = client.patch(path, json=named | {"quantity": "0.1"})
+        assert changed.status_code == 200, changed.text
+        assert client.get(path, params=named).json()["order"]["quantity"] == "0.1"
+        gone = client.delete(path, params=named).json()["order"]
+    assert (gone["orderId"], gone["status"]) == (placed["orderId"], "ORDER_STATUS_CANCELLED")
+
+
+def test_what_was_left_out_is_asked_for_by_name(venue: Venue, bearer: dict[str, str]) -> None:
+    with httpx.Client(base_url=venue.url, timeout=10, headers=bearer) as client:
+        refused = client.post("/v1/orders", json={"accountId": "demo-1", "symbol": "ETH-USD", "quantity": "1"})
+    violations = next(detail["fieldViolations"] for detail in refused.json()["details"] if "fieldViolations" in detail)
+    assert {each["field"]: each["description"] for each in violations}["side"] == "is required"

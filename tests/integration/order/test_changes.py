@@ -103,6 +103,7 @@ async def test_only_an_open_order_of_the_caller_s_own_is_changed(floor: Floor, m
         ("CancelAllAfter", {"account_id": "demo-1", "timeout": {"nanos": 5}}, "timeout"),
         ("CancelAllAfter", {"account_id": "demo-1", "timeout": {"seconds": 86_401}}, "timeout"),
         ("CancelAllAfter", {"account_id": "demo-1", "timeout": {"seconds": -1}}, "timeout"),
+        ("CancelAllAfter", {"account_id": "demo-1", "timeout": {"seconds": 1, "nanos": 1_000_000_000}}, "timeout"),
     ],
 )
 async def test_what_the_contract_does_not_take_names_its_field(

@@ -699,7 +699,9 @@ class AmendOrderRequest(_message.Message):
     order_id: _builtins.str
     """The order's id."""
     quantity: _builtins.str
-    """The new quantity, what is filled included; empty: unchanged. It must be more than what is filled. Decimal."""
+    """The new quantity; empty: unchanged. What is filled, and what self-trade prevention took off, is included, and it must be more
+    than that: `quantity` less `remaining_quantity` of the order, and what is to remain. Decimal.
+    """
     price: _builtins.str
     """The new price; empty: unchanged. Decimal."""
     request_id: _builtins.str

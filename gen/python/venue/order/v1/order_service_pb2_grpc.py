@@ -145,7 +145,8 @@ class OrderServiceServicer(object):
 
     def PlaceOrders(self, request, context):
         """Places up to 100 orders, in order, each with an outcome of its own; not atomic.
-        Idempotent by request_id (it stands for those items that carry none).
+        Idempotent by request_id (it stands for those items that carry none): under the id of a batch nothing else is executed, and
+        no other batch (REQUEST_ID_REUSED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -165,7 +166,8 @@ class OrderServiceServicer(object):
 
     def AmendOrders(self, request, context):
         """Amends up to 100 orders, in order, each with an outcome of its own; not atomic.
-        Idempotent by request_id (it stands for those items that carry none).
+        Idempotent by request_id (it stands for those items that carry none): under the id of a batch nothing else is executed, and
+        no other batch (REQUEST_ID_REUSED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,7 +175,8 @@ class OrderServiceServicer(object):
 
     def CancelOrders(self, request, context):
         """Cancels up to 100 orders, in order, each with an outcome of its own; not atomic.
-        Idempotent by request_id (it stands for those items that carry none).
+        Idempotent by request_id (it stands for those items that carry none): under the id of a batch nothing else is executed, and
+        no other batch (REQUEST_ID_REUSED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -181,7 +184,8 @@ class OrderServiceServicer(object):
 
     def PreviewOrder(self, request, context):
         """Runs every check of a placement without placing, says of each what it found, and estimates fills and fees. Changes
-        nothing and promises nothing: the book moves on.
+        nothing and promises nothing: the book moves on. What its own fills would trigger is not in the estimate: orders that wait for
+        a price, and exits of its own that come to life.
         Errors: ACCOUNT_NOT_FOUND, MARKET_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -208,7 +212,8 @@ class OrderServiceServicer(object):
         """Cancels an open order and places another of the same account, market and side in one step: both or neither.
 
         The quantity of the new order is the whole that is wanted, what the old one filled so far included: the new order gets
-        the quantity less that, so a fill on the way is never bought or sold twice. If nothing is left, the old order is cancelled
+        the quantity less that, so a fill on the way is never bought or sold twice. Only fills of the old one count, not of those that
+        it took the place of: its own `quantity` goes on with what is left, in however long a chain. If nothing is left, the old order is cancelled
         and no new one is placed; the answer then has no `order`. The new order may use the old one's funds and its label,
         queues as a new one, names the old one as its parent and has the old one's root. It is in none of the old one's lists: the
         other of an OCO ends, the other exit of a bracket stays and keeps its hold.

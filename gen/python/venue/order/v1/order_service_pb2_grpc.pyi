@@ -45,7 +45,8 @@ class OrderServiceStub:
     """
     PlaceOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.PlaceOrdersRequest, _order_service_pb2.PlaceOrdersResponse]
     """Places up to 100 orders, in order, each with an outcome of its own; not atomic.
-    Idempotent by request_id (it stands for those items that carry none).
+    Idempotent by request_id (it stands for those items that carry none): under the id of a batch nothing else is executed, and
+    no other batch (REQUEST_ID_REUSED).
     """
     PlaceOco: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.PlaceOcoRequest, _order_service_pb2.PlaceOcoResponse]
     """Places two orders of one account, market and side of which at most one trades: as soon as one of them trades or is triggered
@@ -57,15 +58,18 @@ class OrderServiceStub:
     """
     AmendOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.AmendOrdersRequest, _order_service_pb2.AmendOrdersResponse]
     """Amends up to 100 orders, in order, each with an outcome of its own; not atomic.
-    Idempotent by request_id (it stands for those items that carry none).
+    Idempotent by request_id (it stands for those items that carry none): under the id of a batch nothing else is executed, and
+    no other batch (REQUEST_ID_REUSED).
     """
     CancelOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrdersRequest, _order_service_pb2.CancelOrdersResponse]
     """Cancels up to 100 orders, in order, each with an outcome of its own; not atomic.
-    Idempotent by request_id (it stands for those items that carry none).
+    Idempotent by request_id (it stands for those items that carry none): under the id of a batch nothing else is executed, and
+    no other batch (REQUEST_ID_REUSED).
     """
     PreviewOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.PreviewOrderRequest, _order_service_pb2.PreviewOrderResponse]
     """Runs every check of a placement without placing, says of each what it found, and estimates fills and fees. Changes
-    nothing and promises nothing: the book moves on.
+    nothing and promises nothing: the book moves on. What its own fills would trigger is not in the estimate: orders that wait for
+    a price, and exits of its own that come to life.
     Errors: ACCOUNT_NOT_FOUND, MARKET_NOT_FOUND.
     """
     AmendOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.AmendOrderRequest, _order_service_pb2.AmendOrderResponse]
@@ -84,7 +88,8 @@ class OrderServiceStub:
     """Cancels an open order and places another of the same account, market and side in one step: both or neither.
 
     The quantity of the new order is the whole that is wanted, what the old one filled so far included: the new order gets
-    the quantity less that, so a fill on the way is never bought or sold twice. If nothing is left, the old order is cancelled
+    the quantity less that, so a fill on the way is never bought or sold twice. Only fills of the old one count, not of those that
+    it took the place of: its own `quantity` goes on with what is left, in however long a chain. If nothing is left, the old order is cancelled
     and no new one is placed; the answer then has no `order`. The new order may use the old one's funds and its label,
     queues as a new one, names the old one as its parent and has the old one's root. It is in none of the old one's lists: the
     other of an OCO ends, the other exit of a bracket stays and keeps its hold.
@@ -147,7 +152,8 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """
     PlaceOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.PlaceOrdersRequest, _order_service_pb2.PlaceOrdersResponse]  # type: ignore[assignment]
     """Places up to 100 orders, in order, each with an outcome of its own; not atomic.
-    Idempotent by request_id (it stands for those items that carry none).
+    Idempotent by request_id (it stands for those items that carry none): under the id of a batch nothing else is executed, and
+    no other batch (REQUEST_ID_REUSED).
     """
     PlaceOco: _aio.UnaryUnaryMultiCallable[_order_service_pb2.PlaceOcoRequest, _order_service_pb2.PlaceOcoResponse]  # type: ignore[assignment]
     """Places two orders of one account, market and side of which at most one trades: as soon as one of them trades or is triggered
@@ -159,15 +165,18 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """
     AmendOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.AmendOrdersRequest, _order_service_pb2.AmendOrdersResponse]  # type: ignore[assignment]
     """Amends up to 100 orders, in order, each with an outcome of its own; not atomic.
-    Idempotent by request_id (it stands for those items that carry none).
+    Idempotent by request_id (it stands for those items that carry none): under the id of a batch nothing else is executed, and
+    no other batch (REQUEST_ID_REUSED).
     """
     CancelOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrdersRequest, _order_service_pb2.CancelOrdersResponse]  # type: ignore[assignment]
     """Cancels up to 100 orders, in order, each with an outcome of its own; not atomic.
-    Idempotent by request_id (it stands for those items that carry none).
+    Idempotent by request_id (it stands for those items that carry none): under the id of a batch nothing else is executed, and
+    no other batch (REQUEST_ID_REUSED).
     """
     PreviewOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.PreviewOrderRequest, _order_service_pb2.PreviewOrderResponse]  # type: ignore[assignment]
     """Runs every check of a placement without placing, says of each what it found, and estimates fills and fees. Changes
-    nothing and promises nothing: the book moves on.
+    nothing and promises nothing: the book moves on. What its own fills would trigger is not in the estimate: orders that wait for
+    a price, and exits of its own that come to life.
     Errors: ACCOUNT_NOT_FOUND, MARKET_NOT_FOUND.
     """
     AmendOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.AmendOrderRequest, _order_service_pb2.AmendOrderResponse]  # type: ignore[assignment]
@@ -186,7 +195,8 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """Cancels an open order and places another of the same account, market and side in one step: both or neither.
 
     The quantity of the new order is the whole that is wanted, what the old one filled so far included: the new order gets
-    the quantity less that, so a fill on the way is never bought or sold twice. If nothing is left, the old order is cancelled
+    the quantity less that, so a fill on the way is never bought or sold twice. Only fills of the old one count, not of those that
+    it took the place of: its own `quantity` goes on with what is left, in however long a chain. If nothing is left, the old order is cancelled
     and no new one is placed; the answer then has no `order`. The new order may use the old one's funds and its label,
     queues as a new one, names the old one as its parent and has the old one's root. It is in none of the old one's lists: the
     other of an OCO ends, the other exit of a bracket stays and keeps its hold.
@@ -258,7 +268,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.PlaceOrdersResponse, _abc.Awaitable[_order_service_pb2.PlaceOrdersResponse]]:
         """Places up to 100 orders, in order, each with an outcome of its own; not atomic.
-        Idempotent by request_id (it stands for those items that carry none).
+        Idempotent by request_id (it stands for those items that carry none): under the id of a batch nothing else is executed, and
+        no other batch (REQUEST_ID_REUSED).
         """
 
     @_abc_1.abstractmethod
@@ -282,7 +293,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.AmendOrdersResponse, _abc.Awaitable[_order_service_pb2.AmendOrdersResponse]]:
         """Amends up to 100 orders, in order, each with an outcome of its own; not atomic.
-        Idempotent by request_id (it stands for those items that carry none).
+        Idempotent by request_id (it stands for those items that carry none): under the id of a batch nothing else is executed, and
+        no other batch (REQUEST_ID_REUSED).
         """
 
     @_abc_1.abstractmethod
@@ -292,7 +304,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.CancelOrdersResponse, _abc.Awaitable[_order_service_pb2.CancelOrdersResponse]]:
         """Cancels up to 100 orders, in order, each with an outcome of its own; not atomic.
-        Idempotent by request_id (it stands for those items that carry none).
+        Idempotent by request_id (it stands for those items that carry none): under the id of a batch nothing else is executed, and
+        no other batch (REQUEST_ID_REUSED).
         """
 
     @_abc_1.abstractmethod
@@ -302,7 +315,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.PreviewOrderResponse, _abc.Awaitable[_order_service_pb2.PreviewOrderResponse]]:
         """Runs every check of a placement without placing, says of each what it found, and estimates fills and fees. Changes
-        nothing and promises nothing: the book moves on.
+        nothing and promises nothing: the book moves on. What its own fills would trigger is not in the estimate: orders that wait for
+        a price, and exits of its own that come to life.
         Errors: ACCOUNT_NOT_FOUND, MARKET_NOT_FOUND.
         """
 
@@ -333,7 +347,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Cancels an open order and places another of the same account, market and side in one step: both or neither.
 
         The quantity of the new order is the whole that is wanted, what the old one filled so far included: the new order gets
-        the quantity less that, so a fill on the way is never bought or sold twice. If nothing is left, the old order is cancelled
+        the quantity less that, so a fill on the way is never bought or sold twice. Only fills of the old one count, not of those that
+        it took the place of: its own `quantity` goes on with what is left, in however long a chain. If nothing is left, the old order is cancelled
         and no new one is placed; the answer then has no `order`. The new order may use the old one's funds and its label,
         queues as a new one, names the old one as its parent and has the old one's root. It is in none of the old one's lists: the
         other of an OCO ends, the other exit of a bracket stays and keeps its hold.
