@@ -23,6 +23,7 @@ from tests.e2e.gateway import ROOT, STOP_S, Gateway, Ports, gateway
 from tests.e2e.launching import eventually
 from tests.e2e.test_edge_limits import stat
 from tests.e2e.test_gateway_grpc import ORDER
+from tests.e2e.ways import refusal_in
 from tests.servers import free_port
 from venue.order.v1 import order_service_pb2, order_service_pb2_grpc
 
@@ -155,6 +156,39 @@ def test_f26_verified_tokens_go_on_working_while_the_keys_are_away(
         # The same token, and one that nobody has seen before.
         assert {httpx.get(me, headers=tokens.bearer()).status_code for _ in range(20)} == {200}
         assert httpx.get(me, headers=tokens.bearer(iss="elsewhere")).status_code == 401
+
+
+def test_f26_without_the_keys_no_token_is_said_to_be_bad(edge: Gateway, tokens: Tokens, tmp_path: Path) -> None:
+    """As at a start beside an auth server that is away: who has a good token keeps it, and tries again."""
+    nobody = free_port()
+
+    def elsewhere(tree: Any) -> None:
+        for cluster in tree["static_resources"]["clusters"]:
+            if cluster["name"] == "self":
+                (place,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+                place["endpoint"]["address"]["socket_address"]["port_value"] = nobody
+
+    with gateway(behind(edge), tmp_path, change=elsewhere) as running:
+        answer = httpx.get(f"{running.url}/v1/auth/me", headers=tokens.bearer())
+        assert (answer.status_code, answer.json()["details"][0]["reason"]) == (503, "UNAVAILABLE")
+        assert httpx.get(f"{running.url}/v1/auth/me").status_code == 401
+        assert httpx.get(f"{running.url}/v1/markets").status_code == 200
+        with grpc.insecure_channel(f"127.0.0.1:{running.ports.gateway}") as channel:
+            stub = order_service_pb2_grpc.OrderServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as refused:
+                stub.GetOrder(
+                    order_service_pb2.GetOrderRequest(order_id="1-1"),
+                    metadata=tuple((name.lower(), value) for name, value in tokens.bearer().items()),
+                    timeout=UNARY_S,
+                )
+        assert refusal_in(refused.value).said == ("UNAVAILABLE", "UNAVAILABLE")
+        message = order_service_pb2.GetOrderRequest(order_id="1-1").SerializeToString()
+        over_web = httpx.post(
+            f"{running.url}/venue.order.v1.OrderService/GetOrder",
+            headers=tokens.bearer() | {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"},
+            content=b"\0" + len(message).to_bytes(4, "big") + message,
+        )
+        assert (over_web.status_code, b"grpc-status:14" in over_web.content) == (200, True)
 
 
 def providers(tree: Any) -> Iterator[Any]:
