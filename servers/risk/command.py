@@ -13,6 +13,7 @@ from rich.table import Table
 from db.audit import OK, Action, Entry
 from db.session import SERVICES, open_pool
 from servers.domain.errors import VenueError
+from servers.domain.identifiers import account_environment, account_partition
 from servers.engine.remote import RemoteEngine
 from servers.transport.auditing import note, operator
 from venue.engine.v1 import engine_pb2 as pb
@@ -47,23 +48,35 @@ def _ask(settings: Any, partition: int, deed: Callable[[RemoteEngine], Awaitable
     raise typer.Exit(1)
 
 
-def _partition(settings: Any, environment: str) -> int:  # noqa: ANN401
-    named = [number for number, name in settings.partitions.items() if name == environment.upper()]
-    if not named:
-        raise typer.BadParameter(f"there is no environment {environment}")
-    return int(named[0])
+def _world(settings: Any, environment: str, account: str = "") -> str:  # noqa: ANN401
+    """The environment that is meant: an account's own, the one that was said, else the default. Raises BadParameter."""
+    own = account_environment(account).name if account else ""
+    if own and environment and environment.upper() != own:
+        raise typer.BadParameter(f"{account} is no account of {environment}")
+    world = own or environment.upper() or str(settings.default_environment)
+    if world not in settings.partitions.values():
+        raise typer.BadParameter(f"there is no environment {environment or world}")
+    return world
 
 
-Environment = Annotated[str, typer.Option(help="LIVE or DEMO.")]
+def _partition(settings: Any, world: str, account: str = "", symbol: str = "") -> int:  # noqa: ANN401
+    """Where limits are kept: in the partition of their account, else of their market, else in the first of the environment."""
+    numbers = sorted(number for number, name in settings.partitions.items() if name == world)
+    if account:
+        return account_partition(account) or int(numbers[0])
+    return next((number for number in numbers if symbol and settings.lists(number, symbol)), int(numbers[0]))
+
+
+Environment = Annotated[str, typer.Option(help="LIVE or DEMO; else that of the account, or the default environment.")]
 
 
 @app.command()
-def show(context: typer.Context, environment: Environment = "LIVE") -> None:
+def show(context: typer.Context, environment: Environment = "") -> None:
     """Show all limits that were set; what is empty is left to wider ones, 0 is no limit."""
     settings: Any = context.obj
 
     table = Table("account", "tier", "market", *_COLUMNS, "symbols_allowed")
-    for row in _ask(settings, _partition(settings, environment), limits_of):
+    for row in _ask(settings, _partition(settings, _world(settings, environment)), limits_of):
         values = [str(getattr(row.limits, name) or "") for name in _COLUMNS]
         table.add_row(row.account_id, row.tier, row.symbol, *values, " ".join(row.limits.symbols_allowed))
     console.print(table)
@@ -98,7 +111,7 @@ def _limits(values: list[str]) -> order_pb2.Limits:
 def set_limits(
     context: typer.Context,
     values: Annotated[list[str] | None, typer.Argument(help="NAME=VALUE, as `show` names them; 0: no limit.")] = None,
-    environment: Environment = "LIVE",
+    environment: Environment = "",
     account: Annotated[str, typer.Option(help="Limits of this account.")] = "",
     tier: Annotated[str, typer.Option(help="Limits of this tier.")] = "",
     symbol: Annotated[str, typer.Option(help="Only in this market.")] = "",
@@ -106,6 +119,7 @@ def set_limits(
     """Set limits in place of all of the same account, tier and market; what is left out is up to the next wider ones."""
     limits = pb.SetLimits(account_id=account, tier=tier, symbol=symbol, limits=_limits(values or []))
     settings: Any = context.obj
+    world = _world(settings, environment, account)
 
     async def submit(engine: RemoteEngine) -> None:
         before = [each for each in await limits_of(engine) if names(each) == names(limits)]
@@ -113,7 +127,7 @@ def set_limits(
         entry = Entry(
             actor=operator(),
             action=Action.LIMITS_SET,
-            object="/".join(("limits", environment.upper(), *filter(None, names(limits)))),
+            object="/".join(("limits", world, *filter(None, names(limits)))),
             before={"limits": MessageToDict(before[0].limits) if before else {}},
             after={"limits": MessageToDict(limits.limits)},
             outcome=outcome.reason if isinstance(outcome, VenueError) else OK,
@@ -122,5 +136,5 @@ def set_limits(
         if isinstance(outcome, VenueError):
             raise outcome
 
-    _ask(settings, _partition(settings, environment), submit)
-    console.print("set")
+    _ask(settings, _partition(settings, world, account, symbol), submit)
+    console.print(f"set, {world}")

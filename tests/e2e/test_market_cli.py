@@ -186,3 +186,16 @@ def test_s22_what_an_operator_does_at_the_terminal_is_in_the_audit_log(operated:
         ("limits/DEMO/terminal", {"limits": {}}, {"limits": {"quantityMax": "77"}}),
         ("limits/DEMO/terminal", {"limits": {"quantityMax": "77"}}, {"limits": {}}),
     ]
+
+
+def test_limits_of_an_account_are_set_where_it_is(venue: Venue, rest: Rest) -> None:
+    person = join(rest, "lim")
+    done = venue.run("limits", "set", "quantity_max=0.05", "--account", person.account_id)
+    assert (done.returncode, "DEMO" in done.stdout) == (0, True), done.stderr
+    order = person.order("BUY", "1", "0.06", symbol=SYMBOL)
+    placed = rest.call("order.v1.OrderService.PlaceOrder", order, person.token)["order"]
+    assert placed["rejectReason"] == "REJECT_REASON_QUANTITY_TOO_LARGE"
+    assert person.account_id in venue.run("limits", "show").stdout
+    wrong = venue.run("limits", "set", "quantity_max=1", "--account", person.account_id, "--environment", "live")
+    assert (wrong.returncode, "is no account of live" in wrong.stderr) == (2, True)
+    assert venue.run("limits", "set", "--account", "nobody").returncode == 2
