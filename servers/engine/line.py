@@ -23,9 +23,10 @@ MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 # What was sent on a line that takes no more is answered in less, or its outcome is unknown.
 RETIRE_S: Final = 2.0
 CHANNEL_OPTIONS: Final = (
-    # A leader whose machine lost its power says nothing: notice within seconds.
+    # A leader whose machine lost its power says nothing: notice within seconds. A ping that is not answered counts by its own
+    # bound (60 s, unless it is set), whatever keepalive_timeout_ms says.
     ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.http2.ping_timeout_ms", 3_000),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.initial_reconnect_backoff_ms", 50),
