@@ -96,10 +96,10 @@ class Line:
                     # Whoever asked may have gone; unasked, asyncio would complain.
                     future.exception()
 
-    async def retire(self) -> None:
+    async def retire(self, within_s: float) -> None:
         """Send nothing more, and hang up once all that was sent is answered, or after a while."""
         self._half_close()
-        await asyncio.wait((self._reader,), timeout=RETIRE_S)
+        await asyncio.wait((self._reader,), timeout=within_s)
         await self.close()
 
     def _half_close(self) -> None:

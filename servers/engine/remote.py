@@ -2,19 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import grpc
 import psycopg
+import structlog
 
 from db import journal
 from db.session import Pool
 from servers.domain.errors import NotLeader, PartUnavailable, VenueError
 from servers.engine.archive import Archive, Author
 from servers.engine.feed import Follower
-from servers.engine.line import Line
+from servers.engine.line import RETIRE_S, Line
 from servers.engine.patience import away, not_executed, until_led
 from servers.engine.ring import AccountFrame, Ring
 from servers.engine.trading import Following, SessionMark
@@ -23,10 +24,14 @@ from servers.transport.errors import from_call, from_status
 from servers.transport.papers import Papers
 from venue.engine.v1 import engine_pb2 as pb
 
+log = structlog.get_logger()
 ADDRESS_RETRY_S: Final = 0.1
 QUERY_S: Final = 10.0
 # A line on which nothing is heard for this long, while somebody waits, may have no other end any more.
 SILENCE_S: Final = 1.0
+# How often it is looked whether the line's leader still leads, and what it told before it was replaced may take to arrive.
+LOOK_S: Final = 0.5
+LAST_WORDS_S: Final = 0.25
 _AWAY: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
@@ -77,8 +82,8 @@ class RemoteEngine:
         self._papers = papers
         self._lock = asyncio.Lock()
         self._line: Line | None = None
-        # Lines that are left once what was sent on them is answered.
-        self._retiring: set[asyncio.Task[None]] = set()
+        # Who looks whether the line's leader still leads, and lines that are left once what was sent on them is answered.
+        self._tasks: set[asyncio.Task[None]] = set()
         self._archive = Archive(partition, pool)
         self._pumps: dict[Follower, asyncio.Task[None]] = {}
 
@@ -130,13 +135,13 @@ class RemoteEngine:
 
     async def _query(self, request: pb.QueryRequest) -> pb.QueryResponse:
         line = await self._connected()
-        with self._reaching():
+        with self._reaching(line):
             return await line.stub.Query(request, timeout=QUERY_S, metadata=self._metadata)
 
     async def tail(self, after_sequence: int) -> AsyncIterator[pb.TailResponse]:
         line = await self._connected()
         request = pb.TailRequest(partition=self._partition, after_sequence=after_sequence)
-        with self._reaching():
+        with self._reaching(line):
             async for row in line.stub.Tail(request, metadata=self._metadata):
                 yield row
 
@@ -153,7 +158,7 @@ class RemoteEngine:
         call = line.stub.Follow(request, metadata=self._metadata)
         follower = None
         try:
-            with self._reaching():
+            with self._reaching(line):
                 async with asyncio.timeout(QUERY_S):
                     first = await call.read()
             if not isinstance(first, pb.FollowResponse):
@@ -194,12 +199,12 @@ class RemoteEngine:
             pump.cancel()
         if pumps:
             await asyncio.wait(pumps)
-        for retiring in self._retiring:
-            retiring.cancel()
+        for task in self._tasks:
+            task.cancel()
         line, self._line = self._line, None
         if line is not None:
             await line.close()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _connected(self) -> Line:
         async with self._lock:
@@ -208,33 +213,54 @@ class RemoteEngine:
                 return line
             self._leave()
             try:
-                async with self._pool.connection() as connection:
-                    state = await journal.find_partition(connection, self._partition)
+                state = await self._fence()
             except psycopg.OperationalError as error:
                 raise PartUnavailable("the database") from error
             if state is not None and state.address and state.lease_left_s > 0:
-                self._line = Line(self._partition, state.address, self._metadata, self._papers)
-                return self._line
+                line = self._line = Line(self._partition, state.address, self._metadata, self._papers)
+                self._keep(self._watch(line, state.holder))
+                return line
         await asyncio.sleep(ADDRESS_RETRY_S)
         raise NotLeader(self._partition)
 
-    def _leave(self) -> None:
+    async def _fence(self) -> journal.PartitionState | None:
+        async with self._pool.connection() as connection:
+            return await journal.find_partition(connection, self._partition)
+
+    async def _watch(self, line: Line, holder: str) -> None:
+        """Leave the line once the fence names another leader than its own, be it this process.
+
+        A leader that is frozen says nothing and ends nothing, while its kernel keeps the connection: whoever waits on the line,
+        or follows, would go on doing so.
+        """
+        while self._line is line:
+            await asyncio.sleep(LOOK_S)
+            with suppress(psycopg.OperationalError):
+                state = await self._fence()
+                if state is not None and state.holder not in {"", holder} and self._line is line:
+                    log.info("engine line left: another process leads", partition=self._partition)
+                    self._leave(LAST_WORDS_S)
+
+    def _leave(self, within_s: float = RETIRE_S) -> None:
         """Others may still wait for what they sent on a line that takes no more."""
         if self._line is not None:
-            task = asyncio.ensure_future(self._line.retire())
+            self._keep(self._line.retire(within_s))
             self._line = None
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     @contextmanager
-    def _reaching(self) -> Iterator[None]:
-        """Raises what a call came to as a VenueError."""
+    def _reaching(self, line: Line) -> Iterator[None]:
+        """Raises what a call on the line came to as a VenueError."""
         try:
             yield
         except grpc.aio.AioRpcError as error:
-            if error.code() in _AWAY and self._line is not None:
+            if error.code() in _AWAY:
                 # The leader may have moved: look its address up again at the next call.
-                self._line.broken = True
+                line.broken = True
             raise from_call(error) from None
         except asyncio.CancelledError:
             task = asyncio.current_task()
