@@ -12,12 +12,15 @@ import grpc
 import pytest
 from google.protobuf import json_format
 
+from db.session import Connection
 from servers.auth.keys import SigningKeys
 from servers.domain.errors import PartUnavailable
 from servers.embedded.state import State
+from servers.engine.client import Engine, Engines
+from servers.engine.transit import Transit
 from servers.transport.call import INTERNAL_KEY
 from tests.integration.engine.conftest import Lead
-from tests.integration.engine.leading import PARTITION, USER, until
+from tests.integration.engine.leading import PARTITION, USER, stalled, until
 from tests.integration.engine.line import line
 from tests.servers import free_port
 from venue.account.v1 import account_pb2
@@ -98,3 +101,22 @@ async def test_an_order_process_ends_on_sigterm_before_its_supervisor_kills_it(
                 await process.wait()
             log.close()
             await keys.stop(None)
+
+
+async def test_who_carries_transfers_waits_where_the_leader_ended_while_it_looked(
+    lead: Lead, database: Connection
+) -> None:
+    led = await lead()
+    nobody: Engines[Engine] = Engines({})
+    carrying = asyncio.create_task(Transit(led.engine, nobody).run())
+    sequencer = led.sequencer
+    # The lease cannot be given back yet, so the machine that has ended is still there.
+    async with stalled(database):
+        stopping = asyncio.create_task(led.stop())
+        await until(lambda: sequencer.ended is not None)
+        sequencer.onward.set()
+        await asyncio.sleep(0.1)
+        assert led.engine.sequencer is sequencer
+        assert not carrying.done()
+    await stopping
+    carrying.cancel()
