@@ -40,6 +40,9 @@ LEEWAY_S = 2
 LIFE_S_MAX = 900
 CACHE_SIZE = 50_000
 FIRST_KEYS_EVERY_S = 0.2
+# How long a start waits for a first key, and a call where the start did not.
+FIRST_KEY_S = 10.0
+CALL_WAITS_S = 1.0
 KEYS_EVERY_S = 60.0
 REVOKED_EVERY_S = 2.0
 # An unknown key id may be a new key, but strangers must not make us fetch at will.
@@ -155,6 +158,8 @@ class TokenVerifier:
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched = -REFETCH_AFTER_S
         self._keys_away = False
+        # Set once there is a key.
+        self._known = asyncio.Event()
         self._verified: OrderedDict[str, Identity] = OrderedDict()
         self._revoked = Revocations()
         self._tasks: list[asyncio.Task[None]] = []
@@ -206,6 +211,8 @@ class TokenVerifier:
             raise NotAuthenticated("algorithm, type, key id or critical header")
         if kid not in self._keys and time.monotonic() - self._fetched >= REFETCH_AFTER_S:
             await self.fetch_keys()
+        if self._tasks and not self._keys:
+            await self._first_key(CALL_WAITS_S)
         if not self._keys:
             raise PartUnavailable("authentication")
         if kid not in self._keys:
@@ -247,6 +254,8 @@ class TokenVerifier:
             return
         self._keys_away = False
         self._keys = {str(key.key_id): key for key in keys}
+        if self._keys:
+            self._known.set()
 
     async def fetch_revoked(self) -> None:
         """Replaces what is known to be revoked, and tells those who hold streams of it open."""
@@ -262,19 +271,12 @@ class TokenVerifier:
             for tell in self.on_revoked:
                 tell()
 
-    async def start(self, wait_s: float = 0.0) -> None:
-        """Fetches both, then keeps them fresh until `stop`; waits up to `wait_s` for a first key."""
-        until = time.monotonic() + wait_s
-        await self.fetch_keys()
-        while not self._keys and time.monotonic() < until:
-            await asyncio.sleep(FIRST_KEYS_EVERY_S)
-            await self.fetch_keys()
+    async def start(self, wait_s: float = FIRST_KEY_S) -> None:
+        """Keeps both fresh until `stop`; waits for what was revoked, and up to `wait_s` for a first key."""
+        self._tasks = [asyncio.create_task(self._keep_keys())]
+        await self._first_key(wait_s)
         await self.fetch_revoked()
-        self._tasks = [
-            # Until there is a first key nobody gets in: processes that start together wait for the auth server.
-            asyncio.create_task(_repeat(self.fetch_keys, lambda: KEYS_EVERY_S if self._keys else FIRST_KEYS_EVERY_S)),
-            asyncio.create_task(_repeat(self.fetch_revoked, lambda: REVOKED_EVERY_S)),
-        ]
+        self._tasks.append(asyncio.create_task(self._keep_revoked()))
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -283,8 +285,19 @@ class TokenVerifier:
                 await task
         self._tasks = []
 
+    async def _first_key(self, within_s: float) -> None:
+        """Until there is a key, or the time has passed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._known.wait()
 
-async def _repeat(deed: Callable[[], Awaitable[None]], pause_s: Callable[[], float]) -> None:
-    while True:
-        await asyncio.sleep(pause_s())
-        await deed()
+    async def _keep_keys(self) -> None:
+        while True:
+            await self.fetch_keys()
+            # Until there is a first key nobody gets in: processes that start together wait for the auth server.
+            await asyncio.sleep(KEYS_EVERY_S if self._keys else FIRST_KEYS_EVERY_S)
+
+    async def _keep_revoked(self) -> None:
+        while True:
+            await asyncio.sleep(REVOKED_EVERY_S)
+            await self.fetch_revoked()

@@ -32,7 +32,7 @@ from servers.engine.remote import RemoteEngine
 from servers.transport.api_keys import ApiKeys
 from servers.transport.caller import channel_to
 from servers.transport.guard import Guard
-from servers.transport.identity import KeySource, TokenVerifier
+from servers.transport.identity import FIRST_KEY_S, KeySource, TokenVerifier
 from servers.transport.limits import GENEROUS, Limits, Rate
 from servers.transport.paging import PageTokens
 from servers.transport.replays import Replays
@@ -43,7 +43,6 @@ from venue.auth.v1 import auth_pb2, auth_pb2_grpc
 from venue.option.v1 import access_pb2
 
 EngineT = TypeVar("EngineT", bound=Engine)
-FIRST_KEY_S: Final = 10.0
 # What the clocks of servers and database may differ.
 CLOCKS_S: Final = 60
 # How long an end waits to write down which keys were used: the tables may be gone.
@@ -92,16 +91,19 @@ async def keys_of(settings: Settings) -> AsyncIterator[KeySource]:
 
 @asynccontextmanager
 async def guard_of(
-    process: Process, pool: Pool, keys: KeySource, kyc_levels: Callable[[str], Awaitable[int]] | None = None
+    process: Process,
+    pool: Pool,
+    keys: KeySource,
+    kyc_levels: Callable[[str], Awaitable[int]] | None = None,
+    first_key_s: float = FIRST_KEY_S,
 ) -> AsyncIterator[Guard]:
     """The guard of a process: keys, revoked sessions from the tables, limits from the settings.
 
-    Waits a little for the first key: a server that says it serves should know its callers. Without one it serves all the same,
-    since other servers need it.
+    Waits `first_key_s` for the first key: a server that says it serves should know its callers. Without one it serves all the
+    same, since other servers need it.
     """
     settings = process.settings
     verifier = TokenVerifier(keys, lambda: revocations(pool, revocations_kept(settings)))
-    await verifier.start(FIRST_KEY_S)
     redis = open_counters(settings.redis, TIMEOUT_S)
     api_keys = ApiKeys(
         verifier,
@@ -112,6 +114,7 @@ async def guard_of(
     )
     touching = process.tasks.create_task(api_keys.run())
     try:
+        await verifier.start(first_key_s)
         yield Guard(
             verifier,
             limits_of(settings, Store(SharedLimits(redis))),
