@@ -116,7 +116,7 @@ def build_server(
             ("grpc.absolute_max_metadata_size", HEADER_BYTES_MAX),
             ("grpc.so_reuseport", 0),
             ("grpc.keepalive_time_ms", 30_000),
-            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.http2.ping_timeout_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             *options,
