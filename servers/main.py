@@ -42,10 +42,11 @@ async def serve(names: Sequence[str], settings: Settings, metrics: Metrics, buil
     starting = True
 
     def stop(number: signal.Signals) -> None:
-        log.info("stopping", signal=number.name, processes=list(names))
         if starting and not stopping.is_set():
             serving.cancel()
         stopping.set()
+        # Last: whatever comes of saying so, the process ends.
+        log.info("stopping", signal=number.name, processes=list(names))
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)

@@ -1,15 +1,18 @@
 """What a process says of itself: JSON lines on standard output, and metrics for Prometheus.
 
-Values go into log lines as JSON, so no text of a caller can end a line or begin one.
+Values go into log lines as JSON, so no text of a caller can end a line or begin one. A line that cannot be written is no error
+of who says it: it is dropped.
 """
 
 import asyncio
+import json
 import logging
-import sys
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import accumulate
+from typing import TextIO, cast
 from wsgiref.simple_server import WSGIServer
 
 import structlog
@@ -17,6 +20,9 @@ from prometheus_client import REGISTRY, CollectorRegistry, Gauge, start_http_ser
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from servers.transport.log_lines import LogLines
+
+STANDARD_OUTPUT = 1
 LAG_EVERY_S = 0.5
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
@@ -30,13 +36,14 @@ def configure_logging(process: str, level: str = "INFO") -> None:
         structlog.processors.format_exc_info,
         lambda _logger, _method, line: {"process": process, **line},
     ]
+    lines = cast("TextIO", LogLines(STANDARD_OUTPUT, lambda lost: lost_lines(process, lost)))
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(lines),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -48,6 +55,15 @@ def configure_logging(process: str, level: str = "INFO") -> None:
     )
     logging.root.handlers = [handler]
     logging.root.setLevel(max(logging.INFO, logging.getLevelNamesMapping()[level]))
+
+
+def lost_lines(process: str, lost: int) -> str:
+    """The line that stands where lines could not be written."""
+    time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return (
+        json.dumps({"process": process, "lost": lost, "event": "log lines lost", "level": "warning", "time": time})
+        + "\n"
+    )
 
 
 class MethodMetrics:

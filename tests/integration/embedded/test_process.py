@@ -40,7 +40,8 @@ async def serving(process: Process) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.sleep(0.01)
-        print("drained", flush=True)
+        if "unheard" not in sys.argv:
+            print("drained", flush=True)
 
 run(["order"], {"order": serving})
 """
@@ -83,6 +84,16 @@ def test_a_signal_drains_and_ends_it_with_success(tmp_path: Path, number: signal
         read_until(made, "drained")
         assert made.wait(60) == 0
     assert state.pid("order") is None
+
+
+def test_a_signal_ends_one_whose_log_nobody_reads_any_more(tmp_path: Path) -> None:
+    """As one that lost its supervisor: what it says ends in a closed pipe."""
+    with process(State(tmp_path), "unheard") as made:
+        read_until(made, "serving")
+        assert made.stdout is not None
+        made.stdout.close()
+        made.terminate()
+        assert made.wait(60) == 0
 
 
 def test_grpc_wakes_the_loop_through_our_pipe(tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 import asyncio
 import json
 import logging
+import os
 import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -55,16 +58,47 @@ async def test_the_lag_of_the_event_loop_is_watched(monkeypatch: pytest.MonkeyPa
     assert 0 <= lag < 1
 
 
-def test_a_log_line_is_one_json_object_whatever_a_caller_sends(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def logging_kept() -> Iterator[None]:
+    """How lines are written is as it was after the test."""
     before, handlers, level = structlog.get_config(), logging.root.handlers, logging.root.level
-    try:
-        configure_logging("order")
-        structlog.get_logger().info("call refused", symbol='X\r\n{"level":"critical"}\x1b[31m')
-    finally:
-        structlog.configure(**before)
-        logging.root.handlers = handlers
-        logging.root.setLevel(level)
-    (line,) = capsys.readouterr().out.splitlines()
+    yield
+    structlog.configure(**before)
+    logging.root.handlers = handlers
+    logging.root.setLevel(level)
+
+
+@pytest.mark.usefixtures("logging_kept")
+def test_a_log_line_is_one_json_object_whatever_a_caller_sends(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("order")
+    structlog.get_logger().info("call refused", symbol='X\r\n{"level":"critical"}\x1b[31m')
+    (line,) = capfd.readouterr().out.splitlines()
     entry = json.loads(line)
     assert (entry["process"], entry["level"], entry["event"]) == ("order", "info", "call refused")
     assert entry["symbol"] == 'X\r\n{"level":"critical"}\x1b[31m'
+
+
+@pytest.mark.usefixtures("logging_kept")
+def test_lines_that_cannot_be_written_are_dropped_and_the_next_one_says_how_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "order.log"
+    full, room = os.open("/dev/full", os.O_WRONLY), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    descriptor = os.dup(full)
+    monkeypatch.setattr(telemetry, "STANDARD_OUTPUT", descriptor)
+    try:
+        configure_logging("order")
+        structlog.get_logger().info("first")
+        logging.getLogger("library").error("second")
+        os.dup2(room, descriptor)
+        structlog.get_logger().info("third")
+        logging.getLogger("library").error("fourth")
+    finally:
+        for each in (full, room, descriptor):
+            os.close(each)
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(entry["event"], entry.get("lost")) for entry in entries] == [
+        ("log lines lost", 2),
+        ("third", None),
+        ("fourth", None),
+    ]
