@@ -28,7 +28,6 @@ SOCKET_PATH_MAX = 90
 RETRIES = 1000
 # Longer than a server takes to load its code, so that one that cannot start is recognized as such and waits between tries.
 STAYS_UP_S = "5"
-LOG_SIZE = "20MB"
 DEAD = {"BACKOFF", "EXITED", "FATAL", "UNKNOWN"}
 
 
@@ -68,8 +67,7 @@ def configuration(state: State, programs: Sequence[Program]) -> str:
         "silent": "true",
         "pidfile": escaped(str(state.pid_file("supervisor"))),
         "logfile": escaped(str(state.log("supervisor"))),
-        "logfile_maxbytes": LOG_SIZE,
-        "logfile_backups": "1",
+        "logfile_maxbytes": "0",
         "umask": "077",
     }
     if os.geteuid() == 0:
@@ -83,6 +81,11 @@ def configuration(state: State, programs: Sequence[Program]) -> str:
         "supervisor.rpcinterface_factory": "servers.embedded.preload:make",
         "module": MODULE,
     }
+    # After the one that says how a program begins, which it gives a log first.
+    settings["rpcinterface:logs"] = {
+        "supervisor.rpcinterface_factory": "servers.embedded.logs:make",
+        "folder": escaped(str(state.log("supervisor").parent)),
+    }
     for program in programs:
         settings[f"program:{program.name}"] = {
             "command": escaped(shlex.join(program.command)),
@@ -94,9 +97,7 @@ def configuration(state: State, programs: Sequence[Program]) -> str:
             "stopsignal": program.stop_signal,
             "stopwaitsecs": str(program.stop_wait_s),
             "redirect_stderr": "true",
-            "stdout_logfile": escaped(str(state.log(program.name))),
-            "stdout_logfile_maxbytes": LOG_SIZE,
-            "stdout_logfile_backups": "2",
+            "stdout_logfile": "NONE",
             "environment": written(program.environment),
         }
     path = state.root / "supervisor.conf"

@@ -210,8 +210,7 @@ def test_what_a_killed_supervisor_left_behind_is_ended_by_the_next_start(running
     os.kill(supervisor, signal.SIGKILL)
     STARTED[running.state.root].wait(HEAL_S)
     wait_for(lambda: not running.state.is_locked())
-    # Envoy may end by itself, writing to a log that nobody reads any more.
-    assert {"postgres", "valkey"} <= set(processes.leftovers(running.state))
+    assert set(processes.leftovers(running.state)) == {"envoy", "postgres", "valkey"}
 
     seen = start(running, tmp_path)
 
