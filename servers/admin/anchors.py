@@ -6,6 +6,7 @@ written anew. The key is the venue's own for this, never one that tokens are sig
 """
 
 import asyncio
+import errno
 import json
 import os
 import secrets
@@ -56,13 +57,22 @@ class Anchors:
         self._clock = clock
 
     def append(self, head: Head) -> dict[str, Any]:
-        """Sign a head and keep it; it is on the disk when this returns. Returns the anchor."""
+        """Sign a head and keep it; it is on the disk when this returns. Returns the anchor.
+
+        Raises OSError where there is no room for it; nothing of it is kept then.
+        """
         anchor = self.sign(head)
+        line = json.dumps(anchor).encode() + b"\n"
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # One write of one line: several processes may append.
-        with os.fdopen(os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
-            file.write(json.dumps(anchor).encode() + b"\n")
-            file.flush()
+        opened = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(opened, "ab", buffering=0) as file:
+            before = file.tell()
+            done = file.write(line)
+            if done < len(line):
+                # The last block of a full disk took its beginning, which nobody signed.
+                file.truncate(before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.file))
             os.fsync(file.fileno())
         return anchor
 
@@ -99,13 +109,15 @@ def _put(path: Path, octets: bytes) -> None:
     """Write a file, unless it is there: of two processes at once the first one's stays."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(octets)
-        file.flush()
-        os.fsync(file.fileno())
-    with suppress(FileExistsError):
-        path.hardlink_to(made)
-    made.unlink()
+    try:
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(octets)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(made)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def key_id(key: Ed25519PublicKey) -> str:
@@ -158,6 +170,11 @@ async def anchor_once(pool: Pool, anchors: Anchors, last: int) -> int:
         log.error("audit log is shorter than it was", sequence=head.sequence, anchored=last)
         return last
     if head.sequence > last:
-        anchor = await asyncio.to_thread(anchors.append, head)
+        try:
+            anchor = await asyncio.to_thread(anchors.append, head)
+        except OSError as error:
+            # On a full disk the process goes on, and the next one has all that this one would have had.
+            log.warning("audit head not anchored", cause=str(error))
+            return last
         log.info("audit head", **anchor)
     return head.sequence

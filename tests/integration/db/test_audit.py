@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from db import audit
 from db.audit import Action, Actor, ActorKind, Entry, Search
@@ -228,6 +230,30 @@ async def test_s23_the_head_is_signed_and_kept_when_it_moved(
         assert [head.sequence for head in heads] == [10, 11]
         assert (await verify(audit.links(connection), heads)).broken is None
     assert Anchors(tmp_path).last() == 11
+    await pool.close()
+
+
+async def test_s23_a_head_for_which_there_is_no_room_is_anchored_when_there_is(
+    database_url: str, services: AsyncEngine, tmp_path: Path
+) -> None:
+    pool = await open_pool(database_url, application_name="test", role=SERVICES)
+    anchors = Anchors(tmp_path)
+    await ten(services)
+    assert await anchor_once(pool, anchors, 0) == 10
+    await audit.record(services, Entry(actor=VENUE, action=Action.ADMIN_READ))
+    kept = anchors.file.read_bytes()
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (0, 9):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept) + room, most))
+        try:
+            with capture_logs() as told:
+                assert await anchor_once(pool, anchors, 10) == 10
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        assert [line["event"] for line in told] == ["audit head not anchored"]
+        assert anchors.file.read_bytes() == kept
+    assert await anchor_once(pool, anchors, 10) == 11
+    assert len(read_anchors(anchors.file.read_text().splitlines(), read_key(anchors.public_key))) == 2
     await pool.close()
 
 
