@@ -8,18 +8,21 @@ import importlib
 import importlib.util
 import json
 import sys
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 import servers
 from servers.config import PROCESSES, BadSettingsError, Settings
 from servers.embedded.errors import StartError
+
+if TYPE_CHECKING:
+    from servers.embedded import inspection
 
 CHECKOUT = Path(servers.__file__).resolve().parent.parent
 # Name of the command -> where it lives.
@@ -265,43 +268,49 @@ def reset(context: typer.Context, yes: Annotated[bool, typer.Option("--yes", hel
 
 @app.command()
 def status(context: typer.Context) -> None:
-    """Show each process: its id, since when, its port, and whether it answers."""
-    from servers.embedded import health, processes
+    """Show each process: its id, since when, its port, and whether it answers; then each partition that is halted, and why."""
+    from servers.embedded import inspection, processes
 
     settings: Settings = context.obj
-    papers = settings.papers()
-    table = Table("process", "pid", "up", "port", "health")
-    answering = True
+    try:
+        asked = questions(settings)
+    except StartError as error:
+        raise refusal(str(error)) from None
     elsewhere = {"bot": not settings.bot_enabled, "feed": not settings.feeds}
     elsewhere |= {"postgres": settings.database_url is not None, "valkey": settings.redis_url is not None}
-    stores = {"postgres": settings.postgres_port, "valkey": settings.redis_port, "envoy": settings.gateway_port}
-    serving = {name: settings.port(name) for name in PROCESSES}
-    serving |= {
-        name: port for name, (port, _) in zip(marketdata_processes(settings), settings.marketdata_ports, strict=True)
-    }
     more = {"marketdata": marketdata_processes(settings)}
-    for name in (each for one in reversed(processes.STOP_ORDER) for each in more.get(one, [one])):
-        if elsewhere.get(name):
-            continue
-        known = processes.alive(settings.state, name)
-        port = stores[name] if name in stores else serving[name]
-        if name in serving and port is not None:
-            good = health.serving(settings.host, port, papers)
-        else:
-            good = health.listening(settings.host, port or settings.metrics_port(name))
-        good = good and known is not None
-        answering = answering and good
-        pid, age = (str(known[0]), age_text(time.time() - known[1])) if known else ("-", "-")
-        table.add_row(name, pid, age, str(port or "-"), "[green]ok[/green]" if good else "[red]down[/red]")
-    console.print(table)
-    if not answering:
+    ordered = (
+        each for one in reversed(processes.STOP_ORDER) for each in more.get(one, [one]) if not elsewhere.get(one)
+    )
+    if not inspection.show(console, settings.state, {name: asked[name] for name in ordered}, settings.database):
         raise typer.Exit(1)
 
 
-def age_text(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+def questions(settings: Settings) -> "inspection.Asked":
+    """What each process has to answer: a frozen one still accepts connections.
+
+    Raises StartError where the gateway's certificate cannot be read.
+    """
+    from servers.embedded import health, postgres, valkey
+
+    host, papers = settings.host, settings.papers()
+    # The gateway may say that others are away: that stands beside them.
+    gateway = partial(health.responds, f"{settings.gateway_url}/healthz", settings.certificate)
+    found: dict[str, tuple[int | None, Callable[[], bool]]] = {
+        "postgres": (settings.postgres_port, partial(postgres.accepts, settings.database)),
+        "valkey": (settings.redis_port, partial(valkey.answers, settings.redis)),
+        "envoy": (settings.gateway_port, gateway),
+    }
+    several = zip(marketdata_processes(settings), settings.marketdata_ports, strict=True)
+    for name, port in {
+        **{name: settings.port(name) for name in PROCESSES},
+        **{name: port for name, (port, _) in several},
+    }.items():
+        if port is not None:
+            found[name] = port, partial(health.serving, host, port, papers)
+        else:
+            found[name] = None, partial(health.answers, f"http://{host}:{settings.metrics_port(name)}/metrics")
+    return found
 
 
 @app.command()

@@ -3,7 +3,8 @@
 import re
 import socket
 import ssl
-from urllib.error import URLError
+from http import HTTPStatus
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import grpc
@@ -54,6 +55,16 @@ def listening(host: str, port: int) -> bool:
 
 def answers(url: str, trust: Certificate | None = None) -> bool:
     """Whether a GET of the address is answered with success."""
+    return status_of(url, trust) == HTTPStatus.OK
+
+
+def responds(url: str, trust: Certificate | None = None) -> bool:
+    """Whether a GET of the address is answered, be it with a refusal."""
+    return status_of(url, trust) is not None
+
+
+def status_of(url: str, trust: Certificate | None) -> int | None:
+    """What a GET of the address is answered with; None for no answer."""
     context = None
     if trust is not None:
         # The certificate itself is what is believed; the name in it need not lead to this machine.
@@ -62,9 +73,12 @@ def answers(url: str, trust: Certificate | None = None) -> bool:
         context.check_hostname = False
     try:
         with urlopen(url, timeout=PROBE_S, context=context) as answer:  # noqa: S310  # nosec B310  the caller's own http address
-            return bool(answer.status == 200)
+            return int(answer.status)
+    except HTTPError as refused:
+        with refused:
+            return refused.code
     except (URLError, OSError):
-        return False
+        return None
 
 
 def quotes(host: str, metrics_port: int) -> tuple[bool, list[str]]:

@@ -4,6 +4,8 @@ import importlib.util
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from servers.embedded.errors import StartError
 
@@ -55,8 +57,10 @@ def command(configuration: Path) -> list[str]:
 
 def answers(address: str) -> bool:
     """Whether the server at the address answers PING; one that is still loading its file does not."""
+    # Asked once: the library would ask a silent one again and again.
+    asked = {"socket_timeout": PROBE_S, "socket_connect_timeout": PROBE_S, "retry": Retry(NoBackoff(), 0)}
     try:
-        with redis.Redis.from_url(address, socket_timeout=PROBE_S, socket_connect_timeout=PROBE_S) as client:
+        with redis.Redis.from_url(address, **asked) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False

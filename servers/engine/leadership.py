@@ -81,6 +81,8 @@ class Leader:
         self.engine = engine
         # Set once this process has led, or has seen that another one does, or that none can.
         self.led = asyncio.Event()
+        # As it was seen last: while this process leads, and while the database is away, nothing is seen.
+        self.halted = False
         self._partition = engine.partition
         self._environment = environment
         self._pool = pool
@@ -226,6 +228,7 @@ class Leader:
             if state.lease_until > until:
                 self.led.set()
             until = state.lease_until
+            self.halted = bool(state.halted_reason)
             bar = _bar(state)
             if bar:
                 # It will not be led, here or elsewhere, until a person has looked.

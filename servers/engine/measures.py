@@ -57,3 +57,26 @@ def measure_queues(engines: Mapping[int, Queued], registry: CollectorRegistry = 
 
 def _queued(engine: Queued) -> int:
     return engine.queued
+
+
+class Leading(Protocol):
+    """What sees whether its partition is halted."""
+
+    @property
+    def halted(self) -> bool: ...
+
+
+def measure_halts(leaders: Mapping[int, Leading], registry: CollectorRegistry = REGISTRY) -> None:
+    """A gauge of whether each partition is halted, by whomever. Here, as a replica that has none left ends."""
+    gauge = Gauge(
+        "venue_partition_halted",
+        "1 while the partition is halted: it takes no command until a person has looked.",
+        ["partition"],
+        registry=registry,
+    )
+    for partition, leader in leaders.items():
+        gauge.labels(partition).set_function(partial(_halted, leader))
+
+
+def _halted(leader: Leading) -> bool:
+    return leader.halted

@@ -13,7 +13,7 @@ from servers.engine.fence import Fence
 from servers.engine.leadership import Leader, Terms
 from servers.engine.local import LocalEngine
 from servers.engine.markets import Markets
-from servers.engine.measures import measure_queues
+from servers.engine.measures import measure_halts, measure_queues
 from servers.engine.missed import Past
 from servers.engine.pace import Pace
 from servers.engine.remote import RemoteEngine
@@ -77,6 +77,7 @@ async def leading(
         )
         for number, engine in engines.items()
     ]
+    measure_halts(dict(zip(engines, leaders, strict=True)), process.metrics.registry)
     tasks = [process.tasks.create_task(leader.run()) for leader in leaders]
 
     async def stop() -> None:

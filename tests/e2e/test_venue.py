@@ -1,9 +1,13 @@
 """The whole venue as `make up` starts it: a person logs in, opens an account and trades, over REST."""
 
 import httpx
+import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.launching import Venue
+from servers.embedded.addresses import DATABASE, postgres_url
+from servers.embedded.state import State
+from tests.e2e.launching import Venue, eventually
 
 DEMO = "demo@venue.local"
 
@@ -70,3 +74,29 @@ def test_what_was_left_out_is_asked_for_by_name(venue: Venue, bearer: dict[str, 
         refused = client.post("/v1/orders", json={"accountId": "demo-1", "symbol": "ETH-USD", "quantity": "1"})
     violations = next(detail["fieldViolations"] for detail in refused.json()["details"] if "fieldViolations" in detail)
     assert {each["field"]: each["description"] for each in violations}["side"] == "is required"
+
+
+def halts(venue: Venue) -> dict[str, float]:
+    """What the order process says of its partitions."""
+    page = httpx.get(f"http://127.0.0.1:{venue.port('ORDER_METRICS')}/metrics", timeout=10).text
+    families = {family.name: family.samples for family in text_string_to_metric_families(page)}
+    return {sample.labels["partition"]: sample.value for sample in families["venue_partition_halted"]}
+
+
+def test_a_halted_partition_is_said_to_be(venue: Venue) -> None:
+    well = venue.run("status")
+    assert (well.returncode, "is halted" in well.stdout) == (0, False), well.stdout
+    assert halts(venue) == {"1": 0, "2": 0}
+    password = State(venue.state).secret("postgres")
+    with psycopg.connect(postgres_url(password, venue.port("POSTGRES"), DATABASE), autocommit=True) as database:
+        try:
+            # The first one is that of live accounts.
+            database.execute("UPDATE partitions SET halted_reason = 'somebody has to look' WHERE partition = 1")
+            said = venue.run("status")
+            assert said.returncode == 1
+            assert "partition 1 is halted: somebody has to look" in said.stdout
+            eventually(lambda: halts(venue) == {"1": 1, "2": 0}, "one is halted")
+        finally:
+            database.execute("UPDATE partitions SET halted_reason = NULL")
+    eventually(lambda: halts(venue) == {"1": 0, "2": 0}, "none is halted")
+    eventually(lambda: venue.run("status").returncode == 0, "all is well")

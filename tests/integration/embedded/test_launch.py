@@ -1,5 +1,6 @@
 """A venue of its stores and a gateway alone: it starts, heals, refuses what it must, and stops with nothing left over."""
 
+import io
 import os
 import signal
 import socket
@@ -19,8 +20,9 @@ from prometheus_client import CollectorRegistry, start_http_server
 from rich.console import Console
 
 from servers.bot.measures import BotMeasures
+from servers.cli import questions
 from servers.config import Settings
-from servers.embedded import envoy, health, launch, postgres, processes, valkey
+from servers.embedded import envoy, health, inspection, launch, postgres, processes, valkey
 from servers.embedded.addresses import postgres_url, sockets_of, valkey_url
 from servers.embedded.errors import StartError
 from servers.embedded.plan import Embedding, Listening
@@ -48,6 +50,8 @@ static_resources:
             typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
 """
 HEAL_S = 90.0
+# Two questions go to a database that is silent.
+ASKED_S = 10.0
 
 
 STARTED: dict[Path, subprocess.Popen[bytes]] = {}
@@ -155,23 +159,58 @@ def test_postgres_asks_for_the_password_on_its_socket_too(running: Embedding) ->
         psycopg.connect(address)
 
 
-@pytest.mark.parametrize("name", ["postgres", "valkey", "envoy"])
+CHECKS: dict[str, Callable[[Embedding], bool]] = {
+    "postgres": lambda running: postgres.accepts(running.database),
+    "valkey": lambda running: valkey.answers(running.redis),
+    "envoy": lambda running: health.answers(f"{running.gateway_url}/healthz"),
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
 def test_a_killed_server_comes_back(running: Embedding, name: str) -> None:
     before = processes.alive(running.state, name)
     assert before is not None
     os.kill(before[0], signal.SIGKILL)
-    checks: dict[str, Callable[[], bool]] = {
-        "postgres": partial(postgres.accepts, running.database),
-        "valkey": partial(valkey.answers, running.redis),
-        "envoy": partial(health.answers, f"{running.gateway_url}/healthz"),
-    }
-    ready = checks[name]
+    ready = partial(CHECKS[name], running)
 
     def healed() -> bool:
         after = processes.alive(running.state, name)
         return after is not None and after[0] != before[0] and ready()
 
     wait_for(healed)
+
+
+def states(running: Embedding) -> dict[str, str]:
+    """What `venue status` says of each server."""
+    ports = {"postgres": "VENUE_POSTGRES_PORT", "valkey": "VENUE_REDIS_PORT", "envoy": "VENUE_GATEWAY_PORT"}
+    settings = Settings.model_validate(
+        {port.removeprefix("VENUE_").lower(): running.ports[port] for port in ports.values()}
+        | {"state_dir": str(running.state.root)}
+    )
+    asked = questions(settings)
+    printed = io.StringIO()
+    inspection.show(
+        Console(file=printed, width=200), running.state, {name: asked[name] for name in ports}, running.database
+    )
+    rows = [line.split("│") for line in printed.getvalue().splitlines() if "│" in line]
+    return {cells[1].strip(): cells[-2].strip() for cells in rows}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_frozen_server_is_not_said_to_be_well(running: Embedding, name: str) -> None:
+    """Its port goes on accepting connections."""
+    well = dict.fromkeys(CHECKS, "ok")
+    wait_for(lambda: states(running) == well)
+    known = processes.alive(running.state, name)
+    assert known is not None
+    os.kill(known[0], signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        assert states(running) == well | {name: "down"}
+        assert time.monotonic() - begun < ASKED_S
+    finally:
+        os.kill(known[0], signal.SIGCONT)
+    wait_for(lambda: states(running) == well)
 
 
 def test_state_belongs_to_its_owner_alone(running: Embedding) -> None:

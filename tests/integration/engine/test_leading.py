@@ -2,10 +2,12 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 from psycopg import sql
 
 from db import journal
@@ -14,6 +16,7 @@ from servers.domain.errors import NotLeader, PartUnavailable, VenueError
 from servers.domain.state import dump
 from servers.engine import standby
 from servers.engine.client import Engines
+from servers.engine.measures import measure_halts
 from servers.engine.recovery import Recovered, recover_tables
 from servers.engine.transit import Transit
 from tests.integration.engine.conftest import Lead
@@ -160,6 +163,10 @@ async def test_the_next_leader_has_the_same_machine(
 
 async def test_a_halted_partition_is_not_led(lead: Lead, database: Connection) -> None:
     led = await lead(lease_s=0.5)
+    registry = CollectorRegistry()
+    measure_halts({PARTITION: led.leader}, registry)
+    gauge = partial(registry.get_sample_value, "venue_partition_halted", {"partition": str(PARTITION)})
+    assert gauge() == 0
     account_id = await led.open_account()
     assert await journal.halt(database, PARTITION, "somebody has to look")
     with pytest.raises(VenueError) as refused:
@@ -174,9 +181,11 @@ async def test_a_halted_partition_is_not_led(lead: Lead, database: Connection) -
     second = await lead(waits=True)
     await until(second.leader.led.is_set)
     await second.stop()
+    assert gauge() == 1
     await database.execute("UPDATE partitions SET halted_reason = NULL")
     await led.leads()
     await led.place(account_id)
+    assert gauge() == 0
 
 
 async def test_a_partition_of_newer_rules_is_not_led(lead: Lead, database: Connection) -> None:
