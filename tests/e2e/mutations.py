@@ -157,8 +157,10 @@ def personal(value: Any, account_id: str, order_id: str) -> Any:
 
 
 def changed(request: Json, path: tuple[str | int, ...], value: Any) -> Json:
-    """A copy with the value at the path."""
+    """A copy with the value at the path, under an id of its own: a batch of another body is no repetition."""
     made = copy.deepcopy(request)
+    if "requestId" in made:
+        made["requestId"] = str(uuid.uuid4())
     place: Any = made
     for part, following in itertools.pairwise(path):
         empty: Any = [{}] if isinstance(following, int) else {}
