@@ -262,10 +262,42 @@ def mappers(tree: Any) -> list[Any]:
     return found
 
 
+def conditions(mapper: Any) -> list[Any]:
+    found: list[Any] = mapper["filter"].get("and_filter", {"filters": [mapper["filter"]]})["filters"]
+    return found
+
+
 def status_code(mapper: Any) -> int:
-    first = mapper["filter"].get("and_filter", {"filters": [mapper["filter"]]})["filters"][0]
-    code: int = first["status_code_filter"]["comparison"]["value"]["default_value"]
+    """401 too where the gateway has no keys to judge a token by."""
+    first = conditions(mapper)[0]
+    if "or_filter" in first:
+        first = first["or_filter"]["filters"][-1]
+    code: int = first.get("status_code_filter", {"comparison": {"value": {"default_value": 401}}})["comparison"][
+        "value"
+    ]["default_value"]
     return code
+
+
+def is_keyless(mapper: Any) -> bool:
+    return "extension_filter" in conditions(mapper)[0]
+
+
+def test_without_the_keys_whoever_calls_is_told_that_nobody_answers(tree: Any) -> None:
+    """In each of the three ways, before a token is said to be bad: the same as where a server does not answer."""
+    ways: dict[str, list[Any]] = {"rest": [], "web": [], "native": []}
+    for mapper in mappers(tree):
+        override = mapper["body_format_override"]
+        content = override.get("content_type", "")
+        way = "rest" if "json_format" in override else "web" if "grpc-web" in content else "native"
+        ways[way].append(mapper)
+    for way, found in ways.items():
+        at = [number for number, mapper in enumerate(found) if is_keyless(mapper)]
+        assert len(at) == 1, way
+        assert at[0] < next(n for n, each in enumerate(found) if not is_keyless(each) and status_code(each) == 401)
+        (away,) = (each for each in found if not is_keyless(each) and status_code(each) == 503)
+        said = {name: value for name, value in found[at[0]].items() if name != "filter"}
+        expected = {name: value for name, value in away.items() if name != "filter"}
+        assert said == {**expected, **({"status_code": 503} if way == "native" else {})}, way
 
 
 def status_of(value: str) -> dict[str, Any]:
@@ -292,6 +324,8 @@ def test_the_gateway_says_the_same_to_everybody(tree: Any) -> None:
     to_rest, to_web, to_native = {}, {}, {}
     for mapper in mappers(tree):
         text = mapper["body_format_override"]
+        if is_keyless(mapper):
+            continue
         if "json_format" in text:
             if "or_filter" not in mapper["filter"]["and_filter"]["filters"][0]:
                 to_rest[status_code(mapper)] = text["json_format"]

@@ -57,12 +57,19 @@ def test_a_filled_order_reaches_the_receiver_and_its_signature_is_right(rest: Re
         filled = rest.call("order.v1.OrderService.PlaceOrder", order, buyer.token)["order"]
         assert filled["status"] == "ORDER_STATUS_FILLED", filled
         eventually(lambda: len(told(log)) == 2, "the order is told", within_s=60)
+
+        def deliveries() -> list[Any]:
+            found: list[Any] = rest.call(f"{HOOKS}.ListDeliveries", endpoint, buyer.token)["deliveries"]
+            return found
+
+        # The receiver has the message before the venue has its answer, and it must be there to give one.
+        delivered = [("DELIVERY_STATE_SUCCEEDED", 1)] * 2
+        eventually(lambda: [(one["state"], one["attempts"]) for one in deliveries()] == delivered, "both have arrived")
+        listed = deliveries()
     body = told(log)[1]
     data = body["data"]
     assert (body["type"], data["orderId"], data["symbol"]) == ("order_filled", filled["orderId"], "ETH-USD")
     assert (data["filledQty"], data["avgPrice"]) == (filled["filledQuantity"], filled["averagePrice"])
-    listed = rest.call(f"{HOOKS}.ListDeliveries", endpoint, buyer.token)["deliveries"]
-    assert [(each["state"], each["attempts"]) for each in listed] == [("DELIVERY_STATE_SUCCEEDED", 1)] * 2
     assert listed[1]["messageId"] == sent["messageId"]
     # To the receiver nobody else is the venue.
     with receiving(log, port, made["secret"]):
