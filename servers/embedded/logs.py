@@ -64,17 +64,19 @@ class Logs:
 def turn_over(path: Path) -> None:
     """Copy a log beside itself and empty it: no program need be told. A line of the moment between the two is lost.
 
-    Raises OSError where there is no room for the copy; the log is as it was then.
+    Raises OSError where there is no room for the copy; the log and what was turned over are as they were then.
     """
     newest, oldest = (path.with_name(path.name + suffix) for suffix in KEPT[1:])
+    copy = path.with_name(f"{path.name}.new")
+    try:
+        shutil.copyfile(path, copy)
+    except OSError:
+        copy.unlink(missing_ok=True)
+        raise
+    copy.chmod(0o600)
     if newest.exists():
         newest.replace(oldest)
-    try:
-        shutil.copyfile(path, newest)
-    except OSError:
-        newest.unlink(missing_ok=True)
-        raise
-    newest.chmod(0o600)
+    copy.replace(newest)
     os.truncate(path, 0)
 
 

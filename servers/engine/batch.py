@@ -41,8 +41,8 @@ class Ticket:
         self.results: list[Outcome] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def is_over(self, command: pb.Command, refusal: VenueError) -> bool:
-        """Whether a refused command was the beginning of a batch, whose items are then refused with it."""
+    def ends_with(self, command: pb.Command, refusal: VenueError) -> bool:
+        """Refuse what follows a refused command where that began a batch; whether it did."""
         if command.WhichOneof("body") != "begin_batch":
             return False
         self.results += [refusal] * (len(self.commands) - len(self.results))

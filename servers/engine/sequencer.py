@@ -146,7 +146,7 @@ class Sequencer:
             for index, command in enumerate(ticket.commands):
                 outcome = known[index] if index in known else self._execute(command, now_us)
                 ticket.results.append(outcome)
-                if isinstance(outcome, VenueError) and ticket.is_over(command, outcome):
+                if isinstance(outcome, VenueError) and ticket.ends_with(command, outcome):
                     break
         except InvariantBreach as breach:
             self._breach(breach, ticket)
@@ -332,7 +332,7 @@ class Sequencer:
                 outcome = Fault()
             ticket.results.append(outcome)
             await self._commit()
-            if isinstance(outcome, VenueError) and ticket.is_over(command, outcome):
+            if isinstance(outcome, VenueError) and ticket.ends_with(command, outcome):
                 break
         self._attach(ticket)
 

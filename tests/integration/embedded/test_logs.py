@@ -120,6 +120,7 @@ def test_a_log_for_whose_copy_there_is_no_room_stays_as_it_is(tmp_path: Path, mo
     kept, path = logs_in(tmp_path), tmp_path / "order.log"
     path.write_text("the third\n")
     (tmp_path / "order.log.1").write_text("the second\n")
+    (tmp_path / "order.log.2").write_text("the first\n")
 
     def fill(_source: Path, to: Path) -> None:
         to.write_text("the th")
@@ -131,7 +132,12 @@ def test_a_log_for_whose_copy_there_is_no_room_stays_as_it_is(tmp_path: Path, mo
         kept.turn()
     assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {
         "order.log": "the third\n",
-        "order.log.2": "the second\n",
+        "order.log.1": "the second\n",
+        "order.log.2": "the first\n",
     }
     kept.turn()
-    assert (tmp_path / "order.log.1").read_text() == "the third\n"
+    assert {name: (tmp_path / f"order.log{name}").read_text() for name in ("", ".1", ".2")} == {
+        "": "",
+        ".1": "the third\n",
+        ".2": "the second\n",
+    }

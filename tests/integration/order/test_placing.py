@@ -245,6 +245,9 @@ async def test_changes_of_an_account_have_an_outcome(floor: Floor) -> None:
         (empty, "Desk", True),
         (empty, "Desk", True),
     ]
+    # Who does not know yet what the new account is called asks by one that he knows.
+    unnamed = await ana.call("GetRequestOutcome", account_id=ana.demo, request_id=opened)
+    assert unnamed.opened_account == outcomes[0].opened_account
 
 
 async def test_of_what_the_journal_was_let_go_of_nothing_else_is_told(floor: Floor, database_url: str) -> None:
