@@ -86,6 +86,7 @@ def configuration(state: State, programs: Sequence[Program]) -> str:
         "supervisor.rpcinterface_factory": "servers.embedded.logs:make",
         "folder": escaped(str(state.log("supervisor").parent)),
     }
+    settings["rpcinterface:restarts"] = {"supervisor.rpcinterface_factory": "servers.embedded.restarts:make"}
     for program in programs:
         settings[f"program:{program.name}"] = {
             "command": escaped(shlex.join(program.command)),
