@@ -31,7 +31,8 @@ from venue.option.v1 import access_pb2
 
 BYTES_MAX = 256 * 1024
 BYTES_MAX_INTERNAL = 4 * 1024 * 1024
-BEARER = "Bearer "
+# Of an authorization header, in any case (RFC 9110, 11.1).
+BEARER = "bearer "
 # So long before a caller's deadline it is told that it was not kept.
 MARGIN_S = 0.025
 # What a limit must never stand between: the way out, and the inside of the venue.
@@ -163,7 +164,7 @@ class Bound:
         if call.api_key:
             call.identity = await self._by_key(call, raw)
         elif credential:
-            if not credential.startswith(BEARER):
+            if credential[: len(BEARER)].lower() != BEARER:
                 raise NotAuthenticated("no bearer token, or more than one credential")
             token = credential[len(BEARER) :]
             verifier = self._guard.verifier

@@ -91,6 +91,10 @@ def test_s22_the_port_of_administration_serves_that_alone_to_its_own_tokens(
     assert said(lambda: desk.call(f"{ADMIN}.CreateAdminToken", {}, customer.token)) == NOT_PERMITTED
     answer = httpx.get(f"{desk.url}/v1/markets", headers={"authorization": f"Bearer {ada.token}"})
     assert (answer.status_code, answer.headers["strict-transport-security"][:7]) == (404, "max-age")
+    # The name of the scheme is good in any case here too.
+    bought = httpx.post(f"{desk.url}/v1/admin/token", headers={"authorization": f"bearer {ada.plain}"})
+    answer = httpx.get(f"{desk.url}/v1/admin/status", headers={"authorization": f"bearer {ada.token}"})
+    assert (bought.status_code, answer.status_code) == (200, 200)
 
 
 @pytest.fixture

@@ -78,10 +78,38 @@ def test_a_token_for_somebody_else_is_forbidden(client: httpx.Client, tokens: To
     assert (answer.status_code, answer.json()["code"]) == (403, 7)
 
 
-@pytest.mark.parametrize("scheme", ["", "bearer ", "Basic ", "Token "])
-def test_a_token_is_a_bearer_token(client: httpx.Client, tokens: Tokens, scheme: str) -> None:
-    answer = client.get("/v1/auth/me", headers={"authorization": scheme + tokens.token()})
-    assert answer.status_code == 401
+def who(edge: Gateway, client: httpx.Client, authorization: str) -> list[str]:
+    """Who the server takes the caller for, over REST, gRPC and gRPC-web; nobody where he is refused."""
+    headers = {"authorization": authorization}
+    over_rest = client.get("/v1/auth/me", headers=headers)
+    found = [over_rest.json()["user"]["userId"] if over_rest.status_code == 200 else ""]
+    with grpc.insecure_channel(edge.target) as channel:
+        try:
+            answer = auth_pb2_grpc.AuthServiceStub(channel).WhoAmI(
+                auth_pb2.WhoAmIRequest(), metadata=tuple(headers.items()), timeout=5
+            )
+        except grpc.RpcError:
+            answer = auth_pb2.WhoAmIResponse()
+    found.append(answer.user.user_id)
+    web = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1", **headers}
+    said = client.post("/venue.auth.v1.AuthService/WhoAmI", headers=web, content=bytes(5)).content
+    # A frame of the answer, and the trailers; or these alone.
+    size = int.from_bytes(said[1:5], "big") if said[:1] == b"\0" else 0
+    return [*found, auth_pb2.WhoAmIResponse.FromString(said[5 : 5 + size]).user.user_id]
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
+def test_the_name_of_the_scheme_is_good_in_any_case(
+    edge: Gateway, client: httpx.Client, tokens: Tokens, scheme: str
+) -> None:
+    assert who(edge, client, f"{scheme} {tokens.token()}") == ["user-1"] * 3
+
+
+@pytest.mark.parametrize("scheme", ["", "Basic ", "Token ", "Bearer, Bearer ", "BearerBearer ", "Bearer"])
+def test_a_token_is_a_bearer_token(edge: Gateway, client: httpx.Client, tokens: Tokens, scheme: str) -> None:
+    assert who(edge, client, scheme + tokens.token()) == [""] * 3
+    # Also where a caller needs none.
+    assert client.get("/v1/markets", headers={"authorization": scheme + tokens.token()}).status_code == 401
 
 
 def test_no_token_is_no_entry_but_to_what_is_public(client: httpx.Client) -> None:

@@ -92,6 +92,14 @@ async def test_a_bad_token_is_refused_everywhere_alike(bench: Bench, order: wire
     assert bench.orders.calls == []
 
 
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "bEaReR"])
+async def test_the_name_of_the_scheme_is_good_in_any_case(
+    bench: Bench, order: wire.PlaceOrderRequest, scheme: str
+) -> None:
+    await bench.call("PlaceOrder", order, (("authorization", f"{scheme} {bench.keys.token()}"),))
+    assert len(bench.orders.calls) == 1
+
+
 @pytest.mark.parametrize(
     "metadata",
     [
