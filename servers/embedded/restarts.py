@@ -1,14 +1,18 @@
-"""A part of the supervisor: it sees at once that a program has ended.
+"""A part of the supervisor: it sees at once that a program has ended, and tries one that cannot start again and again.
 
 The supervisor looks after its programs in turns a second apart, and sooner only where one of its files has something to be
 read. A program that writes its log itself gives it nothing to read, so a dead one was begun again up to two seconds later,
 and a venue took a second for every step of its end. Now the system's word that a child has ended is something to be
-read. Supervisor calls `make` when it starts.
+read.
+
+Between its tries to start a program it would wait a second more each time, and give up at last. A program may be missing
+another for longer, and nobody need look after it: the wait has a bound. Supervisor calls `make` when it starts.
 """
 
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -17,8 +21,10 @@ from supervisor import events  # type: ignore[import-untyped]
 from supervisor.medusa import asyncore_25 as asyncore  # type: ignore[import-untyped]
 from supervisor.states import SupervisorStates  # type: ignore[import-untyped]
 
-# More than signals come between two looks; what is left is read at the next.
+# More than the signals between two looks; what were left would be read at the next.
 READ_MAX = 4096
+# Between two tries to start a program.
+WAIT_MAX_S = 10
 
 
 class Options(Protocol):
@@ -32,6 +38,17 @@ class Supervisor(Protocol):
     options: Options
 
     def reap(self) -> object: ...
+
+
+class Process(Protocol):
+    """A program that did not start: how many tries it is said to have had, and when the next one is due."""
+
+    backoff: int
+    delay: float
+
+
+class Failure(Protocol):
+    process: Process
 
 
 class Wakeups:
@@ -82,10 +99,18 @@ class Wakeups:
         raise error
 
 
+def bound(failure: Failure) -> None:
+    """Count no more tries than the longest wait has seconds: the supervisor waits as many, and gives up at some number."""
+    process = failure.process
+    process.backoff = min(process.backoff, WAIT_MAX_S)
+    process.delay = min(process.delay, time.time() + WAIT_MAX_S)
+
+
 def make(supervisord: Supervisor) -> Wakeups:
     """Called by the supervisor before its first program, after the parts that know how a program begins."""
     wakeups = Wakeups(supervisord, supervisord.options.execve)
     supervisord.options.execve = wakeups.begin
     events.subscribe(events.SupervisorStoppingEvent, wakeups.stopping)
+    events.subscribe(events.ProcessStateBackoffEvent, bound)
     wakeups.open()
     return wakeups

@@ -1,7 +1,7 @@
 """The supervisor: its configuration, its process, and the calls that start and watch single programs.
 
 It starts the stores by itself; everything else waits to be started, as it needs a migrated database. Whatever dies is
-started again, after 1, 2, 3 ... seconds where it does not stay up.
+started again, after 1, 2, 3 ... seconds where it does not stay up, and ten from then on.
 """
 
 import configparser
@@ -25,6 +25,7 @@ from servers.embedded.state import State
 # The kernel's limit for a socket's path is 108 with its end mark (104 on macOS), and the supervisor adds a suffix of its
 # own while it binds.
 SOCKET_PATH_MAX = 90
+# Far above what is ever counted (`restarts.bound`): no program is given up.
 RETRIES = 1000
 # Longer than a server takes to load its code, so that one that cannot start is recognized as such and waits between tries.
 STAYS_UP_S = "5"

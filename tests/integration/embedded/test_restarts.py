@@ -1,4 +1,4 @@
-"""A real supervisor and a program that is killed: how soon it is there again."""
+"""A real supervisor and a program that is killed or cannot start: how soon it is there again."""
 
 import os
 import select
@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TypeVar
 
 import pytest
 from supervisor import events  # type: ignore[import-untyped]
 from supervisor.medusa import asyncore_25 as asyncore  # type: ignore[import-untyped]
+from supervisor.process import Subprocess  # type: ignore[import-untyped]
+from supervisor.states import ProcessStates  # type: ignore[import-untyped]
 
 from servers.embedded import restarts, supervisor
 from servers.embedded.plan import STORES, Program
@@ -126,17 +129,36 @@ def listening() -> Iterator[None]:
     asyncore.socket_map.update(files)
 
 
+@pytest.fixture
+def child() -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as made:
+        yield made
+
+
 @pytest.mark.usefixtures("listening")
-def test_an_end_is_something_to_be_read_once() -> None:
-    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as child:
-        supervisord = Supervisor(child)
-        restarts.make(supervisord)
-        ((reader, entry),) = asyncore.socket_map.items()
-        assert (entry.readable(), entry.writable(), select.select([reader], [], [], 0)[0]) == (True, False, [])
-        child.kill()
-        assert select.select([reader], [], [], WAIT_S)[0] == [reader]
-        entry.handle_read_event()
-        assert child.returncode == -signal.SIGKILL
-        assert select.select([reader], [], [], 0)[0] == []
-        # A child of its own has nobody to wake.
-        assert (supervisord.options.execve("/bin/true", [], {}), signal.set_wakeup_fd(-1)) == ("/bin/true", -1)
+def test_an_end_is_something_to_be_read_once(child: "subprocess.Popen[bytes]") -> None:
+    supervisord = Supervisor(child)
+    restarts.make(supervisord)
+    ((reader, entry),) = asyncore.socket_map.items()
+    assert (entry.readable(), entry.writable(), select.select([reader], [], [], 0)[0]) == (True, False, [])
+    child.kill()
+    assert select.select([reader], [], [], WAIT_S)[0] == [reader]
+    entry.handle_read_event()
+    assert child.returncode == -signal.SIGKILL
+    assert select.select([reader], [], [], 0)[0] == []
+    # A child of its own has nobody to wake.
+    assert (supervisord.options.execve("/bin/true", [], {}), signal.set_wakeup_fd(-1)) == ("/bin/true", -1)
+
+
+@pytest.mark.usefixtures("listening")
+def test_a_program_that_cannot_start_is_tried_every_ten_seconds_for_good(child: "subprocess.Popen[bytes]") -> None:
+    restarts.make(Supervisor(child))
+    process, waits_s = Subprocess(SimpleNamespace(name="sample")), []
+    for _ in range(supervisor.RETRIES + 1):
+        process.change_state(ProcessStates.STARTING)
+        now = time.time()
+        process.change_state(ProcessStates.BACKOFF)
+        waits_s.append(int(process.delay - now))
+    assert waits_s == [*range(1, 10), *[10] * (supervisor.RETRIES - 8)]
+    # Above it the supervisor gives up.
+    assert process.backoff <= supervisor.RETRIES
