@@ -15,3 +15,8 @@ OLDER: Final = "-event_engine_listener,-event_engine_for_all_other_endpoints"
 def choose() -> None:
     """Before gRPC is imported, which reads it once. What somebody else has set stays."""
     os.environ.setdefault(VARIABLE, OLDER)
+
+
+def older() -> bool:
+    """Whether it was chosen here, and so the sockets lie where gRPC's own queues wait for them."""
+    return os.environ.get(VARIABLE) == OLDER

@@ -25,18 +25,28 @@ class Replay(NamedTuple):
 
 
 Outcome = bytes | VenueError | Replay
+# Outcomes that a look-up of the request id found, by index of the command.
+Known = dict[int, Outcome]
 
 
 class Ticket:
     """The commands of one caller, their outcomes, and the moment they may be told."""
 
-    __slots__ = ("commands", "deadline", "done", "known", "results")
+    __slots__ = ("commands", "deadline", "done", "known", "results", "streamed")
 
-    def __init__(self, commands: Sequence[pb.Command], deadline: float | None, known: dict[int, Outcome]) -> None:
+    def __init__(
+        self,
+        commands: Sequence[pb.Command],
+        deadline: float | None,
+        known: Known,
+        *,
+        streamed: bool = False,
+    ) -> None:
         self.commands = commands
+        # Whether its caller sends on without waiting for the answer.
+        self.streamed = streamed
         # On the loop's clock.
         self.deadline = deadline
-        # Outcomes that a look-up of the request id found, by index.
         self.known = known
         self.results: list[Outcome] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -64,7 +74,7 @@ class Ticket:
 class Batch:
     """Executed commands that will be committed together, and who waits for that."""
 
-    __slots__ = ("answers", "callers", "commands", "first", "frames", "tickets")
+    __slots__ = ("answers", "callers", "commands", "first", "frames", "gathers", "tickets")
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -74,6 +84,15 @@ class Batch:
         self.tickets: list[Ticket] = []
         # How many of the tickets somebody sent.
         self.callers = 0
+        # Whether it gains by a wait for more: what comes in sessions and batches does, whoever asks for one thing waits for it.
+        self.gathers = False
+
+    def add(self, ticket: Ticket) -> None:
+        """A ticket whose commands were executed into it, or that saw what was."""
+        self.tickets.append(ticket)
+        # The passing of time is nobody's.
+        self.callers += bool(ticket.commands)
+        self.gathers |= ticket.streamed or len(ticket.commands) > 1
 
     @property
     def last(self) -> int:

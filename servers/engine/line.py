@@ -6,8 +6,8 @@ be. Where the stream breaks, the outcome is unknown.
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import grpc
@@ -46,6 +46,9 @@ class Line:
         self.broken = False
         # When (on the loop's clock) the other end was heard last.
         self.heard = 0.0
+        # Queries and streams under way, and when the last of them or a request ended.
+        self._users = 0
+        self._used = asyncio.get_running_loop().time()
         self._marks = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[pb.SubmitResponse]] = {}
         # None ends the stream: gRPC drops the one who waits here, unfinished, where the call ended before it was cancelled.
@@ -60,12 +63,31 @@ class Line:
         """
         if self.broken:
             raise NotLeader(self._partition)
+        self._used = asyncio.get_running_loop().time()
         mark = request.correlation_id = next(self._marks)
         future: asyncio.Future[pb.SubmitResponse] = asyncio.get_running_loop().create_future()
         self._waiting[mark] = future
         future.add_done_callback(lambda _: self._waiting.pop(mark, None))
         self._outbox.put_nowait(request)
         return future
+
+    @property
+    def idle_s(self) -> float:
+        """For how long nobody has used it."""
+        now = asyncio.get_running_loop().time()
+        if self._users or self._waiting:
+            self._used = now
+        return now - self._used
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """By a query, or for as long as a stream lasts."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            self._used = asyncio.get_running_loop().time()
 
     async def _requests(self) -> AsyncIterator[pb.SubmitRequest]:
         while (request := await self._outbox.get()) is not None:

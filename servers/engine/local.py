@@ -122,7 +122,7 @@ class LocalEngine:
             known.update(refused)
             if self._pace is not None:
                 self._pace.turn_away(sequencer.exchange, commands, known)
-            return LocalPending(self, len(commands), sequencer.enqueue(commands, None, known), None)
+            return LocalPending(self, len(commands), sequencer.enqueue(commands, None, known, streamed=True), None)
         except VenueError as error:
             return LocalPending(self, len(commands), None, error)
 

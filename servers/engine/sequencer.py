@@ -18,7 +18,7 @@ from servers.domain.exchange import RULES_VERSION, Exchange, scope_of
 from servers.domain.ledger import InvariantBreach
 from servers.engine.answers import answer, placed
 from servers.engine.appender import Appender
-from servers.engine.batch import Batch, Outcome, Replay, Ticket
+from servers.engine.batch import Batch, Known, Outcome, Replay, Ticket
 from servers.engine.clock import VenueClock
 from servers.engine.codec import decode
 from servers.engine.faults import FAULTS
@@ -83,9 +83,7 @@ class Sequencer:
 
     # Callers
 
-    async def submit(
-        self, commands: Sequence[pb.Command], timeout_s: float | None, known: dict[int, Outcome]
-    ) -> list[Outcome]:
+    async def submit(self, commands: Sequence[pb.Command], timeout_s: float | None, known: Known) -> list[Outcome]:
         """Execute commands in order and return their outcomes once they are durable.
 
         Raises Overloaded and NotLeader (nothing was executed, nor will be), PartUnavailable (the outcome is unknown).
@@ -99,12 +97,14 @@ class Sequencer:
         """How many commands wait to be executed or committed."""
         return len(self._queue) + len(self._forming.commands)
 
-    def enqueue(self, commands: Sequence[pb.Command], timeout_s: float | None, known: dict[int, Outcome]) -> Ticket:
+    def enqueue(
+        self, commands: Sequence[pb.Command], timeout_s: float | None, known: Known, *, streamed: bool = False
+    ) -> Ticket:
         """Like `submit`, without waiting: commands enqueued one after the other are executed in that order."""
         if self.ended is not None:
             raise self.ended
         loop = asyncio.get_running_loop()
-        ticket = Ticket(commands, None if timeout_s is None else loop.time() + timeout_s, known)
+        ticket = Ticket(commands, None if timeout_s is None else loop.time() + timeout_s, known, streamed=streamed)
         self._admit(ticket)
         return ticket
 
@@ -167,9 +167,7 @@ class Sequencer:
                 # It changed nothing, else there were a batch.
                 ticket.fail(NotLeader(self.exchange.partition))
             return
-        batch.tickets.append(ticket)
-        # The passing of time is nobody's.
-        batch.callers += bool(ticket.commands)
+        batch.add(ticket)
         self._wake.set()
         self._gathering.came()
 

@@ -4,8 +4,7 @@ import asyncio
 import time
 import uuid
 from base64 import b64decode
-from collections.abc import Awaitable, Callable, Sequence
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from hmac import compare_digest
 from math import ceil
@@ -37,8 +36,6 @@ ORIGINAL_PATH = "x-envoy-original-path"
 ORIGINAL_METHOD = "x-envoy-original-method"
 # The gateway's word on a signed REST call: base64 of its body's SHA-256 (gateway/body_digest.lua).
 BODY_SHA256 = "x-venue-body-sha256"
-# What came with the call, in the context of the task that serves it: gRPC makes it anew for everybody who asks its own context.
-METADATA: ContextVar[Sequence[tuple[str, Any]] | None] = ContextVar("metadata", default=None)
 log = structlog.get_logger()
 
 
@@ -84,13 +81,7 @@ class Call:
         self.crowd: Callable[[], int] = _alone
         remaining = context.time_remaining()
         self.deadline_monotonic: float | None = None if remaining is None else time.monotonic() + remaining
-        metadata = METADATA.get()
-        if metadata is None:
-            metadata = context.invocation_metadata()
-        else:
-            # A stream would keep it for as long as it lasts.
-            METADATA.set(None)
-        for name, value in metadata:
+        for name, value in context.invocation_metadata():
             if name == "authorization":
                 # Two credentials are none: which of them a proxy before us looked at is unknown.
                 self.credential = "\n" if self.credential else value
@@ -198,7 +189,6 @@ class Call:
 
     def finish(self, code: str, error: VenueError | None, cause: BaseException | None) -> None:
         """Counts the call, and logs how it failed if it did."""
-        # gRPC frees what its context points at when the call ends; asking it afterwards ends the process.
         self._context = None
         took_s = time.perf_counter() - self._started
         self._metrics.count(code, took_s if self.end is None else None)

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from grpc.aio import AbortError, BaseError
+from grpc.aio import AbortError
 from psycopg import OperationalError
 
 from servers.domain.errors import Fault, FieldViolation, Invalid, OverLimit, PartUnavailable, Refused, VenueError
@@ -30,11 +30,7 @@ NAMES = {number: name for name, number in NUMBERS.items()}
 
 
 class Ended(Exception):
-    """The call is over on the wire: reading from it or writing to it failed in gRPC itself."""
-
-    def __init__(self, cause: BaseError) -> None:
-        super().__init__()
-        self.cause = cause
+    """The call is over on the wire: nothing more can be read from it or written to it."""
 
 
 class Observed(Protocol):
@@ -63,9 +59,9 @@ def boundary(begin: Callable[[Any], Opened], body: Callable[[Any, Opened], Await
         except VenueError as error:
             call.finish(error.code, error, None)
             await abort(context, error, call.request_id, call.told)
-        except Ended as ended:
+        except Ended:
             call.finish("CANCELLED", None, None)
-            raise ended.cause from None
+            raise
         except AbortError:
             raise
         except asyncio.CancelledError as cancelled:

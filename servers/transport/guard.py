@@ -8,13 +8,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from hmac import compare_digest
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
-from grpc.aio import EOF, BaseError
+from grpc.aio import EOF
 
 from servers.domain.errors import DeadlinePassed, Forbidden, NotImplementedYet, VenueError
 from servers.transport import validation
@@ -22,7 +22,8 @@ from servers.transport.access import Rule, rule_of
 from servers.transport.api_keys import ApiKeys
 from servers.transport.binding import bind, names_account
 from servers.transport.call import Call
-from servers.transport.errors import Ended, Handler, boundary
+from servers.transport.core import CoreCall, Route
+from servers.transport.errors import Handler, boundary
 from servers.transport.identity import Identity, TokenVerifier
 from servers.transport.limits import Limits
 from servers.transport.refusals import KycRequired, MessageTooLarge, NotAuthenticated, NotPermitted, TimedOut
@@ -40,8 +41,6 @@ NEVER_SHED = {access_pb2.BUCKET_CANCEL, access_pb2.BUCKET_INTERNAL}
 # Buckets in which a batch counts as its items, and the fields that those are in.
 COUNTED = {access_pb2.BUCKET_ORDER, access_pb2.BUCKET_CANCEL}
 ITEMS = ("orders", "amendments", "cancels")
-
-Route: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class Guard:
@@ -152,7 +151,7 @@ class Bound:
             return grpc.unary_stream_rpc_method_handler(boundary(self._begin, self._stream))
         return grpc.unary_unary_rpc_method_handler(boundary(self._begin, self._unary))
 
-    def _begin(self, context: Any) -> Call:  # noqa: ANN401  gRPC's own type is not public
+    def _begin(self, context: CoreCall) -> Call:
         return Call(context, self._path, self._metrics, self._guard.gateway_key)
 
     async def _admit(self, call: Call, raw: bytes) -> None:
@@ -264,10 +263,7 @@ class Bound:
 
     async def _requests(self, call: Call) -> AsyncGenerator[Message, None]:
         while True:
-            try:
-                raw = await call.read()
-            except BaseError as error:
-                raise Ended(error) from None
+            raw = await call.read()
             if raw is EOF:
                 return
             yield self._read(raw, call.identity.account_id)
@@ -287,10 +283,7 @@ class Bound:
         try:
             async with aclosing(open_frames()) as frames:
                 async for frame in frames:
-                    try:
-                        await call.write(_serialized(frame))
-                    except BaseError as error:
-                        raise Ended(error) from None
+                    await call.write(_serialized(frame))
         finally:
             self._metrics.streams_open -= 1
             self._guard.leave_stream(call)

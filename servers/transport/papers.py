@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from weakref import WeakSet
 
 import grpc
 
 # Every server of the venue has this name in its certificate, wherever it runs; who asks one checks for it.
 INNER_NAME: Final = "venue.internal"
 Options = Sequence[tuple[str, Any]]
+# The channels of this process: gRPC has a thread that waits for its sockets while there is one.
+channels: "WeakSet[grpc.aio.Channel]" = WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,12 @@ class Trust:
 
 def open_channel(target: str, options: Options, known: Papers | Trust | None) -> grpc.aio.Channel:
     """To another server of the venue by papers, to the gateway by trust; plain without either."""
+    channel = _made(target, options, known)
+    channels.add(channel)
+    return channel
+
+
+def _made(target: str, options: Options, known: Papers | Trust | None) -> grpc.aio.Channel:
     if known is None:
         return grpc.aio.insecure_channel(target, options=options)
     name = INNER_NAME if isinstance(known, Papers) else known.name

@@ -12,7 +12,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from servers.transport.guard import Route
+from servers.transport.core import Route
 
 OLD, NEW = "grpc.reflection.v1alpha", "grpc.reflection.v1"
 NAMES: Final = (reflection.SERVICE_NAME, reflection.SERVICE_NAME.replace(OLD, NEW))

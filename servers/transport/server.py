@@ -1,7 +1,7 @@
 """A gRPC server of the venue: services behind one guard, health, reflection, and an end that says goodbye."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -9,8 +9,8 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2
 
-from servers.transport.call import METADATA
-from servers.transport.guard import Guard, Route, refuse_unknown
+from servers.transport.core import CoreServer, Route
+from servers.transport.guard import Guard, refuse_unknown
 from servers.transport.limits_servicer import LimitsServicer
 from servers.transport.papers import Papers
 from servers.transport.reflection import mirrors
@@ -35,9 +35,9 @@ def missing_methods(service: ServiceDescriptor, servicer: object) -> list[str]:
 
 
 class Server:
-    """Made by `build_server`. The same calls as grpc.aio.Server has."""
+    """Made by `build_server`."""
 
-    def __init__(self, inner: grpc.aio.Server, guard: Guard, status: health.aio.HealthServicer) -> None:
+    def __init__(self, inner: CoreServer, guard: Guard, status: health.aio.HealthServicer) -> None:
         self._inner = inner
         self._guard = guard
         self._status = status
@@ -72,19 +72,6 @@ class Server:
         await self._inner.wait_for_termination()
 
 
-class Routes(grpc.GenericRpcHandler):
-    """Every method of the server in one table: one look-up a call, and an answer for names that are not there."""
-
-    def __init__(self, handlers: Mapping[str, Route], unknown: Route) -> None:
-        self._handlers = handlers
-        self._unknown = unknown
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Route:
-        # The task that asks is the one that serves the call.
-        METADATA.set(handler_call_details.invocation_metadata)
-        return self._handlers.get(handler_call_details.method, self._unknown)
-
-
 def build_server(
     services: Sequence[Service],
     guard: Guard,
@@ -108,8 +95,10 @@ def build_server(
     names = [service.full_name for service, _ in services if not service.full_name.startswith(ADMINISTRATION)]
     handlers.update(_health(status))
     handlers.update(mirrors([*names, *mirrored, health.SERVICE_NAME]))
-    inner = grpc.aio.server(
-        options=[
+    inner = CoreServer(
+        handlers,
+        refuse_unknown(guard.metrics),
+        (
             ("grpc.max_receive_message_length", BYTES_RECEIVED_MAX),
             ("grpc.max_send_message_length", BYTES_SENT_MAX),
             ("grpc.max_metadata_size", HEADER_BYTES_MAX),
@@ -120,14 +109,12 @@ def build_server(
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             *options,
-        ]
+        ),
     )
-    inner.add_generic_rpc_handlers((Routes(handlers, refuse_unknown(guard.metrics)),))
     return Server(inner, guard, status)
 
 
 def _health(status: health.aio.HealthServicer) -> dict[str, Route]:
-    # By hand: its own registration makes gRPC wait for each of its methods apart, which every call pays for. So does reflection.
     check, answer = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
     return {
         f"/{health.SERVICE_NAME}/Check": grpc.unary_unary_rpc_method_handler(

@@ -34,8 +34,7 @@ async def build(process: Process) -> AsyncIterator[None]:
     settings = process.settings
     async with (
         pool_of(settings, "marketdata") as pool,
-        keys_of(settings) as keys,
-        guard_of(process, pool, keys) as guard,
+        guard_of(process, pool, keys_of(settings)) as guard,
         remote_engines(settings, pool) as engines,
         bus_of(settings) as bus,
         Peers(settings.marketdata_others, internal_key(settings), settings.papers()) as peers,

@@ -117,9 +117,8 @@ async def build(process: Process) -> AsyncIterator[None]:
         engines = {number: LocalEngine(number, pool, Pace(rates)) for number in settings.led}
         measure_queues(engines, process.metrics.registry)
         stop_leaders = await held.enter_async_context(leading(process, engines, others, pool))
-        keys = await held.enter_async_context(keys_of(settings))
         # It leads by now, or may at any time: other servers need it before it knows who calls, as do callers with API keys.
-        guard = await held.enter_async_context(guard_of(process, pool, keys, first_key_s=0.0))
+        guard = await held.enter_async_context(guard_of(process, pool, keys_of(settings), first_key_s=0.0))
         guard.limits.of_accounts = lambda user_id, account_id: [
             use for engine in engines.values() for use in engine.uses(user_id, account_id)
         ]

@@ -71,22 +71,19 @@ async def pool_of(settings: Settings, name: str) -> AsyncIterator[Pool]:
         await pool.close()
 
 
-@asynccontextmanager
-async def keys_of(settings: Settings) -> AsyncIterator[KeySource]:
+def keys_of(settings: Settings) -> KeySource:
     """The public keys as the auth server publishes them."""
-    channel = channel_to(f"{settings.host}:{settings.api_port}", settings.papers())
-    stub = auth_pb2_grpc.AuthServiceStub(channel)
 
     async def keys() -> Mapping[str, Any]:
-        try:
-            return MessageToDict(await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=2))
-        except grpc.aio.AioRpcError as error:
-            raise PartUnavailable(f"the auth server ({error.code().name})") from None
+        # A channel for each time, once a minute: while a process has one its server takes the longer way (transport/events.py).
+        async with channel_to(f"{settings.host}:{settings.api_port}", settings.papers()) as channel:
+            stub = auth_pb2_grpc.AuthServiceStub(channel)
+            try:
+                return MessageToDict(await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=2))
+            except grpc.aio.AioRpcError as error:
+                raise PartUnavailable(f"the auth server ({error.code().name})") from None
 
-    try:
-        yield keys
-    finally:
-        await channel.close()
+    return keys
 
 
 @asynccontextmanager

@@ -23,8 +23,7 @@ async def build(process: Process) -> AsyncIterator[None]:
     settings = process.settings
     async with (
         pool_of(settings, "replica") as pool,
-        keys_of(settings) as keys,
-        guard_of(process, pool, keys) as guard,
+        guard_of(process, pool, keys_of(settings)) as guard,
         remote_engines(settings, pool) as engines,
     ):
         projecting = process.tasks.create_task(

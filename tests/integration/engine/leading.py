@@ -96,6 +96,12 @@ class Led:
     async def place(self, account_id: str, **changes: Any) -> order_service_pb2.PlaceOrderResponse:
         return order_service_pb2.PlaceOrderResponse.FromString(await self.submit(place(account_id, **changes)))
 
+    async def send(self, account_id: str) -> None:
+        """Place an order as a session does, which does not wait for one answer before it sends on; until it is answered."""
+        pending = await self.engine.enqueue([place(account_id)], {})
+        (outcome,) = await pending.outcomes()
+        assert not isinstance(outcome, VenueError)
+
     async def balances(self, account_id: str) -> dict[str, tuple[str, str]]:
         """(available, held) by asset."""
         query = pb.BalancesQuery(user_id=USER, account_id=account_id)

@@ -44,7 +44,7 @@ async def test_many_callers_who_come_one_after_the_other_share_rows_too(
 
     async def come(moment: int) -> None:
         await asyncio.sleep(moment / 1000)
-        await led.place(account_id)
+        await led.send(account_id)
 
     before = len(await journal(database))
     await asyncio.gather(*(come(number // 4) for number in range(800)))
@@ -57,13 +57,13 @@ async def test_who_comes_alone_waits_for_nobody_also_after_many_came(
 ) -> None:
     led = await lead()
     account_id = await led.open_account()
-    await asyncio.gather(*(led.place(account_id) for _ in range(40)))
+    await asyncio.gather(*(led.send(account_id) for _ in range(40)))
     work(monkeypatch, 1.0, 0.01)
-    await led.place(account_id)
+    await led.send(account_id)
     # Longer than anybody waits.
     work(monkeypatch, 1.0, 3_600.0)
     for _ in range(20):
-        await led.place(account_id)
+        await led.send(account_id)
 
 
 async def test_a_busy_thread_waits_for_those_who_came_last_time(
@@ -72,13 +72,13 @@ async def test_a_busy_thread_waits_for_those_who_came_last_time(
     led = await lead()
     account_id = await led.open_account()
     work(monkeypatch, 1.0, 3_600.0)
-    await led.place(account_id)
-    await asyncio.gather(*(led.place(account_id) for _ in range(3)))
+    await led.send(account_id)
+    await asyncio.gather(*(led.send(account_id) for _ in range(3)))
     before = len(await journal(database))
-    two = [asyncio.ensure_future(led.place(account_id)) for _ in range(2)]
+    two = [asyncio.ensure_future(led.send(account_id)) for _ in range(2)]
     done, _ = await asyncio.wait(two, timeout=0.3)
     assert not done
-    await led.place(account_id)
+    await led.send(account_id)
     await asyncio.gather(*two)
     assert len(await journal(database)) == before + 1
 
@@ -87,9 +87,9 @@ async def test_a_thread_with_time_to_itself_waits_for_nobody(lead: Lead, monkeyp
     led = await lead()
     account_id = await led.open_account()
     work(monkeypatch, 0.4, 3_600.0)
-    await asyncio.gather(*(led.place(account_id) for _ in range(5)))
+    await asyncio.gather(*(led.send(account_id) for _ in range(5)))
     for _ in range(3):
-        await led.place(account_id)
+        await led.send(account_id)
 
 
 def test_the_busier_a_thread_is_the_longer_it_waits() -> None:
@@ -108,9 +108,9 @@ async def test_a_full_thread_waits_for_another_time_than_a_busy_one(
         monkeypatch.setattr(gathering, "BUSY_S", busy_s)
         work(monkeypatch, share, full_s)
         # The next row waits for as many callers, who never come.
-        await asyncio.gather(*(led.place(account_id) for _ in range(5)))
+        await asyncio.gather(*(led.send(account_id) for _ in range(5)))
         began = loop.time()
-        await led.place(account_id)
+        await led.send(account_id)
         assert loop.time() - began > 0.3
 
 
@@ -118,11 +118,19 @@ async def test_a_row_that_nobody_adds_to_is_written_all_the_same(lead: Lead, mon
     led = await lead()
     account_id = await led.open_account()
     work(monkeypatch, 1.0, 0.2)
-    await asyncio.gather(*(led.place(account_id) for _ in range(5)))
+    await asyncio.gather(*(led.send(account_id) for _ in range(5)))
     loop = asyncio.get_running_loop()
     began = loop.time()
-    await led.place(account_id)
+    await led.send(account_id)
     assert loop.time() - began < 5.0
+
+
+async def test_who_waits_for_each_answer_waits_for_nobody_else(lead: Lead, monkeypatch: pytest.MonkeyPatch) -> None:
+    led = await lead()
+    account_id = await led.open_account()
+    work(monkeypatch, 1.0, 3_600.0)
+    for callers in (5, 3, 1):
+        await asyncio.gather(*(led.place(account_id) for _ in range(callers)))
 
 
 async def test_the_journal_keeps_what_every_caller_was_told(lead: Lead, database: Connection) -> None:
