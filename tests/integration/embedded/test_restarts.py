@@ -97,7 +97,7 @@ def test_a_supervisor_that_begins_anew_still_sees_an_end_at_once(
     another(tmp_path, pid)
     assert away_s(tmp_path) < TURN_S
     with closing(Control(State(tmp_path / "state"))) as control:
-        assert control.is_up()
+        assert until(control.is_up)
 
 
 class Options:
