@@ -32,8 +32,6 @@ SILENCE_S: Final = 1.0
 # How often it is looked whether the line's leader still leads, and what it told before it was replaced may take to arrive.
 LOOK_S: Final = 0.5
 LAST_WORDS_S: Final = 0.25
-# A line that nobody uses is left: a process without one serves faster (transport/events.py).
-IDLE_S: Final = 5.0
 _AWAY: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
@@ -76,12 +74,16 @@ class RemotePending:
 class RemoteEngine:
     """TradingEngine (see trading.py) of a partition led by another process, found by the address in its fence."""
 
-    def __init__(self, partition: int, pool: Pool, key: str = "", papers: Papers | None = None) -> None:
+    def __init__(
+        self, partition: int, pool: Pool, key: str = "", papers: Papers | None = None, idle_s: float | None = None
+    ) -> None:
         self._partition = partition
         self._pool = pool
         # What servers of the venue know each other by.
         self._metadata = ((INTERNAL_KEY, key),) if key else ()
         self._papers = papers
+        # A line that nobody has used for so long is left.
+        self._idle_s = idle_s
         self._lock = asyncio.Lock()
         self._line: Line | None = None
         # Who looks whether the line's leader still leads, and lines that are left once what was sent on them is answered.
@@ -237,7 +239,7 @@ class RemoteEngine:
         """
         while self._line is line:
             await asyncio.sleep(LOOK_S)
-            if line.idle_s > IDLE_S and self._line is line:
+            if self._idle_s is not None and line.idle_s > self._idle_s and self._line is line:
                 self._leave(LAST_WORDS_S)
                 return
             with suppress(psycopg.OperationalError):

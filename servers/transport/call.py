@@ -102,7 +102,11 @@ class Call:
     def request_id(self) -> str:
         """The caller's where it is fit to print, else a new one; made when first asked for."""
         requested = self._requested
-        if not requested or len(requested) > REQUEST_ID_LENGTH_MAX or not requested.isprintable():
+        if (
+            not requested
+            or len(requested) > REQUEST_ID_LENGTH_MAX
+            or not (requested.isascii() and requested.isprintable())
+        ):
             self._requested = str(uuid.uuid4())
         return self._requested
 

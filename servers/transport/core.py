@@ -9,7 +9,6 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final, NoReturn, TypeAlias
 
 import grpc
@@ -22,8 +21,12 @@ from servers.transport.events import Events
 Route: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 FLAGS: Final = 0
+_CANCELLED: Final = grpc.StatusCode.CANCELLED.value[0]
+_INTERNAL: Final = grpc.StatusCode.INTERNAL.value[0]
 # Calls that may come in one turn of the loop; further ones wait in gRPC for the next.
 AWAITED: Final = 16
+# What handlers have to clean up after their calls have ended, when the server ends.
+HANDLERS_END_S: Final = 2.0
 # Where a call has no deadline gRPC names the end of all times.
 NEVER_S: Final = 1e12
 
@@ -32,8 +35,8 @@ class CoreCall:
     """One call, as its handler sees it: the names of grpc.aio.ServicerContext that the venue uses."""
 
     __slots__ = (
-        "_call", "_deadline_s", "_events", "_headers_sent", "_metadata", "_over", "_route", "_server", "_statused", "_task",
-        "_trailing",
+        "_begun", "_call", "_deadline_s", "_events", "_headers_sent", "_metadata", "_over", "_route", "_server", "_statused",
+        "_task", "_trailing",
     )  # fmt: skip
 
     def __init__(self, server: "CoreServer", event: Any, route: Route) -> None:  # noqa: ANN401  gRPC's own type
@@ -47,6 +50,8 @@ class CoreCall:
         self._headers_sent = False
         # Whether it has its status, and whether it is over on the wire.
         self._statused = self._over = False
+        # Of the handler, until it has ended, and whether it was begun.
+        self._begun = False
         self._task: asyncio.Task[None] | None = None
 
     # What a handler asks
@@ -105,23 +110,36 @@ class CoreCall:
             self._call.start_server_batch((cygrpc.ReceiveMessageOperation(FLAGS),), self._first)
 
     def cancel(self) -> None:
-        """The caller is gone, or the server ends."""
-        if self._task is not None and not self._task.done():
+        """The caller is gone, or the server ends; once, as the handler may wait for what it has to clean up."""
+        if self._task is not None and not self._task.cancelling():
             self._task.cancel()
+            if not self._begun:
+                # What was never begun has no end of its own either.
+                self._end(_CANCELLED, "")
+
+    def give_up(self) -> None:
+        """Core takes nothing more, of whatever call."""
+        self._over = True
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """Of the handler, once there is a message."""
+        return self._task
 
     def _first(self, event: Any) -> None:  # noqa: ANN401  gRPC's own type
         raw = event.batch_operations[0].message()
+        if self._over:
+            return
         if raw is None:
-            # Nobody reads this where the caller is gone already.
-            self._status(grpc.StatusCode.UNIMPLEMENTED.value[0], "the call has no message")
+            self._end(grpc.StatusCode.UNIMPLEMENTED.value[0], "the call has no message")
         else:
             self._serve(raw)
 
     def _closed(self, event: Any) -> None:  # noqa: ANN401  gRPC's own type
         self._over = True
-        if self._task is None or self._task.done():
+        if self._task is None:
             self._server.leave(self)
-        if event.batch_operations[0].cancelled():
+        elif event.batch_operations[0].cancelled():
             self.cancel()
 
     def _serve(self, request: Any) -> None:  # noqa: ANN401
@@ -133,6 +151,8 @@ class CoreCall:
 
     async def _run(self, request: Any) -> None:  # noqa: ANN401
         """Whatever the handler does: afterwards the call has a status, or its caller is gone."""
+        self._begun = True
+        code, details = _INTERNAL, "internal error"
         try:
             if self._route.response_streaming:
                 await self._stream(request if self._route.request_streaming else self._read(request))
@@ -144,12 +164,10 @@ class CoreCall:
             pass
         except (Ended, asyncio.CancelledError):
             # Nobody reads it where the caller is gone.
-            self._status(grpc.StatusCode.CANCELLED.value[0], "")
+            code, details = _CANCELLED, ""
         finally:
             # The boundary lets nothing else out (errors.py); what a library's handler raises the loop logs.
-            self._status(grpc.StatusCode.INTERNAL.value[0], "internal error")
-            if self._over:
-                self._server.leave(self)
+            self._end(code, details)
 
     async def _stream(self, request: Any) -> None:  # noqa: ANN401
         handler = self._route.stream_stream if self._route.request_streaming else self._route.unary_stream
@@ -160,6 +178,8 @@ class CoreCall:
             await self.write(message)
 
     def _answer(self, message: Any) -> None:  # noqa: ANN401
+        if self._statused or self._over:
+            return
         serialize = self._route.response_serializer
         answer = (
             cygrpc.SendMessageOperation(message if serialize is None else serialize(message), FLAGS),
@@ -171,17 +191,23 @@ class CoreCall:
         self._call.start_server_batch(headers + answer, _sent)
 
     def _status(self, code: int, details: str) -> None:
-        """The last thing that a call is told, once."""
-        if self._statused:
+        """The last thing that a call is told, once. Core takes nothing of a call that is over, and ends the process for it."""
+        if self._statused or self._over:
             return
         self._statused = True
         status = cygrpc.SendStatusFromServerOperation(self._trailing, code, details, FLAGS)
         headers = () if self._headers_sent else (cygrpc.SendInitialMetadataOperation(None, FLAGS),)
         self._call.start_server_batch((*headers, status), _sent)
 
+    def _end(self, code: int, details: str) -> None:
+        self._status(code, details)
+        self._task = None
+        if self._over:
+            self._server.leave(self)
+
     async def _done(self, *operations: Any) -> Any:  # noqa: ANN401  gRPC's own types
         """The event of these, together. Raises Ended."""
-        if self._statused:
+        if self._statused or self._over:
             raise Ended
         future = self._server.loop.create_future()
 
@@ -215,7 +241,7 @@ class CoreServer:
     """A server with these routes by path."""
 
     def __init__(self, routes: Mapping[str, Route], unknown: Route, options: Sequence[tuple[str, Any]]) -> None:
-        self.events = Events()
+        self.events = Events(self._is_busy)
         self._routes = routes
         self._unknown = unknown
         self._server: Any = cygrpc.Server(tuple(options), xds=False)
@@ -223,7 +249,8 @@ class CoreServer:
         self._ports: set[int] = set()
         self._calls: set[CoreCall] = set()
         self._ended = asyncio.Event()
-        self._started = self._stopping = False
+        self._started = False
+        self._ending: asyncio.Task[None] | None = None
         self.loop: asyncio.AbstractEventLoop
 
     @property
@@ -249,27 +276,31 @@ class CoreServer:
         self.events.watch(self._ports)
 
     async def stop(self, grace_s: float) -> None:
-        """No new calls; those under way get `grace_s` seconds, then they are cancelled."""
-        if self._stopping or not self._started:
-            await self.wait_for_termination()
-            return
-        self._stopping = True
+        """No new calls; those under way get `grace_s` seconds, then they are cancelled. It goes on where nobody waits for it."""
+        if self._started:
+            if self._ending is None:
+                self._ending = self.loop.create_task(self._end(grace_s))
+            await asyncio.shield(self._ending)
+
+    async def _end(self, grace_s: float) -> None:
         quiet = self.loop.create_future()
         self._server.shutdown(self.events.queue, quiet.set_result)
         self.events.soon()
-        try:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(quiet), grace_s)
-        finally:
-            if not quiet.done():
-                self._server.cancel_all_calls()
-                self.events.soon()
-            for call in list(self._calls):
-                call.cancel()
-            await quiet
-            await self.events.close()
-            self._server.destroy()
-            self._ended.set()
+        done, _ = await asyncio.wait((quiet,), timeout=grace_s)
+        if not done:
+            self._server.cancel_all_calls()
+            self.events.soon()
+        for call in list(self._calls):
+            call.cancel()
+        await quiet
+        handlers = [call.task for call in self._calls if call.task is not None]
+        if handlers:
+            await asyncio.wait(handlers, timeout=HANDLERS_END_S)
+        for call in list(self._calls):
+            call.give_up()
+        await self.events.close()
+        self._server.destroy()
+        self._ended.set()
 
     async def wait_for_termination(self) -> None:
         if self._started:
@@ -278,6 +309,9 @@ class CoreServer:
     def leave(self, call: CoreCall) -> None:
         """The call is over on the wire, and its handler is done."""
         self._calls.discard(call)
+
+    def _is_busy(self) -> bool:
+        return bool(self._calls)
 
     def _listening(self, address: str, port: int) -> int:
         if port == 0:
@@ -289,11 +323,13 @@ class CoreServer:
         self._server.request_call(self.events.queue, self.events.queue, self._arrived)
 
     def _arrived(self, event: Any) -> None:  # noqa: ANN401  gRPC's own type
-        if not event.success or self._stopping:
+        if self._ending is None:
+            self._await_call()
+        if not event.success:
             return
-        self._await_call()
         self.events.came()
-        call = CoreCall(self, event, self._routes.get(event.call_details.method.decode(), self._unknown))
+        path = event.call_details.method.decode(errors="replace")
+        call = CoreCall(self, event, self._routes.get(path, self._unknown))
         self._calls.add(call)
         call.begin()
 

@@ -1,6 +1,6 @@
 """What a server of the venue shows the others and whom it believes, where they speak TLS to each other; and plain channels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakSet
@@ -12,6 +12,8 @@ INNER_NAME: Final = "venue.internal"
 Options = Sequence[tuple[str, Any]]
 # The channels of this process: gRPC has a thread that waits for its sockets while there is one.
 channels: "WeakSet[grpc.aio.Channel]" = WeakSet()
+# Told that there is one more.
+on_channel: list[Callable[[], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ def open_channel(target: str, options: Options, known: Papers | Trust | None) ->
     """To another server of the venue by papers, to the gateway by trust; plain without either."""
     channel = _made(target, options, known)
     channels.add(channel)
+    for tell in on_channel:
+        tell()
     return channel
 
 

@@ -21,6 +21,8 @@ BYTES_RECEIVED_MAX = 4 * 1024 * 1024
 BYTES_SENT_MAX = 64 * 1024 * 1024
 # More than the gateway lets in and adds, as gRPC's own refusal of long headers lists their names to the caller.
 HEADER_BYTES_MAX = 128 * 1024
+# Of one connection. What is more, core hands to a thread of its own, whose calls the loop would find only by looking.
+REQUESTS_A_READ = 256
 GOODBYE_S = 2.0
 # Reflection is asked through the gateway's public port, which does not serve this.
 ADMINISTRATION = "venue.admin."
@@ -104,6 +106,7 @@ def build_server(
             ("grpc.max_metadata_size", HEADER_BYTES_MAX),
             ("grpc.absolute_max_metadata_size", HEADER_BYTES_MAX),
             ("grpc.so_reuseport", 0),
+            ("grpc.http2.max_requests_per_read", REQUESTS_A_READ),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.http2.ping_timeout_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),

@@ -187,10 +187,12 @@ async def serving(
 
 
 @asynccontextmanager
-async def remote_engines(settings: Settings, pool: Pool) -> AsyncIterator[Engines[RemoteEngine]]:
-    """The partitions as other processes reach them."""
+async def remote_engines(
+    settings: Settings, pool: Pool, idle_s: float | None = None
+) -> AsyncIterator[Engines[RemoteEngine]]:
+    """The partitions as other processes reach them, by lines that are left where nobody uses them for so long."""
     key, papers = internal_key(settings), settings.papers()
-    engines = engines_of(settings, lambda number: RemoteEngine(number, pool, key, papers))
+    engines = engines_of(settings, lambda number: RemoteEngine(number, pool, key, papers, idle_s))
     try:
         yield engines
     finally:

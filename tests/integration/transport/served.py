@@ -43,6 +43,15 @@ class Handlers:
             raise
         return b""
 
+    async def linger(self, _raw: bytes, _call: CoreCall) -> bytes:
+        """Has to clean up when its caller is gone."""
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.3)
+            print("cleaned", flush=True)
+        return b""
+
     async def state(self, _raw: bytes, _call: CoreCall) -> bytes:
         return json.dumps({**counts, "in_loop": self.server.events.in_loop, "calls": self.server.calls}).encode()
 
@@ -85,6 +94,7 @@ def routes(handlers: Handlers) -> dict[str, Any]:
         handlers.echo,
         handlers.late,
         handlers.stay,
+        handlers.linger,
         handlers.state,
         handlers.about,
         handlers.refuse,
@@ -104,7 +114,11 @@ async def main(grace_s: float) -> None:
         await call.abort(grpc.StatusCode.UNIMPLEMENTED, "no such method")
 
     handlers = Handlers()
-    options = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 100_000))
+    options = (
+        ("grpc.so_reuseport", 0),
+        ("grpc.http2.max_requests_per_read", 256),
+        ("grpc.max_receive_message_length", 100_000),
+    )
     server = handlers.server = CoreServer(routes(handlers), grpc.stream_stream_rpc_method_handler(unknown), options)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -117,5 +131,5 @@ async def main(grace_s: float) -> None:
 
 
 if __name__ == "__main__":
-    events.LOOK_EVERY_S = LOOK_EVERY_S  # type: ignore[misc]
+    events.LOOK_EVERY_S = events.LOOK_SELDOM_S = LOOK_EVERY_S  # type: ignore[misc]
     uvloop.run(main(float(sys.argv[1])))

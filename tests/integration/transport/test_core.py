@@ -6,8 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AsyncExitStack, contextmanager, suppress
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -98,6 +98,32 @@ async def test_no_event_waits_for_a_look(channel: Any) -> None:
     assert asyncio.get_running_loop().time() - began < 300 * served.LOOK_EVERY_S / 4
 
 
+async def test_many_connections_of_which_most_say_nothing_that_matters(channel: Any, port: int) -> None:
+    """Core deals with one of them each time it is asked for an event; what others say is none, and a call must not wait for it."""
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as held:
+        writers = [(await asyncio.open_connection("127.0.0.1", port))[1] for _ in range(40)]
+        for writer in writers:
+            held.callback(writer.close)
+            # HTTP/2's preface and empty settings.
+            writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        await ask(channel, "echo", b"x")
+        began = loop.time()
+        for _ in range(40):
+            for writer in writers:
+                # The window of the connection, larger by one.
+                writer.write(bytes([0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1]))
+            await ask(channel, "echo", b"x")
+        assert loop.time() - began < 8 * served.LOOK_EVERY_S
+
+
+async def test_more_calls_at_once_than_core_reads_together(channel: Any) -> None:
+    began = asyncio.get_running_loop().time()
+    for _ in range(10):
+        await asyncio.gather(*(ask(channel, "echo", b"x") for _ in range(200)))
+    assert asyncio.get_running_loop().time() - began < 8 * served.LOOK_EVERY_S
+
+
 async def test_where_no_socket_tells_of_calls_a_thread_waits_for_good() -> None:
     """Here gRPC was there first, and waits elsewhere than it was told to."""
     with begun("grpc", None) as program:
@@ -172,6 +198,34 @@ async def test_who_leaves_or_comes_to_his_deadline_ends_the_handler(channel: Any
         await ask(channel, "stay", timeout=0.2)
     assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     await until(channel, cancelled=2, calls=1)
+
+
+async def test_calls_that_are_gone_before_they_were_begun_leave_nothing(channel: Any) -> None:
+    for name in ("talk", "nothing"):
+        for _ in range(50):
+            channel.stream_stream(f"/t/{name}")().cancel()
+    for _ in range(50):
+        channel.unary_unary("/t/stay")(b"").cancel()
+        await asyncio.sleep(0)
+    await until(channel, calls=1)
+
+
+@pytest.mark.parametrize("rude", [True, False])
+async def test_a_handler_that_cleans_up_longer_than_its_call_lasts(
+    program: "subprocess.Popen[str]", port: int, *, rude: bool
+) -> None:
+    """Core ends the process for whatever is asked of it after its end."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call: Any = cast("Any", channel).unary_unary("/t/linger")(b"")
+        await until(channel, calls=2)
+        if rude:
+            call.cancel()
+        program.terminate()
+        with suppress(AioRpcError, asyncio.CancelledError):
+            await call
+    assert await asyncio.to_thread(program.wait, 10) == 0
+    assert program.stdout is not None
+    assert program.stdout.read() == "cleaned\nended\n"
 
 
 async def test_a_stream_whose_reader_is_gone_is_over(channel: Any) -> None:
