@@ -16,8 +16,6 @@ from servers.transport import events
 from servers.transport.core import CoreCall, CoreServer
 from servers.transport.papers import open_channel
 
-# So seldom that what waits for a look is seen to.
-LOOK_EVERY_S = 0.2
 counts = {"cancelled": 0}
 
 
@@ -131,5 +129,5 @@ async def main(grace_s: float) -> None:
 
 
 if __name__ == "__main__":
-    events.LOOK_EVERY_S = events.LOOK_SELDOM_S = LOOK_EVERY_S  # type: ignore[misc]
+    events.LOOK_EVERY_S = events.LOOK_SELDOM_S = float(sys.argv[2])  # type: ignore[misc]
     uvloop.run(main(float(sys.argv[1])))
