@@ -123,13 +123,6 @@ async def test_many_connections_of_which_most_say_nothing_that_matters(channel: 
         assert loop.time() - began < 8 * LOOK_EVERY_S
 
 
-async def test_more_calls_at_once_than_core_reads_together(channel: Any) -> None:
-    began = asyncio.get_running_loop().time()
-    for _ in range(10):
-        await asyncio.gather(*(ask(channel, "echo", b"x") for _ in range(200)))
-    assert asyncio.get_running_loop().time() - began < 8 * LOOK_EVERY_S
-
-
 async def test_where_no_socket_tells_of_calls_a_thread_waits_for_long() -> None:
     """Here gRPC was there first, and waits elsewhere than it was told to."""
     with begun("grpc", None, 0.02) as program:
