@@ -73,9 +73,7 @@ class Shares:
             asking = self._asking.get(caller)
             others = asking is not None
             if asking is None:
-                asking = asyncio.create_task(self._ask(caller, count, self._more))
-                self._asking[caller] = asking
-                asking.add_done_callback(lambda _: self._asking.pop(caller))
+                asking = self._asking[caller] = asyncio.create_task(self._ask_for_all(caller, count))
             taken = await asyncio.shield(asking)
             if taken is None or not taken.calls or not others:
                 return waits(taken)
@@ -100,6 +98,13 @@ class Shares:
         now = time.monotonic()
         unused = share.left if now < share.until else 0
         return max(0.0, share.full_at - now - unused * self._interval_s)
+
+    async def _ask_for_all(self, caller: str, count: int) -> Taken | None:
+        try:
+            return await self._ask(caller, count, self._more)
+        finally:
+            # In the same step as it ends: whoever came between, and found all of it used, would wait for what is over for good.
+            del self._asking[caller]
 
     async def _ask(self, caller: str, count: int, more: int) -> Taken | None:
         taken = await self._store.take(f"{self._name}:{caller}", self._interval_s, self._burst_s, count, more)
