@@ -89,6 +89,8 @@ class EngineServicer:
         finally:
             for task in (receiver, finisher, *under_way):
                 task.cancel()
+            # It has let go of the requests then: who opened them may close them.
+            await asyncio.wait((receiver,))
 
     async def Follow(self, request: pb.FollowRequest, call: Call) -> AsyncIterator[pb.FollowResponse]:
         engine = self._engine(request.partition)

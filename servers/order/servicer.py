@@ -1,6 +1,7 @@
 """OrderService: what each RPC is done by."""
 
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing
 from typing import Any
 
 from servers.engine.client import Engine, Engines
@@ -100,8 +101,10 @@ class OrderServicer:
 
     async def StreamOrders(self, request: pb.StreamOrdersRequest, call: Call) -> AsyncIterator[pb.StreamOrdersResponse]:
         engine = self._engines.for_account(request.account_id)
-        async for frame in OrderStream(engine, self._past, request, self._silence_s).frames(call):
-            yield frame
+        stream = OrderStream(engine, self._past, request, self._silence_s)
+        async with aclosing(stream.frames(call)) as frames:
+            async for frame in frames:
+                yield frame
 
     def _session(self) -> Session:
         return Session(
@@ -110,5 +113,6 @@ class OrderServicer:
 
     @validates_itself
     async def Trade(self, requests: AsyncIterator[pb.TradeRequest], call: Call) -> AsyncIterator[bytes]:
-        async for frame in self._session().frames(requests, call):
-            yield frame
+        async with aclosing(self._session().frames(requests, call)) as frames:
+            async for frame in frames:
+                yield frame

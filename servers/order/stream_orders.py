@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from google.protobuf.duration_pb2 import Duration
@@ -34,7 +34,7 @@ class OrderStream:
         self._epoch = 0
         self._last = 0
 
-    async def frames(self, call: Call) -> AsyncIterator[Response]:
+    async def frames(self, call: Call) -> AsyncGenerator[Response, None]:
         """Raises AccountNotFound, PositionInvalid."""
         following = await self._engine.follow(self._request.account_id, call.identity.user_id, snapshot=True)
         self._epoch = following.epoch

@@ -115,7 +115,7 @@ class Session:
         self._outbox: asyncio.Queue[tuple[bytes, int] | None] = asyncio.Queue()
         self._sent = asyncio.Event()
 
-    async def frames(self, requests: AsyncIterator[pb.TradeRequest], call: Call) -> AsyncIterator[bytes]:
+    async def frames(self, requests: AsyncIterator[pb.TradeRequest], call: Call) -> AsyncGenerator[bytes, None]:
         """Raises what a first message that is no start, or a start that is refused, deserves."""
         first = await anext(requests, None)
         if first is None:
@@ -212,6 +212,9 @@ class Session:
             for task in tasks:
                 task.cancel()
             self._outbox.put_nowait(None)
+            # What reads the requests has let go of them then: who opened them may close them.
+            if tasks:
+                await asyncio.wait(tasks)
 
     async def _put(self, frame: bytes, sequence: int = 0) -> None:
         """Queue a frame (of an event with a sequence); waits while the client does not read."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from tests.integration.order.conftest import Floor, User, order
 from tests.integration.order.frames import Stream, updates
@@ -229,6 +230,26 @@ async def test_many_sessions_trade_at_once(floor: Floor) -> None:
     fills = await asyncio.gather(*(session(user, side) for user, side in sides))
     machine = floor.room.engines[2].sequencer.exchange  # type: ignore[union-attr]
     assert sum(fills) == machine.clock.trade_number > 50
+
+
+async def test_a_client_that_leaves_in_the_middle_is_no_fault(floor: Floor) -> None:
+    ana = floor.ana
+    with capture_logs() as logs:
+        for turn in range(12):
+            desk = Desk(ana)
+            await desk.start(ana.demo)
+            for n in range(20):
+                await desk.send(*(place(f"{n}-{k}", ana.demo, price="40000") for k in range(5)))
+            # Before, between and after answers.
+            await asyncio.sleep(turn * 0.004)
+            desk.call.cancel()
+        # Those that were cancelled end behind one that is answered.
+        desk = Desk(ana)
+        await desk.start(ana.demo)
+        await desk.send(place("last", ana.demo))
+        await desk.answers(1)
+        desk.call.cancel()
+    assert [line for line in logs if line["event"] == "call failed"] == []
 
 
 async def test_an_order_is_amended_in_its_session(floor: Floor) -> None:
